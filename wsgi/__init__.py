@@ -1,0 +1,1 @@
+"""Sluice: token-by-token streaming from ordinary WSGI."""
