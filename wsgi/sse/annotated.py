@@ -1,0 +1,52 @@
+"""What an engine yields: data with annotations, turned into an event."""
+
+from typing import Any
+
+import msgspec
+
+from wsgi.sse.event import Event
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+class EventError(Exception):
+    """The item is the report of a failure, not an event; the text may be shown to the client."""
+
+
+class Annotated(msgspec.Struct, frozen=True, gc=False):
+    """One item of an engine's answer, converted as NVIDIA Dynamo's HTTP frontend converts its own.
+
+    data: anything msgspec can encode; it becomes JSON. None: no ``data`` line
+    event: the event's type; "error" makes the item the report of a failure
+    id: the event's id
+    comment: comment lines; with ``event="error"`` they are the message
+    """
+
+    data: Any = None
+    event: str | None = None
+    id: str | None = None
+    comment: list[str] | None = None
+
+    def to_event(self) -> Event:
+        """The event that goes onto the wire.
+
+        Raises EventError with the comments joined by " -- " (or "unspecified error" where there are
+        none) if ``event`` is "error", ValueError if a field cannot be sent (see ``Event``), TypeError
+        if ``data`` cannot be JSON.
+        """
+        if self.event == "error":
+            raise EventError(" -- ".join(self.comment or ["unspecified error"]))
+        return Event(
+            data=None if self.data is None else _encode_json(self.data).decode(),
+            event=self.event,
+            id=self.id,
+            comment="\n".join(self.comment) if self.comment else None,
+        )
+
+    def encode(self) -> bytes:
+        """The bytes of ``to_event()``; raises the same."""
+        if self.event is None and self.id is None and not self.comment and self.data is not None:
+            # A token's chunk, nearly always. JSON has no raw line ends, so one line it is: 0.4 us
+            # where the way through Event takes 1.3 us.
+            return b"data: %b\n\n" % _encode_json(self.data)
+        return self.to_event().encode()
