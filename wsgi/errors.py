@@ -1,0 +1,73 @@
+"""The errors that a client may see, in the shape of the OpenAI API."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from wsgi.sse import EventError
+
+_UPSTREAM_ERROR_STATUS = 502
+
+
+class ErrorBody(TypedDict):
+    """The value of ``error`` in the JSON of a refused request or of an error event."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ApiError(Exception):
+    """A failure with a message that may be shown to the client.
+
+    Before the first byte of the answer it becomes an HTTP response with ``status``; after it, one error
+    event.
+
+    status: the HTTP status
+    code: what programs test, such as "invalid_request"
+    message: what people read; says what to do where something can be done
+    param: the field of the request that is at fault
+    headers: for the response, such as Retry-After
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> ErrorBody:
+        return {
+            "message": self.message,
+            "type": _error_type(self.status),
+            "param": self.param,
+            "code": self.code,
+        }
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What a client may know of any exception: of an unexpected one, only that it happened."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, EventError):
+        return ApiError(_UPSTREAM_ERROR_STATUS, "upstream_error", str(error))
+    return ApiError(500, "internal_error", "the server failed while answering; the log says why")
+
+
+def _error_type(status: int) -> str:
+    # The names that OpenAI's own clients and dashboards know.
+    if status == 401:
+        return "authentication_error"
+    if status == 429:
+        return "rate_limit_error"
+    return "invalid_request_error" if status < 500 else "server_error"

@@ -1,0 +1,123 @@
+"""The one place where the two greenlets of a stream meet."""
+
+from collections import deque
+
+from gevent import get_hub
+from gevent.hub import Waiter
+
+
+class Signal:
+    """Wakes the one greenlet that waits for it. A signal given before the wait is not lost."""
+
+    __slots__ = ("_given", "_waiter")
+
+    def __init__(self) -> None:
+        self._given = False
+        self._waiter: Waiter[None] | None = None
+
+    def give(self) -> None:
+        """Never blocks and never switches, so the hub's own callbacks may call it."""
+        if self._given:
+            return
+        self._given = True
+        if self._waiter is not None:
+            # Through the loop, not at once: who gives the signal goes on, and gives more meanwhile.
+            get_hub().loop.run_callback(self._waiter.switch, None)
+
+    def wait(self) -> None:
+        if not self._given:
+            # A Waiter, not a bare switch: if the greenlet is killed in its wait, a late switch hits
+            # the Waiter and not whatever the greenlet does by then.
+            self._waiter = Waiter()
+            try:
+                self._waiter.get()
+            finally:
+                self._waiter = None
+        self._given = False
+
+
+class Channel:
+    """Encoded events on their way from the producer greenlet to the request greenlet.
+
+    At most ``size`` events wait between the generator and the socket; those that are being written
+    count until the write is done. The producer asks for room before it asks the generator for the next
+    event, so that a reader who stops reading stops the generator, too.
+    """
+
+    __slots__ = (
+        "_arrival",
+        "_being_written",
+        "_events",
+        "_room",
+        "_size",
+        "error",
+        "event_count",
+        "is_closed",
+        "is_finished",
+    )
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._events: deque[bytes] = deque()
+        self._being_written = 0
+        self._arrival = Signal()
+        self._room = Signal()
+        self.event_count = 0
+        self.is_finished = False
+        """The producer is done; ``error`` says why, if it failed."""
+        self.error: Exception | None = None
+        self.is_closed = False
+        """The reader is gone."""
+
+    # The producer's side.
+
+    def wait_for_room(self) -> bool:
+        """Waits until an event may be put. Returns False once the reader is gone."""
+        while not self.is_closed and len(self._events) + self._being_written >= self._size:
+            self._room.wait()
+        return not self.is_closed
+
+    def put(self, event: bytes) -> None:
+        self._events.append(event)
+        self.event_count += 1
+        self._arrival.give()
+
+    def finish(self, error: Exception | None = None) -> None:
+        self.is_finished = True
+        self.error = error
+        self._arrival.give()
+
+    # The request's side.
+
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events)
+
+    def take(self) -> bytes:
+        """All events that have piled up, b"" if none has. Says that those taken before are written."""
+        if not self._events:
+            self._free(0)
+            return b""
+        events = b"".join(self._events) if len(self._events) > 1 else self._events[0]
+        count = len(self._events)
+        self._events.clear()
+        self._free(count)
+        return events
+
+    def _free(self, now_being_written: int) -> None:
+        had_written = self._being_written
+        self._being_written = now_being_written
+        if had_written:
+            self._room.give()
+
+    def wait(self) -> None:
+        """Waits for an event, for the end, or for a ``wake()``."""
+        self._arrival.wait()
+
+    def wake(self) -> None:
+        self._arrival.give()
+
+    def close(self) -> None:
+        """The reader leaves: ``wait_for_room`` returns False from now on."""
+        self.is_closed = True
+        self._room.give()

@@ -1,0 +1,38 @@
+"""What a stream asks of its client's socket, besides gunicorn's writing to it."""
+
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+
+from gevent import socket as gevent_socket
+
+
+class ClientSocket:
+    """The connection that gunicorn writes the body to (``environ["gunicorn.socket"]``)."""
+
+    __slots__ = ("_socket", "fd")
+
+    def __init__(self, sock: gevent_socket.socket) -> None:
+        self._socket = sock
+        self.fd: int = sock.fileno()
+
+    def unsent_bytes(self) -> int:
+        """How many written bytes the peer's kernel has not taken yet (SIOCOUTQ, unix(7) and tcp(7))."""
+        answer = fcntl.ioctl(self.fd, termios.TIOCOUTQ, b"\0\0\0\0")
+        return int(struct.unpack("i", answer)[0])
+
+    def shut_down(self) -> None:
+        """Ends the connection; a write that is blocked on it fails with EPIPE.
+
+        The inner socket's shutdown, because gevent's own makes blocked writes fail with EBADF, which
+        gunicorn logs as an error of the server. Safe to call from the hub.
+        """
+        # ENOTCONN: a reset has ended it already, and the write has failed by that.
+        with contextlib.suppress(OSError):
+            self._socket._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+    def reset_on_close(self) -> None:
+        """Closing will send RST instead of FIN (SO_LINGER with a time of zero, socket(7))."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,89 @@
+"""What a stream and its generator know of each other."""
+
+import enum
+import logging
+import uuid
+from collections.abc import Callable
+
+from gevent.event import Event as Flag
+
+logger = logging.getLogger("sluice.stream")
+
+
+class Outcome(enum.StrEnum):
+    """How a stream ended."""
+
+    COMPLETE = "complete"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class StreamContext:
+    """Given to a generator, so that it can hear that nobody wants its answer any more, and say how it went.
+
+    A generator that listens (``wait`` or ``on_stop``) ends by itself when the stream is stopped; see
+    ``EventStream`` for what becomes of one that does not and is blocked.
+
+    request_id: names the request in logs
+    """
+
+    def __init__(self, request_id: str | None = None) -> None:
+        self.request_id = request_id or uuid.uuid4().hex
+        self.outcome: Outcome | None = None
+        """None while the stream runs."""
+        self.is_stopped = False
+        self.failure: str | None = None
+        self.is_cut = False
+        self.is_reset = False
+        self.listens = False
+        self._stop_flag: Flag | None = None
+        self._stop_callbacks: list[Callable[[], object]] = []
+
+    def stop_generating(self) -> None:
+        """Asks the generator to end; what it still yields is delivered if the client is there.
+
+        Any greenlet may call it, more than once. Runs the ``on_stop`` callbacks; one that raises is
+        logged, and the others still run.
+        """
+        if self.is_stopped:
+            return
+        self.is_stopped = True
+        if self._stop_flag is not None:
+            self._stop_flag.set()
+        for callback in self._stop_callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("on_stop callback failed request_id=%s", self.request_id)
+
+    def on_stop(self, callback: Callable[[], object]) -> None:
+        """``callback`` is called once when the stream is stopped, at once if it is already.
+
+        It must end whatever the generator may be blocked in (close the upstream's connection, say).
+        """
+        self.listens = True
+        if self.is_stopped:
+            callback()
+        else:
+            self._stop_callbacks.append(callback)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Waits, None for ever. Returns True, at once, when the stream is stopped."""
+        self.listens = True
+        if self.is_stopped:
+            return True
+        if self._stop_flag is None:
+            self._stop_flag = Flag()
+        return bool(self._stop_flag.wait(seconds))
+
+    def fail(self, reason: str) -> None:
+        """The answer is not whole although its body will end properly: the outcome is an error."""
+        self.failure = reason
+
+    def cut(self, reset: bool = False) -> None:
+        """When the generator returns, the connection breaks: the body stays visibly unfinished.
+
+        reset: with RST instead of FIN, as when a process is killed with data unread
+        """
+        self.is_cut = True
+        self.is_reset = reset

@@ -1,0 +1,36 @@
+"""The headers of a stream, and its error event in either of the two forms."""
+
+import msgspec
+
+from wsgi.errors import as_api_error
+from wsgi.sse import Event
+
+EVENT_SOURCE_PREAMBLE = b": stream\n\n"
+"""Sent at once, so that EventSource opens before there is an event."""
+
+
+def stream_headers(request_id: str) -> dict[str, str]:
+    """The headers of every stream. Those between client and server alone are gunicorn's (PEP 3333)."""
+    return {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        # no-transform keeps proxies from compressing, and with that from buffering.
+        "Cache-Control": "no-cache, no-transform",
+        # nginx buffers an answer from upstream unless this says otherwise.
+        "X-Accel-Buffering": "no",
+        "X-Request-Id": request_id,
+    }
+
+
+def error_for_openai(error: Exception) -> bytes:
+    """The error event of OpenAI routes: the clients look for ``error`` in the data of a nameless event."""
+    return Event(data=_error_json(error)).encode()
+
+
+def error_for_event_source(error: Exception) -> bytes:
+    """The error event of EventSource routes: ``event: error``, the message as a comment, the same JSON."""
+    message = as_api_error(error).message
+    return Event(data=_error_json(error), event="error", comment=message).encode()
+
+
+def _error_json(error: Exception) -> str:
+    return msgspec.json.encode({"error": as_api_error(error).body()}).decode()

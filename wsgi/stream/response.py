@@ -1,0 +1,79 @@
+"""``sse_response``: the whole behaviour of a stream for any view of any Flask app.
+
+The one place outside of ``api`` that knows Flask: it needs the request's connection.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+
+from flask import Response, g, request
+from gevent import socket as gevent_socket
+
+from wsgi.stream import worker
+from wsgi.stream.client_socket import ClientSocket
+from wsgi.stream.context import StreamContext
+from wsgi.stream.event_stream import EventStream
+from wsgi.stream.options import StreamOptions
+from wsgi.stream.producer import StreamItem
+from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source, stream_headers
+
+_REQUEST_ID = re.compile("[!-~]{1,128}")
+
+
+def sse_response(
+    items: Iterable[StreamItem],
+    *,
+    keepalive: float = StreamOptions.keepalive_seconds,
+    on_disconnect: Callable[[], object] | None = None,
+    deadline: float | None = None,
+    context: StreamContext | None = None,
+) -> Response:
+    """Streams what a generator yields to the client of the current request, as server-sent events.
+
+    items: yields Event, Annotated (its data becomes JSON), or bytes that are events already. It runs
+        outside of the request, so what it needs from ``request`` or ``session`` is passed to it. It ends
+        by returning; when the client leaves it gets GeneratorExit, also while it waits for something.
+        An exception that it raises becomes one ``event: error`` and a traceback in the log
+    keepalive: seconds of silence after which a comment is sent; 0: never
+    on_disconnect: called, without arguments, after the client has left before the end
+    deadline: seconds after which the stream ends with an error event; None: never
+    context: for a generator that listens to it, or code elsewhere that may stop the stream
+
+    Raises RuntimeError if the server's worker is not gevent's, saying how to start it.
+    """
+    context = context or StreamContext(request_id())
+    stream = EventStream(
+        items,
+        context=context,
+        render_error=error_for_event_source,
+        client=client_of_request(),
+        options=StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline),
+        preamble=EVENT_SOURCE_PREAMBLE,
+        on_disconnect=on_disconnect,
+    )
+    return stream_response(stream)
+
+
+def stream_response(stream: EventStream) -> Response:
+    # direct_passthrough: gunicorn iterates the stream itself, two Python frames per chunk less.
+    return Response(stream, headers=stream_headers(request_id()), direct_passthrough=True)
+
+
+def request_id() -> str:
+    """The client's X-Request-Id if it is 1 to 128 visible ASCII characters, else one made for the request."""
+    if "sluice_request_id" not in g:
+        given = request.headers.get("X-Request-Id", "")
+        g.sluice_request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return str(g.sluice_request_id)
+
+
+def client_of_request() -> ClientSocket | None:
+    """The current request's connection; None under a test client, which has none."""
+    sock = request.environ.get("gunicorn.socket")
+    if sock is None:
+        return None
+    if not isinstance(sock, gevent_socket.socket):
+        # The process is patched, but its worker class is another one.
+        raise RuntimeError(worker.WORKER_CLASS_NEEDED)
+    return ClientSocket(sock)

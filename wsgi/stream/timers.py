@@ -1,0 +1,75 @@
+"""What is due in a stream, and when. Reads no clock: ``now`` is always given, in monotonic seconds."""
+
+from wsgi.stream.options import StreamOptions
+
+_NEVER = float("inf")
+_LOOKS_PER_WRITE_TIMEOUT = 4
+
+
+class Timers:
+    """The timers of one stream: keep-alive, commit, deadline, and a write that hangs."""
+
+    __slots__ = (
+        "_commit_at",
+        "_deadline_at",
+        "_options",
+        "_progress_at",
+        "_seen_write",
+        "is_writing",
+        "started_at",
+        "written_at",
+    )
+
+    def __init__(self, options: StreamOptions, now: float) -> None:
+        self._options = options
+        self.started_at = now
+        self.written_at = now
+        """When the last write began; the start counts as one, so that a prefill is covered."""
+        self.is_writing = False
+        self._commit_at = _NEVER
+        self._deadline_at = now + (options.deadline_seconds or _NEVER)
+        self._seen_write = (now, 0)
+        self._progress_at = now
+
+    def commit_after(self, seconds: float) -> None:
+        self._commit_at = self.started_at + seconds
+
+    def write_begins(self, now: float) -> None:
+        self.written_at = now
+        self.is_writing = True
+
+    def keepalive_is_due(self, now: float) -> bool:
+        seconds = self._options.keepalive_seconds
+        return seconds > 0 and now >= self.written_at + seconds
+
+    def commit_is_due(self, now: float) -> bool:
+        return now >= self._commit_at
+
+    def deadline_is_over(self, now: float) -> bool:
+        return now >= self._deadline_at
+
+    def anything_is_due(self, now: float) -> bool:
+        return self.keepalive_is_due(now) or self.commit_is_due(now) or self.deadline_is_over(now)
+
+    def write_hangs(self, now: float, unsent_bytes: int) -> bool:
+        """Whether the client has taken no byte for the write timeout.
+
+        Judged by the kernel's queue and not by the write's progress: a write wakes only when a third of
+        the socket's buffer is free, and of a buffer of 2.5 MB a slow but honest reader takes minutes for that.
+        """
+        write = (self.written_at, unsent_bytes)
+        if not self.is_writing or write != self._seen_write:
+            self._seen_write = write
+            self._progress_at = now
+        return now - self._progress_at >= self._options.write_timeout_seconds
+
+    def next_look(self, now: float) -> float:
+        """When the timers are to be looked at again, if nothing is written meanwhile."""
+        options = self._options
+        looks = [now + options.write_timeout_seconds / _LOOKS_PER_WRITE_TIMEOUT]
+        if options.keepalive_seconds:
+            due = self.written_at + options.keepalive_seconds
+            # One that is due already waits for the end of an event that is half written.
+            looks.append(due if due > now else now + options.keepalive_seconds)
+        looks += [at for at in (self._commit_at, self._deadline_at) if at > now]
+        return min(looks)

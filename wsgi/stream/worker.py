@@ -1,0 +1,40 @@
+"""The objects that all streams of a worker process share: one each, made when the first stream needs it."""
+
+from functools import cache
+
+from gevent import monkey
+from gunicorn.errors import AppImportError
+
+from wsgi.stream.disconnect import DisconnectWatcher
+from wsgi.stream.inflight import Inflight
+from wsgi.stream.ticker import Ticker
+
+WORKER_CLASS_NEEDED = (
+    "Sluice streams on gevent: start gunicorn with `-k gevent` (worker_class = 'gevent'), and with "
+    "`from gevent import monkey; monkey.patch_all()` as the first line of gunicorn.conf.py"
+)
+
+
+@cache
+def ticker() -> Ticker:
+    return Ticker()
+
+
+@cache
+def disconnects() -> DisconnectWatcher:
+    return DisconnectWatcher()
+
+
+@cache
+def inflight() -> Inflight:
+    return Inflight()
+
+
+def require_gevent() -> None:
+    """Raises AppImportError, saying which worker class to use, if this process is not patched for gevent.
+
+    On another worker a stream would hold the whole worker, and its timers and its client's leaving
+    would go unseen. gunicorn prints this exception as one line and does not try again.
+    """
+    if not monkey.is_module_patched("socket"):
+        raise AppImportError(WORKER_CLASS_NEEDED)
