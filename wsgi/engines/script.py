@@ -1,0 +1,102 @@
+"""What the simulator is going to say, decided before it says the first word."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from wsgi.engines.answers import apply_stop, tokenize, write_answer
+from wsgi.engines.formats import ChatFormat, CompletionFormat, Format, Json, ToolCall
+from wsgi.engines.schema import AnswerRequest, ChatRequest, CompletionRequest, SimulatorOptions
+from wsgi.errors import ApiError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the answers that the request asks for."""
+
+    tokens: list[str]
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """The choices, how they are written, and what they cost."""
+
+    format: Format
+    choices: list[Choice]
+    usage: Json
+    seed: int
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest choice."""
+        return max(len(choice.tokens) for choice in self.choices)
+
+
+def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
+    """Raises ApiError for what cannot be had together."""
+    seed = options.seed if options.seed is not None else request.seed or 0
+    if isinstance(request, ChatRequest):
+        tool_call = _tool_call(options)
+        format_: Format = ChatFormat(request.model, tool_call)
+        limit = request.max_completion_tokens or request.max_tokens
+        prompts, prompt_text = [request.question()], request.prompt_text()
+    else:
+        assert isinstance(request, CompletionRequest)
+        if options.tool_call is not None:
+            raise ApiError(
+                400,
+                "invalid_request",
+                "a text completion makes no tool calls; ask /v1/chat/completions",
+                param="simulator.tool_call",
+            )
+        tool_call = None
+        format_ = CompletionFormat(request.model)
+        limit = request.max_tokens
+        prompts = request.prompts()
+        prompt_text = "\n".join(prompts)
+    choices = [
+        _call_choice(tool_call)
+        if tool_call is not None
+        else _text_choice(prompt, seed + number, request, options, limit)
+        for prompt in prompts
+        for number in range(request.n or 1)
+    ]
+    usage = _usage(len(tokenize(prompt_text)), sum(len(choice.tokens) for choice in choices))
+    return Script(format_, choices, usage, seed)
+
+
+def _call_choice(tool_call: ToolCall) -> Choice:
+    return Choice(tokenize(tool_call.arguments), "tool_calls")
+
+
+def _text_choice(
+    prompt: str, seed: int, request: AnswerRequest, options: SimulatorOptions, limit: int | None
+) -> Choice:
+    if options.text is not None:
+        tokens = tokenize(options.text)[: options.tokens]
+    else:
+        tokens = write_answer(prompt, seed, options.tokens)
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    tokens = apply_stop(tokens, stops)
+    if limit is not None and len(tokens) > limit:
+        return Choice(tokens[:limit], "length")
+    return Choice(tokens, "stop")
+
+
+def _tool_call(options: SimulatorOptions) -> ToolCall | None:
+    wanted = options.tool_call
+    if wanted is None:
+        return None
+    arguments = wanted.arguments
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments).decode()
+    return ToolCall(wanted.name, arguments)
+
+
+def _usage(prompt_tokens: int, completion_tokens: int) -> Json:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
