@@ -1,0 +1,112 @@
+"""gunicorn's settings, each with its reason. Sluice's own come from the environment (wsgi/settings.py)."""
+
+# Before anything imports ssl, socket or threading: what is imported unpatched blocks the whole worker.
+from gevent import monkey
+
+monkey.patch_all()
+
+import errno
+import os
+import resource
+import socket
+import sys
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.ggevent import GeventWorker
+
+from wsgi.settings import SettingsError, read_settings
+from wsgi.stream.worker import WORKER_CLASS_NEEDED
+
+try:
+    _settings = read_settings(os.environ)
+except SettingsError as error:
+    sys.exit(f"sluice: {error}")
+
+bind = _settings.bind
+workers = _settings.workers
+
+# A stream waits most of its life; on gevent that costs a greenlet, not a thread or a process.
+worker_class = "gevent"
+
+# gunicorn leaves connections over this number waiting without an answer, health checks too. Sluice's
+# own limit is 90 % of it, and answers 503.
+worker_connections = _settings.max_streams * 10 // 9 + 1
+
+# Seconds without a sign of life from a worker's loop, not of a stream: streams may last for hours.
+timeout = 30
+
+# Longer than the 60 s for which nginx keeps idle connections to its upstream, so that it is never gunicorn
+# that closes one just as nginx takes it.
+keepalive = 75
+
+# The control socket is a thread with an asyncio loop in the master, which gevent has patched; signals do all
+# that is needed.
+control_socket_disable = True
+
+logconfig_dict = {
+    "loggers": {
+        "sluice": {"level": "INFO", "handlers": ["error_console"], "propagate": False},
+    },
+}
+
+
+def on_starting(server: Arbiter) -> None:
+    """In the master, before it listens: what would fail later, or in many lines, fails here in one."""
+    if not issubclass(server.cfg.worker_class, GeventWorker):
+        sys.exit(f"sluice: {WORKER_CLASS_NEEDED}")
+    _raise_file_limit()
+    # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
+    if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
+        for address in server.cfg.address:
+            _check_is_free(address)
+
+
+def when_ready(server: Arbiter) -> None:
+    address = server.cfg.address[0]
+    if isinstance(address, str):
+        print(f"Sluice is at unix:{address}", flush=True)
+        return
+    host, port = address[:2]
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        server.log.warning(
+            "anybody who reaches %s:%s may ask: there are no API keys yet", host, port
+        )
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(
+        f"Sluice is at {url}   Try:\n"
+        f"curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' "
+        """-d '{"model": "any", "stream": true, "messages": [{"role": "user", "content": "Why stream?"}]}'""",
+        flush=True,
+    )
+
+
+def _raise_file_limit() -> None:
+    # Each stream is a file; the usual soft limit of 1024 is there for programs that use select().
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = worker_connections + 1024
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _check_is_free(address: str | tuple[str, int]) -> None:
+    """Exits with one line if another program has the address; gunicorn would try for five seconds."""
+    if isinstance(address, str):
+        # gunicorn takes the place of an old socket file, also of one that is in use.
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(address) == 0:
+                sys.exit(f"sluice: another server listens at unix:{address}")
+        return
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address[:2])
+        except OSError as error:
+            host, port = address[:2]
+            why = (
+                "is taken"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be had ({error.strerror})"
+            )
+            sys.exit(f"sluice: {host}:{port} {why}; SLUICE_BIND=127.0.0.1:8081 sets another")

@@ -1,0 +1,110 @@
+"""The demo page, and its stream for EventSource."""
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+from flask import Blueprint, Response, render_template, request
+
+from wsgi.api.openai import DEFAULT_MODEL
+from wsgi.engines.answers import tokenize, write_answer
+from wsgi.errors import ApiError
+from wsgi.settings import Settings
+from wsgi.sse import Event
+from wsgi.stream import EventStream, StreamContext
+from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
+from wsgi.stream.response import client_of_request, request_id, stream_response
+
+_CHARACTER_SECONDS = 0.03
+_RETRY_MS = 2000
+
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    routes = Blueprint("demo", __name__)
+
+    @routes.get("/")
+    def page() -> Response:
+        model = settings.models[0] if settings.models else DEFAULT_MODEL
+        return Response(
+            render_template("index.html", model=model),
+            headers={
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+            },
+        )
+
+    @routes.get("/stream_chat")
+    def stream_chat() -> Response:
+        question = request.args.get("name", "")
+        if not question.strip():
+            raise ApiError(400, "invalid_request", "?name= takes the question", param="name")
+        answer = "".join(write_answer(question, seed=0))
+        done_id = len(answer) + 1
+        seen = _last_event_id(done_id)
+        if seen == done_id:
+            # The one answer that makes an EventSource stop reconnecting.
+            return Response(status=204)
+        context = StreamContext(request_id())
+        stream = EventStream(
+            _characters(question, answer, seen, context),
+            context=context,
+            render_error=error_for_event_source,
+            client=client_of_request(),
+            options=settings.stream_options,
+            preamble=EVENT_SOURCE_PREAMBLE,
+        )
+        if request.method != "HEAD":
+            stream.start()
+        return stream_response(stream)
+
+    return routes
+
+
+def _last_event_id(done_id: int) -> int:
+    """The number of the last event that the client has, 0 for none.
+
+    Raises ApiError for what cannot be an id of this stream; EventSource then gives up.
+    """
+    given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or "0"
+    if not (given.isascii() and given.isdigit()) or len(given) > 9 or int(given) > done_id:
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"Last-Event-ID takes the id of an event of this stream, 0 to {done_id}",
+            param="last_event_id",
+        )
+    return int(given)
+
+
+def _characters(question: str, answer: str, seen: int, context: StreamContext) -> Iterator[Event]:
+    """The events after number ``seen``. The answer is a function of the question, so a client that comes
+    back is served without anything being remembered, or asked twice."""
+    stream_id = hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()[:32]
+    for number, character in enumerate(answer[seen:], start=seen + 1):
+        if context.wait(_CHARACTER_SECONDS):
+            return
+        data = {
+            "code": 200,
+            "message": "success",
+            "event": {"id": stream_id, "data": character},
+        }
+        yield Event(
+            data=msgspec.json.encode(data).decode(),
+            id=str(number),
+            retry=_RETRY_MS if number == seen + 1 else None,
+        )
+    tokens = len(tokenize(answer)), len(tokenize(question))
+    usage = {
+        "prompt_tokens": tokens[1],
+        "completion_tokens": tokens[0],
+        "total_tokens": sum(tokens),
+    }
+    end = {"finish_reason": "stop", "usage": usage}
+    yield Event(data=msgspec.json.encode(end).decode(), event="done", id=str(len(answer) + 1))

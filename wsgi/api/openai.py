@@ -1,0 +1,75 @@
+"""OpenAI's API: chat completions, text completions, models."""
+
+import time
+from dataclasses import replace
+
+from flask import Blueprint, Response
+
+from wsgi.api.requests import read_body
+from wsgi.engines import Engine
+from wsgi.engines.schema import AnswerRequest, ChatRequest, CompletionRequest
+from wsgi.errors import ApiError
+from wsgi.settings import Settings
+from wsgi.stream import EventStream, StreamContext
+from wsgi.stream.rendering import error_for_openai
+from wsgi.stream.response import client_of_request, request_id, stream_response
+
+DEFAULT_MODEL = "sluice-simulator"
+"""Listed where any name is accepted: programs that let people choose a model need one."""
+
+
+def blueprint(engine: Engine, settings: Settings) -> Blueprint:
+    routes = Blueprint("openai", __name__, url_prefix="/v1")
+    stream_options = settings.stream_options
+    # A comment would spoil a JSON document.
+    whole_options = replace(stream_options, keepalive_seconds=0)
+    started_at = int(time.time())
+
+    @routes.post("/chat/completions")
+    def chat_completions() -> Response:
+        return answer(read_body(ChatRequest))
+
+    @routes.post("/completions")
+    def completions() -> Response:
+        return answer(read_body(CompletionRequest))
+
+    @routes.get("/models")
+    def models() -> dict[str, object]:
+        names = settings.models or (DEFAULT_MODEL,)
+        return {"object": "list", "data": [model_card(name) for name in names]}
+
+    @routes.get("/models/<path:name>")
+    def model(name: str) -> dict[str, object]:
+        check_model(name)
+        return model_card(name)
+
+    def answer(request: AnswerRequest) -> Response:
+        check_model(request.model)
+        context = StreamContext(request_id())
+        stream = EventStream(
+            engine.generate(request, context),
+            context=context,
+            render_error=error_for_openai,
+            client=client_of_request(),
+            options=stream_options if request.stream else whole_options,
+        )
+        # An answer that is not streamed commits itself to nothing before it is there.
+        stream.wait_for_first_event(settings.commit_seconds if request.stream else None)
+        if request.stream:
+            return stream_response(stream)
+        return Response(stream, content_type="application/json", direct_passthrough=True)
+
+    def check_model(name: str) -> None:
+        if settings.models and name not in settings.models:
+            known = ", ".join(settings.models)
+            raise ApiError(
+                404,
+                "model_not_found",
+                f"there is no model {name!r} here; there is {known}",
+                param="model",
+            )
+
+    def model_card(name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}
+
+    return routes

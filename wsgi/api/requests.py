@@ -1,0 +1,47 @@
+"""Reads and checks the body of a request."""
+
+import re
+from typing import TypeVar
+
+import msgspec
+from flask import request
+
+from wsgi.errors import ApiError
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r" - at `(?P<place>[^`]*)`$")
+_FIELD = re.compile(r"(missing required|contains unknown) field `(?P<field>[^`]*)`")
+
+
+def read_body(type_: type[T]) -> T:
+    """The request's JSON body as a ``type_``.
+
+    Raises ApiError: 415 for a body that says it is something else, 413 for one that is too large, 400 for
+    one that is not JSON or not of the type; ``param`` then names the field.
+    """
+    if request.mimetype and not re.fullmatch(r"application/(.+\+)?json", request.mimetype):
+        raise ApiError(
+            415,
+            "unsupported_media_type",
+            f"the body must be application/json, not {request.mimetype}",
+        )
+    try:
+        return msgspec.json.decode(request.get_data(cache=False), type=type_)
+    except msgspec.ValidationError as error:
+        message, param = _explain(str(error))
+        raise ApiError(400, "invalid_request", message, param=param) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise ApiError(400, "invalid_json", "the body is nested too deeply") from None
+
+
+def _explain(message: str) -> tuple[str, str | None]:
+    """msgspec names the place as a path (``$.messages[0]``); a missing field is named in the message."""
+    place = _PLACE.search(message)
+    path = place["place"].removeprefix("$").removeprefix(".") if place else ""
+    if field := _FIELD.search(message):
+        path = f"{path}.{field['field']}" if path else field["field"]
+    text = _PLACE.sub("", message)
+    return (f"{path}: {text}" if path else text), path or None

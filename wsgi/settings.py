@@ -1,0 +1,126 @@
+"""The environment, typed and checked: the variables that begin with ``SLUICE_``."""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from wsgi.stream.options import StreamOptions
+
+PREFIX = "SLUICE_"
+_STREAM = StreamOptions()
+_MIB = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """The start must not go on: one line that names the variable, what it got and what it takes."""
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError
+    return number
+
+
+def _positive_number(text: str) -> float:
+    if not (number := _number(text)):
+        raise ValueError
+    return number
+
+
+def _positive_integer(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+def _switch(text: str) -> bool:
+    return {"0": False, "1": True}[text]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _address(text: str) -> str:
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not 0 < int(port) < 65536:
+        raise ValueError
+    return text
+
+
+def _setting(default: object, parse: Callable[[str], object], takes: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "takes": takes})
+
+
+_SECONDS = (_positive_number, "a number of seconds > 0")
+_SECONDS_OR_NEVER = (_number, "a number of seconds, 0 for never")
+_COUNT = (_positive_integer, "a whole number >= 1")
+_SWITCH = (_switch, "0 or 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One field for each variable, with its default.
+
+    bind: where gunicorn listens: HOST:PORT or unix:PATH
+    workers: gunicorn's worker processes
+    models: the model names that are accepted and listed; empty: any
+    max_streams: how many streams a worker has open at once; one more gets 503
+    max_body_bytes: the largest request body that is read
+    commit_seconds: after so long without a first event the 200 is sent; until then a failure keeps its status
+    stream_timeout_seconds: how long a stream may take in all
+
+    The others are those of ``StreamOptions``.
+    """
+
+    bind: str = _setting("127.0.0.1:8080", _address, "HOST:PORT or unix:PATH")
+    workers: int = _setting(1, *_COUNT)
+    models: tuple[str, ...] = _setting((), _names, "model names, comma-separated")
+    max_streams: int = _setting(9000, *_COUNT)
+    max_body_bytes: int = _setting(10 * _MIB, *_COUNT)
+    keepalive_seconds: float = _setting(_STREAM.keepalive_seconds, *_SECONDS_OR_NEVER)
+    keepalive_blank_line: bool = _setting(_STREAM.keepalive_blank_line, *_SWITCH)
+    channel_size: int = _setting(_STREAM.channel_size, *_COUNT)
+    write_timeout_seconds: float = _setting(_STREAM.write_timeout_seconds, *_SECONDS)
+    commit_seconds: float = _setting(10.0, *_SECONDS)
+    stream_timeout_seconds: float = _setting(3600.0, *_SECONDS)
+
+    @property
+    def stream_options(self) -> StreamOptions:
+        return StreamOptions(
+            keepalive_seconds=self.keepalive_seconds,
+            keepalive_blank_line=self.keepalive_blank_line,
+            channel_size=self.channel_size,
+            write_timeout_seconds=self.write_timeout_seconds,
+            deadline_seconds=self.stream_timeout_seconds,
+        )
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsError for a variable that is not known or whose value is not taken."""
+    known = {PREFIX + setting.name.upper(): setting for setting in fields(Settings)}
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX):
+            continue
+        setting = known.get(variable)
+        if setting is None:
+            raise SettingsError(_unknown(variable, list(known)))
+        try:
+            values[setting.name] = setting.metadata["parse"](text)
+        except (ValueError, KeyError):
+            raise SettingsError(
+                f"{variable}: got {text!r}, takes {setting.metadata['takes']}"
+            ) from None
+    return Settings(**values)
+
+
+def _unknown(variable: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(variable, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "; the README lists the settings"
+    return f"{variable} is not a setting{hint}"
