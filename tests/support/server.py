@@ -1,0 +1,120 @@
+"""Starts a real gunicorn for a test, and ends it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_SECONDS = 20
+STOP_TIMEOUT_SECONDS = 10
+
+
+class Server:
+    """gunicorn with the project's own configuration, on a port of its own.
+
+    app: what gunicorn loads; settings: SLUICE_ variables, without the prefix; arguments: more of gunicorn's
+    """
+
+    def __init__(
+        self,
+        app: str = "app:app",
+        *,
+        arguments: tuple[str, ...] = (),
+        unix_socket: Path | None = None,
+        **settings: object,
+    ) -> None:
+        self.port = _free_port()
+        self.unix_socket = unix_socket
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = tempfile.TemporaryFile()
+        bind = f"unix:{unix_socket}" if unix_socket else f"127.0.0.1:{self.port}"
+        variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *arguments, app],
+            cwd=ROOT,
+            env={**clean_environment(), "SLUICE_BIND": bind, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> "Server":
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> str:
+        """All that the server has printed so far."""
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode()
+
+    def connect(self, receive_buffer_bytes: int | None = None) -> socket.socket:
+        family = socket.AF_UNIX if self.unix_socket else socket.AF_INET
+        sock = socket.socket(family)
+        sock.settimeout(START_TIMEOUT_SECONDS)
+        if receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        sock.connect(str(self.unix_socket) if self.unix_socket else ("127.0.0.1", self.port))
+        return sock
+
+    def wait_until_ready(self) -> None:
+        wait_until(self._answers, START_TIMEOUT_SECONDS, lambda: f"no answer:\n{self.log}")
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, f"the server ended:\n{self.log}"
+        try:
+            with self.connect() as sock:
+                sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                return sock.recv(16).startswith(b"HTTP/1.")
+        except OSError:
+            return False
+
+    def wait_for_exit(self) -> int:
+        return self._process.wait(START_TIMEOUT_SECONDS)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the whole process group gets SIGINT."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(STOP_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        self._log.close()
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without settings that whoever runs the tests may have."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+
+
+def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
+    """Waits for ``condition()`` to be truthy and returns it; fails the test if it never is."""
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.005)
+    raise AssertionError(f"not within {timeout_seconds} s: {condition}; {explain()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -1,0 +1,92 @@
+"""A client that speaks HTTP/1.1 over a bare socket, so that a test sees what is on the wire."""
+
+import json
+import socket
+import struct
+
+
+def get(path: str, **headers: str) -> bytes:
+    return _request("GET", path, b"", headers)
+
+
+def post(path: str, body: object, **headers: str) -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return _request("POST", path, data, {"Content-Type": "application/json", **headers})
+
+
+def _request(method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: test"]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def chat(content: str = "hi", *, stream: bool = True, **fields: object) -> dict[str, object]:
+    """The body of a chat completion; the keywords are further fields, such as ``simulator``."""
+    messages = [{"role": "user", "content": content}]
+    return {"model": "test", "messages": messages, "stream": stream, **fields}
+
+
+class Response:
+    """Reads one response from a connection: the head at once, the chunked body as it comes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = b""
+        head = self._read_until(b"\r\n\r\n").decode("latin-1")
+        status_line, *lines = head.split("\r\n")
+        self.status = int(status_line.split()[1])
+        self.headers = {}
+        for line in filter(None, lines):
+            name, _, value = line.partition(":")
+            self.headers[name.lower()] = value.strip()
+
+    def chunk(self) -> bytes:
+        """The next chunk, b"" at the proper end; EOFError if the connection ends before."""
+        size = int(self._read_until(b"\r\n"), 16)
+        data = self._read_exactly(size)
+        self._read_exactly(2)
+        return data
+
+    def body(self) -> bytes:
+        """The rest of the body; EOFError if it is cut."""
+        if "content-length" in self.headers:
+            return self._read_exactly(int(self.headers["content-length"]))
+        return b"".join(iter(self.chunk, b""))
+
+    def until(self, text: bytes) -> bytes:
+        """The body up to the chunk in which ``text`` is complete."""
+        data = b""
+        while text not in data:
+            chunk = self.chunk()
+            assert chunk, f"the body ended: {data!r}"
+            data += chunk
+        return data
+
+    def json(self) -> object:
+        return json.loads(self.body())
+
+    def _read_until(self, mark: bytes) -> bytes:
+        while mark not in self._buffer:
+            self._receive()
+        found, _, self._buffer = self._buffer.partition(mark)
+        return found
+
+    def _read_exactly(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            self._receive()
+        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        return found
+
+    def _receive(self) -> None:
+        data = self._sock.recv(65536)
+        if not data:
+            raise EOFError(f"the connection ended after {self._buffer!r}")
+        self._buffer += data
+
+
+def reset(sock: socket.socket) -> None:
+    """Closes with RST instead of FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
