@@ -1,0 +1,115 @@
+"""A Flask app that is not Sluice's: it knows ``sse_response`` and nothing else of it."""
+
+import time
+from collections.abc import Iterator
+
+from flask import Flask, request
+
+from tests.server.inspection import register_inspection
+from wsgi.sse import Event
+from wsgi.stream import sse_response
+
+app = Flask(__name__)
+register_inspection(app)
+
+ended_at: dict[str, float] = {}
+produced: dict[str, int] = {}
+disconnected: list[str] = []
+
+
+@app.get("/stream/<kind>")
+def stream(kind: str):
+    """``key`` names the stream; what became of it is asked by that name."""
+    key = request.args.get("key", "")
+    return sse_response(
+        GENERATORS[kind](key),
+        keepalive=request.args.get("keepalive", 15, float),
+        deadline=request.args.get("deadline", None, float),
+        on_disconnect=lambda: disconnected.append(key),
+    )
+
+
+@app.get("/ended/<key>")
+def ended(key: str):
+    """When the generator's ``finally`` ran (CLOCK_MONOTONIC, which all processes share), or null."""
+    return {"at": ended_at.get(key)}
+
+
+@app.get("/produced/<key>")
+def produced_(key: str):
+    return {"events": produced.get(key, 0)}
+
+
+@app.get("/disconnected")
+def disconnected_():
+    return {"keys": disconnected}
+
+
+@app.get("/plain")
+def plain():
+    return "plain"
+
+
+def waits(key: str) -> Iterator[Event]:
+    """A prefill that lasts: the generator waits and knows nothing of its client."""
+    try:
+        time.sleep(3600)
+        yield Event(data="never")
+    finally:
+        ended_at[key] = time.monotonic()
+
+
+def produces(key: str) -> Iterator[Event]:
+    try:
+        while True:
+            yield Event(data="token")
+            time.sleep(0.001)
+    finally:
+        ended_at[key] = time.monotonic()
+
+
+def floods(key: str) -> Iterator[Event]:
+    """More than any socket's buffers hold."""
+    try:
+        while True:
+            produced[key] = produced.get(key, 0) + 1
+            yield Event(data="x" * 65536)
+    finally:
+        ended_at[key] = time.monotonic()
+
+
+def paces(key: str) -> Iterator[Event]:
+    while True:
+        yield Event(data=str(time.monotonic()))
+        time.sleep(0.02)
+
+
+def counts(key: str) -> Iterator[Event]:
+    for number in range(3):
+        yield Event(data=str(number))
+
+
+def stays_silent(key: str) -> Iterator[Event]:
+    time.sleep(1.2)
+    yield Event(data="at last")
+
+
+def raises(key: str) -> Iterator[Event]:
+    yield Event(data="first")
+    raise ZeroDivisionError("a secret of the server")
+
+
+def catches_all(key: str) -> Iterator[Event]:
+    """Does its duty in a ``finally`` that itself waits."""
+    try:
+        yield Event(data="first")
+        time.sleep(3600)
+    finally:
+        time.sleep(0.1)
+        ended_at[key] = time.monotonic()
+
+
+GENERATORS = {
+    function.__name__: function
+    for function in (waits, produces, floods, paces, counts, stays_silent, raises, catches_all)
+}

@@ -1,0 +1,29 @@
+"""Lets a test look into a worker: what is open there, and what would leak."""
+
+import gc
+import os
+
+import gevent
+from flask import Flask
+
+from wsgi.stream import worker
+
+
+def register_inspection(app: Flask) -> None:
+    @app.get("/inspect")
+    def inspect():
+        gc.collect()
+        greenlets = [thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet)]
+        return {
+            "greenlets": sum(not greenlet.dead for greenlet in greenlets),
+            "files": len(os.listdir("/proc/self/fd")),
+            "watched": len(worker.disconnects()),
+            "timed": len(worker.ticker()),
+            "inflight": worker.inflight().count,
+            "resident_kib": _resident_kib(),
+        }
+
+
+def _resident_kib() -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
