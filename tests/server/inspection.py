@@ -15,6 +15,7 @@ def register_inspection(app: Flask) -> None:
         gc.collect()
         greenlets = [thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet)]
         return {
+            "pid": os.getpid(),
             "greenlets": sum(not greenlet.dead for greenlet in greenlets),
             "files": len(os.listdir("/proc/self/fd")),
             "watched": len(worker.disconnects()),

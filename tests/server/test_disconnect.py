@@ -1,7 +1,6 @@
 """The client leaves: the generator ends at once, whatever it or the server is doing."""
 
 import itertools
-import json
 import socket
 import statistics
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, get, reset
 
@@ -40,37 +40,12 @@ def half_close(sock: socket.socket) -> None:
 LEAVES = {"fin": socket.socket.close, "rst": reset, "half-close": half_close}
 
 
-class Observer:
-    """Asks the server, over a connection of its own, what became of a stream."""
-
-    def __init__(self, server: Server) -> None:
-        self._sock = server.connect()
-
-    def ask(self, path: str) -> dict:
-        self._sock.sendall(get(path))
-        return json.loads(Response(self._sock).body())
-
-    def ended_at(self, key: str) -> float:
-        return wait_until(lambda: self.ask(f"/ended/{key}")["at"])
-
-
 def open_stream(server: Server, kind: str, key: str, *, pipelined: bytes = b"") -> socket.socket:
     sock = server.connect(receive_buffer_bytes=4096 if kind == "floods" else None)
     sock.sendall(get(f"/stream/{kind}?key={key}") + pipelined)
     # The body has begun: a generator whose client left before would never be started.
     assert Response(sock).chunk()
     return sock
-
-
-def until_write_blocks(observer: Observer, key: str) -> None:
-    """Until the generator makes no progress: the socket's buffers and the channel are full."""
-    counts = (observer.ask(f"/produced/{key}")["events"] for _ in itertools.count())
-    previous = -1
-    for count in counts:
-        if count == previous:
-            return
-        previous = count
-        time.sleep(0.002)
 
 
 def seconds_to_end(
@@ -83,7 +58,7 @@ def seconds_to_end(
         key = next(_keys)
         sock = open_stream(server, kind, key, **options)
         if kind == "floods":
-            until_write_blocks(observer, key)
+            observer.until_write_blocks(key)
         left_at = time.monotonic()
         leave(sock)
         took.append(observer.ended_at(key) - left_at)

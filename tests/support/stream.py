@@ -11,7 +11,7 @@ def get(path: str, **headers: str) -> bytes:
 
 def post(path: str, body: object, **headers: str) -> bytes:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return _request("POST", path, data, {"Content-Type": "application/json", **headers})
+    return _request("POST", path, data, {"Content_Type": "application/json", **headers})
 
 
 def _request(method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:

@@ -69,13 +69,13 @@ class EventStream:
 
     # The request greenlet.
 
-    def start(self) -> None:
+    def start(self, commit_seconds: float | None = None) -> None:
         """Starts the generator and the timers; without it, the first ``__next__`` does.
 
         Raises TooManyStreamsError if the worker has no place for another stream.
         """
         self._guard = worker.inflight().enter()
-        self._timers = Timers(self._options, time.monotonic())
+        self._timers = Timers(self._options, time.monotonic(), commit_seconds)
         if self._client is not None:
             worker.disconnects().watch(self._client.fd, self)
         worker.ticker().add(self, self._timers.next_look(self._timers.started_at))
@@ -91,9 +91,7 @@ class EventStream:
         Raises what the generator raised before its first event, and what ``start`` raises; the stream is
         closed then.
         """
-        self.start()
-        if commit_seconds is not None:
-            self._timers.commit_after(commit_seconds)
+        self.start(commit_seconds)
         channel = self._channel
         while not (channel.has_events or channel.is_finished or self._left):
             now = time.monotonic()

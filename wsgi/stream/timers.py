@@ -20,19 +20,19 @@ class Timers:
         "written_at",
     )
 
-    def __init__(self, options: StreamOptions, now: float) -> None:
+    def __init__(
+        self, options: StreamOptions, now: float, commit_seconds: float | None = None
+    ) -> None:
         self._options = options
         self.started_at = now
         self.written_at = now
         """When the last write began; the start counts as one, so that a prefill is covered."""
         self.is_writing = False
-        self._commit_at = _NEVER
-        self._deadline_at = now + (options.deadline_seconds or _NEVER)
+        self._commit_at = now + (_NEVER if commit_seconds is None else commit_seconds)
+        deadline = options.deadline_seconds
+        self._deadline_at = now + (_NEVER if deadline is None else deadline)
         self._seen_write = (now, 0)
         self._progress_at = now
-
-    def commit_after(self, seconds: float) -> None:
-        self._commit_at = self.started_at + seconds
 
     def write_begins(self, now: float) -> None:
         self.written_at = now

@@ -1,0 +1,34 @@
+"""A second connection, to ask a server about its streams while they run."""
+
+import json
+
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, get
+
+
+class Observer:
+    def __init__(self, server: Server) -> None:
+        self._sock = server.connect()
+
+    def ask(self, path: str) -> dict:
+        self._sock.sendall(get(path))
+        return json.loads(Response(self._sock).body())
+
+    def ended_at(self, key: str) -> float:
+        """When the generator of that stream of the foreign app ended; waits for it."""
+        return wait_until(lambda: self.ask(f"/ended/{key}")["at"])
+
+    def until_write_blocks(self, key: str) -> int:
+        """Waits until that generator makes no progress: the buffers and the channel are full."""
+        counts = [-1]
+
+        def stands_still() -> bool:
+            counts.append(self.ask(f"/produced/{key}")["events"])
+            return counts[-1] == counts[-2] > 8
+
+        wait_until(stands_still)
+        return counts[-1]
+
+    def until_idle(self) -> dict:
+        """Waits until the worker has no stream; returns what /inspect says then."""
+        return wait_until(lambda: (seen := self.ask("/inspect"))["inflight"] == 0 and seen)
