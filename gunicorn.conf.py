@@ -8,10 +8,12 @@ monkey.patch_all()
 import errno
 import os
 import resource
+import signal
 import socket
 import sys
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.settings import SettingsError, read_settings
@@ -59,6 +61,12 @@ def on_starting(server: Arbiter) -> None:
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
         for address in server.cfg.address:
             _check_is_free(address)
+
+
+def post_worker_init(_worker: Worker) -> None:
+    # Ctrl-C goes to the whole process group, and the master passes it on as SIGQUIT: a gevent worker that
+    # got both would end with the traceback of the second.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def when_ready(server: Arbiter) -> None:

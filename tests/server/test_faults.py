@@ -105,9 +105,7 @@ def cut_inside_character(chunk: bytes) -> bool:
 
 def test_json_body_is_a_200_that_is_no_stream(sluice):
     with sluice.connect() as sock:
-        sock.sendall(
-            post("/v1/chat/completions", chat(simulator={"fault": {"kind": "json_body"}}))
-        )
+        sock.sendall(post("/v1/chat/completions", chat(simulator={"fault": {"kind": "json_body"}})))
         response = Response(sock)
         assert response.status == 200
         assert response.headers["content-type"] == "application/json"
@@ -116,9 +114,7 @@ def test_json_body_is_a_200_that_is_no_stream(sluice):
 
 def test_a_generator_that_raises_sends_one_error_and_logs_the_traceback():
     with Server("tests.server.foreign_app:app") as server, server.connect() as sock:
-        sock.sendall(
-            b"GET /stream/raises HTTP/1.1\r\nHost: test\r\nX-Request-Id: trace-me\r\n\r\n"
-        )
+        sock.sendall(b"GET /stream/raises HTTP/1.1\r\nHost: test\r\nX-Request-Id: trace-me\r\n\r\n")
         body = Response(sock).body()
         assert body.startswith(b": stream\n\ndata: first\n\n: the server failed")
         assert body.count(b"event: error\ndata: ") == 1

@@ -22,7 +22,9 @@ def random_request(rng: random.Random) -> bytes:
     simulator = rng.choice([PREFILL, SHORT, LONG, *FAULTS])
     request = post("/v1/chat/completions", chat(simulator=simulator, stream=rng.random() < 0.8))
     if rng.random() < 0.2:
-        return request[: rng.randrange(1, len(request))]  # The client leaves before its body was sent.
+        return request[
+            : rng.randrange(1, len(request))
+        ]  # The client leaves before its body was sent.
     return request
 
 

@@ -44,9 +44,7 @@ def test_a_stream_is_nothing_but_data_lines(sluice):
 
 
 def test_an_answer_that_is_not_streamed_is_one_json_document(sluice):
-    response, body = ask(
-        sluice, post("/v1/chat/completions", chat(stream=False, simulator=QUICK))
-    )
+    response, body = ask(sluice, post("/v1/chat/completions", chat(stream=False, simulator=QUICK)))
     assert response.headers["content-type"] == "application/json"
     assert json.loads(body)["usage"]["completion_tokens"] == 5
 

@@ -1,0 +1,120 @@
+"""Starting and stopping: what goes wrong is said in one line, and nothing stays behind."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.server import ROOT, Server, clean_environment, wait_until
+
+
+def start_in_vain(*command: str, **variables: str) -> list[str]:
+    """The lines that a start prints that fails."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", *command],
+        cwd=ROOT,
+        env={**clean_environment(), "SLUICE_BIND": "127.0.0.1:1", **variables},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode != 0
+    return (ended.stdout + ended.stderr).splitlines()
+
+
+CONFIGURED = ("-c", "gunicorn.conf.py", "app:app")
+
+
+def test_an_unknown_setting_is_named_and_the_likely_one_too():
+    (line,) = start_in_vain(*CONFIGURED, SLUICE_KEEPALIV_SECONDS="1")
+    assert "SLUICE_KEEPALIV_SECONDS is not a setting" in line
+    assert "SLUICE_KEEPALIVE_SECONDS" in line
+
+
+def test_a_bad_value_is_named_with_what_is_taken():
+    (line,) = start_in_vain(*CONFIGURED, SLUICE_KEEPALIVE_SECONDS="soon")
+    assert "SLUICE_KEEPALIVE_SECONDS: got 'soon', takes a number of seconds" in line
+
+
+def test_a_taken_port_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        lines = start_in_vain(*CONFIGURED, SLUICE_BIND=address)
+    assert [line for line in lines if "[INFO]" not in line] == [
+        f"sluice: {address} is taken; SLUICE_BIND=127.0.0.1:8081 sets another"
+    ]
+
+
+def test_a_unix_socket_in_use_is_one_line(tmp_path):
+    path = tmp_path / "s"
+    with Server(unix_socket=path):
+        lines = start_in_vain(*CONFIGURED, SLUICE_BIND=f"unix:{path}")
+    assert [line for line in lines if "[INFO]" not in line] == [
+        f"sluice: another server listens at unix:{path}"
+    ]
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread"])
+def test_another_worker_class_is_one_line_that_says_which_to_use(worker):
+    lines = start_in_vain("-k", worker, *CONFIGURED)
+    (line,) = [line for line in lines if "[INFO]" not in line]
+    assert "-k gevent" in line
+
+
+@pytest.mark.parametrize("app", ["app:app", "tests.server.foreign_app:app"])
+def test_a_server_without_gevent_says_which_worker_to_use(app, tmp_path):
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    lines = start_in_vain("-c", str(empty), "-k", "sync", "-b", "127.0.0.1:0", app)
+    (line,) = [line for line in lines if not line.startswith("[")]
+    assert "-k gevent" in line
+
+
+def test_ctrl_c_ends_it_cleanly_also_in_mid_stream():
+    with Server() as server, server.connect() as sock:
+        sock.sendall(b"GET /stream_chat?name=hello HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert sock.recv(64)
+        server.interrupt()
+        assert server.wait_for_exit() == 0
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    started_at = time.monotonic()
+    process = subprocess.Popen(
+        ["make", "run", f"SLUICE_BIND=127.0.0.1:{port}"],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: answers(port))
+        assert time.monotonic() - started_at < 2
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        output, _ = process.communicate(timeout=20)
+    assert f"Sluice is at http://127.0.0.1:{port}" in output
+    assert f"curl -N http://127.0.0.1:{port}/v1/chat/completions" in output
+    assert "Traceback" not in output
+    assert "Error" not in output
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+            sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return b"200" in sock.recv(64)
+    except OSError:
+        return False
