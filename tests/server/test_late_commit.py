@@ -59,7 +59,7 @@ def test_after_the_commit_time_the_200_goes_out_with_a_keepalive(quick_commit):
         assert response.until(b"data: [DONE]\n\n")
 
 
-def test_a_client_that_leaves_before_the_commit_stops_the_generator(sluice, quick_commit):
+def test_a_client_that_leaves_before_the_commit_stops_the_generator(quick_commit):
     observer = Observer(quick_commit)
     sock = quick_commit.connect()
     body = chat(simulator={"ttft_ms": 3_600_000}, stream=False)

@@ -44,7 +44,7 @@ def test_a_bad_value_is_named_with_what_is_taken():
 
 def test_a_taken_port_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
         lines = start_in_vain(*CONFIGURED, SLUICE_BIND=address)
     assert [line for line in lines if "[INFO]" not in line] == [
         f"sluice: {address} is taken; SLUICE_BIND=127.0.0.1:8081 sets another"

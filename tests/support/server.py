@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class Server:
         self.port = _free_port()
         self.unix_socket = unix_socket
         self.url = f"http://127.0.0.1:{self.port}"
-        self._log = tempfile.TemporaryFile()
+        self._log = os.memfd_create("server-log")
         bind = f"unix:{unix_socket}" if unix_socket else f"127.0.0.1:{self.port}"
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
@@ -58,7 +57,7 @@ class Server:
     @property
     def log(self) -> str:
         """All that the server has printed so far."""
-        return os.pread(self._log.fileno(), 1 << 24, 0).decode()
+        return os.pread(self._log, 1 << 24, 0).decode()
 
     def connect(self, receive_buffer_bytes: int | None = None) -> socket.socket:
         family = socket.AF_UNIX if self.unix_socket else socket.AF_INET
@@ -96,7 +95,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-        self._log.close()
+        os.close(self._log)
 
 
 def clean_environment() -> dict[str, str]:

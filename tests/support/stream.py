@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+from collections.abc import Iterator
 
 
 def get(path: str, **headers: str) -> bytes:
@@ -53,7 +54,11 @@ class Response:
         """The rest of the body; EOFError if it is cut."""
         if "content-length" in self.headers:
             return self._read_exactly(int(self.headers["content-length"]))
-        return b"".join(iter(self.chunk, b""))
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """The chunks up to the proper end; EOFError if the body is cut."""
+        return iter(self.chunk, b"")
 
     def until(self, text: bytes) -> bytes:
         """The body up to the chunk in which ``text`` is complete."""
