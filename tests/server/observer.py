@@ -19,12 +19,13 @@ class Observer:
         return wait_until(lambda: self.ask(f"/ended/{key}")["at"])
 
     def until_write_blocks(self, key: str) -> int:
-        """Waits until that generator makes no progress: the buffers and the channel are full."""
-        counts = [-1]
+        """Waits until that generator makes no progress while the loop turns five times: the buffers and the
+        channel are full. Returns how many events it has made."""
+        counts: list[int] = []
 
         def stands_still() -> bool:
             counts.append(self.ask(f"/produced/{key}")["events"])
-            return counts[-1] == counts[-2] > 8
+            return counts[-1] > 0 and counts[-5:] == [counts[-1]] * 5
 
         wait_until(stands_still)
         return counts[-1]
