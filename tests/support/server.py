@@ -16,13 +16,15 @@ STOP_TIMEOUT_SECONDS = 10
 class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
-    app: what gunicorn loads; settings: SLUICE_ variables, without the prefix; arguments: more of gunicorn's
+    app: what gunicorn loads; configuration, arguments: gunicorn's; settings: SLUICE_ variables, without the
+    prefix
     """
 
     def __init__(
         self,
         app: str = "app:app",
         *,
+        configuration: str = "gunicorn.conf.py",
         arguments: tuple[str, ...] = (),
         unix_socket: Path | None = None,
         **settings: object,
@@ -34,9 +36,9 @@ class Server:
         bind = f"unix:{unix_socket}" if unix_socket else f"127.0.0.1:{self.port}"
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *arguments, app],
+            [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],
             cwd=ROOT,
-            env={**clean_environment(), "SLUICE_BIND": bind, **variables},
+            env={**clean_environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

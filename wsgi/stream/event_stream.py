@@ -154,7 +154,11 @@ class EventStream:
             self._guard.release()
         self._log_end()
         if is_cancelled and self._on_disconnect is not None:
-            self._on_disconnect()
+            try:
+                self._on_disconnect()
+            except Exception:
+                # Not gunicorn's business: it would log it without the request's id.
+                logger.exception("on_disconnect failed request_id=%s", self._context.request_id)
 
     def _write_events(self, events: bytes) -> bytes:
         if self._first_event_at is None:

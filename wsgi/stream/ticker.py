@@ -1,5 +1,6 @@
 """One clock for all the streams of a worker."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -7,8 +8,10 @@ from typing import Protocol
 import gevent
 from gevent.event import Event as Flag
 
+logger = logging.getLogger("sluice.stream")
+
 TICK_SECONDS = 0.05
-"""How late a timer may be. Twenty wake-ups a second cost a worker 0.1 % of a core, whatever its streams."""
+"""A timer is up to two ticks late. Twenty wake-ups a second take 0.3 % of a core, for one stream or for all."""
 
 
 class Timed(Protocol):
@@ -61,7 +64,14 @@ class Ticker:
         slot = self._slot(now)
         for due_slot in range(self._last_slot + 1, slot + 1):
             for stream in self._slots.pop(due_slot, ()):
-                self._schedule(stream, stream.on_tick(now))
+                try:
+                    next_look = stream.on_tick(now)
+                except Exception:
+                    # The clock of all the others must not stop for a defect in one.
+                    logger.exception("a stream's timers failed; it goes on without them")
+                    del self._slot_of[stream]
+                else:
+                    self._schedule(stream, next_look)
         self._last_slot = slot
 
     def _schedule(self, stream: Timed, due: float) -> None:

@@ -1,0 +1,82 @@
+"""The README's examples, run as they are written."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ROOT, Server
+from tests.support.stream import Response, get
+from wsgi.engines.schema import FaultKind
+from wsgi.settings import PREFIX, Settings
+
+README = (ROOT / "README.md").read_text()
+PORT_OF_README = "localhost:8080"
+
+
+def example(language: str, mark: str) -> str:
+    """The one code block in ``language`` that contains ``mark``."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    (block,) = [block for block in blocks if mark in block]
+    return block
+
+
+@pytest.mark.parametrize("mark", ["from openai import", "import requests"])
+def test_a_client_in_python_prints_the_answer(sluice, mark):
+    program = example("python", mark).replace(PORT_OF_README, f"127.0.0.1:{sluice.port}")
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.split()) > 50
+
+
+def test_the_curl_line_prints_the_stream(sluice):
+    session = example("console", "curl -N")
+    command = session.partition("data: ")[0].removeprefix("$ ")
+    ended = subprocess.run(
+        ["bash", "-c", command.replace("127.0.0.1:8080", f"127.0.0.1:{sluice.port}")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    shown = re.findall(r'"delta":{[^}]*}', session)
+    assert re.findall(r'"delta":{[^}]*}', ended.stdout) == shown
+    assert ended.stdout.endswith("data: [DONE]\n\n")
+
+
+def test_the_view_in_a_flask_app_of_ones_own_streams(tmp_path: Path, monkeypatch):
+    (tmp_path / "countdown_app.py").write_text(example("python", "sse_response(countdown"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    configuration = tmp_path / "configuration.py"
+    configuration.write_text(example("python", "monkey.patch_all()"))
+    with (
+        Server("countdown_app:app", configuration=str(configuration)) as server,
+        server.connect() as sock,
+    ):
+        sock.sendall(get("/countdown?from=1"))
+        body = Response(sock).body()
+    assert b'data: {"left":1}\n\n' in body
+    assert body.endswith(b"event: done\ndata: lift-off\n\n")
+
+
+def test_every_setting_is_listed_with_its_default():
+    listed = dict(re.findall(r"^\| `(SLUICE_\w+)` \| (.*?) \|", README, re.MULTILINE))
+    defaults = Settings()
+    assert listed.keys() == {PREFIX + name.upper() for name in Settings.__dataclass_fields__}
+    for name in Settings.__dataclass_fields__:
+        shown = listed[PREFIX + name.upper()].strip("`")
+        default = getattr(defaults, name)
+        words = {(): "any", True: "1", 10 * 1024 * 1024: "10 MiB"}
+        expected = words.get(
+            default, f"{default:g}" if isinstance(default, float) else str(default)
+        )
+        assert shown == expected, name
+
+
+def test_every_fault_is_listed():
+    for kind in FaultKind.__args__:
+        assert f"`{kind}`" in README
