@@ -167,7 +167,7 @@ async function refusal(response) {
   // A proxy's own error page is HTML, and of no use to a reader.
   let message = error?.message ?? `The server answered with HTTP status ${response.status}.`;
   if (retryAfter !== null && ASCII_DIGITS.test(retryAfter)) {
-    message += ` Try again in ${retryAfter} s.`;
+    message = `${String(message).replace(/\.?$/, ".")} Try again in ${retryAfter} s.`;
   }
   return { message, code: error?.code ?? null };
 }

@@ -1,0 +1,68 @@
+"""The demo page in a real Chromium. What the browser complains of fails the test."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.browser.demo_page import DemoPage
+from tests.support.server import Server
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# An answer of the tests takes at most a second or two; the rest is for slow machines.
+TIMEOUT_MS = 10_000
+
+
+# Not longer than this package: while Playwright's event loop lives, asyncio.run() of other tests fails.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        give_up = pytest.fail if "CI" in os.environ else pytest.skip
+        give_up("Chromium is not installed; tests/install-system-packages installs it")
+    expect.set_options(timeout=TIMEOUT_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def expected_complaints() -> list[str]:
+    """How the browser's complaints begin that are part of a test; tests that provoke some override it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, expected_complaints: list[str]) -> Iterator[Page]:
+    """An empty tab in a profile of its own."""
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        # A violation of the content security policy is among the errors.
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    with browser.new_context() as context:
+        context.set_default_timeout(TIMEOUT_MS)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+        page.on("crash", lambda _: complaints.append("the tab crashed"))
+        yield page
+    assert [text for text in complaints if not text.startswith(tuple(expected_complaints))] == []
+
+
+@pytest.fixture
+def demo(page: Page, sluice: Server) -> DemoPage:
+    """The demo page, loaded."""
+    return DemoPage(page, sluice)

@@ -1,0 +1,102 @@
+"""GET /stream_chat, read by Chromium's own EventSource: its ends, and its reconnecting."""
+
+import json
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from tests.browser.demo_page import DemoPage, whole_answer
+from tests.support.server import Server
+
+QUESTION = "Why stream?"
+LAST_CHARACTERS = 20
+"""How much of the answer is left for a test: at 30 ms each the whole takes half a minute."""
+
+
+@pytest.fixture
+def text(sluice: Server) -> str:
+    return whole_answer(sluice, QUESTION)
+
+
+@pytest.fixture
+def seen(text: str) -> int:
+    """The id of the event after which a test begins."""
+    return len(text) - LAST_CHARACTERS
+
+
+def begin_after(page: Page, event_id: int) -> None:
+    """The page's streams leave out the events up to this one."""
+    page.route(
+        "**/stream_chat?*",
+        lambda route: route.continue_(url=f"{route.request.url}&last_event_id={event_id}"),
+    )
+
+
+def test_answer_is_complete(demo: DemoPage, text: str, seen: int) -> None:
+    begin_after(demo.page, seen)
+    demo.ask(QUESTION, "eventsource")
+    demo.wait_for_state("done")
+    assert demo.answer.text_content() == text[seen:]
+
+
+def test_page_closes_the_source_when_the_answer_is_done(
+    page: Page, sluice: Server, seen: int
+) -> None:
+    # A closed EventSource never reconnects (WHATWG HTML, "server-sent events").
+    page.add_init_script(
+        """window.sources = [];
+        window.EventSource = class extends EventSource {
+            constructor(url) { super(url); window.sources.push(this); }
+        };"""
+    )
+    demo = DemoPage(page, sluice)
+    begin_after(page, seen)
+    demo.ask(QUESTION, "eventsource")
+    demo.wait_for_state("done")
+    assert page.evaluate("sources.map(source => source.readyState)") == [2]
+
+
+def test_lost_connection_is_resumed_without_gap_or_repetition(
+    demo: DemoPage, text: str, seen: int
+) -> None:
+    def lose(route: Route) -> None:
+        # A body that ends without `event: done`: to EventSource a lost connection.
+        data = json.dumps({"event": {"data": text[seen]}})
+        event = f"retry: 50\nid: {seen + 1}\ndata: {data}\n\n"
+        route.fulfill(content_type="text/event-stream", body=event)
+
+    demo.page.route("**/stream_chat?*", lose, times=1)
+    demo.ask(QUESTION, "eventsource")
+    demo.wait_for_state("done")
+    assert demo.answer.text_content() == text[seen:]
+
+
+def test_page_says_that_it_is_reconnecting(demo: DemoPage) -> None:
+    # The browser comes back only after an hour: the state stays to be looked at.
+    demo.page.route(
+        "**/stream_chat?*",
+        lambda route: route.fulfill(content_type="text/event-stream", body="retry: 3600000\n\n"),
+    )
+    demo.ask(QUESTION, "eventsource")
+    demo.wait_for_state("reconnecting")
+
+
+def test_source_that_comes_back_after_done_is_told_to_stop(
+    demo: DemoPage, text: str, seen: int
+) -> None:
+    # As a program does that does not know `event: done`: it lets EventSource reconnect.
+    received = demo.page.evaluate(
+        """url => new Promise(resolve => {
+            const received = [];
+            const source = new EventSource(url);
+            const take = ({type, lastEventId}) => received.push([type, lastEventId]);
+            source.onmessage = take;
+            source.addEventListener("done", take);
+            source.onerror = () => {
+                if (source.readyState === EventSource.CLOSED) resolve(received);
+            };
+        })""",
+        f"/stream_chat?name={QUESTION}&last_event_id={seen}",
+    )
+    characters = [["message", str(number)] for number in range(seen + 1, len(text) + 1)]
+    assert received == [*characters, ["done", str(len(text) + 1)]]

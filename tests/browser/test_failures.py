@@ -1,0 +1,80 @@
+"""An answer fails: the page says so, and why, and never takes half an answer for a whole one."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.demo_page import DemoPage, whole_answer
+from tests.support.server import Server
+
+QUESTION = "Why stream?"
+
+
+@pytest.fixture
+def expected_complaints() -> list[str]:
+    """Chromium itself reports each response that is an error or breaks off."""
+    return ["Failed to load resource: "]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_refusal_is_shown_in_words(demo: DemoPage, status: int) -> None:
+    demo.simulate(fault={"kind": "status", "status": status, "retry_after": 7})
+    demo.ask(QUESTION)
+    demo.wait_for_state("failed")
+    expect(demo.status).to_have_text("Failed. a failure was asked for. Try again in 7 s. simulated")
+
+
+def test_error_page_of_a_proxy_is_shown_as_its_status(demo: DemoPage) -> None:
+    demo.page.route(
+        "**/v1/chat/completions",
+        lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Oh</h1>"),
+    )
+    demo.ask(QUESTION)
+    demo.wait_for_state("failed")
+    expect(demo.status).to_have_text("Failed. The server answered with HTTP status 502.")
+
+
+def test_server_that_is_not_there_is_shown(demo: DemoPage) -> None:
+    demo.page.route("**/v1/chat/completions", lambda route: route.abort("connectionrefused"))
+    demo.ask(QUESTION)
+    demo.wait_for_state("failed")
+    expect(demo.status).to_have_text("Failed. The server cannot be reached.")
+
+
+def test_refused_event_source_is_shown(demo: DemoPage) -> None:
+    demo.page.route(
+        "**/stream_chat?*",
+        lambda route: route.continue_(url=f"{route.request.url}&last_event_id=999999999"),
+    )
+    demo.ask(QUESTION, "eventsource")
+    demo.wait_for_state("failed")
+    expect(demo.status).to_contain_text("The server refused the stream.")
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset", "truncate"])
+def test_cut_answer_is_shown_as_cut_off(demo: DemoPage, sluice: Server, fault: str) -> None:
+    demo.simulate(fault={"kind": fault, "after": 5})
+    demo.ask(QUESTION)
+    demo.wait_for_state("failed")
+    expect(demo.status).to_contain_text("The answer was cut off")
+    expect(demo.answer).to_have_attribute("data-incomplete", "")
+    assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=5)
+
+
+def test_error_in_the_stream_is_shown_below_what_came_before(
+    demo: DemoPage, sluice: Server
+) -> None:
+    demo.simulate(fault={"kind": "error_event", "after": 5})
+    demo.ask(QUESTION)
+    demo.wait_for_state("failed")
+    expect(demo.status).to_have_text("Failed. a failure was asked for upstream_error")
+    assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=5)
+
+
+def test_next_question_works_after_a_failure(demo: DemoPage, sluice: Server) -> None:
+    demo.simulate(fault={"kind": "cut"})
+    demo.ask(QUESTION)
+    demo.wait_for_state("failed")
+    demo.simulate(tokens=10)
+    demo.ask(QUESTION)
+    demo.wait_for_state("done")
+    assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=10)
