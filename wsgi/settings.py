@@ -1,7 +1,7 @@
 """The environment, typed and checked: the variables that begin with ``SLUICE_``."""
 
 import difflib
-import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -18,10 +18,10 @@ class SettingsError(Exception):
 
 
 def _number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number) or number < 0:
+    # float() alone would also take "inf", "1_0" and "٣".
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise ValueError
-    return number
+    return float(text)
 
 
 def _positive_number(text: str) -> float:
@@ -31,9 +31,9 @@ def _positive_number(text: str) -> float:
 
 
 def _positive_integer(text: str) -> int:
-    if (number := int(text)) < 1:
+    if not re.fullmatch("[0-9]+", text) or not int(text):
         raise ValueError
-    return number
+    return int(text)
 
 
 def _switch(text: str) -> bool:
@@ -47,8 +47,9 @@ def _names(text: str) -> tuple[str, ...]:
 def _address(text: str) -> str:
     if text.startswith("unix:") and len(text) > len("unix:"):
         return text
-    host, _, port = text.rpartition(":")
-    if not host or not 0 < int(port) < 65536:
+    # A name, an IPv4 address, or an IPv6 address in brackets.
+    match = re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", text, re.ASCII)
+    if match is None or not 0 < int(match[1]) < 65536:
         raise ValueError
     return text
 
@@ -121,6 +122,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _unknown(variable: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(variable, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "; the README lists the settings"
+    # Without the prefix: sharing it makes no two names alike.
+    names = [name.removeprefix(PREFIX) for name in known]
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).upper(), names, n=1, cutoff=0.7)
+    hint = f"; did you mean {PREFIX}{close[0]}?" if close else "; the README lists the settings"
     return f"{variable} is not a setting{hint}"

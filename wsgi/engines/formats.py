@@ -44,7 +44,7 @@ class ChatFormat:
     def opening(self, index: int, /) -> Json:
         delta: Json = {"role": "assistant", "content": "" if self._tool_call is None else None}
         if self._tool_call is not None:
-            delta["tool_calls"] = [self._call("")]
+            delta["tool_calls"] = [self._call(index, "")]
         return self._chunk(index, delta)
 
     def token(self, index: int, text: str) -> Json:
@@ -60,22 +60,23 @@ class ChatFormat:
 
     def whole(self, texts: list[str], finish_reasons: list[str | None], usage: Json) -> Json:
         choices = [
-            {"index": index, "message": self._message(text), "finish_reason": finish_reason}
+            {"index": index, "message": self._message(index, text), "finish_reason": finish_reason}
             for index, (text, finish_reason) in enumerate(zip(texts, finish_reasons, strict=True))
         ]
         return {**self._head("chat.completion"), "choices": choices, "usage": usage}
 
-    def _message(self, text: str) -> Json:
+    def _message(self, index: int, text: str) -> Json:
         if self._tool_call is None:
             return {"role": "assistant", "content": text, "refusal": None}
-        call = self._call(text)
+        call = self._call(index, text)
         del call["index"]  # Only the pieces of a stream are numbered.
         return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
 
-    def _call(self, arguments: str) -> Json:
+    def _call(self, choice: int, arguments: str) -> Json:
         assert self._tool_call is not None
         function = {"name": self._tool_call.name, "arguments": arguments}
-        return {"index": 0, "id": self._tool_call.id, "type": "function", "function": function}
+        call_id = f"{self._tool_call.id}{choice}"
+        return {"index": 0, "id": call_id, "type": "function", "function": function}
 
     def _chunk(self, index: int, delta: Json, finish_reason: str | None = None) -> Json:
         choice = {"index": index, "delta": delta, "finish_reason": finish_reason}

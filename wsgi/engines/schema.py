@@ -83,7 +83,7 @@ class Message(Struct):
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return " ".join(str(part.get("text", "")) for part in self.content or [])
+        return " ".join(str(part.get("text") or "") for part in self.content or [])
 
 
 class AnswerRequest(Struct, kw_only=True):
@@ -120,15 +120,17 @@ class CompletionRequest(AnswerRequest, kw_only=True):
     prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
     """Text, texts, token ids, or lists of token ids."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt, str) and len({type(item) for item in self.prompt}) > 1:
+            raise ValueError("prompt takes texts or token ids, not both")
+
     def prompts(self) -> list[str]:
         """One text for each answer that is asked for; token ids stand for themselves."""
         if isinstance(self.prompt, str):
             return [self.prompt]
-        ids = [item for item in self.prompt if isinstance(item, int)]
-        if ids:
-            return [" ".join(map(str, ids))]
+        if isinstance(self.prompt[0], int):
+            return [" ".join(map(str, self.prompt))]
         return [
-            item if isinstance(item, str) else " ".join(map(str, item))
+            " ".join(map(str, item)) if isinstance(item, list) else str(item)
             for item in self.prompt
-            if not isinstance(item, int)
         ]

@@ -16,7 +16,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     Raises ValueError for an ``event`` or ``id`` with CR, LF or NUL (it would end the line and begin
     another, or be ignored by the client) and for a ``retry`` that is not an integer >= 0; TypeError
-    for a ``data`` that is not text. Checked here, so that the traceback shows who made the event.
+    for text that is none. Checked here, so that the traceback shows who made the event.
     """
 
     data: str | None = None
@@ -30,6 +30,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
             raise TypeError(
                 f"data takes text, got {type(self.data).__name__}; Annotated(data=...) makes JSON of it"
             )
+        if self.comment is not None:
+            _check_text("comment", self.comment)
         if self.event is not None:
             _check_single_line("event", self.event)
         if self.id is not None:
@@ -74,7 +76,13 @@ class ReceivedEvent(Event, frozen=True, gc=False):
         return Event(self.data, self.event, self.id, self.retry, self.comment).encode()
 
 
+def _check_text(field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{field} takes text, got {type(value).__name__}")
+
+
 def _check_single_line(field: str, value: str) -> None:
+    _check_text(field, value)
     if "\n" in value or "\r" in value or "\0" in value:
         raise ValueError(f"{field} must not contain CR, LF or NUL, got {value!r}")
 

@@ -21,8 +21,8 @@ class Outcome(enum.StrEnum):
 class StreamContext:
     """Given to a generator, so that it can hear that nobody wants its answer any more, and say how it went.
 
-    A generator that listens (``wait`` or ``on_stop``) ends by itself when the stream is stopped; see
-    ``EventStream`` for what becomes of one that does not and is blocked.
+    A generator that has used ``wait`` or ``on_stop`` is taken to listen: it ends by itself when the stream is
+    stopped, wherever it waits. See ``Producer.stop`` for what becomes of any other.
 
     request_id: names the request in logs
     """
@@ -40,9 +40,10 @@ class StreamContext:
         self._stop_callbacks: list[Callable[[], object]] = []
 
     def stop_generating(self) -> None:
-        """Asks the generator to end; what it still yields is delivered if the client is there.
+        """Asks the generator to end.
 
-        Any greenlet may call it, more than once. Runs the ``on_stop`` callbacks; one that raises is
+        One that listens does so by itself, and what it still yields is delivered; any other is closed at
+        its next ``yield``. Any greenlet may call it, more than once. Runs the ``on_stop`` callbacks; one that raises is
         logged, and the others still run.
         """
         if self.is_stopped:

@@ -4,6 +4,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import NoReturn
 
 from wsgi.errors import ApiError
@@ -18,7 +19,8 @@ from wsgi.stream.timers import Timers
 
 logger = logging.getLogger("sluice.stream")
 
-_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
+# How a blank line ends, after a line that ended with LF, CR or CRLF.
+_BLANK_LINES = (b"\n\n", b"\n\r", b"\n\r\n", b"\r\r", b"\r\r\n")
 
 
 class EventStream:
@@ -60,8 +62,8 @@ class EventStream:
         self._timers = Timers(options, time.monotonic())
         self._left: str | None = None
         """Why there is no client any more."""
-        self._at_boundary = True
-        """Whether what was written ends with a whole event."""
+        self._last_bytes = b"\n\n"
+        """Of the events written; they tell whether the last is whole."""
         self._is_over = False
         self._is_closed = False
         self._bytes_written = 0
@@ -91,7 +93,13 @@ class EventStream:
         Raises what the generator raised before its first event, and what ``start`` raises; the stream is
         closed then.
         """
-        self.start(commit_seconds)
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            self.start(commit_seconds)
+            self._wait_for_first_event()
+            on_failure.pop_all()
+
+    def _wait_for_first_event(self) -> None:
         channel = self._channel
         while not (channel.has_events or channel.is_finished or self._left):
             now = time.monotonic()
@@ -129,7 +137,7 @@ class EventStream:
             now = time.monotonic()
             if self._timers.deadline_is_over(now):
                 return self._fail(self._deadline_error())
-            if self._at_boundary and self._timers.keepalive_is_due(now):
+            if self._at_boundary() and self._timers.keepalive_is_due(now):
                 return self._write(self._options.keepalive)
             channel.wait()
         # gunicorn writes the last chunk now, and that may hang like any write.
@@ -141,17 +149,17 @@ class EventStream:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._producer.is_started:
-            # Before all else: the socket lives on for the connection's next request.
-            if self._client is not None:
-                worker.disconnects().forget(self._client.fd)
-            worker.ticker().remove(self)
+        # First of all: the socket lives on for the connection's next request.
+        if self._client is not None:
+            worker.disconnects().forget(self._client.fd)
+        worker.ticker().remove(self)
         self._producer.stop()
+        if self._guard is None:
+            return  # Never started, as for HEAD.
         is_cancelled = self._context.outcome is None
         if is_cancelled:
             self._mark(Outcome.CANCELLED)
-        if self._guard is not None:
-            self._guard.release()
+        self._guard.release()
         self._log_end()
         if is_cancelled and self._on_disconnect is not None:
             try:
@@ -163,7 +171,8 @@ class EventStream:
     def _write_events(self, events: bytes) -> bytes:
         if self._first_event_at is None:
             self._first_event_at = time.monotonic()
-        self._at_boundary = events.endswith(_BLANK_LINES)
+        # The blank line may come in an item of its own.
+        self._last_bytes = events[-3:] if len(events) >= 3 else self._last_bytes[-3:] + events
         return self._write(events)
 
     def _write(self, data: bytes) -> bytes:
@@ -171,6 +180,9 @@ class EventStream:
         self._timers.write_begins(time.monotonic())
         self._bytes_written += len(data)
         return data
+
+    def _at_boundary(self) -> bool:
+        return self._last_bytes.endswith(_BLANK_LINES)
 
     def _finish(self) -> None:
         """The generator has returned, and all that it yielded is written."""
@@ -188,14 +200,13 @@ class EventStream:
 
     def _fail(self, error: Exception) -> bytes:
         self._mark(Outcome.ERROR)
-        if not self._at_boundary:
+        if not self._at_boundary():
             self._cut("an error event after half an event would be taken for the rest of it")
         self._is_over = True
         return self._write(self._render_error(error))
 
     def _refuse(self, error: Exception) -> NoReturn:
         self._mark(Outcome.ERROR)
-        self.close()
         raise error
 
     def _cut(self, reason: str) -> NoReturn:

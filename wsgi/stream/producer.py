@@ -85,7 +85,11 @@ class Producer:
                 return
             finally:
                 self._is_asking = False
-            channel.put(_encode(item))
+            event = _encode(item)
+            if event:
+                channel.put(event)
+            if self._context.is_stopped and not self._context.listens:
+                return
 
     def _close_items(self) -> None:
         close = getattr(self._items, "close", None)

@@ -1,0 +1,227 @@
+"""Events as bytes: what is meant is what is sent, and no field can smuggle in another."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsgi.sse import Annotated, Event, EventError, ReceivedEvent
+
+NOT_LINE_ENDS = ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85"]
+"""str.splitlines() cuts at these; the standard does not."""
+
+any_text = st.text(st.characters())  # With lone surrogates, which st.text() leaves out.
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+def test_all_fields_are_written_in_a_fixed_order():
+    event = Event(data="a", event="tick", id="7", retry=1500, comment="c")
+    assert event.encode() == b": c\nevent: tick\nid: 7\nretry: 1500\ndata: a\n\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (Event(data="a"), b"data: a\n\n"),
+        (Event(event="tick"), b"event: tick\n\n"),
+        (Event(id="7"), b"id: 7\n\n"),
+        (Event(retry=0), b"retry: 0\n\n"),
+        (Event(comment="c"), b": c\n\n"),
+        (Event(), b"\n"),
+    ],
+)
+def test_a_field_that_is_not_given_is_not_written(event, expected):
+    assert event.encode() == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (Event(data=""), b"data: \n\n"),
+        (Event(event=""), b"event: \n\n"),
+        (Event(id=""), b"id: \n\n"),
+        (Event(comment=""), b": \n\n"),
+    ],
+)
+def test_an_empty_field_is_written(event, expected):
+    assert event.encode() == expected
+
+
+@pytest.mark.parametrize(("field", "start"), [("data", b"data: "), ("comment", b": ")])
+class TestTextOfSeveralLines:
+    @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+    def test_is_cut_at_each_line_end_and_sent_with_lf(self, field, start, end):
+        event = Event(**{field: f"a{end}b{end}"})
+        assert event.encode() == start + b"a\n" + start + b"b\n" + start + b"\n\n"
+
+    def test_keeps_its_empty_lines(self, field, start):
+        event = Event(**{field: "\n\r\r\na"})
+        assert event.encode() == start + b"\n" + start + b"\n" + start + b"\n" + start + b"a\n\n"
+
+    @pytest.mark.parametrize("character", NOT_LINE_ENDS)
+    def test_is_not_cut_at_other_separators(self, field, start, character):
+        event = Event(**{field: f"a{character}b"})
+        assert event.encode() == start + f"a{character}b\n\n".encode()
+
+
+def test_leading_space_is_kept_behind_the_space_of_the_format():
+    assert Event(data=" a").encode() == b"data:  a\n\n"
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\0"])
+@pytest.mark.parametrize("field", ["event", "id"])
+def test_a_line_end_or_nul_in_event_or_id_is_refused(field, character):
+    with pytest.raises(ValueError, match=f"^{field} must not contain CR, LF or NUL"):
+        Event(**{field: f"a{character}b"})
+
+
+@pytest.mark.parametrize("character", NOT_LINE_ENDS)
+@pytest.mark.parametrize("field", ["event", "id"])
+def test_other_separators_in_event_or_id_are_sent(field, character):
+    assert Event(**{field: character}).encode() == f"{field}: {character}\n\n".encode()
+
+
+@pytest.mark.parametrize("retry", [-1, 1.0, 1.5, True, False, "1", b"1"])
+def test_a_retry_that_is_not_a_whole_number_is_refused(retry):
+    with pytest.raises(ValueError, match="retry takes whole milliseconds"):
+        Event(retry=retry)
+
+
+@pytest.mark.parametrize("data", [b"a", {"a": 1}, ["a"], 1])
+def test_data_that_is_not_text_is_refused_with_a_hint_at_annotated(data):
+    with pytest.raises(TypeError, match=rf"{type(data).__name__}; Annotated\(data=\.\.\.\)"):
+        Event(data=data)
+
+
+def test_an_event_cannot_be_changed_after_it_was_checked():
+    event = Event(id="7")
+    with pytest.raises(AttributeError):
+        event.id = "7\ndata: x"
+
+
+@pytest.mark.parametrize("field", ["data", "event", "id", "comment"])
+class TestSurrogates:
+    def test_alone_become_the_replacement_character(self, field):
+        sent = Event(**{field: "a\ud83db\ude00"}).encode().decode()
+        assert sent.endswith(": a\ufffdb\ufffd\n\n")
+
+    def test_in_pairs_become_the_character_that_they_mean(self, field):
+        sent = Event(**{field: "\ud83d\ude00\udc00"}).encode().decode()
+        assert sent.endswith(": 😀\ufffd\n\n")
+
+
+def test_a_byte_order_mark_survives_beside_a_lone_surrogate():
+    # The way through UTF-16 must not take it for that encoding's own mark.
+    assert Event(comment="\ufeff\ud800").encode() == ": \ufeff\ufffd\n\n".encode()
+
+
+@given(any_text)
+def test_any_text_becomes_valid_utf8(text):
+    assert Event(data=text).encode().decode().startswith("data: ")
+
+
+def test_a_received_event_can_be_sent_on():
+    assert (
+        ReceivedEvent("a", "tick", "7", 5).encode() == b"event: tick\nid: 7\nretry: 5\ndata: a\n\n"
+    )
+
+
+def test_a_received_event_that_cannot_be_sent_is_refused_when_it_is_encoded():
+    # A stranger's type may carry NUL, so that having received it must not fail.
+    received = ReceivedEvent("a", "ti\0ck", "")
+    with pytest.raises(ValueError, match="event must not contain"):
+        received.encode()
+
+
+def test_annotated_data_becomes_json():
+    assert Annotated(data={"text": "é\n", "n": [1, None]}).encode() == (
+        'data: {"text":"é\\n","n":[1,null]}\n\n'.encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(0, b"0"), (False, b"false"), ("", b'""'), ([], b"[]"), ({}, b"{}")],
+)
+def test_annotated_data_that_is_false_is_data(data, expected):
+    assert Annotated(data=data).encode() == b"data: " + expected + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("annotated", "expected"),
+    [
+        (Annotated(event="tick"), Event(event="tick")),
+        (Annotated(id="7"), Event(id="7")),
+        (Annotated(comment=["a", "b"]), Event(comment="a\nb")),
+        (Annotated(comment=[]), Event()),
+        (
+            Annotated(data=1, event="tick", id="7", comment=["a"]),
+            Event(data="1", event="tick", id="7", comment="a"),
+        ),
+    ],
+)
+def test_annotations_become_the_fields_of_the_event(annotated, expected):
+    assert annotated.to_event() == expected
+    assert annotated.encode() == expected.encode()
+
+
+@pytest.mark.parametrize(
+    ("comment", "message"),
+    [
+        (["a", "b"], "a -- b"),
+        (["a"], "a"),
+        (None, "unspecified error"),
+        ([], "unspecified error"),
+    ],
+)
+def test_an_annotated_error_is_raised_with_its_comments(comment, message):
+    with pytest.raises(EventError) as caught:
+        Annotated(data={"ignored": 1}, event="error", comment=comment).encode()
+    assert str(caught.value) == message
+
+
+def test_annotated_fields_are_checked_as_an_events_are():
+    with pytest.raises(ValueError, match="id must not contain"):
+        Annotated(data=1, id="a\nb").encode()
+
+
+def test_annotated_data_that_cannot_be_json_is_refused():
+    with pytest.raises(TypeError):
+        Annotated(data=object()).encode()
+
+
+@given(any_json)
+def test_the_short_way_of_encoding_gives_the_same_bytes_as_the_long_one(data):
+    annotated = Annotated(data=data)
+    assert annotated.encode() == annotated.to_event().encode()
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_annotated_data_is_one_line_that_decodes_to_the_data(data):
+    name, _, line = Annotated(data=data).encode().partition(b": ")
+    assert name == b"data"
+    assert line.endswith(b"\n\n")
+    assert b"\n" not in line[:-2]
+    assert json.loads(line) == data
+
+
+@pytest.mark.parametrize("field", ["event", "id", "comment"])
+def test_a_field_that_is_not_text_is_refused_by_name(field):
+    with pytest.raises(TypeError, match=f"{field} takes text, got int"):
+        Event(**{field: 5})
+
+
+def test_an_annotated_comment_that_is_no_list_is_refused():
+    with pytest.raises(TypeError, match="comment takes a list of lines"):
+        Annotated(comment="ab").encode()
+
+
+def test_raw_json_of_several_lines_stays_one_event():
+    annotated = Annotated(data=msgspec.Raw(b'{"a":\n\n1}'))
+    assert annotated.encode() == b'data: {"a":\ndata: \ndata: 1}\n\n'
