@@ -22,12 +22,8 @@ class Observer:
         """Waits until that generator makes no progress while the loop turns five times: the buffers and the
         channel are full. Returns how many events it has made."""
         counts: list[int] = []
-
-        def stands_still() -> bool:
+        while not (counts[-1:] > [0] and counts[-5:] == counts[-1:] * 5):
             counts.append(self.ask(f"/produced/{key}")["events"])
-            return counts[-1] > 0 and counts[-5:] == [counts[-1]] * 5
-
-        wait_until(stands_still)
         return counts[-1]
 
     def until_idle(self) -> dict:
