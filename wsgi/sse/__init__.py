@@ -6,12 +6,15 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from wsgi.sse.annotated import Annotated, EventError
 from wsgi.sse.event import Event, ReceivedEvent
+from wsgi.sse.framer import BLANK_LINE_ENDS, EventFramer
 from wsgi.sse.parser import EventParser, EventTooLargeError
 
 __all__ = [
+    "BLANK_LINE_ENDS",
     "Annotated",
     "Event",
     "EventError",
+    "EventFramer",
     "EventParser",
     "EventTooLargeError",
     "ReceivedEvent",

@@ -34,10 +34,10 @@ class Annotated(msgspec.Struct, frozen=True, gc=False):
         none) if ``event`` is "error", ValueError if a field cannot be sent (see ``Event``), TypeError
         if ``data`` cannot be JSON.
         """
-        if self.event == "error":
-            raise EventError(" -- ".join(self.comment or ["unspecified error"]))
         if isinstance(self.comment, str):
             raise TypeError("comment takes a list of lines, got str")
+        if self.event == "error":
+            raise EventError(" -- ".join(self.comment or ["unspecified error"]))
         return Event(
             data=None if self.data is None else _encode_json(self.data).decode(),
             event=self.event,

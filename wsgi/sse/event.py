@@ -67,6 +67,10 @@ class ReceivedEvent(Event, frozen=True, gc=False):
     event id as of this event ("" at first), ``retry`` is set if this event's block carried one.
     """
 
+    data: str = ""
+    event: str = "message"
+    id: str = ""
+
     def __post_init__(self) -> None:
         # A type may carry NUL on the wire (the standard ignores it in ids only), so nothing is checked.
         pass

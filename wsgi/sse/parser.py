@@ -17,13 +17,21 @@ from wsgi.sse.event import ReceivedEvent
 
 _BOM = b"\xef\xbb\xbf"
 _MIB = 1024 * 1024
+MAX_EVENT_BYTES = 64 * _MIB
+"""Far above any event seen: images in base64 take a few MiB."""
 _SPACE = 0x20
 _LONG_LINE_BYTES = 4096
 _ASCII_DIGITS = re.compile("[0-9]+")
 
 
 class EventTooLargeError(Exception):
-    """An event grew over the parser's ``max_event_bytes`` before its blank line came."""
+    """An event grew over ``max_event_bytes`` before its blank line came."""
+
+    def __init__(self, max_event_bytes: int) -> None:
+        super().__init__(
+            f"an event is larger than max_event_bytes={max_event_bytes}; "
+            "raise it if such events are wanted"
+        )
 
 
 class EventParser:
@@ -31,14 +39,14 @@ class EventParser:
 
     last_event_id: where the stream continues (what was sent as ``Last-Event-ID``)
     max_event_bytes: the most that one event may take, so that a stream without blank lines cannot fill
-        the memory; 64 MiB is far above any event seen (images in base64 are a few MiB)
+        the memory
     on_comment: called with the text after the colon of each comment line
     """
 
     def __init__(
         self,
         last_event_id: str = "",
-        max_event_bytes: int = 64 * _MIB,
+        max_event_bytes: int = MAX_EVENT_BYTES,
         on_comment: Callable[[str], object] | None = None,
     ) -> None:
         self.last_event_id = last_event_id
@@ -105,13 +113,7 @@ class EventParser:
         self._unfinished_line.append(piece)
         self._unfinished_bytes += len(piece)
         if self._block_bytes + self._unfinished_bytes > self._max_event_bytes:
-            raise self._too_large()
-
-    def _too_large(self) -> EventTooLargeError:
-        return EventTooLargeError(
-            f"an event is larger than max_event_bytes={self._max_event_bytes}; "
-            "raise it if such events are wanted"
-        )
+            raise EventTooLargeError(self._max_event_bytes)
 
     def _take_lines(self, lines: bytes, events: list[ReceivedEvent]) -> None:
         """Takes whole lines; a line end is ASCII, never inside a character, so they decode by themselves."""
@@ -149,7 +151,7 @@ class EventParser:
             line_end = lines.index(b"\n", start)
             self._block_bytes += line_end + 1 - start
             if self._block_bytes > self._max_event_bytes:
-                raise self._too_large()
+                raise EventTooLargeError(self._max_event_bytes)
             if line_end == start:
                 self._dispatch(events)
             else:

@@ -1,0 +1,73 @@
+"""Cuts a text/event-stream into whole events without looking into them: for a relay."""
+
+from wsgi.sse.parser import MAX_EVENT_BYTES, EventTooLargeError
+
+# How a blank line ends, after a line that ended with LF, CR or CRLF.
+BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\r\r\n", b"\r\r", b"\n\r")
+_LONGEST_END = 3
+
+
+class EventFramer:
+    """Bytes in as they come, bytes out as they came, but in whole events.
+
+    Linear however the input is cut: what is held back is the list of its pieces, and only new bytes (and the
+    last two before them) are searched.
+
+    max_event_bytes: the most that one event may take
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._ended_in_cr = False
+
+    @property
+    def holds_part(self) -> bool:
+        """Whether an event has begun and not ended."""
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes the next bytes; returns all events that are whole by them, b"" if none is.
+
+        Raises EventTooLargeError if an event is larger than ``max_event_bytes``.
+        """
+        if self._ended_in_cr and data:
+            # The rest of a CRLF whose CR has ended the blank line.
+            self._ended_in_cr = False
+            if data.startswith(b"\n"):
+                return b"\n" + self.feed(data[1:])
+        # Nearly always a read holds exactly what was written: whole events, with LF.
+        if not self._held and data.endswith(b"\n\n"):
+            return data
+        seen = self._last_held()
+        searched = seen + data
+        end = max(
+            searched.rfind(mark) + len(mark) if mark in searched else 0 for mark in BLANK_LINE_ENDS
+        )
+        end -= len(seen)
+        if end <= 0:
+            self._hold(data)
+            return b""
+        events = b"".join((*self._held, data[:end]))
+        self._held, self._held_bytes = [], 0
+        self._ended_in_cr = end == len(data) and data.endswith(b"\r")
+        if end < len(data):
+            self._hold(data[end:])
+        return events
+
+    def _last_held(self) -> bytes:
+        last = b""
+        for piece in reversed(self._held):
+            last = piece[-_LONGEST_END + 1 :] + last
+            if len(last) >= _LONGEST_END - 1:
+                break
+        return last[-_LONGEST_END + 1 :]
+
+    def _hold(self, data: bytes) -> None:
+        if not data:
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > self._max_event_bytes:
+            raise EventTooLargeError(self._max_event_bytes)
