@@ -55,7 +55,20 @@ class ApiError(Exception):
         }
 
 
-def as_api_error(error: Exception) -> ApiError:
+class PlainAnswer(Exception):
+    """The answer is a plain HTTP response, whatever the request asked for.
+
+    status, headers, body: as they go to the client
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(f"a plain response with status {status}")
+        self.status = status
+        self.headers = dict(headers)
+        self.body = body
+
+
+def as_api_error(error: BaseException) -> ApiError:
     """What a client may know of any exception: of an unexpected one, only that it happened."""
     if isinstance(error, ApiError):
         return error

@@ -5,8 +5,7 @@ import pytest
 from gevent.event import Event as Flag
 
 from tests.unit.greenlets import run_all, wait_until
-from wsgi.stream import Channel, StreamContext
-from wsgi.stream.producer import Producer
+from wsgi.stream import Channel, PushFeed, StreamContext
 
 
 class Source:
@@ -14,7 +13,7 @@ class Source:
 
     def __init__(self, channel):
         self.asked_for = 0
-        Producer(self._events(), channel, StreamContext()).start()
+        PushFeed(self._events(), StreamContext(), channel).start()
         run_all()
 
     def _events(self):

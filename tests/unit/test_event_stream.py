@@ -8,9 +8,17 @@ import pytest
 from gevent.event import Event as Flag
 
 from tests.unit.greenlets import TIMEOUT_SECONDS, TINY_SECONDS, run_all, wait_until
-from wsgi.errors import ApiError
+from wsgi.errors import ApiError, PlainAnswer
 from wsgi.sse import Annotated, Event, EventParser
-from wsgi.stream import EventStream, Outcome, StreamContext, StreamOptions, TooManyStreamsError
+from wsgi.stream import (
+    Channel,
+    EventStream,
+    Outcome,
+    PushFeed,
+    StreamContext,
+    StreamOptions,
+    TooManyStreamsError,
+)
 from wsgi.stream import worker as worker_objects
 from wsgi.stream.rendering import error_for_openai
 
@@ -27,12 +35,13 @@ class Stream(EventStream):
 
     def __init__(self, items, *, context=None, preamble=None, on_disconnect=None, **options):
         self.context = context or StreamContext("request-7")
+        settled = StreamOptions(**{"keepalive_seconds": FOREVER_SECONDS, **options})
         super().__init__(
-            items,
+            PushFeed(items, self.context, Channel(settled.channel_size)),
             context=self.context,
             render_error=error_for_openai,
             client=None,
-            options=StreamOptions(**{"keepalive_seconds": FOREVER_SECONDS, **options}),
+            options=settled,
             preamble=preamble,
             on_disconnect=on_disconnect,
         )
@@ -350,7 +359,19 @@ class TestLateCommit:
         assert stream.read_all() == b""
         assert stream.context.outcome is Outcome.COMPLETE
 
-    @pytest.mark.parametrize("error", [ApiError(429, "rate", "later"), RuntimeError("broken")])
+    def test_tells_of_an_unexpected_failure_only_that_it_happened(self):
+        def generate():
+            raise RuntimeError("broken")
+            yield
+
+        with pytest.raises(ApiError) as caught:
+            Stream(generate()).wait_for_first_event(FOREVER_SECONDS)
+        assert caught.value.code == "internal_error"
+        assert "broken" not in caught.value.message
+
+    @pytest.mark.parametrize(
+        "error", [ApiError(429, "rate", "later"), PlainAnswer(200, {}, b"plain")]
+    )
     def test_raises_what_the_generator_raised_before_its_first_event(self, error):
         def generate():
             gevent.sleep(TINY_SECONDS)
@@ -713,8 +734,98 @@ def test_a_stream_that_is_stopped_from_elsewhere_delivers_what_the_generator_sti
     stream = Stream(generate(), context=context)
     assert next(stream) == A
     context.stop_generating()
-    assert stream.read_all() == B
+    body = stream.read_all()
+    assert body.startswith(B)
+    assert error_in(body)["code"] == "stopped"
     assert context.outcome is Outcome.CANCELLED
+
+
+def test_a_stopped_generator_may_end_its_stream_properly():
+    context = StreamContext()
+
+    def generate():
+        yield A
+        context.wait(None)
+        yield b"data: [DONE]\n\n"
+
+    stream = Stream(generate(), context=context)
+    next(stream)
+    context.stop_generating()
+    assert stream.read_all() == b"data: [DONE]\n\n"
+
+
+def test_a_blocked_generator_is_interrupted_when_its_stream_is_stopped_from_elsewhere(ended):
+    context = StreamContext()
+    stream = Stream(blocked(ended), context=context)
+    next(stream)
+    context.stop_generating()
+    assert error_in(stream.read_all())["code"] == "stopped"
+    assert ended == ["GeneratorExit"]
+
+
+@pytest.mark.parametrize("terminal", [b"data: [DONE]\n\n", Event(event="done", data="x")])
+def test_what_is_done_after_the_terminal_event_is_not_interrupted(terminal):
+    saved = []
+
+    def generate():
+        yield terminal
+        gevent.sleep(TINY_SECONDS)
+        saved.append("answer")
+
+    left = []
+    stream = Stream(generate(), on_disconnect=lambda: left.append(1))
+    next(stream)
+    stream.on_disconnect()
+    assert stream.read_all() == b""
+    wait_until(lambda: saved)
+    assert left == []
+
+
+def test_a_generator_whose_wait_has_just_ended_is_not_interrupted_in_its_cleanup():
+    flag, cleaned = Flag(), []
+
+    def generate():
+        try:
+            yield A
+            flag.wait()
+            yield B
+        finally:
+            gevent.sleep(TINY_SECONDS)
+            cleaned.append("whole")
+
+    stream = Stream(generate())
+    next(stream)
+    run_all()
+    flag.set()
+    stream.close()
+    wait_until(lambda: cleaned)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        SystemExit("x"),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        gevent.GreenletExit(),
+        gevent.Timeout(1),
+    ],
+)
+def test_whatever_the_generator_raises_is_an_error_of_its_own_stream_only(raised, caplog):
+    def generate():
+        yield A
+        raise raised
+
+    body = Stream(generate()).read_all()
+    assert error_in(body)["code"] == "internal_error"
+    assert "request-7" in caplog.text
+
+
+def test_a_context_is_for_one_stream():
+    context = StreamContext()
+    Stream([A], context=context).read_all()
+    with pytest.raises(RuntimeError, match="for one stream"):
+        Stream([A], context=context).start()
 
 
 def test_a_generator_that_does_not_listen_is_closed_at_its_next_yield_when_stopped(ended):

@@ -11,6 +11,8 @@ from wsgi.stream.context import Outcome, StreamContext
 from wsgi.stream.event_stream import EventStream
 from wsgi.stream.inflight import Inflight, InflightGuard, TooManyStreamsError
 from wsgi.stream.options import StreamOptions
+from wsgi.stream.pull_feed import PullFeed
+from wsgi.stream.push_feed import PushFeed
 from wsgi.stream.response import sse_response
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "Inflight",
     "InflightGuard",
     "Outcome",
+    "PullFeed",
+    "PushFeed",
     "StreamContext",
     "StreamOptions",
     "TooManyStreamsError",

@@ -24,6 +24,15 @@ class Signal:
             # Through the loop, not at once: who gives the signal goes on, and gives more meanwhile.
             get_hub().loop.run_callback(self._waiter.switch, None)
 
+    def give_from_hub(self) -> bool:
+        """Like ``give``, from a callback of the hub: switches at once. Returns False if nobody waits."""
+        if self._waiter is None or self._given:
+            self._given = True
+            return False
+        self._given = True
+        self._waiter.switch(None)
+        return True
+
     def wait(self) -> None:
         if not self._given:
             # A Waiter, not a bare switch: if the greenlet is killed in its wait, a late switch hits

@@ -10,11 +10,15 @@ from gevent import socket as gevent_socket
 
 
 class ClientSocket:
-    """The connection that gunicorn writes the body to (``environ["gunicorn.socket"]``)."""
+    """The connection that gunicorn writes the body to (``environ["gunicorn.socket"]``).
 
-    __slots__ = ("_socket", "fd")
+    is_framed: whether the body's end shows, as it does not where the connection's end is its end (HTTP/1.0)
+    """
 
-    def __init__(self, sock: gevent_socket.socket) -> None:
+    __slots__ = ("_socket", "fd", "is_framed")
+
+    def __init__(self, sock: gevent_socket.socket, is_framed: bool) -> None:
+        self.is_framed = is_framed
         self._socket = sock
         self.fd: int = sock.fileno()
 

@@ -22,7 +22,7 @@ class StreamContext:
     """Given to a generator, so that it can hear that nobody wants its answer any more, and say how it went.
 
     A generator that has used ``wait`` or ``on_stop`` is taken to listen: it ends by itself when the stream is
-    stopped, wherever it waits. See ``Producer.stop`` for what becomes of any other.
+    stopped, wherever it waits. See ``PushFeed`` for what becomes of any other.
 
     request_id: names the request in logs
     """
@@ -32,18 +32,27 @@ class StreamContext:
         self.outcome: Outcome | None = None
         """None while the stream runs."""
         self.is_stopped = False
+        self.is_taken = False
+        """A stream has it."""
+        self.is_committed = False
+        """The 200 has been sent, without an event."""
+        self.notes: dict[str, object] = {}
+        """What else the log line at the stream's end shows; the values are safe to print."""
         self.failure: str | None = None
         self.is_cut = False
         self.is_reset = False
         self.listens = False
+        self.interrupt: Callable[[], object] | None = None
+        """Ends the wait of a generator that does not listen; set by its feed."""
         self._stop_flag: Flag | None = None
         self._stop_callbacks: list[Callable[[], object]] = []
 
     def stop_generating(self) -> None:
         """Asks the generator to end.
 
-        One that listens does so by itself, and what it still yields is delivered; any other is closed at
-        its next ``yield``. Any greenlet may call it, more than once. Runs the ``on_stop`` callbacks; one that raises is
+        One that listens does so by itself, and what it still yields is delivered; any other has
+        GeneratorExit raised where it is (see ``PushFeed``). A client that is still there gets an error event,
+        unless the generator has yielded its terminal event. Any greenlet may call it, more than once. Runs the ``on_stop`` callbacks; one that raises is
         logged, and the others still run.
         """
         if self.is_stopped:
@@ -56,6 +65,8 @@ class StreamContext:
                 callback()
             except Exception:
                 logger.exception("on_stop callback failed request_id=%s", self.request_id)
+        if self.interrupt is not None and not self.listens:
+            self.interrupt()
 
     def on_stop(self, callback: Callable[[], object]) -> None:
         """``callback`` is called once when the stream is stopped, at once if it is already.

@@ -1,5 +1,6 @@
 """Sees at once that a client has left, for all the streams of a worker."""
 
+import contextlib
 import select
 from typing import Protocol
 
@@ -15,6 +16,9 @@ _READ = 1
 class Connected(Protocol):
     def on_disconnect(self) -> None:
         """The client has left. Runs in the hub: must not block or switch."""
+
+    def on_replaced(self) -> None:
+        """Another stream uses the connection; must call ``forget``."""
 
 
 class DisconnectWatcher:
@@ -37,12 +41,18 @@ class DisconnectWatcher:
 
     def watch(self, fd: int, stream: Connected) -> None:
         """Until ``forget``, which must come before ``fd`` is closed or read again."""
+        stale = self._streams.get(fd)
+        if stale is not None:
+            stale.on_replaced()
         self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
         self._streams[fd] = stream
 
-    def forget(self, fd: int) -> None:
-        if self._streams.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+    def forget(self, fd: int, stream: Connected) -> None:
+        if self._streams.get(fd) is stream:
+            del self._streams[fd]
+            # If the socket was closed before, the kernel has dropped it already.
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
 
     def _on_ready(self) -> None:
         for fd, _ in self._epoll.poll(0):

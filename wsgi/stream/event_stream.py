@@ -1,38 +1,41 @@
-"""A generator becomes the body of a response."""
+"""The body of a response that streams."""
 
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from wsgi.errors import ApiError
+from wsgi.sse import BLANK_LINE_ENDS
 from wsgi.stream import worker
-from wsgi.stream.channel import Channel
 from wsgi.stream.client_socket import ClientSocket
 from wsgi.stream.context import Outcome, StreamContext
+from wsgi.stream.feed import Feed
 from wsgi.stream.inflight import InflightGuard
 from wsgi.stream.options import StreamOptions
-from wsgi.stream.producer import Producer, StreamItem
 from wsgi.stream.timers import Timers
+
+C = TypeVar("C", bound=Callable[[], object])
 
 logger = logging.getLogger("sluice.stream")
 
-# How a blank line ends, after a line that ended with LF, CR or CRLF.
-_BLANK_LINES = (b"\n\n", b"\n\r", b"\n\r\n", b"\r\r", b"\r\r\n")
+
+_CLOSE_TIMEOUT_SECONDS = 60
+_STOPPED = ApiError(503, "stopped", "the answer was stopped")
 
 
 class EventStream:
     """The response body: an iterable of bytes with ``close()``, as PEP 3333 wants it.
 
-    A producer greenlet runs the generator and puts encoded events into a channel. The request greenlet,
-    in ``__next__``, waits on that channel alone: an event, the end, a timer, the client's leaving all
-    wake it there, and it decides what comes next. It is the only one that writes, nothing is ever raised
-    into it from outside, and however a stream ends, its ``close()`` lets go of everything.
+    Events come from a feed. The request greenlet, in ``__next__``, waits on that feed alone: an event, the
+    end, a timer, the client's leaving all wake it there, and it decides what comes next. It is the only one
+    that writes, nothing is ever raised into it from outside, and however a stream ends, its ``close()``
+    lets go of everything.
 
-    items: yields Event, Annotated, or bytes that are events already
-    context: what the generator and the stream know of each other
+    feed: where the events come from
+    context: what the feed's generator or connection and the stream know of each other
     render_error: makes the one error event of a stream that fails after its headers
     client: the connection; None where there is none to watch, as in a test client
     preamble: written at once, before the first event
@@ -41,7 +44,7 @@ class EventStream:
 
     def __init__(
         self,
-        items: Iterable[StreamItem],
+        feed: Feed,
         *,
         context: StreamContext,
         render_error: Callable[[Exception], bytes],
@@ -50,6 +53,7 @@ class EventStream:
         preamble: bytes | None = None,
         on_disconnect: Callable[[], object] | None = None,
     ) -> None:
+        self._feed = feed
         self._context = context
         self._guard: InflightGuard | None = None
         self._render_error = render_error
@@ -57,13 +61,13 @@ class EventStream:
         self._options = options
         self._preamble = preamble
         self._on_disconnect = on_disconnect
-        self._channel = Channel(options.channel_size)
-        self._producer = Producer(items, self._channel, context)
         self._timers = Timers(options, time.monotonic())
         self._left: str | None = None
         """Why there is no client any more."""
+        self._left_at: float | None = None
         self._last_bytes = b"\n\n"
         """Of the events written; they tell whether the last is whole."""
+        self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         self._is_closed = False
         self._bytes_written = 0
@@ -72,16 +76,19 @@ class EventStream:
     # The request greenlet.
 
     def start(self, commit_seconds: float | None = None) -> None:
-        """Starts the generator and the timers; without it, the first ``__next__`` does.
+        """Starts the feed and the timers; without it, the first ``__next__`` does.
 
         Raises TooManyStreamsError if the worker has no place for another stream.
         """
+        if self._context.is_taken:
+            raise RuntimeError("a StreamContext is for one stream; make another")
+        self._context.is_taken = True
         self._guard = worker.inflight().enter()
         self._timers = Timers(self._options, time.monotonic(), commit_seconds)
         if self._client is not None:
             worker.disconnects().watch(self._client.fd, self)
         worker.ticker().add(self, self._timers.next_look(self._timers.started_at))
-        self._producer.start()
+        self._feed.start()
 
     def wait_for_first_event(self, commit_seconds: float | None) -> None:
         """Starts the stream before its headers are sent, so that an early failure keeps its true status.
@@ -90,7 +97,7 @@ class EventStream:
         of silence, a keep-alive (None: never). Returns, too, when the client has left: the body then
         breaks off at once.
 
-        Raises what the generator raised before its first event, and what ``start`` raises; the stream is
+        Raises what the feed failed with before its first event, and what ``start`` raises; the stream is
         closed then.
         """
         with ExitStack() as on_failure:
@@ -100,46 +107,51 @@ class EventStream:
             on_failure.pop_all()
 
     def _wait_for_first_event(self) -> None:
-        channel = self._channel
-        while not (channel.has_events or channel.is_finished or self._left):
+        feed = self._feed
+        while not (feed.has_begun or self._left):
             now = time.monotonic()
-            if self._timers.deadline_is_over(now):
-                self._refuse(self._deadline_error())
+            error = self._overdue(now)
+            if error is not None:
+                self._refuse(error)
             if self._timers.commit_is_due(now):
+                self._context.is_committed = True
                 self._preamble = self._options.keepalive
                 return
-            channel.wait()
-        if channel.error is not None and not channel.has_events:
-            self._refuse(channel.error)
+            feed.wait()
+        if feed.error is not None and not feed.has_events:
+            self._refuse(feed.error)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         self._timers.is_writing = False
-        if not self._producer.is_started:
+        if self._guard is None:
             self.start()
         if self._preamble is not None:
             preamble, self._preamble = self._preamble, None
             return self._write(preamble)
-        channel = self._channel
+        feed = self._feed
         while not self._is_over:
-            events = channel.take()
-            if self._left and (events or not channel.is_finished):
+            events = feed.take()
+            if self._left and (events or not (feed.is_finished or feed.has_terminal_event)):
                 self._cut(self._left)
             if events:
                 return self._write_events(events)
-            if channel.error is not None:
-                return self._fail(channel.error)
-            if channel.is_finished:
+            # Who closes right after the terminal event has the whole answer.
+            if feed.is_finished or (self._left and feed.has_terminal_event):
+                error = feed.error or self._stopped()
+                if error is not None:
+                    return self._fail(error)
                 self._finish()
                 break
             now = time.monotonic()
-            if self._timers.deadline_is_over(now):
-                return self._fail(self._deadline_error())
+            error = self._overdue(now)
+            if error is not None:
+                return self._fail(error)
             if self._at_boundary() and self._timers.keepalive_is_due(now):
                 return self._write(self._options.keepalive)
-            channel.wait()
+            feed.wait()
         # gunicorn writes the last chunk now, and that may hang like any write.
         self._timers.write_begins(time.monotonic())
         raise StopIteration
@@ -151,9 +163,9 @@ class EventStream:
         self._is_closed = True
         # First of all: the socket lives on for the connection's next request.
         if self._client is not None:
-            worker.disconnects().forget(self._client.fd)
+            worker.disconnects().forget(self._client.fd, self)
         worker.ticker().remove(self)
-        self._producer.stop()
+        self._feed.stop()
         if self._guard is None:
             return  # Never started, as for HEAD.
         is_cancelled = self._context.outcome is None
@@ -161,19 +173,29 @@ class EventStream:
             self._mark(Outcome.CANCELLED)
         self._guard.release()
         self._log_end()
+        callbacks = self._close_callbacks
         if is_cancelled and self._on_disconnect is not None:
+            callbacks = [self._on_disconnect, *callbacks]
+        for callback in callbacks:
             try:
-                self._on_disconnect()
+                callback()
             except Exception:
                 # Not gunicorn's business: it would log it without the request's id.
-                logger.exception("on_disconnect failed request_id=%s", self._context.request_id)
+                logger.exception("closing failed request_id=%s", self._context.request_id)
+
+    def call_on_close(self, callback: C) -> C:
+        """``callback`` is called when a started stream is closed. Returns it, as werkzeug's method does."""
+        self._close_callbacks.append(callback)
+        return callback
 
     def _write_events(self, events: bytes) -> bytes:
-        if self._first_event_at is None:
-            self._first_event_at = time.monotonic()
         # The blank line may come in an item of its own.
         self._last_bytes = events[-3:] if len(events) >= 3 else self._last_bytes[-3:] + events
-        return self._write(events)
+        data = self._write(events)
+        self._timers.event_at = self._timers.written_at
+        if self._first_event_at is None:
+            self._first_event_at = self._timers.written_at
+        return data
 
     def _write(self, data: bytes) -> bytes:
         """gunicorn writes what ``__next__`` returns, until it calls that again."""
@@ -182,16 +204,16 @@ class EventStream:
         return data
 
     def _at_boundary(self) -> bool:
-        return self._last_bytes.endswith(_BLANK_LINES)
+        return self._feed.is_event_stream and self._last_bytes.endswith(BLANK_LINE_ENDS)
 
     def _finish(self) -> None:
-        """The generator has returned, and all that it yielded is written."""
+        """The feed has ended without an error, and all that it gave is written."""
         context = self._context
         if context.is_cut:
             self._mark(Outcome.ERROR)
             if context.is_reset and self._client is not None:
                 self._client.reset_on_close()
-            self._cut("the generator cut the stream")
+            self._cut("the stream was to be cut")
         if context.failure is not None:
             self._mark(Outcome.ERROR)
         else:
@@ -199,7 +221,7 @@ class EventStream:
         self._is_over = True
 
     def _fail(self, error: Exception) -> bytes:
-        self._mark(Outcome.ERROR)
+        self._mark(Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR)
         if not self._at_boundary():
             self._cut("an error event after half an event would be taken for the rest of it")
         self._is_over = True
@@ -211,12 +233,27 @@ class EventStream:
 
     def _cut(self, reason: str) -> NoReturn:
         # gunicorn takes EPIPE for a client that left: it closes the connection without a word, and the
-        # chunked body stays visibly unfinished.
+        # chunked body stays visibly unfinished. One that ends with the connection (HTTP/1.0) needs an RST.
+        if self._client is not None and not self._client.is_framed:
+            self._client.reset_on_close()
         raise BrokenPipeError(errno.EPIPE, reason)
 
-    def _deadline_error(self) -> ApiError:
-        seconds = self._options.deadline_seconds
-        return ApiError(504, "stream_timeout", f"the answer took longer than {seconds} seconds")
+    def _stopped(self) -> ApiError | None:
+        """Ended by ``stop_generating``, short of the terminal event: not to be taken for the whole."""
+        is_short = self._context.is_stopped and not self._feed.has_terminal_event
+        return _STOPPED if is_short else None
+
+    def _overdue(self, now: float) -> ApiError | None:
+        options = self._options
+        if self._timers.deadline_is_over(now):
+            seconds = options.deadline_seconds
+            return ApiError(
+                504, "stream_timeout", f"the answer took longer than {seconds:g} seconds"
+            )
+        if self._timers.idle_is_over(now):
+            seconds = options.idle_timeout_seconds
+            return ApiError(504, "upstream_timeout", f"upstream was silent for {seconds:g} seconds")
+        return None
 
     def _mark(self, outcome: Outcome) -> None:
         self._context.outcome = outcome
@@ -226,10 +263,11 @@ class EventStream:
     def _log_end(self) -> None:
         timers, first = self._timers, self._first_event_at
         logger.info(
-            "stream ended request_id=%s outcome=%s events=%d bytes=%d first_event_ms=%s total_ms=%.1f%s",
+            "stream ended request_id=%s outcome=%s%s events=%d bytes=%d first_event_ms=%s total_ms=%.1f%s",
             self._context.request_id,
             self._context.outcome,
-            self._channel.event_count,
+            "".join(f" {name}={value}" for name, value in self._context.notes.items()),
+            self._feed.event_count,
             self._bytes_written,
             "-" if first is None else f"{(first - timers.started_at) * 1000:.1f}",
             (time.monotonic() - timers.started_at) * 1000,
@@ -241,17 +279,29 @@ class EventStream:
     def on_disconnect(self) -> None:
         self._leave("the client disconnected")
 
+    def on_replaced(self) -> None:
+        """The connection serves another stream: this one was never closed, against PEP 3333."""
+        self.close()
+
     def on_tick(self, now: float) -> float:
         timers = self._timers
+        if self._left_at is not None and now - self._left_at > _CLOSE_TIMEOUT_SECONDS:
+            # Middleware that does not pass close() on (PEP 3333 says it must) would leak it.
+            self.close()
         if timers.is_writing and self._client is not None:
             if timers.write_hangs(now, self._client.unsent_bytes()):
                 self._leave("the client stopped reading")
+            elif timers.deadline_is_over(now) and timers.write_is_slow(now):
+                self._leave("the deadline is over and the client reads too slowly to be told")
+            timers.event_at = now  # What upstream has to say meanwhile waits for the client.
         elif timers.anything_is_due(now):
-            self._channel.wake()
+            self._feed.wake()
         return timers.next_look(now)
 
     def _leave(self, reason: str) -> None:
-        self._left = self._left or reason
+        if self._left is None:
+            self._left = reason
+            self._left_at = time.monotonic()
         if self._timers.is_writing and self._client is not None:
             self._client.shut_down()
-        self._channel.wake()
+        self._feed.wake()

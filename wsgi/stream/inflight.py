@@ -14,9 +14,13 @@ class Inflight:
         self.limit = limit
         self.count = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and self.count >= self.limit
+
     def enter(self) -> "InflightGuard":
         """Takes a place; raises TooManyStreamsError if there is none."""
-        if self.limit is not None and self.count >= self.limit:
+        if self.is_full:
             raise TooManyStreamsError(f"{self.count} streams are open, the limit")
         self.count += 1
         return InflightGuard(self)

@@ -12,6 +12,7 @@ class StreamOptions:
     keepalive_blank_line: whether a blank line follows it; some old clients take that for an empty event
     channel_size: how many events may wait between generator and socket
     write_timeout_seconds: a client whose kernel takes no byte for so long is dropped
+    idle_timeout_seconds: how long a stream may wait for its next event; None: any time
     deadline_seconds: how long the whole stream may take; None: any time
     """
 
@@ -19,6 +20,7 @@ class StreamOptions:
     keepalive_blank_line: bool = True
     channel_size: int = 8
     write_timeout_seconds: float = 30
+    idle_timeout_seconds: float | None = None
     deadline_seconds: float | None = None
 
     @property

@@ -26,6 +26,13 @@ def error_for_openai(error: Exception) -> bytes:
     return Event(data=_error_json(error)).encode()
 
 
+def error_for_messages(error: Exception) -> bytes:
+    """The error event of relayed routes of other kinds: OpenAI's Responses and Anthropic's Messages alike have
+    events with names, and clients of both look for one named ``error``."""
+    body = {"type": "error", "error": as_api_error(error).body()}
+    return Event(data=msgspec.json.encode(body).decode(), event="error").encode()
+
+
 def error_for_event_source(error: Exception) -> bytes:
     """The error event of EventSource routes: ``event: error``, the message as a comment, the same JSON."""
     message = as_api_error(error).message

@@ -11,11 +11,12 @@ from flask import Response, g, request
 from gevent import socket as gevent_socket
 
 from wsgi.stream import worker
+from wsgi.stream.channel import Channel
 from wsgi.stream.client_socket import ClientSocket
 from wsgi.stream.context import StreamContext
 from wsgi.stream.event_stream import EventStream
 from wsgi.stream.options import StreamOptions
-from wsgi.stream.producer import StreamItem
+from wsgi.stream.push_feed import PushFeed, StreamItem
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source, stream_headers
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
@@ -42,13 +43,16 @@ def sse_response(
 
     Raises RuntimeError if the server's worker is not gevent's, saying how to start it.
     """
-    context = context or StreamContext(request_id())
+    worker.require_gevent_in_threads()
+    context = context or StreamContext()
+    context.request_id = request_id()
+    options = StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline)
     stream = EventStream(
-        items,
+        PushFeed(items, context, Channel(options.channel_size)),
         context=context,
         render_error=error_for_event_source,
         client=client_of_request(),
-        options=StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline),
+        options=options,
         preamble=EVENT_SOURCE_PREAMBLE,
         on_disconnect=on_disconnect,
     )
@@ -56,8 +60,17 @@ def sse_response(
 
 
 def stream_response(stream: EventStream) -> Response:
-    # direct_passthrough: gunicorn iterates the stream itself, two Python frames per chunk less.
-    return Response(stream, headers=stream_headers(request_id()), direct_passthrough=True)
+    return passed_through(Response(stream, headers=stream_headers(request_id())), stream)
+
+
+def passed_through(response: Response, stream: EventStream) -> Response:
+    """gunicorn iterates the stream itself: two Python frames per chunk less, and nobody buffers it.
+
+    werkzeug then runs no ``call_on_close`` callbacks, so the stream does.
+    """
+    response.direct_passthrough = True
+    response.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
+    return response
 
 
 def request_id() -> str:
@@ -76,4 +89,4 @@ def client_of_request() -> ClientSocket | None:
     if not isinstance(sock, gevent_socket.socket):
         # The process is patched, but its worker class is another one.
         raise RuntimeError(worker.WORKER_CLASS_NEEDED)
-    return ClientSocket(sock)
+    return ClientSocket(sock, is_framed=request.environ["SERVER_PROTOCOL"] != "HTTP/1.0")

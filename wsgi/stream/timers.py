@@ -3,6 +3,7 @@
 from wsgi.stream.options import StreamOptions
 
 _NEVER = float("inf")
+_SLOW_WRITE_SECONDS = 1
 _LOOKS_PER_WRITE_TIMEOUT = 4
 
 
@@ -15,6 +16,7 @@ class Timers:
         "_options",
         "_progress_at",
         "_seen_write",
+        "event_at",
         "is_writing",
         "started_at",
         "written_at",
@@ -27,6 +29,8 @@ class Timers:
         self.started_at = now
         self.written_at = now
         """When the last write began; the start counts as one, so that a prefill is covered."""
+        self.event_at = _NEVER
+        """When the last event came; the wait for the first is not an idle one."""
         self.is_writing = False
         self._commit_at = now + (_NEVER if commit_seconds is None else commit_seconds)
         deadline = options.deadline_seconds
@@ -48,8 +52,17 @@ class Timers:
     def deadline_is_over(self, now: float) -> bool:
         return now >= self._deadline_at
 
+    def idle_is_over(self, now: float) -> bool:
+        seconds = self._options.idle_timeout_seconds
+        return seconds is not None and now >= self.event_at + seconds
+
     def anything_is_due(self, now: float) -> bool:
-        return self.keepalive_is_due(now) or self.commit_is_due(now) or self.deadline_is_over(now)
+        return (
+            self.keepalive_is_due(now)
+            or self.commit_is_due(now)
+            or self.deadline_is_over(now)
+            or self.idle_is_over(now)
+        )
 
     def write_hangs(self, now: float, unsent_bytes: int) -> bool:
         """Whether the client has taken no byte for the write timeout.
@@ -63,6 +76,10 @@ class Timers:
             self._progress_at = now
         return now - self._progress_at >= self._options.write_timeout_seconds
 
+    def write_is_slow(self, now: float) -> bool:
+        """Whether the current write has lasted so long that another would not be better off."""
+        return self.is_writing and now - self.written_at >= _SLOW_WRITE_SECONDS
+
     def next_look(self, now: float) -> float:
         """When the timers are to be looked at again, if nothing is written meanwhile."""
         options = self._options
@@ -71,5 +88,9 @@ class Timers:
             due = self.written_at + options.keepalive_seconds
             # One that is due already waits for the end of an event that is half written.
             looks.append(due if due > now else now + options.keepalive_seconds)
+        if options.idle_timeout_seconds is not None:
+            last_event_at = self.event_at if self.event_at <= now else now
+            due = last_event_at + options.idle_timeout_seconds
+            looks.append(due if due > now else now + options.idle_timeout_seconds)
         looks += [at for at in (self._commit_at, self._deadline_at) if at > now]
         return min(looks)

@@ -1,5 +1,6 @@
 """The objects that all streams of a worker process share: one each, made when the first stream needs it."""
 
+import threading
 from functools import cache
 
 from gevent import monkey
@@ -38,3 +39,14 @@ def require_gevent() -> None:
     """
     if not monkey.is_module_patched("socket"):
         raise AppImportError(WORKER_CLASS_NEEDED)
+
+
+def require_gevent_in_threads() -> None:
+    """Raises RuntimeError in a thread of a server that is not patched, such as ``flask run``.
+
+    A test client in the main thread is welcome.
+    """
+    if not monkey.is_module_patched("socket") and (
+        threading.current_thread() is not threading.main_thread()
+    ):
+        raise RuntimeError(WORKER_CLASS_NEEDED)

@@ -1,0 +1,147 @@
+"""The feed of a stream that a generator pushes: it runs in a greenlet of its own."""
+
+import logging
+from collections.abc import Iterable
+
+import gevent
+
+from wsgi.errors import ApiError, PlainAnswer, as_api_error
+from wsgi.sse import Annotated, Event, EventError
+from wsgi.stream.channel import Channel
+from wsgi.stream.context import StreamContext
+
+logger = logging.getLogger("sluice.stream")
+
+_DONE = b"data: [DONE]\n\n"
+
+StreamItem = Event | Annotated | bytes
+
+
+class PushFeed:
+    """Takes a generator's items as there is room, encodes them and puts them into a channel.
+
+    When the stream is stopped the generator ends, wherever it is. One that never started never will. One that
+    is suspended at a ``yield`` is closed there, by the greenlet itself. One that waits and listens to its
+    context hears of it. Any other has GeneratorExit raised in its wait (in time.sleep(), on a socket, on a
+    queue): nothing runs in this greenlet but the generator, so nothing else is hit. That happens once,
+    and not after the terminal event, so that what comes after it (saving the answer, say) is done.
+
+    items: yields Event, Annotated, or bytes that are events already
+    channel: bounds how many events wait between the generator and the socket
+    """
+
+    is_event_stream = True
+
+    def __init__(
+        self, items: Iterable[StreamItem], context: StreamContext, channel: Channel
+    ) -> None:
+        self._items = items
+        self._channel = channel
+        self._context = context
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+        self._is_asking = False
+        self.has_terminal_event = False
+        context.interrupt = self._interrupt
+        self.take = self._channel.take
+        self.wait = self._channel.wait
+        self.wake = self._channel.wake
+
+    @property
+    def has_begun(self) -> bool:
+        return self._channel.has_events or self._channel.is_finished
+
+    @property
+    def has_events(self) -> bool:
+        return self._channel.has_events
+
+    @property
+    def is_finished(self) -> bool:
+        return self._channel.is_finished
+
+    @property
+    def error(self) -> Exception | None:
+        return self._channel.error
+
+    @property
+    def event_count(self) -> int:
+        return self._channel.event_count
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        self._channel.close()
+        if self._greenlet is None:
+            self._close_items()
+        elif not self._channel.is_finished and not self.has_terminal_event:
+            self._context.stop_generating()
+
+    def _interrupt(self) -> None:
+        # Not at once but through the loop, like every wake-up, and asked again there: the wait may be over by
+        # then, and what the generator does next is not to be hit.
+        gevent.get_hub().loop.run_callback(self._interrupt_wait)
+
+    def _interrupt_wait(self) -> None:
+        if self._is_asking and self._greenlet is not None and not self.has_terminal_event:
+            self._greenlet.throw(GeneratorExit)
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            self._put_all()
+        except (ApiError, PlainAnswer) as refused:
+            error = refused
+        except EventError as reported:
+            error = as_api_error(reported)
+        except BaseException as raised:
+            # Of any kind: a SystemExit or KeyboardInterrupt that left this greenlet would end the worker,
+            # and all its other streams.
+            if not (isinstance(raised, GeneratorExit) and self._context.is_stopped):
+                error = as_api_error(raised)
+                logger.exception("the generator failed request_id=%s", self._context.request_id)
+        finally:
+            self._channel.finish(error)
+            self._close_items()
+
+    def _put_all(self) -> None:
+        channel = self._channel
+        items = iter(self._items)
+        while channel.wait_for_room():
+            self._is_asking = True
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self._is_asking = False
+            event = _encode(item)
+            if event:
+                self.has_terminal_event = event.endswith(_DONE) or _is_done(item)
+                channel.put(event)
+            if self._context.is_stopped and not self._context.listens:
+                return
+
+    def _close_items(self) -> None:
+        close = getattr(self._items, "close", None)
+        if close is not None:
+            try:
+                close()
+            except Exception:
+                logger.exception(
+                    "closing the generator failed request_id=%s", self._context.request_id
+                )
+
+
+def _is_done(item: StreamItem) -> bool:
+    return not isinstance(item, bytes) and item.event == "done"
+
+
+def _encode(item: StreamItem) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    if isinstance(item, Event | Annotated):
+        return item.encode()
+    raise TypeError(
+        f"a stream's generator yields Event, Annotated or bytes, not {type(item).__name__}; "
+        "Event(data=text) sends text, Annotated(data=value) sends JSON"
+    )
