@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.stream import chat
-from wsgi.engines import PlainAnswer, Simulator
+from wsgi.engines import Simulator
 from wsgi.engines.answers import tokenize
 from wsgi.engines.schema import ChatRequest, CompletionRequest
-from wsgi.errors import ApiError
+from wsgi.errors import ApiError, PlainAnswer
 from wsgi.sse import EventError, EventParser
 
 TEXT = "One two three four five."

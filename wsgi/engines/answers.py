@@ -2,8 +2,11 @@
 
 import random
 import re
+import time
+from functools import cache
 
 _TOPIC_CHARACTERS = 120
+_COUNTED_AT_ONCE = 65536
 
 _OPENINGS = (
     "You asked: “{topic}” — a good question to watch an answer arrive by.",
@@ -60,13 +63,29 @@ def write_answer(prompt: str, seed: int, tokens: int | None = None) -> list[str]
     if tokens is None:
         return answer
     while len(answer) < tokens:
-        answer += tokenize("\n\n" + rng.choice(_PARAGRAPHS))
+        answer += _paragraph_tokens(rng.choice(_PARAGRAPHS))
     return answer[:tokens]
+
+
+@cache
+def _paragraph_tokens(paragraph: str) -> list[str]:
+    # Cached, a long answer's tokens are the same few strings over and over: 1 MB for 100,000 and not 6.
+    return tokenize("\n\n" + paragraph)
 
 
 def tokenize(text: str) -> list[str]:
     """Cuts text into word-like tokens; joined they are the text again."""
     return _TOKEN.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """How many tokens ``text`` has, give or take one for each 64 KiB; gives way to other streams between."""
+    count = 0
+    for start in range(0, len(text), _COUNTED_AT_ONCE):
+        count += len(tokenize(text[start : start + _COUNTED_AT_ONCE]))
+        if start:
+            time.sleep(0)
+    return count
 
 
 def apply_stop(tokens: list[str], stops: list[str]) -> list[str]:
@@ -86,5 +105,5 @@ def apply_stop(tokens: list[str], stops: list[str]) -> list[str]:
 
 
 def _topic(prompt: str) -> str:
-    topic = " ".join(prompt.split()) or "nothing in particular"
+    topic = " ".join(prompt[: 10 * _TOPIC_CHARACTERS].split()) or "nothing in particular"
     return topic if len(topic) <= _TOPIC_CHARACTERS else topic[: _TOPIC_CHARACTERS - 1] + "…"

@@ -1,6 +1,6 @@
 """What an engine is, and what it is given."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from wsgi.engines.schema import AnswerRequest
@@ -36,16 +36,3 @@ class Engine(Protocol):
         May block. Raises ApiError for a refusal or a failure, PlainAnswer, before the first item only,
         for an answer that is no stream.
         """
-
-
-class PlainAnswer(Exception):
-    """The answer is a plain HTTP response, whatever the request asked for.
-
-    status, headers, body: as they go to the client
-    """
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(f"a plain response with status {status}")
-        self.status = status
-        self.headers = dict(headers)
-        self.body = body

@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
-Stop = str | list[str] | None
+Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
+Name = Annotated[str, Meta(max_length=256)]
+MAX_TOKENS = 100_000
+"""Of all the answers to one request: they are made before the first is sent, in 20 ms."""
 
 FaultKind = Literal[
     "status",
@@ -45,8 +48,8 @@ class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
 class ToolCallOption(Struct, forbid_unknown_fields=True):
     """The tool call that the answer is to make; ``arguments`` as JSON text or as the object itself."""
 
-    name: str
-    arguments: str | dict[str, Any] = ""
+    name: Name
+    arguments: Annotated[str, Meta(max_length=100_000)] | dict[str, Any] = ""
 
 
 class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -65,7 +68,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ttft_stddev_ms: Milliseconds = 0
     itl_ms: Milliseconds = 30
     itl_stddev_ms: Milliseconds = 0
-    tokens: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    tokens: Annotated[int, Meta(ge=0, le=MAX_TOKENS)] | None = None
     text: str | None = None
     seed: int | None = None
     tool_call: ToolCallOption | None = None
@@ -89,7 +92,7 @@ class Message(Struct):
 class AnswerRequest(Struct, kw_only=True):
     """What both kinds of request have in common."""
 
-    model: str
+    model: Name
     stream: bool | None = False
     stream_options: StreamOptionsField | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = 1
@@ -117,7 +120,7 @@ class ChatRequest(AnswerRequest, kw_only=True):
 class CompletionRequest(AnswerRequest, kw_only=True):
     """The body of POST /v1/completions."""
 
-    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=100_000)]
     """Text, texts, token ids, or lists of token ids."""
 
     def __post_init__(self) -> None:

@@ -4,9 +4,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from wsgi.engines.answers import apply_stop, tokenize, write_answer
+from wsgi.engines.answers import apply_stop, count_tokens, tokenize, write_answer
 from wsgi.engines.formats import ChatFormat, CompletionFormat, Format, Json, ToolCall
-from wsgi.engines.schema import AnswerRequest, ChatRequest, CompletionRequest, SimulatorOptions
+from wsgi.engines.schema import (
+    MAX_TOKENS,
+    AnswerRequest,
+    ChatRequest,
+    CompletionRequest,
+    SimulatorOptions,
+)
 from wsgi.errors import ApiError
 
 
@@ -55,14 +61,23 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
         limit = request.max_tokens
         prompts = request.prompts()
         prompt_text = "\n".join(prompts)
-    choices = [
-        _call_choice(tool_call)
-        if tool_call is not None
-        else _text_choice(prompt, seed + number, request, options, limit)
-        for prompt in prompts
-        for number in range(request.n or 1)
-    ]
-    usage = _usage(len(tokenize(prompt_text)), sum(len(choice.tokens) for choice in choices))
+    choices: list[Choice] = []
+    left = MAX_TOKENS
+    for prompt in prompts:
+        for number in range(request.n or 1):
+            if tool_call is not None:
+                choice = _call_choice(tool_call)
+            else:
+                choice = _text_choice(prompt, seed + number, request, options, limit)
+            left -= len(choice.tokens)
+            if left < 0:
+                raise ApiError(
+                    400,
+                    "invalid_request",
+                    f"the answers come to more than {MAX_TOKENS} tokens; ask for fewer or shorter ones",
+                )
+            choices.append(choice)
+    usage = _usage(count_tokens(prompt_text), MAX_TOKENS - left)
     return Script(format_, choices, usage, seed)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator
 
 import msgspec
 
-from wsgi.engines.engine import Context, PlainAnswer
+from wsgi.engines.engine import Context
 from wsgi.engines.schema import AnswerRequest, Fault, SimulatorOptions
 from wsgi.engines.script import write_script
-from wsgi.errors import ApiError
+from wsgi.errors import ApiError, PlainAnswer
 from wsgi.sse import Annotated
 
 _DONE = b"data: [DONE]\n\n"
