@@ -4,8 +4,8 @@ import os
 
 from flask import Flask
 
-from wsgi.api import demo, errors, openai, operations
-from wsgi.engines import Simulator
+from wsgi.api import demo, errors, openai, operations, relay
+from wsgi.engines import Relay, Simulator, Upstream, Upstreams
 from wsgi.settings import Settings, read_settings
 from wsgi.stream import worker
 
@@ -15,11 +15,17 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     worker.inflight().limit = settings.max_streams
-    engine = Simulator()
     errors.register(app)
-    app.register_blueprint(openai.blueprint(engine, settings))
+    upstreams = Upstreams(
+        [Upstream(url, settings.connect_timeout_seconds) for url in settings.upstream]
+    )
+    if settings.upstream:
+        engine = Relay(upstreams, settings.first_event_timeout_seconds)
+        app.register_blueprint(relay.blueprint(engine, settings))
+    else:
+        app.register_blueprint(openai.blueprint(Simulator(), settings))
     app.register_blueprint(demo.blueprint(settings))
-    app.register_blueprint(operations.blueprint())
+    app.register_blueprint(operations.blueprint(upstreams))
     return app
 
 

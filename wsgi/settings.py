@@ -1,16 +1,19 @@
 """The environment, typed and checked: the variables that begin with ``SLUICE_``."""
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from wsgi.stream.options import StreamOptions
 
 PREFIX = "SLUICE_"
 _STREAM = StreamOptions()
 _MIB = 1024 * 1024
+_MAX_UNIX_PATH_BYTES = 107
 
 
 class SettingsError(Exception):
@@ -31,7 +34,7 @@ def _positive_number(text: str) -> float:
 
 
 def _positive_integer(text: str) -> int:
-    if not re.fullmatch("[0-9]+", text) or not int(text):
+    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
         raise ValueError
     return int(text)
 
@@ -41,11 +44,35 @@ def _switch(text: str) -> bool:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for part in text.split(",") if (name := part.strip()))
+    names = tuple(name for part in text.split(",") if (name := part.strip()))
+    if not names:
+        raise ValueError
+    return names
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    urls = tuple(url.rstrip("/") for url in _names(text))
+    for url in urls:
+        parts = urlsplit(url)
+        # A port that is none raises ValueError here; a user and a password belong into a key.
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError
+    return urls
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch("[!-~]+", text):
+        raise ValueError
+    return text
 
 
 def _address(text: str) -> str:
-    if text.startswith("unix:") and len(text) > len("unix:"):
+    if text.startswith("unix:"):
+        # A longer path does not fit into the kernel's address (unix(7)).
+        if not 0 < len(os.fsencode(text.removeprefix("unix:"))) <= _MAX_UNIX_PATH_BYTES:
+            raise ValueError
         return text
     # A name, an IPv4 address, or an IPv6 address in brackets.
     match = re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", text, re.ASCII)
@@ -60,7 +87,7 @@ def _setting(default: object, parse: Callable[[str], object], takes: str) -> Any
 
 _SECONDS = (_positive_number, "a number of seconds > 0")
 _SECONDS_OR_NEVER = (_number, "a number of seconds, 0 for never")
-_COUNT = (_positive_integer, "a whole number >= 1")
+_COUNT = (_positive_integer, "a whole number, 1 to 999999999")
 _SWITCH = (_switch, "0 or 1")
 
 
@@ -70,6 +97,11 @@ class Settings:
 
     bind: where gunicorn listens: HOST:PORT or unix:PATH
     workers: gunicorn's worker processes
+    upstream: base URLs of OpenAI-compatible servers, with their /v1; none: the simulator answers
+    upstream_api_key: sent to the upstream in place of the client's
+    connect_timeout_seconds: how long connecting to an upstream may take
+    first_event_timeout_seconds: how long an upstream may take to its first event
+    idle_timeout_seconds: how long it may then be silent
     models: the model names that are accepted and listed; empty: any
     max_streams: how many streams a worker has open at once; one more gets 503
     max_body_bytes: the largest request body that is read
@@ -81,6 +113,13 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8080", _address, "HOST:PORT or unix:PATH")
     workers: int = _setting(1, *_COUNT)
+    upstream: tuple[str, ...] = _setting((), _urls, "http or https URLs, comma-separated")
+    upstream_api_key: str = field(
+        default="", repr=False, metadata={"parse": _token, "takes": "a key without spaces"}
+    )
+    connect_timeout_seconds: float = _setting(5.0, *_SECONDS)
+    first_event_timeout_seconds: float = _setting(300.0, *_SECONDS)
+    idle_timeout_seconds: float = _setting(120.0, *_SECONDS)
     models: tuple[str, ...] = _setting((), _names, "model names, comma-separated")
     max_streams: int = _setting(9000, *_COUNT)
     max_body_bytes: int = _setting(10 * _MIB, *_COUNT)
@@ -115,8 +154,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         try:
             values[setting.name] = setting.metadata["parse"](text)
         except (ValueError, KeyError):
+            got = repr(text) if setting.repr else "a value that is not shown"
             raise SettingsError(
-                f"{variable}: got {text!r}, takes {setting.metadata['takes']}"
+                f"{variable}: got {got}, takes {setting.metadata['takes']}"
             ) from None
     return Settings(**values)
 

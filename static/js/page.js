@@ -3,6 +3,7 @@
 
 import { Answer } from "./answer.js";
 import { Meter } from "./meter.js";
+import { firstModel } from "./models.js";
 import { createTransports } from "./transport.js";
 import { WireLog } from "./wire-log.js";
 
@@ -30,10 +31,8 @@ const meter = new Meter({
   rateLabel: element("rate-label"),
   countLabel: element("count-label"),
 });
-const transports = createTransports({
-  base: document.body.dataset.base ?? "",
-  model: document.body.dataset.model ?? "",
-});
+const base = document.body.dataset.base ?? "";
+const transports = createTransports({ base, model: await firstModel(base, document.body.dataset.model ?? "") });
 
 /** @type {Stream | null} */
 let stream = null;

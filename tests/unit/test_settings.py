@@ -54,7 +54,6 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
         ("BIND", "localhost:65535", "localhost:65535"),
         ("BIND", "unix:/run/sluice.sock", "unix:/run/sluice.sock"),
         ("MODELS", "a, b/c ,,d", ("a", "b/c", "d")),
-        ("MODELS", "", ()),
         ("KEEPALIVE_BLANK_LINE", "0", False),
         ("KEEPALIVE_BLANK_LINE", "1", True),
         *[(name, "2", 2) for name in COUNTS],
@@ -76,7 +75,11 @@ NOT_SWITCHES = ["2", "true", "yes", ""]
     ("name", "value", "takes"),
     [
         *[("BIND", value, "HOST:PORT or unix:PATH") for value in NOT_ADDRESSES],
-        *[(name, value, "a whole number >= 1") for name in COUNTS for value in NOT_COUNTS],
+        *[
+            (name, value, "a whole number, 1 to 999999999")
+            for name in COUNTS
+            for value in NOT_COUNTS
+        ],
         *[
             (name, value, "a number of seconds > 0")
             for name in SECONDS
@@ -158,7 +161,7 @@ def test_an_address_in_each_form_is_taken(text):
     assert read_settings({"SLUICE_BIND": text}).bind == text
 
 
-@pytest.mark.parametrize("name", ["UPSTREAM", "PORT", "FOO"])
+@pytest.mark.parametrize("name", ["REDIS_URL", "PORT", "FOO"])
 def test_a_name_like_no_other_gets_no_suggestion(name):
     with pytest.raises(SettingsError, match="the README lists the settings"):
         read_settings({f"SLUICE_{name}": "1"})

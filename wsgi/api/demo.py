@@ -11,7 +11,7 @@ from wsgi.engines.answers import tokenize, write_answer
 from wsgi.errors import ApiError
 from wsgi.settings import Settings
 from wsgi.sse import Event
-from wsgi.stream import EventStream, StreamContext
+from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
 from wsgi.stream.response import client_of_request, request_id, stream_response
 
@@ -53,7 +53,11 @@ def blueprint(settings: Settings) -> Blueprint:
             return Response(status=204)
         context = StreamContext(request_id())
         stream = EventStream(
-            _characters(question, answer, seen, context),
+            PushFeed(
+                _characters(question, answer, seen, context),
+                context,
+                Channel(settings.channel_size),
+            ),
             context=context,
             render_error=error_for_event_source,
             client=client_of_request(),

@@ -6,8 +6,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from wsgi.engines import PlainAnswer
-from wsgi.errors import ApiError, as_api_error
+from wsgi.errors import ApiError, PlainAnswer, as_api_error
 from wsgi.stream import TooManyStreamsError
 from wsgi.stream.response import request_id
 

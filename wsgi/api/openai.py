@@ -5,14 +5,13 @@ from dataclasses import replace
 
 from flask import Blueprint, Response
 
-from wsgi.api.requests import read_body
+from wsgi.api.requests import check_model, read_body
 from wsgi.engines import Engine
 from wsgi.engines.schema import AnswerRequest, ChatRequest, CompletionRequest
-from wsgi.errors import ApiError
 from wsgi.settings import Settings
-from wsgi.stream import EventStream, StreamContext
+from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
 from wsgi.stream.rendering import error_for_openai
-from wsgi.stream.response import client_of_request, request_id, stream_response
+from wsgi.stream.response import client_of_request, passed_through, request_id, stream_response
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
@@ -40,14 +39,14 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
 
     @routes.get("/models/<path:name>")
     def model(name: str) -> dict[str, object]:
-        check_model(name)
+        check_model(name, settings.models)
         return model_card(name)
 
     def answer(request: AnswerRequest) -> Response:
-        check_model(request.model)
+        check_model(request.model, settings.models)
         context = StreamContext(request_id())
         stream = EventStream(
-            engine.generate(request, context),
+            PushFeed(engine.generate(request, context), context, Channel(settings.channel_size)),
             context=context,
             render_error=error_for_openai,
             client=client_of_request(),
@@ -57,17 +56,7 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
         stream.wait_for_first_event(settings.commit_seconds if request.stream else None)
         if request.stream:
             return stream_response(stream)
-        return Response(stream, content_type="application/json", direct_passthrough=True)
-
-    def check_model(name: str) -> None:
-        if settings.models and name not in settings.models:
-            known = ", ".join(settings.models)
-            raise ApiError(
-                404,
-                "model_not_found",
-                f"there is no model {name!r} here; there is {known}",
-                param="model",
-            )
+        return passed_through(Response(stream, content_type="application/json"), stream)
 
     def model_card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}

@@ -1,14 +1,42 @@
 """What operators and load balancers ask."""
 
+import time
+
 from flask import Blueprint
 
+from wsgi.engines import Upstream, Upstreams
+from wsgi.stream import worker
 
-def blueprint() -> Blueprint:
+_PROBE_TIMEOUT_SECONDS = 1.0
+
+
+def blueprint(upstreams: Upstreams) -> Blueprint:
     routes = Blueprint("operations", __name__)
 
     @routes.get("/healthz")
     def healthz() -> dict[str, str]:
         # That this is answered at all is the statement: the loop turns.
         return {"status": "ok"}
+
+    @routes.get("/readyz")
+    def readyz() -> tuple[dict[str, object], int]:
+        """503 if the next stream would be refused; the body says why."""
+        states = {upstream.url: upstream_state(upstream) for upstream in upstreams.all}
+        reasons = []
+        if worker.inflight().is_full:
+            reasons.append("overloaded")
+        if states and "ok" not in states.values():
+            reasons.append("no upstream can be reached")
+        body: dict[str, object] = {"status": "; ".join(reasons) or "ok"}
+        if states:
+            body["upstreams"] = states
+        return body, 503 if reasons else 200
+
+    def upstream_state(upstream: Upstream) -> str:
+        if upstream.is_out(time.monotonic()):
+            return "out: it has failed three times running"
+        if not upstream.accepts_connections(_PROBE_TIMEOUT_SECONDS):
+            return "out: it takes no connection"
+        return "ok"
 
     return routes

@@ -27,7 +27,7 @@ def read_body(type_: type[T]) -> T:
             f"the body must be application/json, not {request.mimetype}",
         )
     try:
-        return msgspec.json.decode(request.get_data(cache=False), type=type_)
+        return msgspec.json.decode(request.get_data(), type=type_)
     except msgspec.ValidationError as error:
         message, param = _explain(str(error))
         raise ApiError(400, "invalid_request", message, param=param) from None
@@ -35,6 +35,17 @@ def read_body(type_: type[T]) -> T:
         raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from None
     except RecursionError:
         raise ApiError(400, "invalid_json", "the body is nested too deeply") from None
+
+
+def check_model(name: str, models: tuple[str, ...]) -> None:
+    """Raises ApiError 404 for a model that is none of those accepted; none given: any is."""
+    if models and name not in models:
+        raise ApiError(
+            404,
+            "model_not_found",
+            f"there is no model {name!r} here; there is {', '.join(models)}",
+            param="model",
+        )
 
 
 def _explain(message: str) -> tuple[str, str | None]:

@@ -1,6 +1,16 @@
 """Where answers come from."""
 
-from wsgi.engines.engine import Context, Engine, PlainAnswer
+from wsgi.engines.engine import Context, Engine
+from wsgi.engines.relay import Relay, UpstreamRequest
 from wsgi.engines.simulator import Simulator
+from wsgi.engines.upstream import Upstream, Upstreams
 
-__all__ = ["Context", "Engine", "PlainAnswer", "Simulator"]
+__all__ = [
+    "Context",
+    "Engine",
+    "Relay",
+    "Simulator",
+    "Upstream",
+    "UpstreamRequest",
+    "Upstreams",
+]

@@ -1,0 +1,16 @@
+"""The page in front of an upstream."""
+
+from tests.browser.demo_page import DemoPage
+from tests.support.server import Server
+
+
+def test_the_page_shows_the_answer_of_an_upstream_by_a_model_that_it_lists(page):
+    with (
+        Server(models="upstream-model") as upstream,
+        Server(upstream=f"{upstream.url}/v1") as relay,
+    ):
+        demo = DemoPage(page, relay)
+        demo.simulate(itl_ms=0, tokens=20)
+        demo.ask("Why?")
+        demo.wait_for_state("done")
+        assert "model='upstream-model'" in relay.log

@@ -1,0 +1,991 @@
+"""What goes through Sluice to an upstream and back, and what an upstream that fails looks like."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.raw_upstream import (
+    LAST_CHUNK,
+    STREAM_HEAD,
+    RawUpstream,
+    breaks_off,
+    chunk,
+    head,
+    headers_of,
+    sends,
+    sends_and_closes,
+    streams,
+    target_of,
+    whole,
+)
+from tests.server.test_faults import read_until_cut
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, chat, get, post
+
+MIB = 1024 * 1024
+PATH = "/v1/chat/completions"
+HELLO = b'data: {"choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}\n\n'
+STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+ANSWER = HELLO + STOP + DONE
+SILENT = sends()
+JSON_ANSWER = b'{"id":"chatcmpl-1","choices":[{"message":{"content":"hello"}}]}'
+
+CHUNK = (
+    b'{"id":"chatcmpl-B9","object":"chat.completion.chunk","created":1741569952,"model":"m",'
+    b'"system_fingerprint":"fp_44","choices":[%s]%s}'
+)
+SHAPES = {
+    "openai": (
+        PATH,
+        [
+            b"data: " + CHUNK % (choice, rest) + b"\n\n"
+            for choice, rest in [
+                (
+                    b'{"index":0,"delta":{"role":"assistant","content":"","refusal":null},'
+                    b'"logprobs":null,"finish_reason":null}',
+                    b',"service_tier":"default","obfuscation":"x7Qa"',
+                ),
+                (b'{"index":0,"delta":{"content":"na\\u00efve"},"finish_reason":null}', b""),
+                (b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}', b""),
+                (b"", b',"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}'),
+            ]
+        ]
+        + [DONE],
+    ),
+    "vllm": (
+        PATH,
+        [
+            b'data: {"id": "chatcmpl-7f", "object": "chat.completion.chunk", "created": 17, '
+            b'"model": "Qwen/Qwen3-8B", "choices": [{"index": 0, "delta": '
+            b'{"content": "\xc3\xa9t\xc3\xa9 \xf0\x9f\x8c\x8a", "reasoning_content": null}, '
+            b'"logprobs": null, "finish_reason": "length", "stop_reason": null}]}\n\n',
+            b'data: {"id": "chatcmpl-7f", "choices": [], "usage": {"prompt_tokens": 5}}\n\n',
+            DONE,
+        ],
+    ),
+    "llama.cpp": (
+        PATH,
+        [
+            b'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"Hi"}}],'
+            b'"created":1,"id":"chatcmpl-x","model":"gpt-3.5-turbo","object":"chat.completion.chunk"}'
+            b"\n\n",
+            b'data: {"choices":[{"finish_reason":"stop","index":0,"delta":{}}],"created":1,'
+            b'"timings":{"prompt_n":1,"predicted_per_second":52.7}}\n\n',
+            DONE,
+        ],
+    ),
+    "ollama": (
+        "/v1/completions",
+        [
+            b'data: {"id":"cmpl-1","object":"text_completion","model":"llama3.2","choices":'
+            b'[{"text":"Hi","index":0,"finish_reason":null}],"system_fingerprint":"fp_ollama"}\n\n',
+            b'data: {"id":"cmpl-1","choices":[{"text":"","index":0,"finish_reason":"stop"}]}\n\n',
+            DONE,
+        ],
+    ),
+    "openrouter": (PATH, [b": OPENROUTER PROCESSING\n\n", b": OPENROUTER PROCESSING\n\n", ANSWER]),
+    "anthropic": (
+        "/v1/messages",
+        [
+            b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_01",'
+            b'"role":"assistant","content":[],"usage":{"input_tokens":25,"output_tokens":1}}}\n\n',
+            b'event: ping\ndata: {"type": "ping"}\n\n',
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+            b'"delta":{"type":"text_delta","text":"Hello"}}\n\n',
+            b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+        ],
+    ),
+    "responses": (
+        "/v1/responses",
+        [
+            b'event: response.created\ndata: {"type":"response.created","sequence_number":0,'
+            b'"response":{"id":"resp_67","status":"in_progress","error":null,"output":[]}}\n\n',
+            b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+            b'"sequence_number":1,"item_id":"msg_67","delta":"Hi"}\n\n',
+            b'event: response.completed\ndata: {"type":"response.completed","sequence_number":2,'
+            b'"response":{"id":"resp_67","status":"completed","error":null}}\n\n',
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def raw_upstream() -> Iterator[RawUpstream]:
+    with RawUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(raw_upstream: RawUpstream) -> Iterator[RawUpstream]:
+    """The upstream of the servers below, without connections left by other tests."""
+    raw_upstream.close_connections()
+    yield raw_upstream
+    raw_upstream.handler = SILENT
+    raw_upstream.close_connections()
+
+
+@pytest.fixture(scope="module")
+def relay(raw_upstream: RawUpstream) -> Iterator[Server]:
+    with Server(upstream=raw_upstream.url) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(raw_upstream: RawUpstream) -> Iterator[Server]:
+    timeouts = {"first_event_timeout_seconds": 0.2, "idle_timeout_seconds": 0.2}
+    with Server(upstream=raw_upstream.url, **timeouts) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def quick_commit(raw_upstream: RawUpstream) -> Iterator[Server]:
+    with Server(upstream=raw_upstream.url, commit_seconds=0.05) as server:
+        yield server
+
+
+def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
+    with server.connect() as sock:
+        sock.sendall(request)
+        response = Response(sock)
+        return response, response.body()
+
+
+def ask_chat(server: Server, **fields) -> tuple[Response, bytes]:
+    return ask(server, post(PATH, chat(**fields)))
+
+
+def stream_of(server: Server, path: str = PATH) -> bytes:
+    response, body = ask(server, post(path, chat()))
+    assert response.status == 200, body
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    return body
+
+
+def refusal(server: Server) -> tuple[int, str]:
+    """Status and code of an answer that failed before its headers."""
+    response, body = ask_chat(server)
+    assert response.headers["content-type"] == "application/json"
+    return response.status, json.loads(body)["error"]["code"]
+
+
+def in_stream_error(body: bytes) -> tuple[bytes, str]:
+    """What came before the one error event at the end, and that event's code."""
+    before, mark, error = body.rpartition(b'data: {"error":')
+    assert mark, body
+    assert error.endswith(b"\n\n")
+    assert b'"error"' not in before
+    assert DONE not in body
+    return before, json.loads(mark[6:] + error)["error"]["code"]
+
+
+def outcome(server: Server, request_id: str) -> str:
+    """The stream's line in the log."""
+    pattern = f"stream ended request_id={request_id} .*"
+    return wait_until(lambda: re.search(pattern, server.log))[0]
+
+
+# A stream is forwarded as it comes.
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_stream_comes_out_byte_for_byte(relay, upstream, shape):
+    path, events = SHAPES[shape]
+    upstream.handler = streams(*events)
+    assert stream_of(relay, path) == b"".join(events)
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/messages"])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+def test_its_line_ends_are_kept(relay, upstream, line_end, path):
+    stream = ANSWER.replace(b"\n", line_end)
+    upstream.handler = streams(stream[:40], stream[40:])
+    assert stream_of(relay, path) == stream
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/messages"])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+def test_it_may_come_byte_by_byte(relay, upstream, line_end, path):
+    stream = ANSWER.replace(b"\n", line_end)
+
+    def handler(sock, request):
+        for byte in STREAM_HEAD:
+            sock.sendall(bytes([byte]))
+        for byte in stream:
+            time.sleep(0.001)  # so that each is read alone
+            sock.sendall(chunk(bytes([byte])))
+        sock.sendall(LAST_CHUNK)
+
+    upstream.handler = handler
+    assert stream_of(relay, path) == stream
+
+
+def test_events_glued_together_all_arrive(relay, upstream):
+    upstream.handler = sends(STREAM_HEAD + chunk(ANSWER) + LAST_CHUNK)
+    assert stream_of(relay) == ANSWER
+
+
+def test_a_whole_answer_in_one_write_is_sent_on_at_once(relay, upstream):
+    # Nothing is left to wait for, and the connection is closed already.
+    stream_head = head(Content_Type="text/event-stream", Content_Length=len(ANSWER))
+    upstream.handler = sends(stream_head.replace(b"1.1", b"1.0") + ANSWER)
+    started_at = time.monotonic()
+    assert stream_of(relay) == ANSWER
+    assert time.monotonic() - started_at < 2
+
+
+def test_several_events_in_one_write_arrive_before_the_next_write(relay, upstream):
+    upstream.handler = sends(STREAM_HEAD, chunk(HELLO), chunk(HELLO * 2 + b"data: {"))
+    with relay.connect() as sock:
+        sock.sendall(post(PATH, chat()))
+        assert Response(sock).until(HELLO * 3) == HELLO * 3
+
+
+def test_half_an_event_is_held_until_it_is_whole(relay, upstream):
+    upstream.handler = sends(STREAM_HEAD, chunk(HELLO), chunk(b"data: {"), chunk(b"}\n\n"))
+    with relay.connect() as sock:
+        sock.sendall(post(PATH, chat()))
+        chunks = Response(sock).until(b"{}").split(b"\n\n")
+    assert chunks == [HELLO.strip(), b"data: {}", b""]
+
+
+def test_chunk_extensions_and_trailers_are_read_over(relay, upstream):
+    chunks = [chunk(event).replace(b"\r\n", b';a="b"\r\n', 1) for event in (HELLO, STOP, DONE)]
+    upstream.handler = sends(STREAM_HEAD, *chunks, b"0;c\r\nX-Trailer: t\r\n\r\n")
+    assert stream_of(relay) == ANSWER
+    assert stream_of(relay) == ANSWER
+    assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_a_stream_without_a_length_ends_with_its_connection(relay, upstream, version):
+    stream_head = head(Content_Type="text/event-stream").replace(b"HTTP/1.1", version)
+    upstream.handler = sends_and_closes(stream_head, HELLO, STOP, DONE)
+    assert stream_of(relay) == ANSWER
+
+
+def test_an_event_of_16_mib_passes(relay, upstream):
+    event = b"data: " + b"x" * (16 * MIB) + b"\n\n"
+    upstream.handler = streams(event, STOP, DONE)
+    assert stream_of(relay) == event + STOP + DONE
+
+
+def test_an_event_over_64_mib_is_an_error(relay, upstream):
+    upstream.handler = streams(HELLO, *[b"x" * MIB] * 65)
+    body = stream_of(relay)
+    assert in_stream_error(body) == (HELLO, "upstream_invalid")
+
+
+# How a stream ends.
+
+
+@pytest.mark.parametrize("usage", [b"", b'data: {"choices":[],"usage":{}}\n\n'])
+def test_a_proper_end_after_a_finish_reason_is_complete_without_done(relay, upstream, usage):
+    upstream.handler = streams(HELLO, STOP, *filter(None, [usage]))
+    assert stream_of(relay) == HELLO + STOP + usage
+
+
+def test_comments_after_the_finish_reason_do_not_hide_it(relay, upstream):
+    def handler(sock, request):
+        sock.sendall(STREAM_HEAD + chunk(HELLO) + chunk(STOP))
+        for _ in range(5):
+            time.sleep(0.01)  # so that each is read alone
+            sock.sendall(chunk(b": ping\n\n"))
+        sock.sendall(LAST_CHUNK)
+
+    upstream.handler = handler
+    assert stream_of(relay) == HELLO + STOP + b": ping\n\n" * 5
+
+
+@pytest.mark.parametrize("end", [streams, breaks_off])
+def test_an_end_without_finish_reason_or_done_is_told_as_truncated(relay, upstream, end):
+    upstream.handler = end(HELLO, HELLO)
+    assert in_stream_error(stream_of(relay)) == (HELLO * 2, "upstream_truncated")
+
+
+def test_half_an_event_at_the_end_is_not_forwarded(relay, upstream):
+    upstream.handler = streams(HELLO, STOP, b'data: {"cho')
+    assert in_stream_error(stream_of(relay)) == (HELLO + STOP, "upstream_truncated")
+
+
+def test_an_early_close_in_a_chunk_size_is_told_as_truncated(relay, upstream):
+    upstream.handler = sends_and_closes(STREAM_HEAD, chunk(HELLO), b"2")
+    assert in_stream_error(stream_of(relay)) == (HELLO, "upstream_truncated")
+
+
+def test_an_early_close_in_an_event_is_told_as_truncated(relay, upstream):
+    upstream.handler = sends_and_closes(STREAM_HEAD, chunk(HELLO), chunk(HELLO)[:-20])
+    assert in_stream_error(stream_of(relay)) == (HELLO, "upstream_truncated")
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/messages"])
+def test_a_chunk_that_is_none_is_told_as_invalid(relay, upstream, path):
+    upstream.handler = sends(STREAM_HEAD, chunk(HELLO))
+    with relay.connect() as sock:
+        sock.sendall(post(path, chat()))
+        response = Response(sock)
+        assert response.until(HELLO) == HELLO
+        upstream.connections[0].sock.sendall(b"no size\r\n")
+        assert b'"code":"upstream_invalid"' in response.body()
+
+
+def test_the_events_before_a_chunk_that_is_none_still_arrive(relay, upstream):
+    upstream.handler = sends(STREAM_HEAD + chunk(HELLO) + b"no size\r\n")
+    assert in_stream_error(stream_of(relay)) == (HELLO, "upstream_invalid")
+
+
+def test_a_truncated_stream_of_messages_ends_with_an_event_named_error(relay, upstream):
+    upstream.handler = breaks_off(*SHAPES["anthropic"][1][:2])
+    *_, last, end = stream_of(relay, "/v1/messages").split(b"\n\n")
+    assert end == b""
+    assert last.startswith(b'event: error\ndata: {"type":"error","error":')
+    assert b"upstream_truncated" in last
+
+
+def test_an_error_event_of_the_upstream_is_the_only_one(relay, upstream):
+    error = b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
+    upstream.handler = streams(HELLO, error)
+    assert stream_of(relay) == HELLO + error
+
+
+def test_done_ends_the_answer_although_the_upstream_lingers(relay, upstream):
+    upstream.handler = sends(STREAM_HEAD, chunk(ANSWER))
+    assert stream_of(relay) == ANSWER
+
+
+# The timeouts.
+
+
+def test_headers_that_never_come_are_a_504(impatient, upstream):
+    upstream.handler = SILENT
+    assert refusal(impatient) == (504, "upstream_timeout")
+
+
+def test_headers_that_never_come_are_a_504_also_without_a_stream(impatient, upstream):
+    upstream.handler = SILENT
+    response, body = ask_chat(impatient, stream=False)
+    assert response.status == 504
+    assert json.loads(body)["error"]["code"] == "upstream_timeout"
+
+
+def test_a_first_event_that_never_comes_is_a_504(impatient, upstream):
+    upstream.handler = sends(STREAM_HEAD, chunk(b"data: half"))
+    assert refusal(impatient) == (504, "upstream_timeout")
+
+
+def test_silence_after_the_first_event_ends_the_stream(impatient, upstream):
+    upstream.handler = sends(STREAM_HEAD, chunk(HELLO))
+    started_at = time.monotonic()
+    assert in_stream_error(stream_of(impatient)) == (HELLO, "upstream_timeout")
+    assert 0.2 <= time.monotonic() - started_at < 2
+    assert wait_until(lambda: upstream.connections[0].closed_at)
+
+
+def test_a_stream_that_takes_too_long_is_ended(upstream):
+    def handler(sock, request):
+        sock.sendall(STREAM_HEAD)
+        while True:  # until the connection is closed
+            sock.sendall(chunk(HELLO))
+            time.sleep(0.02)
+
+    upstream.handler = handler
+    with Server(upstream=upstream.url, stream_timeout_seconds=0.3) as server:
+        events, code = in_stream_error(stream_of(server))
+        assert code == "stream_timeout"
+        assert events == HELLO * events.count(HELLO)
+        assert wait_until(lambda: server.log.count("outcome=error"))
+
+
+# Answers that refuse, and answers that are none.
+
+
+def test_no_listener_is_a_502():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with Server(upstream=f"http://127.0.0.1:{port}/v1") as server:
+        assert refusal(server) == (502, "upstream_unreachable")
+
+
+INVALID = {
+    "another-protocol": sends_and_closes(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "noise": sends(b"\0\xff" * 10 + b"\r\n\r\n"),
+    "half-a-head": sends_and_closes(b"HTTP/1.1 200 OK\r\nContent-"),
+    "an-endless-head": sends(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000),
+    "a-folded-header": sends(b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"),
+    "a-header-with-a-bare-cr": sends(whole(JSON_ANSWER, X="a\rb")),
+    "a-header-with-a-control-character": sends(whole(JSON_ANSWER, X="a\x01b")),
+    "a-header-name-with-a-space": sends(b"HTTP/1.1 200 OK\r\nX Y: a\r\nContent-Length: 0\r\n\r\n"),
+    "html": sends(whole(b"<html>", Content_Type="text/html")),
+    "html-in-a-stream-of-chunks": sends(
+        head(Content_Type="text/html", Transfer_Encoding="chunked"), chunk(b"<html>"), LAST_CHUNK
+    ),
+    "no-content-type": sends(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
+}
+
+
+@pytest.mark.parametrize("answer", INVALID)
+def test_an_answer_that_is_none_is_a_502(relay, upstream, answer):
+    upstream.handler = INVALID[answer]
+    assert refusal(relay) == (502, "upstream_invalid")
+
+
+def test_a_connection_closed_without_a_word_is_a_502(relay, upstream):
+    upstream.handler = sends_and_closes()
+    assert refusal(relay) == (502, "upstream_unreachable")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "status", ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests", "500 Oops", "529 "]
+)
+def test_a_refusal_keeps_status_body_and_what_it_says_of_retries(relay, upstream, status, stream):
+    body = b'{ "error": {"message": "no", "type": "t", "param": null, "code": "c"} }'
+    upstream.handler = sends(whole(body, status, Retry_After="7", x_should_retry="false"))
+    response, received = ask_chat(relay, stream=stream)
+    assert (response.status, received) == (int(status[:3]), body)
+    assert response.headers["retry-after"] == "7"
+    assert response.headers["x-should-retry"] == "false"
+    assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (b'{"error":{"message":"slow down","code":429}}', 429),
+        (b'{"error":{"message":"slow down","code":"429"}}', 429),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', 529),
+        (b'{"error":{"message":"no such","type":"invalid_request_error","code":null}}', 400),
+        (b'{"error":"out of memory"}', 502),
+    ],
+)
+def test_an_error_as_the_first_event_becomes_its_status(relay, upstream, error, status):
+    upstream.handler = streams(b"event: error\ndata: " + error + b"\n\n")
+    response, body = ask_chat(relay)
+    assert (response.status, body) == (status, error)
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_the_word_error_in_the_first_event_is_no_error(relay, upstream):
+    event = b'data: {"error":null,"choices":[{"delta":{"content":"\\"error\\""}}]}\n\n'
+    upstream.handler = streams(event, STOP, DONE)
+    assert stream_of(relay) == event + STOP + DONE
+
+
+def test_a_redirect_is_passed_through_and_not_followed(relay, upstream):
+    elsewhere = f"{upstream.url}/elsewhere"
+    upstream.handler = sends(whole(b"", "302 Found", Location=elsewhere))
+    response, _ = ask_chat(relay)
+    assert (response.status, response.headers["location"]) == (302, elsewhere)
+    assert len(upstream.requests) == 1
+
+
+def late(answer: bytes):
+    """Comes after the 200 has gone out."""
+
+    def handler(sock, request):
+        time.sleep(0.3)
+        sock.sendall(answer)
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (whole(b'{"error":{"message":"slow down"}}', "429 Slow"), b'"code":"upstream_error"'),
+        (
+            STREAM_HEAD + chunk(b'data: {"error":{"message":"slow down","code":429}}\n\n'),
+            b'"code":"upstream_error"',
+        ),
+        (whole(b"<html>", Content_Type="text/html"), b'"code":"upstream_invalid"'),
+        (whole(JSON_ANSWER), b'"code":"upstream_invalid"'),
+    ],
+    ids=["429", "error-event", "html", "json"],
+)
+def test_a_refusal_after_the_commit_is_an_error_event(quick_commit, upstream, answer, code):
+    upstream.handler = late(answer)
+    keepalives, found = in_stream_error(stream_of(quick_commit))
+    assert keepalives == b": keep-alive\n\n"
+    assert f'"code":"{found}"'.encode() == code
+
+
+def test_a_stream_after_the_commit_comes_out_behind_the_keepalive(quick_commit, upstream):
+    upstream.handler = late(STREAM_HEAD + chunk(ANSWER) + LAST_CHUNK)
+    assert stream_of(quick_commit) == b": keep-alive\n\n" + ANSWER
+
+
+# What else passes: other answers, methods, headers, paths.
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(JSON_ANSWER, "application/json"), (bytes(range(256)) * 1000, "audio/mpeg")],
+    ids=["json", "binary"],
+)
+def test_an_answer_that_is_no_stream_passes_byte_for_byte(relay, upstream, body, content_type):
+    upstream.handler = sends(whole(body, Content_Type=content_type))
+    response, received = ask(relay, post("/v1/audio/speech", {"model": "m"}))
+    assert (response.status, received) == (200, body)
+    assert response.headers["content-type"] == content_type
+    assert response.headers["content-length"] == str(len(body))
+
+
+def test_a_chunked_answer_that_is_no_stream_passes(relay, upstream):
+    chunks = [chunk(JSON_ANSWER[:10]), chunk(JSON_ANSWER[10:]), LAST_CHUNK]
+    upstream.handler = sends(
+        head(Content_Type="application/json", Transfer_Encoding="chunked"), *chunks
+    )
+    assert ask_chat(relay, stream=False)[1] == JSON_ANSWER
+
+
+def test_a_content_length_beside_chunks_does_not_count(relay, upstream):
+    both = head(Content_Type="application/json", Content_Length=3, Transfer_Encoding="chunked")
+    upstream.handler = sends(both, chunk(JSON_ANSWER), LAST_CHUNK)
+    assert ask_chat(relay, stream=False)[1] == JSON_ANSWER
+
+
+def test_an_answer_cut_before_its_end_is_cut_for_the_client_too(relay, upstream):
+    upstream.handler = sends_and_closes(whole(JSON_ANSWER)[:-1])
+    with relay.connect() as sock:
+        sock.sendall(post(PATH, chat(stream=False)))
+        response = Response(sock)
+        with pytest.raises(EOFError):
+            response.body()
+
+
+def test_a_chunked_answer_cut_before_its_end_is_cut_for_the_client_too(relay, upstream):
+    upstream.handler = sends_and_closes(
+        head(Content_Type="application/json", Transfer_Encoding="chunked"), chunk(JSON_ANSWER)
+    )
+    with relay.connect() as sock:
+        sock.sendall(post(PATH, chat(stream=False)))
+        read_until_cut(Response(sock), EOFError)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
+def test_other_methods_pass(relay, upstream, method):
+    upstream.handler = sends(whole(b'{"deleted":true}'))
+    request = post("/v1/files/file-1", {"name": "x"}).replace(b"POST", method.encode(), 1)
+    assert ask(relay, request)[1] == b'{"deleted":true}'
+    assert upstream.requests[0].startswith(method.encode() + b" /v1/files/file-1 HTTP/1.1\r\n")
+    assert upstream.requests[0].endswith(b'\r\n\r\n{"name": "x"}')
+
+
+def test_a_head_request_has_no_body(relay, upstream):
+    upstream.handler = sends(head(Content_Type="application/json", Content_Length=5))
+    with relay.connect() as sock:
+        for _ in range(2):
+            sock.sendall(get("/v1/models").replace(b"GET", b"HEAD"))
+            response = Response(sock)
+            assert (response.status, response.headers["content-length"]) == (200, "5")
+    assert [request[:4] for request in upstream.requests] == [b"HEAD"] * 2
+
+
+def test_a_204_has_no_body(relay, upstream):
+    upstream.handler = sends(head("204 No Content"))
+    with relay.connect() as sock:
+        for _ in range(2):
+            sock.sendall(get("/v1/files/file-1").replace(b"GET", b"DELETE"))
+            assert Response(sock).status == 204
+
+
+def test_interim_responses_are_read_over(relay, upstream):
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    upstream.handler = sends(interim + STREAM_HEAD, chunk(ANSWER), LAST_CHUNK)
+    assert stream_of(relay) == ANSWER
+
+
+def test_end_to_end_headers_reach_the_upstream_and_hop_by_hop_ones_do_not(relay, upstream):
+    upstream.handler = streams(ANSWER)
+    request = post(
+        PATH,
+        chat(),
+        Authorization="Bearer client",
+        OpenAI_Beta="assistants=v2",
+        anthropic_version="2023-06-01",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        X_Request_Id="end-to-end",
+        User_Agent="test/1",
+        Accept_Encoding="gzip, br",
+        Connection="keep-alive, X-Hop",
+        X_Hop="1",
+        Keep_Alive="timeout=5",
+        TE="trailers",
+        Proxy_Authorization="Basic eA==",
+        Upgrade="h2c",
+    )
+    ask(relay, request)
+    received = headers_of(upstream.requests[0])
+    length = str(len(json.dumps(chat())))
+    assert received == {
+        "host": upstream.host,
+        "content-type": "application/json",
+        "content-length": length,
+        "authorization": "Bearer client",
+        "openai-beta": "assistants=v2",
+        "anthropic-version": "2023-06-01",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "x-request-id": "end-to-end",
+        "user-agent": "test/1",
+        "accept-encoding": "identity",
+    }
+
+
+def test_without_a_stream_the_clients_accept_encoding_goes_through(relay, upstream):
+    upstream.handler = sends(whole(JSON_ANSWER))
+    ask(relay, post(PATH, chat(stream=False), Accept_Encoding="gzip"))
+    assert headers_of(upstream.requests[0])["accept-encoding"] == "gzip"
+
+
+def test_a_request_without_an_id_gets_one_for_upstream_and_client(relay, upstream):
+    upstream.handler = streams(ANSWER)
+    response, _ = ask_chat(relay)
+    request_id = response.headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{32}", request_id)
+    assert headers_of(upstream.requests[0])["x-request-id"] == request_id
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_end_to_end_headers_reach_the_client_and_hop_by_hop_ones_do_not(relay, upstream, is_stream):
+    extra = {
+        "openai_processing_ms": "12",
+        "x_ratelimit_remaining_requests": "59",
+        "Connection": "X-Hop",
+        "X_Hop": "1",
+        "Keep_Alive": "timeout=5",
+        "Proxy_Authenticate": "Basic",
+        "X_Request_Id": "the-upstreams",
+        "Server": "uvicorn",
+    }
+    if is_stream:
+        upstream.handler = sends_and_closes(head(Content_Type="text/event-stream", **extra), ANSWER)
+    else:
+        upstream.handler = sends(whole(JSON_ANSWER, **extra))
+    response, _ = ask(relay, post(PATH, chat(stream=is_stream), X_Request_Id="mine"))
+    assert response.headers["openai-processing-ms"] == "12"
+    assert response.headers["x-ratelimit-remaining-requests"] == "59"
+    assert response.headers["x-request-id"] == "mine"
+    assert not {"x-hop", "keep-alive", "proxy-authenticate"} & response.headers.keys()
+    assert "uvicorn" not in response.headers.values()
+
+
+def test_headers_of_the_same_name_are_all_kept(relay, upstream):
+    two = b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"
+    upstream.handler = sends(whole(b"{}").replace(b"\r\n\r\n", b"\r\n" + two))
+    with relay.connect() as sock:
+        sock.sendall(get("/v1/models"))
+        received = sock.recv(65536)
+    assert received.lower().count(b"set-cookie: ") == 2
+
+
+def test_the_upstreams_key_replaces_the_clients(upstream):
+    upstream.handler = streams(ANSWER)
+    with Server(upstream=upstream.url, upstream_api_key="sk-secret") as server:
+        response, _ = ask(server, post(PATH, chat(), Authorization="Bearer client"))
+        assert headers_of(upstream.requests[0])["authorization"] == "Bearer sk-secret"
+        assert "sk-secret" not in server.log + str(response.headers)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/files?purpose=a%20b&after=%2Fx&u=http://x/../y",
+        "/v1/models/org%2Fname",
+        "/v1/models/caf%C3%A9%20x",
+        "/v1/files?",
+        "/v1/files/",
+        "/v1/%252e%252e/x",
+        "/v1/files/http://elsewhere/v1/x",
+    ],
+)
+def test_path_and_query_are_kept_as_they_came(relay, upstream, target):
+    upstream.handler = sends(whole(b"{}"))
+    assert ask(relay, get(target))[0].status == 200
+    assert target_of(upstream.requests[0]) == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/../x",
+        "/v1/..",
+        "/v1/a/../../x",
+        "/v1/%2e%2e/x",
+        "/v1/.%2E/x",
+        "/v1/%2e%2e%2fx",
+        "/v1/..%5cx",
+        "/v1/..\\x",
+        "/v1/./x",
+        "//elsewhere/v1/x",
+        "//v1/x",
+        "/v1//elsewhere/x",
+        "/x/v1/y",
+        "http://elsewhere/x",
+        "http://elsewhere/v1/../x",
+        "elsewhere/v1/x",
+        "@elsewhere/v1/x",
+        "*",
+    ],
+)
+def test_no_target_leads_out_of_the_upstreams_url(relay, upstream, target):
+    upstream.handler = sends(whole(b"{}"))
+    response, _ = ask(relay, get(target, Connection="close"))
+    assert response.status in (308, 400, 404)
+    assert upstream.requests == []
+
+
+def test_a_target_in_absolute_form_goes_to_the_upstream(relay, upstream):
+    upstream.handler = sends(whole(b"{}"))
+    ask(relay, get("http://elsewhere/v1/models?x=1"))
+    assert target_of(upstream.requests[0]) == "/v1/models?x=1"
+    assert headers_of(upstream.requests[0])["host"] == upstream.host
+
+
+def test_a_body_over_the_limit_never_reaches_the_upstream(upstream):
+    with Server(upstream=upstream.url, max_body_bytes=1000) as server:
+        response, body = ask(server, post("/v1/embeddings", {"input": "x" * 1000}))
+        assert (response.status, json.loads(body)["error"]["code"]) == (413, "body_too_large")
+        assert upstream.requests == []
+
+
+# Connections.
+
+
+def test_the_connection_of_a_finished_answer_is_used_again(relay, upstream):
+    for _ in range(3):
+        upstream.handler = streams(HELLO, STOP, DONE)
+        assert stream_of(relay) == ANSWER
+        upstream.handler = sends(whole(JSON_ANSWER))
+        assert ask_chat(relay, stream=False)[1] == JSON_ANSWER
+    assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head(Content_Type="text/event-stream", Content_Length=len(ANSWER), Connection="close"),
+        head(Content_Type="text/event-stream", Content_Length=len(ANSWER)).replace(b"1.1", b"1.0"),
+    ],
+    ids=["connection-close", "http-1.0"],
+)
+def test_the_connection_is_not_used_again_if_the_upstream_says_so(relay, upstream, answer):
+    upstream.handler = sends(answer + ANSWER)
+    for _ in range(2):
+        assert stream_of(relay) == ANSWER
+    assert len(upstream.connections) == 2
+
+
+def test_a_connection_that_closed_while_idle_is_replaced_silently(relay, upstream):
+    upstream.handler = streams(ANSWER)
+    for _ in range(3):
+        assert stream_of(relay) == ANSWER
+        upstream.close_connections()
+
+
+def test_a_connection_that_closes_when_it_is_used_again_is_replaced_silently(relay, upstream):
+    def handler(sock, request):
+        if len(upstream.connections) == 1 and len(upstream.requests) == 2:
+            sends_and_closes()(sock, request)
+        else:
+            streams(ANSWER)(sock, request)
+
+    upstream.handler = handler
+    assert stream_of(relay) == ANSWER
+    assert stream_of(relay) == ANSWER
+    assert len(upstream.connections) == 2
+
+
+@pytest.mark.parametrize(
+    "behind_done",
+    [b"nonsense\r\n", LAST_CHUNK + b"HTTP/1.1 408 Request Timeout\r\n\r\n", chunk(HELLO)],
+    ids=["nonsense", "another-response", "another-event"],
+)
+def test_a_connection_that_says_more_than_its_answer_is_replaced_silently(
+    relay, upstream, behind_done
+):
+    upstream.handler = sends(STREAM_HEAD, chunk(ANSWER))
+    assert stream_of(relay) == ANSWER
+    upstream.connections[0].sock.sendall(behind_done)
+    assert stream_of(relay) == ANSWER
+    assert len(upstream.connections) == 2
+
+
+def test_a_slow_reader_holds_its_upstream_and_nobody_else(relay, upstream):
+    is_blocked = threading.Event()
+
+    def floods(sock, request):
+        sock.settimeout(0.2)
+        sock.sendall(STREAM_HEAD)
+        try:
+            while True:
+                sock.sendall(chunk(b"data: " + b"x" * 65536 + b"\n\n"))
+        except TimeoutError:
+            is_blocked.set()
+
+    upstream.handler = floods
+    with relay.connect(receive_buffer_bytes=4096) as slow:
+        slow.sendall(post(PATH, chat()))
+        assert Response(slow).status == 200
+        assert is_blocked.wait(10)
+        upstream.handler = streams(HELLO, STOP, DONE)
+        assert stream_of(relay) == ANSWER
+
+
+# Several upstreams.
+
+
+FIRST = sends(whole(b'{"from":"first"}'))
+SECOND = sends(whole(b'{"from":"second"}'))
+
+
+@pytest.fixture(scope="module")
+def two_upstreams() -> Iterator[tuple[RawUpstream, RawUpstream]]:
+    with RawUpstream() as first, RawUpstream() as second:
+        yield first, second
+
+
+@pytest.fixture(scope="module")
+def pair_server(two_upstreams) -> Iterator[Server]:
+    with server_before(*two_upstreams) as server:
+        yield server
+
+
+@pytest.fixture
+def first(two_upstreams) -> RawUpstream:
+    return two_upstreams[0]
+
+
+@pytest.fixture
+def second(two_upstreams) -> RawUpstream:
+    return two_upstreams[1]
+
+
+@pytest.fixture
+def pair(pair_server: Server, first: RawUpstream, second: RawUpstream) -> Server:
+    """In front of both; no failures of other tests count, because both have answered since."""
+    first.handler, second.handler = FIRST, SECOND
+    answers(pair_server, 2)
+    first.close_connections()
+    second.close_connections()
+    return pair_server
+
+
+def server_before(*upstreams: RawUpstream) -> Server:
+    urls = ",".join(upstream.url for upstream in upstreams)
+    return Server(upstream=urls, first_event_timeout_seconds=0.2)
+
+
+def answers(server: Server, count: int) -> list[tuple[int, bytes]]:
+    return [
+        (response.status, body)
+        for response, body in (ask_chat(server, stream=False) for _ in range(count))
+    ]
+
+
+def test_requests_go_to_the_upstreams_in_turn(pair, first, second):
+    answers(pair, 6)
+    assert (len(first.requests), len(second.requests)) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        sends_and_closes(),
+        sends(whole(b"{}", "502 Bad Gateway")),
+        sends(whole(b"{}", "503 Service Unavailable")),
+        sends(whole(b"{}", "504 Gateway Timeout")),
+        sends(whole(b"{}", "529 Overloaded")),
+        SILENT,
+    ],
+    ids=["closes", "502", "503", "504", "529", "times-out"],
+)
+def test_the_next_upstream_answers_where_one_fails(pair, first, failure):
+    first.handler = failure
+    assert answers(pair, 2) == [(200, b'{"from":"second"}')] * 2
+    assert first.requests
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "429 Too Many Requests"])
+def test_no_other_upstream_is_tried_after_a_4xx(pair, first, second, status):
+    first.handler = sends(whole(b"{}", status))
+    assert sorted(answers(pair, 2)) == [(200, b'{"from":"second"}'), (int(status[:3]), b"{}")]
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+def test_no_other_upstream_is_tried_after_the_first_event(pair, first, second):
+    first.handler = second.handler = breaks_off(HELLO)
+    assert in_stream_error(stream_of(pair)) == (HELLO, "upstream_truncated")
+    assert len(first.requests) + len(second.requests) == 1
+
+
+def test_if_all_fail_each_was_tried_once_and_the_last_answer_counts(pair, first, second):
+    first.handler = second.handler = sends(whole(b'{"error":{}}', "503 Busy", Retry_After="3"))
+    response, body = ask_chat(pair)
+    assert (response.status, response.headers["retry-after"], body) == (503, "3", b'{"error":{}}')
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+def test_an_upstream_that_failed_three_times_is_left_alone_and_readyz_says_so():
+    busy = sends(whole(b"{}", "503 Busy"))
+    with RawUpstream(busy) as first, RawUpstream(SECOND) as second:
+        with server_before(first, second) as server:
+            assert {status for status, _ in answers(server, 12)} == {200}
+            assert len(first.requests) == 3
+            response, body = ask(server, get("/readyz"))
+        assert response.status == 200
+        states = json.loads(body)["upstreams"]
+        assert states[first.url].startswith("out: it has failed three times")
+        assert states[second.url] == "ok"
+
+
+def test_readyz_is_503_only_if_no_upstream_can_be_reached():
+    with (
+        RawUpstream() as first,
+        RawUpstream(SECOND) as second,
+        server_before(first, second) as server,
+    ):
+        first.stop()
+        # The next upstream answers where one refuses the connection.
+        assert answers(server, 2) == [(200, b'{"from":"second"}')] * 2
+        response, body = ask(server, get("/readyz"))
+        states = {first.url: "out: it takes no connection", second.url: "ok"}
+        assert (response.status, json.loads(body)["upstreams"]) == (200, states)
+        second.stop()
+        response, body = ask(server, get("/readyz"))
+        assert response.status == 503
+        assert set(json.loads(body)["upstreams"].values()) == {"out: it takes no connection"}
+
+
+# The log.
+
+
+def test_the_line_at_a_streams_end_says_what_it_was(relay, upstream):
+    upstream.handler = streams(HELLO, STOP, DONE)
+    ask(relay, post(PATH, chat(), X_Request_Id="logged"))
+    line = outcome(relay, "logged")
+    assert re.search(r" first_event_ms=[0-9.]+ total_ms=[0-9.]+", line)
+    expected = f"outcome=complete model='test' upstream={upstream.host} status=200 events=3 "
+    assert expected + f"bytes={len(ANSWER)} " in line
+
+
+def test_the_line_of_a_refusal_has_its_status(relay, upstream):
+    upstream.handler = sends(whole(b"{}", "429 Slow"))
+    ask(relay, post(PATH, chat(), X_Request_Id="refused"))
+    assert " status=429 " in outcome(relay, "refused")
+
+
+def test_an_upstream_that_breaks_off_does_not_look_like_a_client_that_left(relay, upstream):
+    upstream.handler = breaks_off(HELLO)
+    ask(relay, post(PATH, chat(), X_Request_Id="broken"))
+    assert "outcome=error" in outcome(relay, "broken")
+
+
+def test_a_model_name_cannot_forge_a_line_of_the_log(relay, upstream):
+    upstream.handler = streams(ANSWER)
+    ask(relay, post(PATH, chat() | {"model": "a\nb"}, X_Request_Id="forged"))
+    assert r"model='a\nb'" in outcome(relay, "forged")

@@ -1,0 +1,142 @@
+"""Which upstream is asked: in turn, but none that keeps failing."""
+
+import pytest
+
+from wsgi.engines import Upstream, Upstreams
+from wsgi.engines.upstream import FAILURES_UNTIL_OUT, OUT_SECONDS
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def upstreams_of(count, clock):
+    return Upstreams([Upstream(f"http://host-{n}/v1", 5) for n in range(count)], clock)
+
+
+@pytest.fixture
+def three(clock):
+    return upstreams_of(3, clock)
+
+
+def take_out(upstream, clock):
+    for _ in range(FAILURES_UNTIL_OUT):
+        upstream.begin()
+        upstream.failed(clock.now)
+
+
+def chosen(upstreams, requests):
+    """By how many of so many requests each would be asked, if all were answered."""
+    choices = [upstreams.choose([]) for _ in range(requests)]
+    return [choices.count(upstream) for upstream in upstreams.all]
+
+
+def test_requests_go_round(three):
+    first_round = [three.choose([]) for _ in range(3)]
+    assert set(first_round) == set(three.all)
+    assert [three.choose([]) for _ in range(3)] == first_round
+
+
+def test_each_is_tried_at_most_once_for_a_request(three):
+    tried = []
+    while (upstream := three.choose(tried)) is not None:
+        tried.append(upstream)
+    assert sorted(map(id, tried)) == sorted(map(id, three.all))
+
+
+def test_two_failures_do_not_take_one_out(three, clock):
+    for _ in range(FAILURES_UNTIL_OUT - 1):
+        three.all[0].failed(clock.now)
+    assert chosen(three, 9) == [3, 3, 3]
+    assert not three.all[0].has_failed
+
+
+def test_failures_count_only_if_no_success_is_between_them(three, clock):
+    for _ in range(5):
+        three.all[0].failed(clock.now)
+        three.all[0].failed(clock.now)
+        three.all[0].succeeded()
+    assert chosen(three, 9) == [3, 3, 3]
+
+
+def test_one_that_failed_three_times_running_is_out_for_10_seconds(three, clock):
+    take_out(three.all[0], clock)
+    assert three.all[0].is_out(clock.now)
+    clock.now += OUT_SECONDS - 0.01
+    assert chosen(three, 9)[0] == 0
+
+
+def test_then_it_gets_one_request_on_trial(three, clock):
+    take_out(three.all[0], clock)
+    clock.now += OUT_SECONDS
+    assert not three.all[0].is_out(clock.now)
+    three.all[0].begin()
+    assert chosen(three, 9)[0] == 0
+
+
+def test_a_success_on_trial_brings_it_back(three, clock):
+    take_out(three.all[0], clock)
+    clock.now += OUT_SECONDS
+    three.all[0].begin()
+    three.all[0].succeeded()
+    assert chosen(three, 9) == [3, 3, 3]
+    assert not three.all[0].has_failed
+
+
+def test_a_failure_on_trial_takes_it_out_for_another_10_seconds(three, clock):
+    take_out(three.all[0], clock)
+    clock.now += OUT_SECONDS
+    three.all[0].begin()
+    three.all[0].failed(clock.now)
+    clock.now += OUT_SECONDS - 0.01
+    assert chosen(three, 9)[0] == 0
+    clock.now += 0.01
+    assert not three.all[0].is_out(clock.now)
+
+
+def test_a_trial_whose_client_left_makes_room_for_another(three, clock):
+    take_out(three.all[0], clock)
+    clock.now += OUT_SECONDS
+    three.all[0].begin()
+    three.all[0].given_up()
+    assert not three.all[0].is_out(clock.now)
+    assert three.all[0].has_failed
+
+
+def test_a_request_given_up_is_neither_a_failure_nor_a_success(three, clock):
+    upstream = three.all[0]
+    upstream.failed(clock.now)
+    upstream.failed(clock.now)
+    upstream.given_up()
+    assert not upstream.is_out(clock.now)
+    upstream.failed(clock.now)
+    assert upstream.is_out(clock.now)
+
+
+def test_if_all_are_out_they_are_tried_as_if_none_were(three, clock):
+    for upstream in three.all:
+        take_out(upstream, clock)
+    tried = []
+    while (upstream := three.choose(tried)) is not None:
+        tried.append(upstream)
+    assert len(tried) == 3
+
+
+def test_the_only_upstream_is_always_tried(clock):
+    alone = upstreams_of(1, clock)
+    take_out(alone.all[0], clock)
+    assert alone.choose([]) is alone.all[0]
+    assert alone.choose(alone.all) is None
+
+
+def test_the_host_is_that_of_the_url():
+    assert Upstream("https://api.example.com/v1", 5).host == "api.example.com"
+    assert Upstream("http://[::1]:8000/v1", 5).host == "[::1]:8000"

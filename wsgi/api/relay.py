@@ -1,0 +1,151 @@
+"""Every route below /v1, passed on to an upstream."""
+
+from dataclasses import replace
+from urllib.parse import unquote
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from wsgi.api.requests import check_model, read_body
+from wsgi.engines import Relay, UpstreamRequest
+from wsgi.engines.upstream_response import UpstreamResponse
+from wsgi.errors import ApiError
+from wsgi.settings import Settings
+from wsgi.stream import EventStream, PullFeed, StreamContext
+from wsgi.stream.rendering import error_for_messages, error_for_openai, stream_headers
+from wsgi.stream.response import client_of_request, request_id, stream_response
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_COMPLETIONS = ("chat/completions", "completions")
+
+# Between two neighbours only (RFC 9110, section 7.6.1), or made anew here.
+_NOT_PASSED_ON = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "content-length",
+        "expect",
+        "x-request-id",
+    }
+)
+# Sluice's own, on a stream.
+_NOT_PASSED_BACK = (_NOT_PASSED_ON - {"content-length"}) | {"date", "server"}
+_MADE_FOR_STREAMS = frozenset(
+    {"content-type", "cache-control", "x-accel-buffering", "content-length"}
+)
+
+
+class Call(msgspec.Struct):
+    """What is looked at of a completion's body; the upstream judges the rest."""
+
+    model: str | None = None
+    stream: bool | None = None
+
+
+def blueprint(relay: Relay, settings: Settings) -> Blueprint:
+    routes = Blueprint("relay", __name__, url_prefix="/v1")
+    stream_options = replace(
+        settings.stream_options, idle_timeout_seconds=settings.idle_timeout_seconds
+    )
+
+    @routes.route("/<path:rest>", methods=_METHODS)
+    def pass_on(rest: str) -> Response:
+        is_completion = request.method == "POST" and rest in _COMPLETIONS
+        call = read_body(Call) if is_completion else _call_of_body()
+        if is_completion and call.model is not None:
+            check_model(call.model, settings.models)
+        context = StreamContext(request_id())
+        if call.model is not None:
+            context.notes["model"] = repr(call.model)
+        upstream_request = UpstreamRequest(
+            method=request.method,
+            path=_path_below_v1(),
+            headers=_headers_for_upstream(bool(call.stream)),
+            body=request.get_data(),
+            is_completion=is_completion,
+        )
+        feed = PullFeed(lambda: relay.open(upstream_request, context), context)
+        stream = EventStream(
+            feed,
+            context=context,
+            render_error=error_for_openai if is_completion else error_for_messages,
+            client=client_of_request(),
+            options=stream_options,
+        )
+        stream.wait_for_first_event(settings.commit_seconds if call.stream else None)
+        return _response(stream, feed.source)
+
+    def _headers_for_upstream(is_stream: bool) -> dict[str, str]:
+        named = {name.strip().lower() for name in request.headers.get("Connection", "").split(",")}
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _NOT_PASSED_ON and name.lower() not in named
+        }
+        headers["X-Request-Id"] = request_id()
+        if settings.upstream_api_key:
+            headers["Authorization"] = f"Bearer {settings.upstream_api_key}"
+        if is_stream:
+            # A compressed stream cannot be cut into events.
+            headers["Accept-Encoding"] = "identity"
+        return headers
+
+    return routes
+
+
+def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
+    if source is None:
+        # The commit time has come first, or the client has left.
+        return stream_response(stream)
+    named = {name.strip().lower() for name in (source.head.get("connection") or "").split(",")}
+    # Beside chunks a Content-Length does not count (RFC 9112, section 6.3).
+    if source.head.get("transfer-encoding") is not None:
+        named.add("content-length")
+    headers = [
+        (name, value)
+        for name, value in source.head.headers
+        if name not in _NOT_PASSED_BACK and name not in named
+    ]
+    if not source.is_event_stream:
+        return Response(stream, status=source.head.status, headers=headers, direct_passthrough=True)
+    response = Response(stream, direct_passthrough=True)
+    response.headers.extend(
+        (name, value) for name, value in headers if name not in _MADE_FOR_STREAMS
+    )
+    response.headers.update(stream_headers(request_id()))
+    return response
+
+
+def _call_of_body() -> Call:
+    """For a route that Sluice does not know: what its body says, if it is such JSON."""
+    if "json" not in request.mimetype:
+        return Call()
+    try:
+        return msgspec.json.decode(request.get_data(), type=Call)
+    except (msgspec.DecodeError, RecursionError):
+        return Call()
+
+
+def _path_below_v1() -> str:
+    """The path and query as they came, percent-encoding and all.
+
+    Raises ApiError for one with ``.`` or ``..`` as a segment: it could lead out of the upstream's URL.
+    """
+    target: str = request.environ["RAW_URI"]
+    if not target.startswith("/"):
+        # The absolute form (RFC 9112, section 3.2.2): what it names as host is not asked.
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    path, mark, query = target.partition("?")
+    prefix = f"{request.script_root}/v1/"
+    segments = unquote(path).replace("\\", "/").split("/")
+    if not path.startswith(prefix) or "." in segments or ".." in segments:
+        raise ApiError(404, "not_found", f"there is no {request.path} here")
+    return "/" + path.removeprefix(prefix) + mark + query

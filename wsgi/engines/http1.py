@@ -1,0 +1,172 @@
+"""Reads HTTP/1.1 responses out of bytes (RFC 9112). No I/O.
+
+A relay spends most of its time here and in the kernel; http.client, which reads line by line through a
+buffered file, took 8 us of the 32 us that a relayed event cost.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+MAX_HEAD_BYTES = 64 * 1024
+_MAX_CHUNK_LINE_BYTES = 4096
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # section 5.5
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
+
+
+class InvalidResponseError(Exception):
+    """The bytes are not an HTTP/1 response."""
+
+
+@dataclass(frozen=True)
+class ResponseHead:
+    """Status and headers, the names in lower case, in their order."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    is_http_1_0: bool
+
+    def get(self, name: str) -> str | None:
+        """The values of the header joined by ", "; None if there is none."""
+        values = [value for header, value in self.headers if header == name]
+        return ", ".join(values) if values else None
+
+    def has_token(self, name: str, token: str) -> bool:
+        """Whether a comma-separated header names ``token``."""
+        tokens = (self.get(name) or "").lower().split(",")
+        return token in (each.strip() for each in tokens)
+
+
+def parse_head(head: bytes) -> ResponseHead:
+    """``head`` is all before the empty line. Raises InvalidResponseError."""
+    status_line, *lines = head.split(b"\r\n")
+    match = _STATUS_LINE.fullmatch(status_line)
+    if match is None:
+        raise InvalidResponseError(f"not an HTTP/1 status line: {status_line[:80]!r}")
+    headers = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+            raise InvalidResponseError(f"not a header: {line[:80]!r}")
+        headers.append((name.decode("latin-1").lower(), value.strip(b" \t").decode("latin-1")))
+    return ResponseHead(int(match[2]), headers, match[1] == b"0")
+
+
+class Body(Protocol):
+    """Takes the framing off a response's body.
+
+    is_broken: the framing is not HTTP from here on; what ``feed`` has returned still counts
+    """
+
+    is_complete: bool
+    is_broken: bool
+    ends_with_connection: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """The body's bytes in ``data``."""
+
+
+def body_of(head: ResponseHead, method: str) -> Body:
+    """How the body of this response is framed (RFC 9112, section 6.3)."""
+    if method == "HEAD" or head.status in (204, 304):
+        return SizedBody(0)
+    if head.get("transfer-encoding") is not None:
+        if (head.get("transfer-encoding") or "").lower() != "chunked":
+            raise InvalidResponseError("a transfer encoding that is not chunked alone")
+        return ChunkedBody()
+    length = head.get("content-length")
+    if length is None:
+        return EndlessBody()
+    if not (length.isascii() and length.isdigit()):
+        raise InvalidResponseError(f"not a Content-Length: {length[:80]!r}")
+    return SizedBody(int(length))
+
+
+class SizedBody:
+    """A body with a Content-Length."""
+
+    ends_with_connection = False
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.is_complete = not length
+        self.is_broken = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.is_broken = len(data) > self._left
+        data = data[: self._left]
+        self._left -= len(data)
+        self.is_complete = not self._left
+        return data
+
+
+class EndlessBody:
+    """A body that ends where the connection ends: nobody can tell whether it is whole."""
+
+    ends_with_connection = True
+    is_complete = False
+    is_broken = False
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
+class ChunkedBody:
+    """A chunked body (RFC 9112, section 7.1). Chunk extensions and trailers are read over."""
+
+    ends_with_connection = False
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self.is_broken = False
+        self._pending = b""
+        self._chunk_left = 0
+        """Of the current chunk, with the CRLF behind its data."""
+        self._in_trailers = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        pieces: list[bytes] = []
+        place = 0
+        while place < len(data) and not (self.is_complete or self.is_broken):
+            if self._chunk_left > 2:
+                piece = data[place : place + self._chunk_left - 2]
+                pieces.append(piece)
+                place += len(piece)
+                self._chunk_left -= len(piece)
+            elif self._chunk_left:
+                place += self._take_chunk_end(data[place : place + self._chunk_left])
+            else:
+                line_end = data.find(b"\r\n", place)
+                if line_end < 0:
+                    break
+                self._take_line(data[place:line_end])
+                place = line_end + 2
+        self._pending = data[place:]
+        if self._pending and (self.is_complete or len(self._pending) > _MAX_CHUNK_LINE_BYTES):
+            self.is_broken = True
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _take_chunk_end(self, end: bytes) -> int:
+        """Each chunk's data ends with CRLF, which may be cut."""
+        self.is_broken = not b"\r\n"[2 - self._chunk_left :].startswith(end)
+        self._chunk_left -= len(end)
+        return len(end)
+
+    def _take_line(self, line: bytes) -> None:
+        if self._in_trailers:
+            self.is_complete = not line
+            return
+        size = line.partition(b";")[0].rstrip(b" \t")
+        if not _CHUNK_SIZE.fullmatch(size):
+            self.is_broken = True
+            return
+        self._chunk_left = int(size, 16)
+        if self._chunk_left:
+            self._chunk_left += 2
+        else:
+            self._in_trailers = True

@@ -1,0 +1,204 @@
+"""The servers behind the relay: their connections, and which of them are well."""
+
+import contextlib
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection
+
+from wsgi.engines.http1 import Body
+from wsgi.errors import ApiError
+
+FAILURES_UNTIL_OUT = 3
+OUT_SECONDS = 10.0
+_MAX_IDLE_CONNECTIONS = 256
+_IDLE_SECONDS = 30.0
+"""Servers of this kind close idle connections after 60 s (Go, nginx: 75 s; uvicorn: 5 s, seen as closed)."""
+
+
+class Connection:
+    """One connection to an upstream, made by urllib3: TLS verified, through a proxy where the environment says."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self._connection = connection
+        sock = connection.sock
+        assert sock is not None
+        self.sock: socket.socket = sock
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self.is_reused = False
+        self.idle_since = 0.0
+        self.unread: Body | None = None
+        """Of the answer before this one, the end of which had not come when it was finished."""
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def receive(self, size: int) -> bytes:
+        """What has come, about ``size`` bytes at most; b"" at the end. With TLS all that is decrypted: the
+        socket does not become readable for it again."""
+        data = self.sock.recv(size)
+        while self._is_tls and data and self.sock.pending():  # type: ignore[attr-defined]
+            data += self.sock.recv(size)
+        return data
+
+    def is_usable(self) -> bool:
+        """Whether it is open, and nothing but the end of the last answer has come since."""
+        if time.monotonic() - self.idle_since > _IDLE_SECONDS:
+            return False
+        self.sock.settimeout(0)
+        try:
+            data = self.sock.recv(4096)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            data = None
+        except OSError:
+            return False
+        if data is None:
+            return self.unread is None
+        unread, self.unread = self.unread, None
+        if unread is None or not data or unread.is_complete:
+            return False
+        unread.feed(data)
+        return unread.is_complete and not unread.is_broken
+
+
+class Upstream:
+    """One server. url: with its ``/v1``, as in the settings."""
+
+    def __init__(self, url: str, connect_timeout_seconds: float) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.host = parts.netloc.rpartition("@")[2]
+        self._address = (
+            parts.hostname or "",
+            parts.port or {"http": 80, "https": 443}[parts.scheme],
+        )
+        timeout = urllib3.Timeout(connect=connect_timeout_seconds)
+        proxy = _proxy_for(parts.scheme, self.host)
+        manager = (
+            urllib3.ProxyManager(proxy, timeout=timeout)
+            if proxy
+            else urllib3.PoolManager(timeout=timeout)
+        )
+        self._pool = manager.connection_from_url(url)
+        self._tunnels = proxy is not None and parts.scheme == "https"
+        # A proxy that forwards plain HTTP wants the whole URL (RFC 9112, section 3.2.2).
+        forwards = proxy is not None and parts.scheme == "http"
+        self.target = url if forwards else parts.path
+        self.proxy_headers = dict(self._pool.proxy_headers or {}) if forwards else {}
+        self._idle: list[Connection] = []
+        self._failures = 0
+        self._out_until = 0.0
+        self._is_on_trial = False
+
+    # Connections.
+
+    def idle_connection(self) -> Connection | None:
+        """One that is open and was used before; the newest, so that the others may grow old and go."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable():
+                connection.is_reused = True
+                return connection
+            connection.close()
+        return None
+
+    def connect(self) -> Connection:
+        """A new one. Raises ApiError ``upstream_unreachable``."""
+        connection = self._pool._new_conn()
+        try:
+            if self._tunnels:
+                self._pool._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            connection.close()
+            raise ApiError(
+                502,
+                "upstream_unreachable",
+                f"there is no connection to the upstream: {_reason(error)}",
+            ) from error
+        assert isinstance(connection, HTTPConnection)
+        return Connection(connection)
+
+    def release(self, connection: Connection, unread: Body | None) -> None:
+        """Its answer is finished; ``unread``: but for the end of its framing."""
+        if len(self._idle) >= _MAX_IDLE_CONNECTIONS:
+            connection.close()
+            return
+        connection.unread = unread
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+
+    # Health.
+
+    @property
+    def has_failed(self) -> bool:
+        """So often running that it is left alone, or tried with one request at a time."""
+        return self._failures >= FAILURES_UNTIL_OUT
+
+    def is_out(self, now: float) -> bool:
+        return self.has_failed and (now < self._out_until or self._is_on_trial)
+
+    def begin(self) -> None:
+        self._is_on_trial = self.has_failed
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._is_on_trial = False
+
+    def failed(self, now: float) -> None:
+        self._failures += 1
+        self._is_on_trial = False
+        self._out_until = now + OUT_SECONDS
+
+    def given_up(self) -> None:
+        """The client left before it was known: neither."""
+        self._is_on_trial = False
+
+    def accepts_connections(self, timeout_seconds: float) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(self._address, timeout_seconds):
+            return True
+        return False
+
+
+class Upstreams:
+    """Which upstream is asked next: round robin over those that are well."""
+
+    def __init__(
+        self, upstreams: list[Upstream], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.all = upstreams
+        self._now = now
+        self._next = 0
+
+    def choose(self, tried: list[Upstream]) -> Upstream | None:
+        """One that this request has not tried; None if it has tried all that may be.
+
+        One that has failed three times running is left alone for ten seconds and then tried with one
+        request. If all are out there is nothing to lose, and they are tried as if none were.
+        """
+        left = [upstream for upstream in self._in_turn() if upstream not in tried]
+        well = [upstream for upstream in left if not upstream.is_out(self._now())]
+        if not well and all(upstream.is_out(self._now()) for upstream in self.all):
+            well = left
+        return well[0] if well else None
+
+    def _in_turn(self) -> list[Upstream]:
+        self._next = (self._next + 1) % len(self.all)
+        return self.all[self._next :] + self.all[: self._next]
+
+
+def _proxy_for(scheme: str, host: str) -> str | None:
+    if urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(scheme)
+
+
+def _reason(error: Exception) -> str:
+    """Without the object's address, which urllib3 puts into its messages."""
+    return str(error).rpartition(": ")[2] or type(error).__name__

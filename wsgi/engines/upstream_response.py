@@ -1,0 +1,178 @@
+"""An upstream's answer, read from its connection without blocking, in whole events."""
+
+import json
+import re
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from wsgi.engines.http1 import Body, ResponseHead
+from wsgi.engines.upstream import Connection, Upstream
+from wsgi.errors import ApiError
+from wsgi.sse import EventFramer, EventParser, EventTooLargeError
+
+READ_BYTES = 65536
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
+
+_DONE = (b"data: [DONE]", b"data:[DONE]")
+_BATCHES_KEPT = 3
+"""Enough to find the finish_reason behind which usage came."""
+
+
+class UpstreamResponse:
+    """The ``Source`` of a relayed answer.
+
+    is_completion: whether its end can be judged: a completion's stream ends with ``[DONE]``, or at least has
+        a ``finish_reason``
+    on_failure: called with the reason when the upstream itself reports a failure in mid-stream
+    """
+
+    def __init__(
+        self,
+        head: ResponseHead,
+        body: Body,
+        upstream: Upstream,
+        connection: Connection,
+        *,
+        is_completion: bool,
+        on_failure: Callable[[str], None],
+    ) -> None:
+        content_type = (head.get("content-type") or "").lower()
+        self.head = head
+        self.connection = connection
+        self.is_event_stream = head.status == 200 and content_type.startswith("text/event-stream")
+        self.is_json = re.match(r"application/([\w.-]+\+)?json\b", content_type) is not None
+        self.is_finished = False
+        self.error: ApiError | None = None
+        self.event_count = 0
+        self._body = body
+        self._upstream = upstream
+        self._is_completion = is_completion
+        self._on_failure = on_failure
+        self._framer = EventFramer() if self.is_event_stream else None
+        self._ready = b""
+        self._last: deque[bytes] = deque(maxlen=_BATCHES_KEPT)
+        if body.is_complete:
+            self._finish()
+
+    def fileno(self) -> int:
+        return self.connection.sock.fileno()
+
+    @property
+    def has_events(self) -> bool:
+        return bool(self._ready)
+
+    def peek(self) -> bytes:
+        """What ``take`` would give without reading."""
+        return self._ready
+
+    def take(self) -> bytes:
+        if self._ready:
+            ready, self._ready = self._ready, b""
+            return ready
+        if self.is_finished:
+            return b""
+        try:
+            data = self.connection.receive(READ_BYTES)
+        except WOULD_BLOCK:
+            return b""
+        except OSError:
+            # Never let out: an OSError of the upstream's would be taken for the client's.
+            data = b""
+        return self._decode(data)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that were read while the connection was opened; b"" for its end."""
+        self._ready += self._decode(data)
+
+    def abandon(self) -> None:
+        if not self.is_finished:
+            self.is_finished = True
+            self.connection.close()
+
+    def _decode(self, data: bytes) -> bytes:
+        if not data:
+            self._at_end_of_connection()
+            return b""
+        events = self._body.feed(data)
+        if self._framer is not None:
+            try:
+                events = self._framer.feed(events)
+            except EventTooLargeError as error:
+                self._fail("upstream_invalid", str(error))
+                return b""
+        if events:
+            if b"data" in events:  # Not a comment, of which many may come behind the last event.
+                self._last.append(events)
+            self.event_count += events.count(b"\n\n") or 1
+        if self._body.is_broken:
+            self._fail("upstream_invalid", "the body of the upstream's answer is not HTTP")
+        elif self._body.is_complete:
+            self._finish()
+        elif (
+            self._is_completion
+            and _ends_with_done(events)
+            and not events.endswith(b"\r\n\r")  # The last LF of CRLFs is still to come.
+        ):
+            # All that the client waits for. The end of the framing may still be on its way.
+            self._finish()
+        return events
+
+    def _at_end_of_connection(self) -> None:
+        if self._body.ends_with_connection:
+            self._finish()
+        else:
+            self._fail("upstream_truncated", "the upstream's connection ended before its answer")
+
+    def _finish(self) -> None:
+        if self._framer is not None and not self._has_proper_end(self._framer):
+            self._fail("upstream_truncated", "the upstream's answer ended without its last event")
+            return
+        self.is_finished = True
+        if self._may_be_reused():
+            unread = None if self._body.is_complete else self._body
+            self._upstream.release(self.connection, unread)
+        else:
+            self.connection.close()
+
+    def _may_be_reused(self) -> bool:
+        if self._body.ends_with_connection or self.head.has_token("connection", "close"):
+            return False
+        return not self.head.is_http_1_0 or self.head.has_token("connection", "keep-alive")
+
+    def _has_proper_end(self, framer: EventFramer) -> bool:
+        if framer.holds_part:
+            return False
+        if not self._is_completion or (self._last and _ends_with_done(self._last[-1])):
+            return True
+        for event in EventParser().feed(b"".join(self._last)):
+            if event.data == "[DONE]":
+                return True
+            chunk = as_json(event.data)
+            if error := chunk.get("error"):
+                # It has told the client; a second error event would be one too many.
+                self._on_failure(f"upstream: {error}")
+                return True
+            choices = chunk.get("choices") or []
+            if any(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices):
+                return True
+        return False
+
+    def _fail(self, code: str, message: str) -> None:
+        self.error = ApiError(502, code, message)
+        self.is_finished = True
+        self.connection.close()
+
+
+def _ends_with_done(events: bytes) -> bool:
+    return events[-24:].rstrip(b"\r\n").endswith(_DONE)
+
+
+def as_json(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in ``text``, an empty one if it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
