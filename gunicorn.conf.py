@@ -6,11 +6,13 @@ from gevent import monkey
 monkey.patch_all()
 
 import errno
+import logging
 import os
 import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
@@ -31,8 +33,8 @@ workers = _settings.workers
 worker_class = "gevent"
 
 # gunicorn leaves connections over this number waiting without an answer, health checks too. Sluice's
-# own limit is 90 % of it, and answers 503.
-worker_connections = _settings.max_streams * 10 // 9 + 1
+# own limit, which answers 503, is 90 % of it, or lower by the connections that idle clients may hold.
+worker_connections = max(_settings.max_streams * 10 // 9, _settings.max_streams + 100)
 
 # Seconds without a sign of life from a worker's loop, not of a stream: streams may last for hours.
 timeout = 30
@@ -44,12 +46,6 @@ keepalive = 75
 # The control socket is a thread with an asyncio loop in the master, which gevent has patched; signals do all
 # that is needed.
 control_socket_disable = True
-
-logconfig_dict = {
-    "loggers": {
-        "sluice": {"level": "INFO", "handlers": ["error_console"], "propagate": False},
-    },
-}
 
 
 def on_starting(server: Arbiter) -> None:
@@ -63,7 +59,13 @@ def on_starting(server: Arbiter) -> None:
             _check_is_free(address)
 
 
-def post_worker_init(_worker: Worker) -> None:
+def post_worker_init(worker: Worker) -> None:
+    # Sluice's lines go where gunicorn's go. By logconfig_dict gunicorn would do the same, but then it also makes
+    # an access log line for every request, which nobody reads: 5 % of a short answer's cost.
+    sluice_log = logging.getLogger("sluice")
+    sluice_log.setLevel(logging.INFO)
+    sluice_log.handlers = worker.log.error_log.handlers
+    sluice_log.propagate = False
     # Ctrl-C goes to the whole process group, and the master passes it on as SIGQUIT: a gevent worker that
     # got both would end with the traceback of the second.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -100,6 +102,11 @@ def _raise_file_limit() -> None:
 def _check_is_free(address: str | tuple[str, int]) -> None:
     """Exits with one line if another program has the address; gunicorn would try for five seconds."""
     if isinstance(address, str):
+        path = Path(address)
+        if not path.parent.is_dir():
+            sys.exit(f"sluice: there is no folder {path.parent} for unix:{address}")
+        if path.exists() and not path.is_socket():
+            sys.exit(f"sluice: {address} is there and is not a socket; SLUICE_BIND sets another")
         # gunicorn takes the place of an old socket file, also of one that is in use.
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(address) == 0:

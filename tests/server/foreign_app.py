@@ -7,7 +7,7 @@ from flask import Flask, request
 
 from tests.server.inspection import register_inspection
 from wsgi.sse import Event
-from wsgi.stream import sse_response
+from wsgi.stream import StreamContext, sse_response
 
 app = Flask(__name__)
 register_inspection(app)
@@ -113,3 +113,49 @@ GENERATORS = {
     function.__name__: function
     for function in (waits, produces, floods, paces, counts, stays_silent, raises, catches_all)
 }
+
+
+@app.get("/saves")
+def saves():
+    """Has work left after its terminal event."""
+    return sse_response(saves_after_done(request.args["key"]))
+
+
+def saves_after_done(key: str) -> Iterator[Event]:
+    yield Event(event="done", data="x")
+    time.sleep(0.2)
+    ended_at[key] = time.monotonic()
+
+
+@app.get("/stoppable")
+def stoppable():
+    """Is stopped from elsewhere: by /stop."""
+    contexts.append(StreamContext())
+    return sse_response(waits(request.args["key"]), context=contexts[-1])
+
+
+@app.get("/stop")
+def stop():
+    contexts.pop().stop_generating()
+    return {}
+
+
+@app.get("/closing")
+def closing():
+    response = sse_response(counts(""))
+    key = request.args["key"]
+    response.call_on_close(lambda: ended_at.update({key: time.monotonic()}))
+    return response
+
+
+@app.get("/exits")
+def exits():
+    return sse_response(exits_the_process(""))
+
+
+def exits_the_process(_key: str) -> Iterator[Event]:
+    yield Event(data="first")
+    raise SystemExit("not this process")
+
+
+contexts: list[StreamContext] = []

@@ -1,7 +1,6 @@
 """Starting and stopping: what goes wrong is said in one line, and nothing stays behind."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +9,9 @@ import time
 
 import pytest
 
-from tests.support.server import ROOT, Server, clean_environment, wait_until
+from tests.server.observer import Observer
+from tests.support.server import ROOT, Server, answers_on, clean_environment, wait_until
+from tests.support.stream import Response, get
 
 
 def start_in_vain(*command: str, **variables: str) -> list[str]:
@@ -85,7 +86,6 @@ def test_ctrl_c_ends_it_cleanly_also_in_mid_stream():
         assert "Traceback" not in server.log
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -100,7 +100,7 @@ def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
         start_new_session=True,
     )
     try:
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers_on(port))
         assert time.monotonic() - started_at < 2
     finally:
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
@@ -111,10 +111,30 @@ def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
     assert "Error" not in output
 
 
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
-            sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-            return b"200" in sock.recv(64)
-    except OSError:
-        return False
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("missing/s", "there is no folder"), ("file", "is not a socket")],
+)
+def test_a_unix_socket_that_cannot_be_made_is_one_line(tmp_path, path, why):
+    (tmp_path / "file").write_text("precious")
+    lines = start_in_vain(*CONFIGURED, SLUICE_BIND=f"unix:{tmp_path / path}")
+    (line,) = [line for line in lines if "[INFO]" not in line]
+    assert why in line
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_worker_that_is_killed_leaves_its_streams_visibly_cut_and_is_replaced():
+    with Server("tests.server.inspected_app:app") as server:
+        with server.connect() as sock:
+            sock.sendall(get("/stream_chat?name=hello"))
+            response = Response(sock)
+            response.until(b"id: 2")
+            os.kill(Observer(server).ask("/inspect")["pid"], signal.SIGKILL)
+            with pytest.raises((EOFError, ConnectionResetError)):
+                response.body()
+        server.wait_until_ready()
+
+
+def test_two_workers_serve_side_by_side():
+    with Server("tests.server.inspected_app:app", workers=2) as server:
+        wait_until(lambda: len({Observer(server).ask("/inspect")["pid"] for _ in range(8)}) == 2)

@@ -119,3 +119,13 @@ def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def answers_on(port: int) -> bool:
+    """Whether Sluice serves there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+            sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return b"200" in sock.recv(64)
+    except OSError:
+        return False
