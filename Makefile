@@ -9,7 +9,8 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	@tests/install-system-packages
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not measures" --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -m measures
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 
+pytestmark = pytest.mark.measures
+
 CHANNEL_SIZE = 8
 FLOOD_EVENT_BYTES = len(b"data: " + b"x" * 65536 + b"\n\n")
 WRITE_TIMEOUT_SECONDS = 0.5

@@ -13,6 +13,8 @@ from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, get, reset
 
+pytestmark = pytest.mark.measures
+
 TRIES = 200
 TRIES_OF_VARIANTS = 100
 ROUNDS = 3

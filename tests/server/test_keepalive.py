@@ -8,6 +8,8 @@ import pytest
 from tests.support.server import Server
 from tests.support.stream import Response, chat, get, post
 
+pytestmark = pytest.mark.measures
+
 KEEPALIVE = b": keep-alive\n\n"
 
 

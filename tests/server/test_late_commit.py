@@ -10,6 +10,8 @@ from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, post
 
+pytestmark = pytest.mark.measures
+
 
 @pytest.fixture(scope="module")
 def quick_commit() -> Iterator[Server]:

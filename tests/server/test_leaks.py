@@ -3,9 +3,13 @@
 import random
 import time
 
+import pytest
+
 from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
 from tests.support.stream import chat, get, post, reset
+
+pytestmark = pytest.mark.measures
 
 ABORTS = 3000
 MOMENTS_SECONDS = (0, 0, 0.0005, 0.001, 0.003)

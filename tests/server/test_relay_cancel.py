@@ -24,6 +24,8 @@ from tests.server.test_disconnect import LIMIT_SECONDS
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, post, reset
 
+pytestmark = pytest.mark.measures
+
 TRIES = 20
 ROUNDS = 5
 LEAVES = {"fin": socket.socket.close, "rst": reset}

@@ -13,6 +13,8 @@ from tests.server.observer import Observer
 from tests.support.server import ROOT, Server, answers_on, clean_environment, wait_until
 from tests.support.stream import Response, get
 
+pytestmark = pytest.mark.measures
+
 
 def start_in_vain(*command: str, **variables: str) -> list[str]:
     """The lines that a start prints that fails."""

@@ -1,6 +1,7 @@
 """Starts a real gunicorn for a test, and ends it."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -116,9 +117,16 @@ def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    # Below the kernel's ephemeral ports (from 32768 on): one of those may become some client's before the
+    # server has it.
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def answers_on(port: int) -> bool:

@@ -8,6 +8,8 @@ from tests.unit.test_parser import cut
 from tests.unit.test_sse_speed import best_of, cpu_seconds, pieces
 from wsgi.sse import EventFramer, EventParser, EventTooLargeError
 
+pytestmark = pytest.mark.measures
+
 CAP = 100
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
 

@@ -5,7 +5,11 @@ CPU time, and the best of several runs, so that a busy machine does not fail wha
 
 import time
 
+import pytest
+
 from wsgi.sse import Annotated, EventParser
+
+pytestmark = pytest.mark.measures
 
 RUNS = 15
 MIB = 1024 * 1024
