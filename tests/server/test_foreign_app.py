@@ -89,36 +89,27 @@ def read_to_end(sock) -> None:
         pass
 
 
-def test_a_test_client_reads_a_stream_without_gunicorn():
-    program = (
-        "from tests.server.foreign_app import app\n"
-        "print(app.test_client().get('/stream/counts').data.decode())"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
+def run_without_gunicorn(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from tests.server.foreign_app import app\n" + program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
+
+
+def test_a_test_client_reads_a_stream_without_gunicorn():
+    ended = run_without_gunicorn("print(app.test_client().get('/stream/counts').data.decode())")
     assert "data: 2" in ended.stdout, ended.stderr
 
 
 def test_a_threaded_server_without_gevent_is_refused_with_the_way_out():
-    program = (
+    ended = run_without_gunicorn(
         "import threading\n"
-        "from tests.server.foreign_app import app\n"
         "def ask(): print(app.test_client().get('/stream/counts').status)\n"
         "thread = threading.Thread(target=ask); thread.start(); thread.join()"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
     )
     assert "500" in ended.stdout
     assert "-k gevent" in ended.stderr

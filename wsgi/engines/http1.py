@@ -1,7 +1,7 @@
 """Reads HTTP/1.1 responses out of bytes (RFC 9112). No I/O.
 
-A relay spends most of its time here and in the kernel; http.client, which reads line by line through a
-buffered file, took 8 us of the 32 us that a relayed event cost.
+Not http.client: it reads line by line through a buffered file, and blocks in each. A relay has to take
+what a read has brought, all at once, and never wait inside.
 """
 
 import re

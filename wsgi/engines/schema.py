@@ -11,7 +11,7 @@ Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
 Name = Annotated[str, Meta(max_length=256)]
 MAX_TOKENS = 100_000
-"""Of all the answers to one request: they are made before the first is sent, in 20 ms."""
+"""Of all the answers to one request: they are made before the first is sent, in at most 30 ms."""
 
 FaultKind = Literal[
     "status",
@@ -69,7 +69,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     itl_ms: Milliseconds = 30
     itl_stddev_ms: Milliseconds = 0
     tokens: Annotated[int, Meta(ge=0, le=MAX_TOKENS)] | None = None
-    text: str | None = None
+    text: Annotated[str, Meta(max_length=500_000)] | None = None
     seed: int | None = None
     tool_call: ToolCallOption | None = None
     fault: Fault | None = None
