@@ -18,6 +18,7 @@ from wsgi.stream import (
     StreamContext,
     StreamOptions,
     TooManyStreamsError,
+    event_stream,
 )
 from wsgi.stream import worker as worker_objects
 from wsgi.stream.rendering import error_for_openai
@@ -819,6 +820,19 @@ def test_whatever_the_generator_raises_is_an_error_of_its_own_stream_only(raised
     body = Stream(generate()).read_all()
     assert error_in(body)["code"] == "internal_error"
     assert "request-7" in caplog.text
+
+
+def test_a_stream_whose_client_left_is_closed_even_if_nobody_does(monkeypatch, ended):
+    monkeypatch.setattr(event_stream, "_CLOSE_TIMEOUT_SECONDS", 0)
+    abandoned = Stream(blocked(ended), write_timeout_seconds=TINY_SECONDS)
+    next(abandoned)
+    abandoned.on_disconnect()
+    wait_until(lambda: worker_objects.inflight().count == 0)
+    wait_until(lambda: ended == ["GeneratorExit"])
+    # The clock goes on for the others.
+    stream = Stream(blocked([]), keepalive_seconds=TINY_SECONDS)
+    assert [next(stream), next(stream)] == [A, KEEPALIVE]
+    stream.close()
 
 
 def test_a_context_is_for_one_stream():

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import NoReturn, TypeVar
 
+import gevent
+
 from wsgi.errors import ApiError
 from wsgi.sse import BLANK_LINE_ENDS
 from wsgi.stream import worker
@@ -286,8 +288,9 @@ class EventStream:
     def on_tick(self, now: float) -> float:
         timers = self._timers
         if self._left_at is not None and now - self._left_at > _CLOSE_TIMEOUT_SECONDS:
-            # Middleware that does not pass close() on (PEP 3333 says it must) would leak it.
-            self.close()
+            # Middleware that does not pass close() on (PEP 3333 says it must) would leak it. Not here: the ticker
+            # is looking through its streams, and a callback may block.
+            gevent.spawn(self.close)
         if timers.is_writing and self._client is not None:
             if timers.write_hangs(now, self._client.unsent_bytes()):
                 self._leave("the client stopped reading")
