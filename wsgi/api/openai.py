@@ -11,7 +11,7 @@ from wsgi.engines.schema import AnswerRequest, ChatRequest, CompletionRequest
 from wsgi.settings import Settings
 from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
 from wsgi.stream.rendering import error_for_openai
-from wsgi.stream.response import client_of_request, passed_through, request_id, stream_response
+from wsgi.stream.response import StreamResponse, client_of_request, request_id, stream_response
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
@@ -56,7 +56,7 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
         stream.wait_for_first_event(settings.commit_seconds if request.stream else None)
         if request.stream:
             return stream_response(stream)
-        return passed_through(Response(stream, content_type="application/json"), stream)
+        return StreamResponse(stream, [("Content-Type", "application/json")])
 
     def model_card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -104,15 +103,14 @@ class Relay:
     ) -> UpstreamResponse | ApiError:
         context.notes["upstream"] = upstream.host
         upstream.begin()
-        with ExitStack() as on_leaving:
-            on_leaving.callback(upstream.given_up)
-            try:
-                response = self._ask(upstream, request, context)
-            except ApiError as error:
-                upstream.failed(time.monotonic())
-                on_leaving.pop_all()
-                return error
-            on_leaving.pop_all()
+        try:
+            response = self._ask(upstream, request, context)
+        except ApiError as error:
+            upstream.failed(time.monotonic())
+            return error
+        except BaseException:
+            upstream.given_up()
+            raise
         context.notes["status"] = response.head.status
         if response.head.status in _TRY_ANOTHER:
             upstream.failed(time.monotonic())
@@ -141,8 +139,8 @@ class Relay:
         context: RelayContext,
     ) -> UpstreamResponse:
         deadline = time.monotonic() + self._first_event_timeout_seconds
-        with ExitStack() as on_failure:
-            on_failure.callback(connection.close)
+        is_answered = False
+        try:
             try:
                 head, rest = _send(connection, _request_bytes(upstream, request), deadline)
                 response = UpstreamResponse(
@@ -170,7 +168,10 @@ class Relay:
                     502, "upstream_unreachable", f"the upstream's connection broke: {error}"
                 ) from None
             _check(response, request)
-            on_failure.pop_all()
+            is_answered = True
+        finally:
+            if not is_answered:
+                connection.close()
         if not response.is_finished:
             connection.sock.settimeout(0)
         return response

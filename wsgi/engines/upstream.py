@@ -30,6 +30,9 @@ class Connection:
         assert sock is not None
         self.sock: socket.socket = sock
         self._is_tls = isinstance(sock, ssl.SSLSocket)
+        # The inner one never blocks; gevent's own recv costs two calls more.
+        inner = getattr(sock, "_sock", sock)
+        self.receive_now = self.receive if self._is_tls else inner.recv
         self.is_reused = False
         self.idle_since = 0.0
         self.unread: Body | None = None

@@ -74,7 +74,7 @@ class UpstreamResponse:
         if self.is_finished:
             return b""
         try:
-            data = self.connection.receive(READ_BYTES)
+            data = self.connection.receive_now(READ_BYTES)
         except WOULD_BLOCK:
             return b""
         except OSError:
@@ -112,6 +112,7 @@ class UpstreamResponse:
             self._finish()
         elif (
             self._is_completion
+            and b"[DONE]" in events
             and _ends_with_done(events)
             and not events.endswith(b"\r\n\r")  # The last LF of CRLFs is still to come.
         ):

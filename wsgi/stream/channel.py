@@ -5,6 +5,8 @@ from collections import deque
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from wsgi.stream.feed import Forward
+
 
 class Signal:
     """Wakes the one greenlet that waits for it. A signal given before the wait is not lost."""
@@ -57,6 +59,8 @@ class Channel:
         "_arrival",
         "_being_written",
         "_events",
+        "_forward",
+        "_is_forwarding",
         "_room",
         "_size",
         "error",
@@ -71,6 +75,8 @@ class Channel:
         self._being_written = 0
         self._arrival = Signal()
         self._room = Signal()
+        self._forward: Forward | None = None
+        self._is_forwarding = False
         self.event_count = 0
         self.is_finished = False
         """The producer is done; ``error`` says why, if it failed."""
@@ -89,7 +95,12 @@ class Channel:
     def put(self, event: bytes) -> None:
         self._events.append(event)
         self.event_count += 1
-        self._arrival.give()
+        if self._forward is None:
+            self._arrival.give()
+        elif not self._is_forwarding:
+            # Through the loop, like a signal: who puts goes on, and puts more meanwhile.
+            self._is_forwarding = True
+            get_hub().loop.run_callback(self._pass_on)
 
     def finish(self, error: Exception | None = None) -> None:
         self.is_finished = True
@@ -119,9 +130,20 @@ class Channel:
         if had_written:
             self._room.give()
 
-    def wait(self) -> None:
-        """Waits for an event, for the end, or for a ``wake()``."""
-        self._arrival.wait()
+    def wait(self, forward: Forward | None = None) -> None:
+        """Waits for an event, for the end, or for a ``wake()``; see ``Feed.wait``."""
+        self._forward = forward
+        try:
+            self._arrival.wait()
+        finally:
+            self._forward = None
+
+    def _pass_on(self) -> None:
+        self._is_forwarding = False
+        if self._forward is not None and self._events and self._forward(self.take()):
+            self._free(0)
+        else:
+            self._arrival.give()
 
     def wake(self) -> None:
         self._arrival.give()

@@ -2,12 +2,16 @@
 
 import enum
 import logging
-import uuid
+import os
 from collections.abc import Callable
 
 from gevent.event import Event as Flag
 
 logger = logging.getLogger("sluice.stream")
+
+
+def new_request_id() -> str:
+    return os.urandom(16).hex()
 
 
 class Outcome(enum.StrEnum):
@@ -28,7 +32,7 @@ class StreamContext:
     """
 
     def __init__(self, request_id: str | None = None) -> None:
-        self.request_id = request_id or uuid.uuid4().hex
+        self.request_id = request_id or new_request_id()
         self.outcome: Outcome | None = None
         """None while the stream runs."""
         self.is_stopped = False

@@ -4,20 +4,20 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import NoReturn, TypeVar
 
 import gevent
 
 from wsgi.errors import ApiError
-from wsgi.sse import BLANK_LINE_ENDS
 from wsgi.stream import worker
 from wsgi.stream.client_socket import ClientSocket
 from wsgi.stream.context import Outcome, StreamContext
+from wsgi.stream.direct_writer import DirectWriter
 from wsgi.stream.feed import Feed
 from wsgi.stream.inflight import InflightGuard
 from wsgi.stream.options import StreamOptions
 from wsgi.stream.timers import Timers
+from wsgi.stream.written import Written
 
 C = TypeVar("C", bound=Callable[[], object])
 
@@ -60,6 +60,7 @@ class EventStream:
         self._guard: InflightGuard | None = None
         self._render_error = render_error
         self._client = client
+        self._writer: DirectWriter | None = None
         self._options = options
         self._preamble = preamble
         self._on_disconnect = on_disconnect
@@ -67,13 +68,15 @@ class EventStream:
         self._left: str | None = None
         """Why there is no client any more."""
         self._left_at: float | None = None
-        self._last_bytes = b"\n\n"
-        """Of the events written; they tell whether the last is whole."""
+        self._written = Written()
         self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         self._is_closed = False
-        self._bytes_written = 0
-        self._first_event_at: float | None = None
+        self._has_unsent_events = False
+
+    @property
+    def request_id(self) -> str:
+        return self._context.request_id
 
     # The request greenlet.
 
@@ -86,7 +89,7 @@ class EventStream:
             raise RuntimeError("a StreamContext is for one stream; make another")
         self._context.is_taken = True
         self._guard = worker.inflight().enter()
-        self._timers = Timers(self._options, time.monotonic(), commit_seconds)
+        self._timers.begin(time.monotonic(), commit_seconds)
         if self._client is not None:
             worker.disconnects().watch(self._client.fd, self)
         worker.ticker().add(self, self._timers.next_look(self._timers.started_at))
@@ -102,17 +105,20 @@ class EventStream:
         Raises what the feed failed with before its first event, and what ``start`` raises; the stream is
         closed then.
         """
-        with ExitStack() as on_failure:
-            on_failure.callback(self.close)
+        may_go_on = False
+        try:
             self.start(commit_seconds)
             self._wait_for_first_event()
-            on_failure.pop_all()
+            may_go_on = True
+        finally:
+            if not may_go_on:
+                self.close()
 
     def _wait_for_first_event(self) -> None:
         feed = self._feed
         while not (feed.has_begun or self._left):
             now = time.monotonic()
-            error = self._overdue(now)
+            error = self._timers.overdue(now)
             if error is not None:
                 self._refuse(error)
             if self._timers.commit_is_due(now):
@@ -127,13 +133,16 @@ class EventStream:
         return self
 
     def __next__(self) -> bytes:
+        feed = self._feed
+        # The last events go out with the end of the body behind them.
+        if not feed.is_finished or feed.has_events:
+            self._flush()
         self._timers.is_writing = False
         if self._guard is None:
             self.start()
         if self._preamble is not None:
             preamble, self._preamble = self._preamble, None
             return self._write(preamble)
-        feed = self._feed
         while not self._is_over:
             events = feed.take()
             if self._left and (events or not (feed.is_finished or feed.has_terminal_event)):
@@ -148,21 +157,41 @@ class EventStream:
                 self._finish()
                 break
             now = time.monotonic()
-            error = self._overdue(now)
+            error = self._timers.overdue(now)
             if error is not None:
                 return self._fail(error)
             if self._at_boundary() and self._timers.keepalive_is_due(now):
                 return self._write(self._options.keepalive)
-            feed.wait()
+            writer = self._writer
+            feed.wait(self._forward if writer is not None and writer.may_write_now else None)
+            self._flush()
+        self._has_unsent_events = self._writer is not None and self._writer.has_unsent
         # gunicorn writes the last chunk now, and that may hang like any write.
         self._timers.write_begins(time.monotonic())
         raise StopIteration
+
+    def write_directly(self, response: object) -> None:
+        """``response`` is gunicorn's, and nothing stands between this iterable and it."""
+        if DirectWriter.suits(response):
+            self._writer = DirectWriter(response)
 
     def close(self) -> None:
         """Lets go of everything. gunicorn calls it however the stream ended; only the first call counts."""
         if self._is_closed:
             return
         self._is_closed = True
+        try:
+            if self._is_over:
+                self._flush()
+        except OSError:
+            # Who closes right after the terminal event has the whole answer.
+            if self._has_unsent_events:
+                self._context.outcome = None
+            raise
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         # First of all: the socket lives on for the connection's next request.
         if self._client is not None:
             worker.disconnects().forget(self._client.fd, self)
@@ -191,22 +220,43 @@ class EventStream:
         return callback
 
     def _write_events(self, events: bytes) -> bytes:
-        # The blank line may come in an item of its own.
-        self._last_bytes = events[-3:] if len(events) >= 3 else self._last_bytes[-3:] + events
-        data = self._write(events)
-        self._timers.event_at = self._timers.written_at
-        if self._first_event_at is None:
-            self._first_event_at = self._timers.written_at
-        return data
+        self._timers.write_begins(time.monotonic())
+        self._note(events)
+        return events
+
+    def _forward(self, events: bytes) -> bool:
+        """Writes events that come while the request greenlet waits. Runs in the hub."""
+        assert self._writer is not None
+        self._timers.written_at = time.monotonic()
+        self._note(events)
+        try:
+            return self._writer.write_now(events)
+        except OSError:
+            self._leave("the client disconnected")
+            return False
+
+    def _note(self, events: bytes) -> None:
+        timers = self._timers
+        timers.event_at = timers.written_at
+        self._written.add_events(events, timers.written_at)
+
+    def _flush(self) -> None:
+        if self._writer is None or not self._writer.has_unsent:
+            return
+        if self._left:
+            self._cut(self._left)
+        self._timers.write_begins(time.monotonic())
+        self._writer.flush()
+        self._timers.is_writing = False
 
     def _write(self, data: bytes) -> bytes:
         """gunicorn writes what ``__next__`` returns, until it calls that again."""
         self._timers.write_begins(time.monotonic())
-        self._bytes_written += len(data)
+        self._written.add_other(data)
         return data
 
     def _at_boundary(self) -> bool:
-        return self._feed.is_event_stream and self._last_bytes.endswith(BLANK_LINE_ENDS)
+        return self._feed.is_event_stream and self._written.ends_with_whole_event
 
     def _finish(self) -> None:
         """The feed has ended without an error, and all that it gave is written."""
@@ -234,6 +284,8 @@ class EventStream:
         raise error
 
     def _cut(self, reason: str) -> NoReturn:
+        if not self._left:
+            self._flush()
         # gunicorn takes EPIPE for a client that left: it closes the connection without a word, and the
         # chunked body stays visibly unfinished. One that ends with the connection (HTTP/1.0) needs an RST.
         if self._client is not None and not self._client.is_framed:
@@ -245,32 +297,20 @@ class EventStream:
         is_short = self._context.is_stopped and not self._feed.has_terminal_event
         return _STOPPED if is_short else None
 
-    def _overdue(self, now: float) -> ApiError | None:
-        options = self._options
-        if self._timers.deadline_is_over(now):
-            seconds = options.deadline_seconds
-            return ApiError(
-                504, "stream_timeout", f"the answer took longer than {seconds:g} seconds"
-            )
-        if self._timers.idle_is_over(now):
-            seconds = options.idle_timeout_seconds
-            return ApiError(504, "upstream_timeout", f"upstream was silent for {seconds:g} seconds")
-        return None
-
     def _mark(self, outcome: Outcome) -> None:
         self._context.outcome = outcome
         if self._guard is not None:
             self._guard.mark(outcome)
 
     def _log_end(self) -> None:
-        timers, first = self._timers, self._first_event_at
+        timers, first = self._timers, self._written.first_event_at
         logger.info(
             "stream ended request_id=%s outcome=%s%s events=%d bytes=%d first_event_ms=%s total_ms=%.1f%s",
             self._context.request_id,
             self._context.outcome,
             "".join(f" {name}={value}" for name, value in self._context.notes.items()),
             self._feed.event_count,
-            self._bytes_written,
+            self._written.byte_count,
             "-" if first is None else f"{(first - timers.started_at) * 1000:.1f}",
             (time.monotonic() - timers.started_at) * 1000,
             f" reason={self._left!r}" if self._left else "",

@@ -1,6 +1,11 @@
 """Where a stream's bytes come from: a generator that pushes, or a connection that is pulled."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+Forward = Callable[[bytes], bool]
+"""Writes events to the client if that can be done without waiting. Returns whether it is done; if not, the request
+greenlet has to go on with it."""
 
 
 class Feed(Protocol):
@@ -36,8 +41,11 @@ class Feed(Protocol):
     def take(self) -> bytes:
         """All events that are there, b"" if none is. Says that those taken before are written."""
 
-    def wait(self) -> None:
-        """Waits for events, for the end, or for a ``wake``."""
+    def wait(self, forward: Forward | None = None) -> None:
+        """Waits for events, for the end, or for a ``wake``.
+
+        forward: gets the events that come meanwhile, from the hub; the wait goes on while it takes them
+        """
 
     def wake(self) -> None:
         """Ends a ``wait``, or the next one. Never blocks; the hub's callbacks may call it."""

@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-import gevent
+from gevent import get_hub
 
 from wsgi.errors import ApiError, PlainAnswer, as_api_error
+from wsgi.stream import worker
 from wsgi.stream.channel import Signal
 from wsgi.stream.context import StreamContext
+from wsgi.stream.feed import Forward
+from wsgi.stream.helpers import Helper
 
 logger = logging.getLogger("sluice.stream")
 
@@ -60,13 +63,14 @@ class PullFeed(Generic[S]):
     def __init__(self, open_source: Callable[[], S], context: StreamContext) -> None:
         self._open_source = open_source
         self._context = context
-        self._opener: gevent.Greenlet[[], None] | None = None
+        self._opener: Helper | None = None
         self._signal = Signal()
         self._is_stopped = False
         self._may_have_more = True
         self._watcher: Any = None
         self.source: S | None = None
-        self._open_error: Exception | None = None
+        self._failure: Exception | None = None
+        self._forward: Forward | None = None
         self.wake = self._signal.give
 
     @property
@@ -75,7 +79,7 @@ class PullFeed(Generic[S]):
 
     @property
     def has_begun(self) -> bool:
-        return self.source is not None or self._open_error is not None
+        return self.source is not None or self._failure is not None
 
     @property
     def has_events(self) -> bool:
@@ -83,11 +87,11 @@ class PullFeed(Generic[S]):
 
     @property
     def is_finished(self) -> bool:
-        return self._open_error is not None or (self.source is not None and self.source.is_finished)
+        return self._failure is not None or (self.source is not None and self.source.is_finished)
 
     @property
     def error(self) -> Exception | None:
-        return self._open_error if self.source is None else self.source.error
+        return self._failure or (self.source.error if self.source is not None else None)
 
     @property
     def has_terminal_event(self) -> bool:
@@ -99,7 +103,7 @@ class PullFeed(Generic[S]):
         return 0 if self.source is None else self.source.event_count
 
     def start(self) -> None:
-        self._opener = gevent.spawn(self._open)
+        self._opener = worker.helpers().start(self._open)
 
     def take(self) -> bytes:
         # Asked only when the connection is known to have something: a read that finds nothing costs a
@@ -113,20 +117,24 @@ class PullFeed(Generic[S]):
             self._unwatch()
         return events
 
-    def wait(self) -> None:
+    def wait(self, forward: Forward | None = None) -> None:
         if self._watcher is not None and not self._watcher.active:
             # Level-triggered: it fires at once if bytes came while nobody waited.
             self._watcher.start(self._on_readable)
-        self._signal.wait()
+        self._forward = forward
+        try:
+            self._signal.wait()
+        finally:
+            self._forward = None
 
     def stop(self) -> None:
         self._is_stopped = True
         self._unwatch()
         if self.source is not None:
             self.source.abandon()
-        elif self._opener is not None and not self._opener.dead:
+        elif self._opener is not None and self._failure is None:
             self._context.stop_generating()
-            self._opener.kill(GeneratorExit, block=False)
+            self._opener.interrupt(self._open)
 
     def _unwatch(self) -> None:
         if self._watcher is not None:
@@ -140,9 +148,9 @@ class PullFeed(Generic[S]):
         except GeneratorExit:
             return  # Raised by stop(): nobody is there to be told.
         except (ApiError, PlainAnswer) as error:
-            self._open_error = error
+            self._failure = error
         except Exception as error:
-            self._open_error = as_api_error(error)
+            self._failure = as_api_error(error)
             logger.exception("opening failed request_id=%s", self._context.request_id)
         else:
             if self._is_stopped:
@@ -150,11 +158,30 @@ class PullFeed(Generic[S]):
                 return
             self.source = source
             if not source.is_finished:
-                self._watcher = gevent.get_hub().loop.io(source.fileno(), _READ)
+                self._watcher = get_hub().loop.io(source.fileno(), _READ)
         self._signal.give()
 
     def _on_readable(self) -> None:
         self._may_have_more = True
+        if self._forward is not None and self._pass_on(self._forward):
+            return
         if not self._signal.give_from_hub() and self._watcher is not None:
             # The request greenlet is busy, writing to a slow client perhaps: without this the loop would spin.
             self._watcher.stop()
+
+    def _pass_on(self, forward: Forward) -> bool:
+        """Whether all that has come is written, so that the request greenlet may go on waiting."""
+        source = self.source
+        assert source is not None
+        try:
+            events = source.take()
+            is_written = not events or forward(events)
+        except Exception as error:
+            # Here is the hub, where nobody else would see it.
+            logger.exception("reading failed request_id=%s", self._context.request_id)
+            self._failure = as_api_error(error)
+            source.abandon()
+        if source.is_finished:
+            self._unwatch()
+            return False
+        return is_written

@@ -5,20 +5,22 @@ import msgspec
 from wsgi.errors import as_api_error
 from wsgi.sse import Event
 
+Headers = list[tuple[str, str]]
+
 EVENT_SOURCE_PREAMBLE = b": stream\n\n"
 """Sent at once, so that EventSource opens before there is an event."""
 
 
-def stream_headers(request_id: str) -> dict[str, str]:
+def stream_headers(request_id: str) -> Headers:
     """The headers of every stream. Those between client and server alone are gunicorn's (PEP 3333)."""
-    return {
-        "Content-Type": "text/event-stream; charset=utf-8",
+    return [
+        ("Content-Type", "text/event-stream; charset=utf-8"),
         # no-transform keeps proxies from compressing, and with that from buffering.
-        "Cache-Control": "no-cache, no-transform",
+        ("Cache-Control", "no-cache, no-transform"),
         # nginx buffers an answer from upstream unless this says otherwise.
-        "X-Accel-Buffering": "no",
-        "X-Request-Id": request_id,
-    }
+        ("X-Accel-Buffering", "no"),
+        ("X-Request-Id", request_id),
+    ]
 
 
 def error_for_openai(error: Exception) -> bytes:

@@ -4,8 +4,8 @@ The one place outside of ``api`` that knows Flask: it needs the request's connec
 """
 
 import re
-import uuid
 from collections.abc import Callable, Iterable
+from wsgiref.types import WSGIEnvironment
 
 from flask import Response, g, request
 from gevent import socket as gevent_socket
@@ -13,11 +13,16 @@ from gevent import socket as gevent_socket
 from wsgi.stream import worker
 from wsgi.stream.channel import Channel
 from wsgi.stream.client_socket import ClientSocket
-from wsgi.stream.context import StreamContext
+from wsgi.stream.context import StreamContext, new_request_id
 from wsgi.stream.event_stream import EventStream
 from wsgi.stream.options import StreamOptions
 from wsgi.stream.push_feed import PushFeed, StreamItem
-from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source, stream_headers
+from wsgi.stream.rendering import (
+    EVENT_SOURCE_PREAMBLE,
+    Headers,
+    error_for_event_source,
+    stream_headers,
+)
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
 
@@ -59,26 +64,35 @@ def sse_response(
     return stream_response(stream)
 
 
-def stream_response(stream: EventStream) -> Response:
-    return passed_through(Response(stream, headers=stream_headers(request_id())), stream)
+class StreamResponse(Response):
+    """Flask's response with a stream as its body.
 
-
-def passed_through(response: Response, stream: EventStream) -> Response:
-    """gunicorn iterates the stream itself: two Python frames per chunk less, and nobody buffers it.
-
-    werkzeug then runs no ``call_on_close`` callbacks, so the stream does.
+    gunicorn iterates the stream itself: two Python frames per chunk less, and nobody buffers it. werkzeug
+    then runs no ``call_on_close`` callbacks, so the stream does. The headers go out as they are.
     """
-    response.direct_passthrough = True
-    response.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
-    return response
+
+    def __init__(self, stream: EventStream, headers: Headers, status: int = 200) -> None:
+        super().__init__(stream, status=status, headers=headers, direct_passthrough=True)
+        self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
+
+    def get_wsgi_response(
+        self, environ: WSGIEnvironment
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        return self.get_app_iter(environ), self.status, self.headers.to_wsgi_list()
+
+
+def stream_response(stream: EventStream) -> StreamResponse:
+    return StreamResponse(stream, stream_headers(stream.request_id))
 
 
 def request_id() -> str:
     """The client's X-Request-Id if it is 1 to 128 visible ASCII characters, else one made for the request."""
-    if "sluice_request_id" not in g:
+    known = g.get("sluice_request_id")
+    if known is None:
         given = request.headers.get("X-Request-Id", "")
-        g.sluice_request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    return str(g.sluice_request_id)
+        known = given if _REQUEST_ID.fullmatch(given) else new_request_id()
+        g.sluice_request_id = known
+    return str(known)
 
 
 def client_of_request() -> ClientSocket | None:

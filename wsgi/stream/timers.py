@@ -1,5 +1,6 @@
 """What is due in a stream, and when. Reads no clock: ``now`` is always given, in monotonic seconds."""
 
+from wsgi.errors import ApiError
 from wsgi.stream.options import StreamOptions
 
 _NEVER = float("inf")
@@ -26,6 +27,11 @@ class Timers:
         self, options: StreamOptions, now: float, commit_seconds: float | None = None
     ) -> None:
         self._options = options
+        self.begin(now, commit_seconds)
+
+    def begin(self, now: float, commit_seconds: float | None) -> None:
+        """The stream starts now."""
+        options = self._options
         self.started_at = now
         self.written_at = now
         """When the last write began; the start counts as one, so that a prefill is covered."""
@@ -55,6 +61,19 @@ class Timers:
     def idle_is_over(self, now: float) -> bool:
         seconds = self._options.idle_timeout_seconds
         return seconds is not None and now >= self.event_at + seconds
+
+    def overdue(self, now: float) -> ApiError | None:
+        """Why the stream has to end now, if it has to."""
+        options = self._options
+        if self.deadline_is_over(now):
+            seconds = options.deadline_seconds
+            return ApiError(
+                504, "stream_timeout", f"the answer took longer than {seconds:g} seconds"
+            )
+        if self.idle_is_over(now):
+            seconds = options.idle_timeout_seconds
+            return ApiError(504, "upstream_timeout", f"upstream was silent for {seconds:g} seconds")
+        return None
 
     def anything_is_due(self, now: float) -> bool:
         return (

@@ -7,6 +7,7 @@ from gevent import monkey
 from gunicorn.errors import AppImportError
 
 from wsgi.stream.disconnect import DisconnectWatcher
+from wsgi.stream.helpers import Helpers
 from wsgi.stream.inflight import Inflight
 from wsgi.stream.ticker import Ticker
 
@@ -24,6 +25,11 @@ def ticker() -> Ticker:
 @cache
 def disconnects() -> DisconnectWatcher:
     return DisconnectWatcher()
+
+
+@cache
+def helpers() -> Helpers:
+    return Helpers()
 
 
 @cache

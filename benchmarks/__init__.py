@@ -1,0 +1,1 @@
+"""Measurements against peers: each prints a table from one run."""
