@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format
+.PHONY: run test bench lint format
 
 # Settings go along: make run SLUICE_BIND=127.0.0.1:8081
 run: .venv/installed
@@ -11,6 +11,10 @@ test: .venv/installed-dev
 	@tests/install-system-packages
 	@$(BIN)/python -m pytest -m "not measures" --numprocesses 2 --dist loadfile
 	@$(BIN)/python -m pytest -m measures
+
+# Needs nginx: apt-get install nginx
+bench: .venv/installed
+	@$(BIN)/python -m benchmarks.relay
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .

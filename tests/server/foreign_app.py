@@ -159,3 +159,31 @@ def exits_the_process(_key: str) -> Iterator[Event]:
 
 
 contexts: list[StreamContext] = []
+
+
+@app.get("/shouts")
+def shouts():
+    """Passes through middleware that changes what it streams; see ``in_capitals``."""
+    return sse_response(counts(""))
+
+
+def in_capitals(application):
+    """Middleware as there are many: it wraps the body in an iterable of its own."""
+
+    def call(environ, start_response):
+        body = application(environ, start_response)
+        return Capitals(body) if environ["PATH_INFO"] == "/shouts" else body
+
+    return call
+
+
+class Capitals:
+    def __init__(self, body) -> None:
+        self._body = body
+        self.close = body.close
+
+    def __iter__(self):
+        return (piece.upper() for piece in self._body)
+
+
+app.wsgi_app = in_capitals(app.wsgi_app)

@@ -66,6 +66,14 @@ def test_the_deadline_holds_for_a_reader_that_stands_still():
         wait_until(lambda: "reads too slowly" in server.log)
 
 
+def test_middleware_that_wraps_the_body_sees_all_of_it(foreign):
+    with foreign.connect() as sock:
+        sock.sendall(get("/shouts"))
+        body = Response(sock).body()
+    assert b"DATA: " in body
+    assert body == body.upper()
+
+
 def test_flasks_call_on_close_is_called(foreign):
     with foreign.connect() as sock:
         sock.sendall(get("/closing?key=closed"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import socket
 import threading
 import time
@@ -269,8 +270,8 @@ def test_a_stream_without_a_length_ends_with_its_connection(relay, upstream, ver
     assert stream_of(relay) == ANSWER
 
 
-def test_an_event_of_16_mib_passes(relay, upstream):
-    event = b"data: " + b"x" * (16 * MIB) + b"\n\n"
+def test_an_event_of_almost_64_mib_passes(relay, upstream):
+    event = b"data: " + b"x" * (63 * MIB) + b"\n\n"
     upstream.handler = streams(event, STOP, DONE)
     assert stream_of(relay) == event + STOP + DONE
 
@@ -451,6 +452,25 @@ def test_a_refusal_keeps_status_body_and_what_it_says_of_retries(relay, upstream
     assert response.headers["retry-after"] == "7"
     assert response.headers["x-should-retry"] == "false"
     assert response.headers["content-type"] == "application/json"
+
+
+def test_a_refusal_that_comes_before_the_body_is_sent_is_passed_on(relay):
+    """As servers do with a body that is too large: answer, and close without reading it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def refuse():
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(1000)
+                sock.sendall(whole(b'{"error":{}}', "413 Content Too Large", Connection="close"))
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with Server(upstream=f"http://127.0.0.1:{port}/v1") as server:
+            response, body = ask_chat(server, padding="x" * 9 * MIB)
+        thread.join()
+    assert (response.status, body) == (413, b'{"error":{}}')
 
 
 @pytest.mark.parametrize(
@@ -834,6 +854,29 @@ def test_a_slow_reader_holds_its_upstream_and_nobody_else(relay, upstream):
         assert is_blocked.wait(10)
         upstream.handler = streams(HELLO, STOP, DONE)
         assert stream_of(relay) == ANSWER
+
+
+def test_a_reader_that_pauses_misses_nothing(relay, upstream):
+    events = [b"data: %d %b\n\n" % (number, b"x" * 65536) for number in range(200)]
+    is_blocked = threading.Event()
+
+    def blocks(sock, request):
+        answer = b"".join(map(chunk, [HELLO, *events, STOP, DONE])) + LAST_CHUNK
+        sock.sendall(STREAM_HEAD)
+        sock.setblocking(False)
+        while answer:
+            try:
+                answer = answer[sock.send(answer) :]
+            except BlockingIOError:
+                is_blocked.set()
+                select.select([], [sock], [])
+
+    upstream.handler = blocks
+    with relay.connect(receive_buffer_bytes=4096) as slow:
+        slow.sendall(post(PATH, chat()))
+        response = Response(slow)
+        assert is_blocked.wait(10)
+        assert response.body() == b"".join([HELLO, *events, STOP, DONE])
 
 
 # Several upstreams.

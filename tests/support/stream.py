@@ -34,7 +34,7 @@ class Response:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._buffer = b""
+        self._buffer = bytearray()
         head = self._read_until(b"\r\n\r\n").decode("latin-1")
         status_line, *lines = head.split("\r\n")
         self.status = int(status_line.split()[1])
@@ -75,19 +75,24 @@ class Response:
     def _read_until(self, mark: bytes) -> bytes:
         while mark not in self._buffer:
             self._receive()
-        found, _, self._buffer = self._buffer.partition(mark)
+        found = self._take(self._buffer.index(mark))
+        self._take(len(mark))
         return found
 
     def _read_exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:
             self._receive()
-        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        found = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return found
 
     def _receive(self) -> None:
         data = self._sock.recv(65536)
         if not data:
-            raise EOFError(f"the connection ended after {self._buffer!r}")
+            raise EOFError(f"the connection ended after {bytes(self._buffer)!r}")
         self._buffer += data
 
 

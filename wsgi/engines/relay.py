@@ -18,6 +18,8 @@ from wsgi.errors import ApiError, PlainAnswer
 from wsgi.sse import EventParser
 
 _TRY_ANOTHER = (502, 503, 504, 529)
+_SMALL_REQUEST_BYTES = 64 * 1024
+"""Fits into the socket's buffers: a failure to send it is no answer that came early."""
 _MAX_REFUSAL_BYTES = 1024 * 1024
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _STATUS_OF_ERROR_TYPE = {
@@ -216,7 +218,7 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
     was_silent = True
     try:
         connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
-        connection.sock.sendall(request)
+        _send_request(connection, request)
         while (end := data.find(b"\r\n\r\n")) < 0 or data.startswith(_INFORMATIONAL):
             if end >= 0:
                 data = data[end + 4 :]  # 100, 103: the response is yet to come.
@@ -239,6 +241,16 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
             raise InvalidResponseError(f"it ended after {data[:80]!r}") from None
         raise
     return parse_head(data[:end]), data[end + 4 :]
+
+
+def _send_request(connection: Connection, request: bytes) -> None:
+    try:
+        connection.sock.sendall(request)
+    except (BrokenPipeError, ConnectionResetError):
+        # Servers refuse a body that is too large before they have read it, and close. What they said may
+        # still be there to be read; if it is not, reading says so.
+        if len(request) <= _SMALL_REQUEST_BYTES:
+            raise
 
 
 def _read_first_event(response: UpstreamResponse, rest: bytes, deadline: float) -> None:
