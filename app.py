@@ -1,13 +1,18 @@
 """Sluice's Flask app. Wiring only."""
 
 import os
+from collections.abc import Callable
 
 from flask import Flask
 
-from wsgi.api import demo, errors, openai, operations, relay
+from wsgi.api import auth, demo, errors, openai, operations, relay, streams
 from wsgi.engines import Relay, Simulator, Upstream, Upstreams
+from wsgi.errors import ApiError
+from wsgi.journal import Journal, Limits, MemoryJournal
 from wsgi.settings import Settings, read_settings
-from wsgi.stream import worker
+from wsgi.stream import StreamContext, worker
+from wsgi.stream.feed import Feed
+from wsgi.stream.rendering import error_for_event_source
 
 
 def create_app(settings: Settings) -> Flask:
@@ -19,14 +24,39 @@ def create_app(settings: Settings) -> Flask:
     upstreams = Upstreams(
         [Upstream(url, settings.connect_timeout_seconds) for url in settings.upstream]
     )
+    if settings.api_keys:
+        auth.register(app, settings.api_keys)
+    open_feed: Callable[[StreamContext], Feed]
     if settings.upstream:
-        engine = Relay(upstreams, settings.first_event_timeout_seconds)
-        app.register_blueprint(relay.blueprint(engine, settings))
+        upstream = Relay(upstreams, settings.first_event_timeout_seconds)
+        open_feed = relay.chat_feed(upstream, settings)
+        app.register_blueprint(relay.blueprint(upstream, settings))
     else:
-        app.register_blueprint(openai.blueprint(Simulator(), settings))
+        simulator = Simulator()
+        open_feed = openai.chat_feed(simulator, settings)
+        app.register_blueprint(openai.blueprint(simulator, settings))
+    journal = _journal(settings)
+    app.register_blueprint(streams.blueprint(open_feed, journal, settings))
     app.register_blueprint(demo.blueprint(settings))
-    app.register_blueprint(operations.blueprint(upstreams))
+    app.register_blueprint(operations.blueprint(upstreams, journal))
     return app
+
+
+def _journal(settings: Settings) -> Journal | None:
+    """None where streams cannot be kept: a reader's next request may reach another worker."""
+    limits = Limits(
+        history_bytes=settings.history_bytes,
+        history_seconds=settings.history_seconds,
+        abandon_seconds=settings.abandon_seconds,
+        total_history_bytes=settings.total_history_bytes,
+    )
+    if settings.redis_url:
+        # Not above: importing redis-py takes a seventh of a second.
+        from wsgi.journal.redis_journal import RedisJournal  # noqa: PLC0415
+
+        lost = ApiError(502, "producer_lost", "the process that generated the answer is gone")
+        return RedisJournal(settings.redis_url, limits, lost_event=error_for_event_source(lost))
+    return MemoryJournal(limits) if settings.workers == 1 else None
 
 
 worker.require_gevent()

@@ -84,9 +84,13 @@ def when_ready(server: Arbiter) -> None:
         print(f"Sluice is at unix:{address}", flush=True)
         return
     host, port = address[:2]
-    if host not in ("127.0.0.1", "::1", "localhost"):
+    if not _settings.api_keys and host not in ("127.0.0.1", "::1", "localhost"):
         server.log.warning(
-            "anybody who reaches %s:%s may ask: there are no API keys yet", host, port
+            "anybody who reaches %s:%s may ask: SLUICE_API_KEYS is not set", host, port
+        )
+    if _settings.workers > 1 and not _settings.redis_url:
+        server.log.warning(
+            "/v1/streams answers 503: with %d workers it needs SLUICE_REDIS_URL", _settings.workers
         )
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(

@@ -45,6 +45,7 @@ class Reader:
         self._request = request
         self._result = result
         self._tail = b""
+        self._created = b""
         self._asked_at = 0.0
         self._event_at = 0.0
 
@@ -57,6 +58,9 @@ class Reader:
     def read(self) -> bool:
         """Returns whether the answer is over."""
         data = self.sock.recv(262144)
+        if self._created or data.startswith(b"HTTP/1.1 201"):
+            self._read_what_was_created(data)
+            return False
         if not data or not (self._tail or data.startswith(b"HTTP/1.1 200")):
             self._result.errors += 1
             return True
@@ -66,6 +70,16 @@ class Reader:
             self._note_time(time.monotonic())
         self._tail = (self._tail + data[-8:])[-8:]
         return self._tail.endswith(_END)
+
+    def _read_what_was_created(self, data: bytes) -> None:
+        """A resumable stream: the answer to the POST says where it is to be read."""
+        self._created += data
+        head, _, body = self._created.partition(b"\r\n\r\n")
+        fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        if len(body) == int(fields[b"Content-Length"]):
+            self._created = b""
+            request = b"GET %b HTTP/1.1\r\nHost: benchmark\r\n\r\n" % fields[b"Location"]
+            self.sock.sendall(request)
 
     def _note_time(self, now: float) -> None:
         if self._event_at:

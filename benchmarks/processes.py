@@ -92,11 +92,15 @@ def upstream(port: int) -> Process:
     return Process([sys.executable, "-m", "benchmarks.upstream", str(port)], port, LOAD_CORE)
 
 
-def sluice(upstream_port: int | None) -> Callable[[int], Process]:
-    """The simulator without an upstream."""
+def sluice(upstream_port: int | None, **more_settings: str) -> Callable[[int], Process]:
+    """The simulator without an upstream. more_settings: with the prefix."""
 
     def start(port: int) -> Process:
-        settings = {"SLUICE_BIND": f"127.0.0.1:{port}", "SLUICE_MAX_STREAMS": "20000"}
+        settings = {
+            "SLUICE_BIND": f"127.0.0.1:{port}",
+            "SLUICE_MAX_STREAMS": "20000",
+            **more_settings,
+        }
         if upstream_port is not None:
             settings["SLUICE_UPSTREAM"] = f"http://127.0.0.1:{upstream_port}/v1"
         command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"]
@@ -123,9 +127,26 @@ def nginx(upstream_port: int) -> Iterator[Process]:
             yield process
 
 
-def load(server: Process, model: str, concurrent: int, answers: int) -> Result:
+@contextmanager
+def redis() -> Iterator[Process]:
+    program = shutil.which("redis-server")
+    if program is None:
+        sys.exit("redis-server is needed: apt-get install redis-server")
+    with tempfile.TemporaryDirectory() as folder:
+
+        def start(port: int) -> Process:
+            options = ["--port", str(port), "--dir", folder, "--appendonly", "yes", "--save", ""]
+            return Process([program, *options], port, LOAD_CORE)
+
+        with started(start) as process:
+            yield process
+
+
+def load(
+    server: Process, model: str, concurrent: int, answers: int, path: str = "/v1/chat/completions"
+) -> Result:
     """Asks ``server`` from another process. See ``benchmarks.load``."""
-    url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+    url = f"http://127.0.0.1:{server.port}{path}"
     command = ["-m", "benchmarks.load", url, model, str(concurrent), str(answers)]
     output = subprocess.run(
         [sys.executable, *command],

@@ -68,6 +68,20 @@ def _token(text: str) -> str:
     return text
 
 
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(_token(token.strip()) for token in text.split(","))
+
+
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    # ``port`` raises ValueError where it is no number.
+    if parts.scheme not in ("redis", "rediss", "unix") or parts.port == 0 or " " in text:
+        raise ValueError
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise ValueError
+    return text
+
+
 def _address(text: str) -> str:
     if text.startswith("unix:"):
         # A longer path does not fit into the kernel's address (unix(7)).
@@ -102,11 +116,18 @@ class Settings:
     connect_timeout_seconds: how long connecting to an upstream may take
     first_event_timeout_seconds: how long an upstream may take to its first event
     idle_timeout_seconds: how long it may then be silent
+    api_keys: of which a client has to send one; none: anybody may ask
     models: the model names that are accepted and listed; empty: any
     max_streams: how many streams a worker has open at once; one more gets 503
     max_body_bytes: the largest request body that is read
     commit_seconds: after so long without a first event the 200 is sent; until then a failure keeps its status
     stream_timeout_seconds: how long a stream may take in all
+    redis_url: where resumable streams are kept; empty: in the worker's memory
+    history_bytes: how much of a resumable stream is kept
+    history_seconds: how long it is kept after its end
+    total_history_bytes: how much a worker keeps of all resumable streams
+    abandon_seconds: a resumable stream that nobody has read for so long is stopped; 0: never
+    streams_per_client: how many resumable streams a key or an address may have running at a worker
 
     The others are those of ``StreamOptions``.
     """
@@ -120,6 +141,11 @@ class Settings:
     connect_timeout_seconds: float = _setting(5.0, *_SECONDS)
     first_event_timeout_seconds: float = _setting(300.0, *_SECONDS)
     idle_timeout_seconds: float = _setting(120.0, *_SECONDS)
+    api_keys: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata={"parse": _tokens, "takes": "keys without spaces, comma-separated"},
+    )
     models: tuple[str, ...] = _setting((), _names, "model names, comma-separated")
     max_streams: int = _setting(9000, *_COUNT)
     max_body_bytes: int = _setting(10 * _MIB, *_COUNT)
@@ -129,6 +155,16 @@ class Settings:
     write_timeout_seconds: float = _setting(_STREAM.write_timeout_seconds, *_SECONDS)
     commit_seconds: float = _setting(10.0, *_SECONDS)
     stream_timeout_seconds: float = _setting(3600.0, *_SECONDS)
+    redis_url: str = field(
+        default="",
+        repr=False,
+        metadata={"parse": _redis_url, "takes": "redis://, rediss:// or unix:// and an address"},
+    )
+    history_bytes: int = _setting(4 * _MIB, *_COUNT)
+    history_seconds: float = _setting(300.0, *_SECONDS)
+    total_history_bytes: int = _setting(256 * _MIB, *_COUNT)
+    abandon_seconds: float = _setting(60.0, *_SECONDS_OR_NEVER)
+    streams_per_client: int = _setting(20, *_COUNT)
 
     @property
     def stream_options(self) -> StreamOptions:

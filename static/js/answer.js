@@ -11,10 +11,18 @@ export class Answer {
     this.#element = element;
   }
 
-  start() {
+  get text() {
+    return this.#element.textContent ?? "";
+  }
+
+  clear() {
     this.#tail = null;
     this.#element.replaceChildren();
     delete this.#element.dataset.incomplete;
+  }
+
+  start() {
+    this.clear();
     // Screen readers wait with a busy live region and read it once it is complete, not token by token.
     this.#element.setAttribute("aria-busy", "true");
   }

@@ -2,26 +2,38 @@
 // Wires the elements of the page to one stream at a time.
 
 import { Answer } from "./answer.js";
+import { Conversation } from "./conversation.js";
+import { GapChart } from "./gap-chart.js";
 import { Meter } from "./meter.js";
 import { firstModel } from "./models.js";
+import { ResumableStream } from "./resumable-stream.js";
+import { SimulatorPanel } from "./simulator-panel.js";
 import { createTransports } from "./transport.js";
 import { WireLog } from "./wire-log.js";
+import { wordsFor } from "./words.js";
 
 /** @typedef {"idle" | "waiting" | "streaming" | "done" | "stopped" | "failed" | "reconnecting"} State */
 /** @typedef {import("./transport.js").Stream} Stream */
 /** @typedef {import("./transport.js").StreamEnd} StreamEnd */
-/** @typedef {import("./transport.js").StreamError} StreamError */
+/** @typedef {import("./transport.js").StreamCallbacks} StreamCallbacks */
 /** @typedef {import("./transport.js").Transport} Transport */
 
 const form = /** @type {HTMLFormElement} */ (element("ask-form"));
 const question = /** @type {HTMLTextAreaElement} */ (element("question"));
 const askButton = /** @type {HTMLButtonElement} */ (element("ask"));
 const stopButton = /** @type {HTMLButtonElement} */ (element("stop"));
+const breakButton = /** @type {HTMLButtonElement} */ (element("break"));
+const clearButton = /** @type {HTMLButtonElement} */ (element("clear"));
+const followLink = /** @type {HTMLAnchorElement} */ (element("follow"));
 const transportChoice = /** @type {HTMLFieldSetElement} */ (element("transport"));
 const status = element("status");
+const asked = element("asked");
 const wireHint = element("wire-hint");
 
 const answer = new Answer(element("answer"));
+const conversation = new Conversation(element("turns"));
+const gaps = new GapChart(/** @type {any} */ (element("gaps")), element("gaps-label"));
+const simulator = new SimulatorPanel(document.querySelector("#simulator fieldset"));
 const wireLog = new WireLog(element("wire"));
 const meter = new Meter({
   firstToken: element("first-token"),
@@ -39,16 +51,30 @@ let stream = null;
 
 /** @param {string} text */
 function ask(text) {
+  conversation.add(asked.textContent ?? "", answer.text);
+  clearButton.hidden = conversation.messages.length === 0;
   const transport = chosenTransport();
+  const question = { text, messages: conversation.messages, fields: simulator.fields };
+  show(text, transport.unit, (callbacks) => transport.open(question, callbacks));
+}
+
+/**
+ * @param {string} text what was asked
+ * @param {Transport["unit"]} unit
+ * @param {(callbacks: StreamCallbacks) => Stream} open
+ */
+function show(text, unit, open) {
   let streaming = false;
 
-  // The last stream may still be reading the rest of its body, which has no place in this one's raw events.
-  stream?.stop();
   setRunning(true);
+  asked.textContent = text;
   answer.start();
-  meter.start(transport.unit);
+  meter.start(unit);
+  gaps.start();
+  element("gaps-title").textContent = `Time between ${unit}s.`;
   wireLog.start();
-  setState("waiting", `Waiting for the first ${transport.unit}…`);
+  followLink.hidden = true;
+  setState("waiting", `Waiting for the first ${unit}…`);
 
   function showProgress() {
     if (streaming) {
@@ -56,7 +82,7 @@ function ask(text) {
     }
   }
 
-  stream = transport.open(text, {
+  stream = open({
     onOpen: showProgress,
     onToken(token) {
       if (!streaming) {
@@ -65,24 +91,39 @@ function ask(text) {
       }
       answer.append(token);
       meter.add();
+      gaps.add();
     },
     onGap: () => answer.append("\n[…]\n"),
+    onKept(url) {
+      followLink.href = `?follow=${encodeURIComponent(url)}`;
+      followLink.hidden = false;
+    },
     onWire: (raw, kind) => wireLog.add(raw, kind),
     onReconnecting: () => setState("reconnecting", "Connection lost, reconnecting…"),
     onDone(end) {
-      if (transport.unit === "token") {
+      if (unit === "token") {
         meter.correct(end.usage);
       }
       settle("done", doneWords(end));
     },
-    onError: (error) => settle("failed", `Failed. ${error.message ?? "No reason was given."}`, error.code),
+    onError: (error) => settle("failed", `Failed. ${wordsFor(error)}`, error.code),
   });
+  breakButton.hidden = stream.break === undefined;
 }
 
 function stop() {
   stream?.stop();
-  wireLog.add("stopped: we closed the connection", "note");
-  settle("stopped", "Stopped. The server cancels as soon as the connection closes.");
+  wireLog.add("stopped by us", "note");
+  settle("stopped", "Stopped. The server cancels at once.");
+}
+
+function startAnew() {
+  conversation.clear();
+  clearButton.hidden = true;
+  asked.textContent = "";
+  answer.clear();
+  setState("idle", "Ready.");
+  question.focus();
 }
 
 /**
@@ -94,6 +135,7 @@ function settle(state, words, code) {
   answer.finish(state === "done");
   wireLog.flush();
   setState(state, words, code);
+  breakButton.hidden = true;
   setRunning(false);
 }
 
@@ -118,6 +160,7 @@ function setRunning(running) {
   const hadFocus = document.activeElement === last;
   next.disabled = false;
   last.disabled = true;
+  clearButton.disabled = running;
   transportChoice.disabled = running;
   // A disabled button loses the keyboard's focus to nowhere.
   if (hadFocus) {
@@ -159,6 +202,8 @@ form.addEventListener("submit", (event) => {
 });
 
 stopButton.addEventListener("click", stop);
+breakButton.addEventListener("click", () => stream?.break?.());
+clearButton.addEventListener("click", startAnew);
 
 question.addEventListener("keydown", (event) => {
   // Enter that ends the composition of a character is not meant for us; Shift+Enter is a new line.
@@ -173,3 +218,9 @@ question.addEventListener("keydown", (event) => {
 transportChoice.addEventListener("change", showWireHint);
 showWireHint();
 askButton.disabled = false;
+
+const followed = new URLSearchParams(location.search).get("follow");
+// Of this site only: whoever makes somebody open a link must not show him what he likes.
+if (followed?.startsWith(`${base}/v1/streams/`)) {
+  show("(asked in another tab)", "token", (callbacks) => ResumableStream.follow(followed, callbacks));
+}

@@ -8,7 +8,11 @@ from playwright.sync_api import Page, Response, Route, expect
 
 from tests.support.server import Server, wait_until
 
-STREAM_PATHS = {"fetch": "/v1/chat/completions", "eventsource": "/stream_chat"}
+STREAM_PATHS = {
+    "fetch": "/v1/chat/completions",
+    "eventsource": "/stream_chat",
+    "resumable": "/v1/streams",
+}
 
 
 class DemoPage:
@@ -37,7 +41,8 @@ class DemoPage:
             body = route.request.post_data_json
             route.continue_(post_data=json.dumps({**body, "simulator": options}))
 
-        self.page.route(f"**{STREAM_PATHS['fetch']}", add_options)
+        for transport in ("fetch", "resumable"):
+            self.page.route(f"**{STREAM_PATHS[transport]}", add_options)
 
     def choose(self, transport: str) -> None:
         self.page.check(f"input[value={transport}]")

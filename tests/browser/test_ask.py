@@ -93,6 +93,56 @@ def test_next_question_replaces_the_answer(demo: DemoPage, sluice: Server) -> No
     assert demo.answer.text_content() == whole_answer(sluice, "Two?")
 
 
+def test_the_conversation_so_far_stays_to_be_read_and_goes_along(
+    demo: DemoPage, sluice: Server
+) -> None:
+    demo.simulate(tokens=10, itl_ms=1)
+    demo.ask("One?")
+    demo.wait_for_state("done")
+    with demo.page.expect_request("**/v1/chat/completions") as request:
+        demo.ask("Two?")
+    first_answer = whole_answer(sluice, "One?", tokens=10)
+    assert request.value.post_data_json["messages"] == [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": first_answer},
+        {"role": "user", "content": "Two?"},
+    ]
+    assert demo.page.locator("#turns p").all_text_contents() == ["One?", first_answer]
+    expect(demo.page.locator("#asked")).to_have_text("Two?")
+
+
+def test_a_new_conversation_knows_nothing_of_the_last(demo: DemoPage) -> None:
+    demo.simulate(tokens=3, itl_ms=1)
+    for question in ("One?", "Two?"):
+        demo.ask(question)
+        demo.wait_for_state("done")
+    demo.page.click("#clear")
+    demo.wait_for_state("idle")
+    with demo.page.expect_request("**/v1/chat/completions") as request:
+        demo.ask("Three?")
+    assert [message["content"] for message in request.value.post_data_json["messages"]] == [
+        "Three?"
+    ]
+
+
+def test_the_gaps_between_tokens_are_drawn(demo: DemoPage) -> None:
+    demo.simulate(tokens=10, itl_ms=30)
+    demo.ask(QUESTION)
+    demo.wait_for_state("done")
+    # The first token ends the wait, and the nine others follow one another.
+    expect(demo.page.locator("#gaps rect")).to_have_count(9)
+    expect(demo.page.locator("#gaps-label")).to_contain_text(re.compile(r"Median [0-9]+ ms"))
+
+
+def test_the_simulator_answers_as_it_is_set(demo: DemoPage, sluice: Server) -> None:
+    demo.page.click("#simulator summary")
+    demo.page.fill("input[name=tokens]", "7")
+    demo.page.fill("input[name=itl_ms]", "0")
+    demo.ask(QUESTION)
+    demo.wait_for_state("done")
+    assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=7)
+
+
 def test_first_token_rate_and_count_are_filled_in(demo: DemoPage) -> None:
     demo.simulate(tokens=50, ttft_ms=100, itl_ms=10)
     demo.ask(QUESTION)

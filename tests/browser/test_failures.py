@@ -50,6 +50,30 @@ def test_refused_event_source_is_shown(demo: DemoPage) -> None:
     expect(demo.status).to_contain_text("The server refused the stream.")
 
 
+# What the page's panel offers, and what people read then.
+FAULTS = {
+    "status": "Failed. a failure was asked for.",
+    "json_body": "Failed. The server answered with something that is not a stream.",
+    "error_event": "Failed. a failure was asked for.",
+    "cut": "Failed. The answer was cut off: the connection broke before the end of the stream.",
+    "reset": "Failed. The answer was cut off: the connection broke before the end of the stream.",
+    "truncate": "Failed. The answer was cut off: the stream ended without its last event.",
+    "malformed": "Failed. The server sent an event that is not a JSON object.",
+    "split_utf8": "Done.",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_of_the_panel_shows_in_words(demo: DemoPage, fault: str) -> None:
+    demo.page.click("#simulator summary")
+    demo.page.select_option("select[name=fault]", fault)
+    demo.page.fill("input[name=after]", "2")
+    demo.page.fill("input[name=tokens]", "5")
+    demo.page.fill("input[name=itl_ms]", "0")
+    demo.ask(QUESTION)
+    expect(demo.status).to_contain_text(FAULTS[fault])
+
+
 @pytest.mark.parametrize("fault", ["cut", "reset", "truncate"])
 def test_cut_answer_is_shown_as_cut_off(demo: DemoPage, sluice: Server, fault: str) -> None:
     demo.simulate(fault={"kind": fault, "after": 5})
@@ -66,7 +90,7 @@ def test_error_in_the_stream_is_shown_below_what_came_before(
     demo.simulate(fault={"kind": "error_event", "after": 5})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")
-    expect(demo.status).to_have_text("Failed. a failure was asked for upstream_error")
+    expect(demo.status).to_have_text("Failed. a failure was asked for. upstream_error")
     assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=5)
 
 

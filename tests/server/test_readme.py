@@ -1,5 +1,6 @@
 """The README's examples, run as they are written."""
 
+import json
 import re
 import subprocess
 import sys
@@ -27,18 +28,33 @@ def test_a_client_in_python_prints_the_answer(sluice, mark):
 
 
 def test_the_curl_line_prints_the_stream(sluice):
-    session = example("console", "curl -N")
-    command = session.partition("data: ")[0].removeprefix("$ ")
-    ended = subprocess.run(
-        ["bash", "-c", command.replace("127.0.0.1:8080", f"127.0.0.1:{sluice.port}")],
+    session = example("console", "curl -N http://127.0.0.1:8080/v1/chat")
+    printed = run(session.partition("data: ")[0].removeprefix("$ "), sluice)
+    shown = re.findall(r'"delta":{[^}]*}', session)
+    assert re.findall(r'"delta":{[^}]*}', printed) == shown
+    assert printed.endswith("data: [DONE]\n\n")
+
+
+def test_the_curl_lines_make_a_stream_and_read_it(sluice):
+    session = example("console", "curl -s http://127.0.0.1:8080/v1/streams")
+    create, read = re.findall(r"^\$ (curl (?:.*\\\n)*.*)", session, re.MULTILINE)
+    created = json.loads(run(create, sluice))
+    url_shown = json.loads(re.search(r"^{.*}$", session, re.MULTILINE)[0])["url"]
+    printed = run(read.replace(url_shown, created["url"]), sluice)
+    beginning, _, end = session.partition(f"{read}\n")[2].partition("…")
+    assert printed.startswith(beginning.partition("data: ")[0])
+    assert printed.strip().endswith(end.rpartition("…\n")[2].strip())
+
+
+def run(command: str, server: Server) -> str:
+    """What a line of the shell prints, with the README's address replaced by the server's."""
+    return subprocess.run(
+        ["bash", "-c", command.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")],
         capture_output=True,
         text=True,
         timeout=20,
         check=True,
-    )
-    shown = re.findall(r'"delta":{[^}]*}', session)
-    assert re.findall(r'"delta":{[^}]*}', ended.stdout) == shown
-    assert ended.stdout.endswith("data: [DONE]\n\n")
+    ).stdout
 
 
 def test_the_view_in_a_flask_app_of_ones_own_streams(tmp_path: Path, monkeypatch):
@@ -67,7 +83,7 @@ def test_every_setting_is_listed_with_its_default():
             (): ("any" if name == "models" else "none"),
             "": "none",
             True: "1",
-            10 * 1024 * 1024: "10 MiB",
+            **{count * 1024 * 1024: f"{count} MiB" for count in (4, 10, 256)},
         }
         expected = words.get(
             default, f"{default:g}" if isinstance(default, float) else str(default)

@@ -161,7 +161,7 @@ def test_an_address_in_each_form_is_taken(text):
     assert read_settings({"SLUICE_BIND": text}).bind == text
 
 
-@pytest.mark.parametrize("name", ["REDIS_URL", "PORT", "FOO"])
+@pytest.mark.parametrize("name", ["TEMPERATURE", "PORT", "FOO"])
 def test_a_name_like_no_other_gets_no_suggestion(name):
     with pytest.raises(SettingsError, match="the README lists the settings"):
         read_settings({f"SLUICE_{name}": "1"})

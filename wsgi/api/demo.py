@@ -31,7 +31,7 @@ def blueprint(settings: Settings) -> Blueprint:
     def page() -> Response:
         model = settings.models[0] if settings.models else DEFAULT_MODEL
         return Response(
-            render_template("index.html", model=model),
+            render_template("index.html", model=model, simulates=not settings.upstream),
             headers={
                 "Content-Type": "text/html; charset=utf-8",
                 "Content-Security-Policy": _CONTENT_SECURITY_POLICY,

@@ -1,13 +1,19 @@
 """OpenAI's API: chat completions, text completions, models."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from flask import Blueprint, Response
 
 from wsgi.api.requests import check_model, read_body
 from wsgi.engines import Engine
-from wsgi.engines.schema import AnswerRequest, ChatRequest, CompletionRequest
+from wsgi.engines.schema import (
+    AnswerRequest,
+    ChatRequest,
+    CompletionRequest,
+    StreamOptionsField,
+)
 from wsgi.settings import Settings
 from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
 from wsgi.stream.rendering import error_for_openai
@@ -62,3 +68,16 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
         return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}
 
     return routes
+
+
+def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], PushFeed]:
+    """Gives the feed of a chat completion that is always a stream, and says its usage."""
+
+    def open_feed(context: StreamContext) -> PushFeed:
+        chat = read_body(ChatRequest)
+        check_model(chat.model, settings.models)
+        chat.stream = True
+        chat.stream_options = StreamOptionsField(include_usage=True)
+        return PushFeed(engine.generate(chat, context), context, Channel(settings.channel_size))
+
+    return open_feed

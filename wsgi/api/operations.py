@@ -5,12 +5,13 @@ import time
 from flask import Blueprint
 
 from wsgi.engines import Upstream, Upstreams
+from wsgi.journal import Journal
 from wsgi.stream import worker
 
 _PROBE_TIMEOUT_SECONDS = 1.0
 
 
-def blueprint(upstreams: Upstreams) -> Blueprint:
+def blueprint(upstreams: Upstreams, journal: Journal | None) -> Blueprint:
     routes = Blueprint("operations", __name__)
 
     @routes.get("/healthz")
@@ -27,6 +28,8 @@ def blueprint(upstreams: Upstreams) -> Blueprint:
             reasons.append("overloaded")
         if states and "ok" not in states.values():
             reasons.append("no upstream can be reached")
+        if journal is not None and (problem := journal.problem()):
+            reasons.append(problem)
         body: dict[str, object] = {"status": "; ".join(reasons) or "ok"}
         if states:
             body["upstreams"] = states

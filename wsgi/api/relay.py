@@ -1,7 +1,9 @@
 """Every route below /v1, passed on to an upstream."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote
 from wsgiref.types import WSGIEnvironment
 
@@ -70,7 +72,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         upstream_request = UpstreamRequest(
             method=request.method,
             path=_path_below_v1(),
-            headers=_headers_for_upstream(context.request_id, bool(call.stream)),
+            headers=_headers_for_upstream(settings, context.request_id, bool(call.stream)),
             body=request.get_data(),
             is_completion=is_completion,
         )
@@ -85,17 +87,47 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         stream.wait_for_first_event(settings.commit_seconds if call.stream else None)
         return _response(stream, feed.source)
 
-    def _headers_for_upstream(request_id: str, is_stream: bool) -> dict[str, str]:
-        headers = _end_to_end_headers(request.environ)
-        headers["x-request-id"] = request_id
-        if settings.upstream_api_key:
-            headers["authorization"] = f"Bearer {settings.upstream_api_key}"
-        if is_stream:
-            # A compressed stream cannot be cut into events.
-            headers["accept-encoding"] = "identity"
-        return headers
-
     return routes
+
+
+def chat_feed(
+    relay: Relay, settings: Settings
+) -> Callable[[StreamContext], PullFeed[UpstreamResponse]]:
+    """Gives the feed of a chat completion that is always a stream, and says its usage."""
+
+    def open_feed(context: StreamContext) -> PullFeed[UpstreamResponse]:
+        call = read_body(Call)
+        if call.model is not None:
+            check_model(call.model, settings.models)
+            context.notes["model"] = repr(call.model)
+        body = read_body(dict[str, Any])
+        body["stream"] = True
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        upstream_request = UpstreamRequest(
+            method="POST",
+            path="/chat/completions",
+            headers=_headers_for_upstream(settings, context.request_id, is_stream=True),
+            body=msgspec.json.encode(body),
+            is_completion=True,
+        )
+        return PullFeed(lambda: relay.open(upstream_request, context), context)
+
+    return open_feed
+
+
+def _headers_for_upstream(settings: Settings, request_id: str, is_stream: bool) -> dict[str, str]:
+    headers = _end_to_end_headers(request.environ)
+    headers["x-request-id"] = request_id
+    if settings.api_keys:
+        # The client's is Sluice's, and nobody else's business.
+        headers.pop("authorization", None)
+        headers.pop("x-api-key", None)
+    if settings.upstream_api_key:
+        headers["authorization"] = f"Bearer {settings.upstream_api_key}"
+    if is_stream:
+        # A compressed stream cannot be cut into events.
+        headers["accept-encoding"] = "identity"
+    return headers
 
 
 def _end_to_end_headers(environ: WSGIEnvironment) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """The servers behind the relay: their connections, and which of them are well."""
 
 import contextlib
+import re
 import socket
 import ssl
 import time
 import urllib.request
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection
@@ -30,6 +31,9 @@ class Connection:
         assert sock is not None
         self.sock: socket.socket = sock
         self._is_tls = isinstance(sock, ssl.SSLSocket)
+        if isinstance(sock, ssl.SSLSocket):
+            # An end without close_notify may be anybody's FIN: an error, not an end (RFC 8446, section 6.1).
+            sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
         # The inner one never blocks; gevent's own recv costs two calls more.
         inner = getattr(sock, "_sock", sock)
         self.receive_now = self.receive if self._is_tls else inner.recv
@@ -76,14 +80,11 @@ class Upstream:
         parts = urlsplit(url)
         self.url = url
         self.host = parts.netloc.rpartition("@")[2]
-        self._address = (
-            parts.hostname or "",
-            parts.port or {"http": 80, "https": 443}[parts.scheme],
-        )
         timeout = urllib3.Timeout(connect=connect_timeout_seconds)
         proxy = _proxy_for(parts.scheme, self.host)
+        self._address = _address_of(proxy or url)
         manager = (
-            urllib3.ProxyManager(proxy, timeout=timeout)
+            urllib3.ProxyManager(proxy, timeout=timeout, proxy_headers=_credentials_of(proxy))
             if proxy
             else urllib3.PoolManager(timeout=timeout)
         )
@@ -164,6 +165,7 @@ class Upstream:
         self._is_on_trial = False
 
     def accepts_connections(self, timeout_seconds: float) -> bool:
+        """Whether it, or the proxy on the way to it, takes one."""
         with contextlib.suppress(OSError), socket.create_connection(self._address, timeout_seconds):
             return True
         return False
@@ -202,6 +204,20 @@ def _proxy_for(scheme: str, host: str) -> str | None:
     return urllib.request.getproxies().get(scheme)
 
 
+def _address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _credentials_of(proxy: str) -> dict[str, str]:
+    """urllib3 does not send by itself what a proxy's URL says of user and password."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return dict(urllib3.make_headers(proxy_basic_auth=credentials))
+
+
 def _reason(error: Exception) -> str:
-    """Without the object's address, which urllib3 puts into its messages."""
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    """Without the connection object with which urllib3 begins its messages."""
+    return re.sub(r"^\w+\(.*?\): ", "", str(error)) or type(error).__name__

@@ -77,9 +77,10 @@ class UpstreamResponse:
             data = self.connection.receive_now(READ_BYTES)
         except WOULD_BLOCK:
             return b""
-        except OSError:
+        except OSError as error:
             # Never let out: an OSError of the upstream's would be taken for the client's.
-            data = b""
+            self._fail("upstream_truncated", f"the upstream's connection broke: {error}")
+            return b""
         return self._decode(data)
 
     def feed(self, data: bytes) -> None:

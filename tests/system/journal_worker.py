@@ -1,0 +1,181 @@
+"""A worker process with a Redis journal, which a test tells what to do.
+
+Run as a program it is the process: gevent has patched it, as gunicorn does, and it does in turn what it reads from
+its standard input, one JSON array a line: a method of Acts, and its arguments. ``JournalWorker`` is the test's side.
+"""
+
+from gevent import monkey
+
+if __name__ == "__main__":
+    monkey.patch_all()
+
+import json
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import gevent
+from gevent.fileobject import FileObject
+
+from tests.support.server import ROOT
+from tests.unit.journals import DONE, LOST, Reader, event, join_at_random
+from wsgi.journal import JournalLostError, Limits
+from wsgi.journal.redis_journal import RedisJournal
+
+_END_TIMEOUT_SECONDS = 10
+
+
+class Acts:
+    """What the process does. Values are such as JSON has."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        lease_seconds = options.pop("lease_seconds", 6.0)
+        self._journal = RedisJournal(
+            url, Limits(**options), lost_event=LOST, lease_seconds=lease_seconds
+        )
+        self._recorders: dict[str, Any] = {}
+        self._readers: list[Reader] = []
+        self._stops: dict[str, list[str]] = {}
+
+    def create(self, stream_id):
+        self._stops[stream_id] = []
+        self._recorders[stream_id] = self._journal.create(stream_id, self._stops[stream_id].append)
+
+    def append(self, stream_id, count=1, size=100):
+        """Returns whether all could be appended."""
+        try:
+            for _ in range(count):
+                self._recorders[stream_id].append(event("x" * size))
+        except JournalLostError:
+            return False
+        return True
+
+    def produce(self, stream_id, count, per_second):
+        """Appends so many events in the background, and then the terminal one."""
+
+        def run():
+            for _ in range(count - 1):
+                self._recorders[stream_id].append(event("x" * 100))
+                gevent.sleep(1 / per_second)
+            self._recorders[stream_id].finish(DONE)
+
+        gevent.spawn(run)
+
+    def finish(self, stream_id):
+        self._recorders[stream_id].finish(DONE)
+
+    def last_id(self, stream_id):
+        return self._recorders[stream_id].last_id
+
+    def stops(self, stream_id):
+        """For what reasons the producer was asked to stop."""
+        return self._stops[stream_id]
+
+    def stop(self, stream_id):
+        self._journal.stop(stream_id)
+
+    def follow(self, stream_id, after=0):
+        """Returns the reader's number."""
+        self._readers.append(Reader(self._journal, stream_id, after))
+        return len(self._readers) - 1
+
+    def ids(self, reader):
+        return self._readers[reader].ids
+
+    def received(self, reader):
+        return self._readers[reader].received.decode()
+
+    def is_done(self, reader):
+        return self._readers[reader].is_done
+
+    def leave(self, reader):
+        self._readers[reader].leave()
+
+    def join_at_random(self, stream_id, joins, seconds):
+        return join_at_random(self._journal, stream_id, joins, seconds)
+
+    def problem(self):
+        return self._journal.problem()
+
+    def close(self):
+        self._journal.close()
+
+
+class JournalWorker:
+    """A worker process. Its methods are those of Acts; what they raise comes as a WorkerError.
+
+    options: the fields of Limits, and lease_seconds
+    """
+
+    def __init__(self, url: str, **options: float) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.system.journal_worker", url, json.dumps(options)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "JournalWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def __getattr__(self, name: str) -> Any:
+        def act(*arguments: object) -> Any:
+            self.begin(name, *arguments)
+            return self.result()
+
+        return act
+
+    def begin(self, name: str, *arguments: object) -> None:
+        """Does not wait for the ``result``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([name, *arguments]) + "\n")
+        self._process.stdin.flush()
+
+    def result(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the worker ended"
+        value, error = json.loads(line)
+        if error:
+            raise WorkerError(error)
+        return value
+
+    def suspend(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL: nobody is told."""
+        self._process.kill()
+        self._process.wait(_END_TIMEOUT_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class WorkerError(Exception):
+    """An error in the worker; its text is that error's type and text."""
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    acts = Acts(sys.argv[1], json.loads(sys.argv[2]))
+    # gevent's patches leave the standard streams alone: reading them would stop all greenlets.
+    for line in FileObject(sys.stdin.buffer, "rb"):
+        name, *arguments = json.loads(line)
+        try:
+            answer = [getattr(acts, name)(*arguments), None]
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test is told
+            answer = [None, f"{type(error).__name__}: {error}"]
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Starts a real Redis for a test, on a unix socket of its own, and ends it."""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.server import wait_until
+
+_TIMEOUT_SECONDS = 10
+
+
+class RedisServer:
+    """Keeps what it has been given across ``kill`` and ``start``: every change is in its log before it answers.
+
+    arguments: for redis-server, after ours
+    """
+
+    def __init__(self, *arguments: str, password: str = "") -> None:
+        # A short path: a socket's takes 107 bytes at most.
+        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
+        self._socket = Path(self._folder.name, "redis.sock")
+        self._log_folder = Path(self._folder.name, "appendonlydir")
+        self._copy = Path(self._folder.name, "copy")
+        self._arguments = (*arguments, "--requirepass", password)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = (
+            f"unix://:{quote(password, '')}@{self._socket}"
+            if password
+            else f"unix://{self._socket}"
+        )
+        self.client = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+        """For the tests themselves."""
+
+    def __enter__(self) -> "RedisServer":
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.client.close()
+        self._folder.cleanup()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        folder = self._folder.name
+        with open(f"{folder}/log", "ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("redis-server", "--port", "0", "--unixsocket", str(self._socket)),
+                    *("--dir", folder, "--save", "", "--appendonly", "yes"),
+                    *("--appendfsync", "everysec", *self._arguments),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._answers, _TIMEOUT_SECONDS, lambda: self.log)
+
+    @property
+    def log(self) -> str:
+        return Path(self._folder.name, "log").read_text()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is said or written any more."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_TIMEOUT_SECONDS)
+            self._process = None
+
+    def remember(self) -> None:
+        """Keeps a copy of what it has stored so far, for ``go_back``."""
+        shutil.copytree(self._log_folder, self._copy, dirs_exist_ok=True)
+
+    def go_back(self) -> None:
+        """Has forgotten what came after ``remember`` when it starts again; everything, if that was never called."""
+        shutil.rmtree(self._log_folder)
+        if self._copy.exists():
+            shutil.move(self._copy, self._log_folder)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"redis-server ended:\n{self.log}"
+        with contextlib.suppress(redis.ConnectionError):  # Not yet; or it is still reading its log.
+            return bool(self.client.ping())
+        return False

@@ -1,0 +1,71 @@
+"""A stream of completion chunks, taken apart for a journal."""
+
+import json
+
+import pytest
+
+from wsgi.engines.chunks import ChunkReader
+
+
+def chunk(content=None, finish_reason=None, **fields) -> bytes:
+    delta = {} if content is None else {"content": content}
+    body = {"choices": [{"delta": delta, "finish_reason": finish_reason}], **fields}
+    return b"data: %b\n\n" % json.dumps(body).encode()
+
+
+DONE = b"data: [DONE]\n\n"
+USAGE = {"total_tokens": 3}
+
+
+@pytest.fixture
+def reader() -> ChunkReader:
+    return ChunkReader()
+
+
+def test_each_chunk_comes_out_as_an_event_of_its_own(reader):
+    first, second = chunk("a"), chunk("b")
+    assert reader.read(first + second) == [first, second]
+    assert not reader.is_over
+
+
+def test_done_is_the_end_and_no_chunk(reader):
+    assert reader.read(chunk("a") + DONE + chunk("late")) == [chunk("a")]
+    assert reader.is_over
+    assert reader.error is None
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\r"])
+def test_other_line_ends_become_lf(reader, line_end):
+    assert reader.read(chunk("a").replace(b"\n", line_end)) == [chunk("a")]
+
+
+def test_comments_ids_and_names_are_left_out(reader):
+    data = chunk("a")
+    assert reader.read(b": keep-alive\n\nid: 7\nevent: message\n" + data) == [data]
+
+
+def test_the_end_has_finish_reason_and_usage(reader):
+    usage = b"data: %b\n\n" % json.dumps({"choices": [], "usage": USAGE}).encode()
+    reader.read(chunk("a") + chunk(finish_reason="length"))
+    reader.read(usage + DONE)
+    assert reader.end() == {"finish_reason": "length", "usage": USAGE}
+
+
+def test_an_end_of_which_nothing_is_known_says_so(reader):
+    reader.read(chunk("a"))
+    assert reader.end() == {"finish_reason": None, "usage": None}
+    assert not reader.has_finish_reason
+
+
+@pytest.mark.parametrize("error", [{"message": "out of memory"}, "out of memory"])
+def test_an_error_ends_the_stream(reader, error):
+    event = b"data: %b\n\n" % json.dumps({"error": error}).encode()
+    assert reader.read(chunk("a") + event + chunk("late")) == [chunk("a")]
+    assert reader.is_over
+    assert (reader.error.code, reader.error.message) == ("upstream_error", "out of memory")
+
+
+def test_the_word_error_in_a_chunk_is_no_error(reader):
+    data = chunk('"error"', error=None)
+    assert reader.read(data) == [data]
+    assert not reader.is_over

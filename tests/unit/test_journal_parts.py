@@ -1,0 +1,274 @@
+"""The parts of the journals: no Redis, no clock."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import ResponseError
+
+from tests.unit.journals import DONE, LOST, event, ignore
+from wsgi.journal import JournalLostError, Limits
+from wsgi.journal.budget import Budget
+from wsgi.journal.deadlines import Deadlines
+from wsgi.journal.errors import JournalUnavailableError
+from wsgi.journal.redis_client import results_of_transaction
+from wsgi.journal.redis_format import Last
+from wsgi.journal.redis_journal import RedisJournal
+from wsgi.journal.redis_recorder import History, RedisRecorder
+from wsgi.journal.window import Window
+
+LARGEST_ID = b"9223372036854775807-0"
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.none() | st.integers(0, 500)), max_size=2000))
+def test_a_window_has_the_last_events_that_its_bytes_allow(steps):
+    """Against a plain list. A step is an event's size, and to how many bytes the window is trimmed."""
+    window, kept, last_id = Window(), [], 0
+    for size, max_bytes in steps:
+        last_id += 1
+        window.append(b"%d:" % last_id + b"x" * size)
+        kept.append(b"%d:" % last_id + b"x" * size)
+        if max_bytes is not None:
+            window.trim(max_bytes)
+            while len(kept) > 1 and sum(map(len, kept)) > max_bytes:
+                del kept[0]
+    assert (window.first_id, window.last_id) == (last_id - len(kept) + 1, last_id)
+    assert window.byte_count == sum(map(len, kept))
+    for index, number in enumerate(range(window.first_id, last_id + 1)):
+        assert window.event(number) == kept[index]
+        assert window.read(number, 10**9) == (b"".join(kept[index:]), len(kept) - index)
+
+
+def test_a_long_window_that_is_trimmed_holds_no_more_than_it_must():
+    window = Window()
+    for _ in range(100_000):
+        window.append(b"x" * 10)
+        window.trim(1000)
+    assert len(window._events) < 1000
+
+
+def test_reading_a_window_ends_with_the_event_that_exceeds_the_bytes():
+    window = Window()
+    for _ in range(5):
+        window.append(b"x" * 10)
+    assert window.read(1, 20) == (b"x" * 20, 2)
+    assert window.read(1, 21) == (b"x" * 30, 3)
+    assert window.read(5, 1) == (b"x" * 10, 1)
+
+
+class TestDeadlines:
+    def test_come_in_order_whenever_they_were_set(self):
+        deadlines = Deadlines()
+        for key, due in (("b", 2), ("a", 1), ("c", 3)):
+            deadlines.set(key, due)
+        assert deadlines.next_due == 1
+        assert deadlines.pop_due(2) == ["a", "b"]
+        assert deadlines.pop_due(3) == ["c"]
+        assert deadlines.next_due is None
+
+    def test_are_replaced_by_later_and_by_earlier_ones(self):
+        deadlines = Deadlines()
+        deadlines.set("later", 1)
+        deadlines.set("later", 5)
+        deadlines.set("earlier", 5)
+        deadlines.set("earlier", 1)
+        assert deadlines.pop_due(1) == ["earlier"]
+        assert deadlines.pop_due(4) == []
+        assert deadlines.pop_due(5) == ["later"]
+
+    def test_that_are_cleared_never_come(self):
+        deadlines = Deadlines()
+        deadlines.set("a", 1)
+        deadlines.clear("a")
+        deadlines.clear("b")
+        assert deadlines.next_due is None
+        assert deadlines.pop_due(1) == []
+
+
+class TestHistory:
+    @given(st.lists(st.integers(1, 300), max_size=500), st.integers(100, 2000))
+    def test_stays_within_its_bytes_and_near_them(self, sizes, max_bytes):
+        history = History()
+        for number, size in enumerate(sizes, 1):
+            history.add(number, size, max_bytes)
+        kept = sizes[history.oldest - 1 :]
+        assert history.byte_count == sum(kept)
+        # One block is more than the limit if its last event makes it so.
+        assert sum(kept) <= max(max_bytes, max_bytes // 64 + max(sizes, default=0))
+        if history.oldest > 1:
+            assert sum(kept) > max_bytes - max_bytes // 64 - 2 * max(sizes)
+
+    def test_of_a_million_events_is_a_few_numbers(self):
+        history = History()
+        for number in range(1, 1_000_000, 10):
+            history.add(number, 100, 1_000_000)
+        assert len(history._blocks) <= 66
+
+
+class Redis:
+    """What a recorder has sent, as a Redis would have it that takes everything."""
+
+    def __init__(self, **limits):
+        self.limits = Limits(**limits)
+        self.ended = []
+        self.recorder = RedisRecorder(
+            "a",
+            ignore,
+            budget=Budget(self.limits),
+            max_queue_bytes=1000,
+            history_ms=1000,
+            has_events=ignore,
+            has_ended=self.ended.append,
+        )
+
+    def write(self, max_events=100):
+        """Lets the recorder write; returns the ids and events of the XADDs."""
+        commands, last = self.recorder.next_batch(max_events)
+        self.recorder.has_written(last)
+        return [command[-3::2] for command in commands if command[0] == "XADD"]
+
+    @property
+    def at_hand(self):
+        """The numbers of the events that readers of this worker get."""
+        window = self.recorder.window
+        return list(range(window.first_id, window.last_id + 1))
+
+
+class TestRedisRecorder:
+    def test_writes_in_order_and_gives_to_readers_what_is_written(self):
+        redis = Redis()
+        for _ in range(3):
+            redis.recorder.append(event())
+        assert redis.at_hand == []
+        assert redis.write(max_events=2) == [
+            ("1-0", b"id: 1\ndata: x\n\n"),
+            ("2-0", b"id: 2\ndata: x\n\n"),
+        ]
+        assert redis.at_hand == [1, 2]
+        redis.recorder.finish(DONE)
+        assert redis.write() == [
+            ("3-0", b"id: 3\ndata: x\n\n"),
+            (LARGEST_ID.decode(), DONE),
+        ]
+        assert redis.at_hand == [1, 2, 3, 4]
+        assert redis.recorder.window.event(4) == b"id: 4\n" + DONE
+        assert redis.ended == [redis.recorder]
+
+    def test_goes_on_behind_what_was_written_without_being_confirmed(self):
+        redis = Redis()
+        for _ in range(3):
+            redis.recorder.append(event())
+        redis.recorder.next_batch(100)
+        redis.recorder.reconcile(Last(2, b"id: 2\ndata: x\n\n", is_terminal=False))
+        assert redis.at_hand == [1, 2]
+        assert [id_ for id_, _ in redis.write()] == ["3-0"]
+
+    def test_knows_its_own_terminal_event(self):
+        redis = Redis()
+        redis.recorder.append(event())
+        redis.recorder.finish(DONE)
+        redis.recorder.next_batch(100)
+        redis.recorder.reconcile(Last(2, b"id: 2\n" + DONE, is_terminal=True))
+        assert redis.at_hand == [1, 2]
+        assert not redis.recorder.is_lost
+
+    def test_has_lost_a_stream_that_somebody_else_has_ended(self):
+        redis = Redis()
+        for _ in range(2):
+            redis.recorder.append(event())
+        redis.recorder.reconcile(Last(2, b"id: 2\n" + LOST, is_terminal=True))
+        assert redis.ended == [redis.recorder]
+        with pytest.raises(JournalLostError):
+            redis.recorder.append(event())
+        redis.recorder.finish(DONE)
+        assert not redis.recorder.is_open
+
+    def test_writes_again_what_redis_has_lost(self):
+        redis = Redis()
+        for _ in range(5):
+            redis.recorder.append(event())
+        redis.write(max_events=4)
+        redis.recorder.reconcile(Last(2, b"", is_terminal=False))
+        assert [id_ for id_, _ in redis.write()] == ["3-0", "4-0", "5-0"]
+        assert redis.at_hand == [1, 2, 3, 4, 5]
+
+    def test_has_no_more_waiting_than_its_limit(self):
+        redis = Redis()
+        redis.recorder.append(event("x" * 900))
+        with pytest.raises(JournalLostError):
+            redis.recorder.append(event("x" * 100))
+        assert redis.ended == [redis.recorder]
+
+    def test_has_redis_drop_what_is_too_much(self):
+        redis = Redis(history_bytes=6400)
+        for _ in range(100):
+            redis.recorder.append(event("x" * 85))
+            commands, last = redis.recorder.next_batch(100)
+            redis.recorder.has_written(last)
+        trims = [command for command in commands if "MINID" in command]
+        assert trims == [
+            (
+                *(
+                    "XADD",
+                    "sluice:{a}",
+                    "NOMKSTREAM",
+                    "MINID",
+                    "=",
+                    f"{redis.recorder.history.oldest}-0",
+                ),
+                *("100-0", "e", b"id: 100\ndata: " + b"x" * 85 + b"\n\n"),
+            )
+        ]
+
+
+class TestLast:
+    def test_is_the_last_event_with_its_number(self):
+        last = Last.of([[b"7-0", [b"e", b"id: 7\n\n"]], [b"6-0", [b"e", b"id: 6\n\n"]]])
+        assert last == Last(7, b"id: 7\n\n", is_terminal=False)
+
+    def test_is_numbered_by_the_one_before_it_if_it_is_terminal(self):
+        last = Last.of([[LARGEST_ID, [b"e", DONE]], [b"6-0", [b"e", b"id: 6\n\n"]]])
+        assert last == Last(7, b"id: 7\n" + DONE, is_terminal=True)
+
+    def test_may_be_the_first_and_the_terminal_one(self):
+        assert Last.of([[LARGEST_ID, [b"e", DONE]]]) == Last(1, b"id: 1\n" + DONE, is_terminal=True)
+
+    def test_is_none_of_a_stream_without_events(self):
+        assert Last.of([]) == Last(0, b"", is_terminal=False)
+
+
+def test_a_refused_transaction_tells_the_first_reason():
+    replies = [b"OK", ResponseError("no room"), ResponseError("EXECABORT")]
+    with pytest.raises(JournalUnavailableError) as refused:
+        results_of_transaction(replies)
+    assert refused.value.reason == "Redis refuses to write: no room"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:secret@127.0.0.1",
+        "redis://:secret/part@127.0.0.1",
+        "redis://:secret@127.0.0.1:99999",
+        "redis://:secret@127.0.0.1/0?no_such_option=1",
+        "redis://:secret@127.0.0.1/0?socket_timeout=soon",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_in_one_line_without_its_password(url):
+    with pytest.raises(ValueError, match="the Redis URL takes") as refused:
+        RedisJournal(url, Limits(), lost_event=LOST)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1",
+        "redis://:secret@127.0.0.1:6379/3",
+        "rediss://user:secret@redis.test:6380/0?ssl_ca_certs=/ca.pem",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_a_url_is_taken_as_redis_py_takes_it(url):
+    RedisJournal(url, Limits(), lost_event=LOST).close()

@@ -1,0 +1,73 @@
+"""A stream of completion chunks, taken apart."""
+
+from collections import deque
+from typing import Any
+
+from wsgi.engines.upstream_response import as_json
+from wsgi.errors import ApiError
+from wsgi.sse import Event, EventParser
+
+_CHUNKS_KEPT = 3
+"""Enough to find the finish_reason, behind which usage may come."""
+
+
+class ChunkReader:
+    """Takes the events of an OpenAI stream; gives each chunk as an event of its own, and says how it ended.
+
+    is_over: ``[DONE]`` or an error has come; ``error`` says which
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.error: ApiError | None = None
+        self._last: deque[bytes] = deque(maxlen=_CHUNKS_KEPT)
+
+    def read(self, events: bytes) -> list[bytes]:
+        """The chunks in ``events``, which are whole: each ``data: …`` and a blank line, nothing else."""
+        # Nearly always it is one chunk, of one line, in which nothing is the matter: 1 us instead of 4.
+        if (
+            events.startswith(b"data: {")
+            and events.count(b"\n") == 2
+            and not (b"\r" in events or b'"error"' in events or self.is_over)
+        ):
+            self._last.append(events)
+            return [events]
+        chunks = []
+        for chunk in self._split(events):
+            if self.is_over:
+                break
+            if chunk.startswith(b"data: [DONE]"):
+                self.is_over = True
+            elif b'"error"' in chunk and (error := as_json(chunk[5:]).get("error")):
+                self.is_over = True
+                message = error.get("message") if isinstance(error, dict) else error
+                self.error = ApiError(502, "upstream_error", str(message))
+            else:
+                chunks.append(chunk)
+                self._last.append(chunk)
+        return chunks
+
+    @property
+    def has_finish_reason(self) -> bool:
+        return self.end()["finish_reason"] is not None
+
+    def end(self) -> dict[str, Any]:
+        """What the last chunks say of the whole: ``finish_reason`` and ``usage``, None where they say nothing."""
+        end: dict[str, Any] = {"finish_reason": None, "usage": None}
+        for chunk in self._last:
+            body = as_json(chunk[5:])
+            end["usage"] = body.get("usage") or end["usage"]
+            for choice in body.get("choices") or []:
+                if isinstance(choice, dict) and choice.get("finish_reason"):
+                    end["finish_reason"] = choice["finish_reason"]
+        return end
+
+    @staticmethod
+    def _split(events: bytes) -> list[bytes]:
+        pieces = events.split(b"\n\n")
+        # Nothing but `data: {…}` lines, which need no parsing.
+        if b"\r" not in events and all(
+            piece.startswith(b"data: ") and b"\n" not in piece for piece in pieces[:-1]
+        ):
+            return [piece + b"\n\n" for piece in pieces[:-1]]
+        return [Event(data=event.data).encode() for event in EventParser().feed(events)]

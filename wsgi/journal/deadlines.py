@@ -1,0 +1,45 @@
+"""What is due when."""
+
+import heapq
+from collections.abc import Hashable
+from itertools import count
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Deadlines(Generic[K]):
+    """One deadline at most for each key. Reads no clock: times are given, in seconds.
+
+    Setting and clearing leave the old entry in the heap, to be thrown away when its time comes.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, K]] = []
+        self._entry_of: dict[K, tuple[float, int, K]] = {}
+        # Between entries of the same time, so that keys are never compared.
+        self._numbers = count()
+
+    def set(self, key: K, due: float) -> None:
+        entry = (due, next(self._numbers), key)
+        self._entry_of[key] = entry
+        heapq.heappush(self._heap, entry)
+
+    def clear(self, key: K) -> None:
+        self._entry_of.pop(key, None)
+
+    @property
+    def next_due(self) -> float | None:
+        heap = self._heap
+        while heap and self._entry_of.get(heap[0][2]) is not heap[0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def pop_due(self, now: float) -> list[K]:
+        """Takes out the keys whose time has come."""
+        keys = []
+        while (due := self.next_due) is not None and due <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._entry_of[key]
+            keys.append(key)
+        return keys

@@ -1,0 +1,147 @@
+"""Streams that are kept in the memory of the one worker there is."""
+
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event as Flag
+
+from wsgi.journal.budget import Budget
+from wsgi.journal.deadlines import Deadlines
+from wsgi.journal.errors import InvalidEventIdError, UnknownStreamError
+from wsgi.journal.follower import WindowFollower
+from wsgi.journal.journal import Limits
+from wsgi.journal.stop_request import StopRequest
+from wsgi.journal.window import Window, numbered
+
+
+class MemoryJournal:
+    """See ``Journal``.
+
+    now: monotonic seconds
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._now = now
+        self._streams: dict[str, MemoryRecorder] = {}
+        # Of a stream that runs: when it counts as abandoned. Of one that is finished: when it is forgotten.
+        self._deadlines: Deadlines[str] = Deadlines()
+        self._deadline_is_new = Flag()
+        self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._is_closed = False
+        self._budget = Budget(limits)
+
+    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> "MemoryRecorder":
+        self._budget.add_stream()
+        recorder = MemoryRecorder(self, stream_id, on_stop)
+        self._streams[stream_id] = recorder
+        self._begin_to_wait_for_readers(stream_id)
+        return recorder
+
+    def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> WindowFollower:
+        window = self._stream(stream_id).window
+        if not 0 <= after <= window.last_id:
+            raise InvalidEventIdError(window.last_id)
+        if not window.is_finished:
+            self._deadlines.clear(stream_id)
+
+        def on_close() -> None:
+            if not (window.is_followed or window.is_finished):
+                self._begin_to_wait_for_readers(stream_id)
+
+        return WindowFollower(window, after, wake, on_close)
+
+    def stop(self, stream_id: str) -> None:
+        self._stream(stream_id).stop_request.give("stopped")
+
+    def problem(self) -> str | None:
+        return None
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._deadline_is_new.set()
+
+    def tick(self) -> None:
+        """Does what is due."""
+        for stream_id in self._deadlines.pop_due(self._now()):
+            recorder = self._streams[stream_id]
+            if recorder.window.is_finished:
+                del self._streams[stream_id]
+                self._budget.forget_stream(recorder.window.byte_count)
+            else:
+                recorder.stop_request.give("abandoned")
+
+    # For the recorders.
+
+    def trim(self, window: Window, added: int) -> None:
+        """Makes room for the bytes that this stream has just been given."""
+        before = window.byte_count - added
+        window.trim(self._budget.max_history_bytes(before, added))
+        self._budget.byte_count += window.byte_count - before
+
+    def begin_to_forget(self, stream_id: str) -> None:
+        self._set_deadline(stream_id, self._limits.history_seconds)
+
+    def _stream(self, stream_id: str) -> "MemoryRecorder":
+        recorder = self._streams.get(stream_id)
+        if recorder is None:
+            raise UnknownStreamError
+        return recorder
+
+    def _begin_to_wait_for_readers(self, stream_id: str) -> None:
+        if self._limits.abandon_seconds:
+            self._set_deadline(stream_id, self._limits.abandon_seconds)
+
+    def _set_deadline(self, stream_id: str, seconds: float) -> None:
+        self._deadlines.set(stream_id, self._now() + seconds)
+        self._deadline_is_new.set()
+        if self._greenlet is None:
+            self._greenlet = gevent.spawn(self._run)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            due = self._deadlines.next_due
+            self._deadline_is_new.clear()
+            self._deadline_is_new.wait(None if due is None else max(0.0, due - self._now()))
+            self.tick()
+
+
+class MemoryRecorder:
+    """See ``Recorder``."""
+
+    __slots__ = ("_journal", "_stream_id", "stop_request", "window")
+
+    def __init__(
+        self, journal: MemoryJournal, stream_id: str, on_stop: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._stream_id = stream_id
+        self.window = Window()
+        self.stop_request = StopRequest(on_stop)
+
+    @property
+    def last_id(self) -> int:
+        return self.window.last_id
+
+    def append(self, event: bytes) -> None:
+        window = self.window
+        self._check()
+        event = numbered(window.last_id + 1, event)
+        window.append(event)
+        self._journal.trim(window, len(event))
+        window.wake()
+
+    def finish(self, event: bytes) -> None:
+        window = self.window
+        self._check()
+        before = window.byte_count
+        window.finish(event)
+        self._journal.trim(window, window.byte_count - before)
+        self.stop_request.withdraw()
+        self._journal.begin_to_forget(self._stream_id)
+        window.wake()
+
+    def _check(self) -> None:
+        if self.window.is_finished:
+            raise RuntimeError("nothing may follow the terminal event")

@@ -1,0 +1,91 @@
+"""The feed of a stream that reads a journal: what is stored, and then what is still being added."""
+
+from typing import Protocol
+
+from wsgi.stream.channel import Signal
+from wsgi.stream.feed import Forward
+
+
+class Follower(Protocol):
+    """A reader's place in a journal (``wsgi.journal``)."""
+
+    @property
+    def has_events(self) -> bool: ...
+
+    @property
+    def is_finished(self) -> bool: ...
+
+    @property
+    def event_count(self) -> int: ...
+
+    def take(self) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class ReplayFeed:
+    """Gives the events of a follower. Whoever adds to the journal calls ``wake_up``.
+
+    retry_ms: how long an EventSource is to wait before it reconnects; goes out with the first event
+    """
+
+    is_event_stream = True
+    has_begun = True
+    error = None
+
+    def __init__(self, retry_ms: int) -> None:
+        self._retry = b"retry: %d\n" % retry_ms
+        self._signal = Signal()
+        self._forward: Forward | None = None
+        self.follower: Follower | None = None
+        self.wake = self._signal.give
+
+    @property
+    def has_events(self) -> bool:
+        return self.follower is not None and self.follower.has_events
+
+    @property
+    def is_finished(self) -> bool:
+        return self.follower is not None and self.follower.is_finished
+
+    @property
+    def has_terminal_event(self) -> bool:
+        return self.is_finished
+
+    @property
+    def event_count(self) -> int:
+        return 0 if self.follower is None else self.follower.event_count
+
+    def start(self) -> None:
+        pass  # The follower is there before the stream: an unknown stream is a 404.
+
+    def take(self) -> bytes:
+        if self.follower is None:
+            return b""
+        events = self.follower.take()
+        if events and self._retry:
+            events, self._retry = self._retry + events, b""
+        return events
+
+    def wait(self, forward: Forward | None = None) -> None:
+        self._forward = forward
+        try:
+            self._signal.wait()
+        finally:
+            self._forward = None
+
+    def wake_up(self) -> None:
+        """There are events. From any greenlet, or from the hub; never blocks."""
+        if self._forward is None or not self._pass_on(self._forward):
+            self._signal.give()
+
+    def stop(self) -> None:
+        if self.follower is not None:
+            self.follower.close()
+
+    def _pass_on(self, forward: Forward) -> bool:
+        """Whether all that has come is written, so that the request greenlet may go on waiting."""
+        while events := self.take():
+            if not forward(events):
+                return False
+        return not self.is_finished
