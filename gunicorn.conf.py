@@ -8,6 +8,7 @@ monkey.patch_all()
 import errno
 import gc
 import logging
+import math
 import os
 import resource
 import signal
@@ -16,12 +17,12 @@ import sys
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.settings import SettingsError, read_settings
 from wsgi.stream.middleware import with_direct_writes
 from wsgi.stream.worker import WORKER_CLASS_NEEDED
+from wsgi.worker import Worker
 
 try:
     _settings = read_settings(os.environ)
@@ -31,8 +32,13 @@ except SettingsError as error:
 bind = _settings.bind
 workers = _settings.workers
 
-# A stream waits most of its life; on gevent that costs a greenlet, not a thread or a process.
-worker_class = "gevent"
+# A stream waits most of its life; on gevent that costs a greenlet, not a thread or a process. Ours is gunicorn's
+# with an end in good order.
+worker_class = "wsgi.worker.Worker"
+Worker.drain_seconds = _settings.drain_seconds
+
+# Then the workers are killed: later than the streams have been told to end, and have ended.
+graceful_timeout = math.ceil(_settings.drain_seconds) + 10
 
 # gunicorn leaves connections over this number waiting without an answer, health checks too. Sluice's
 # own limit, which answers 503, is 90 % of it, or lower by the connections that idle clients may hold.

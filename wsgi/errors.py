@@ -55,6 +55,16 @@ class ApiError(Exception):
         }
 
 
+def draining() -> ApiError:
+    """What a stream, or a request, is told by a worker that is to end."""
+    return ApiError(
+        503,
+        "draining",
+        "the server is being restarted; ask again",
+        headers={"Retry-After": "1"},
+    )
+
+
 class PlainAnswer(Exception):
     """The answer is a plain HTTP response, whatever the request asked for.
 

@@ -122,6 +122,7 @@ class Settings:
     max_body_bytes: the largest request body that is read
     commit_seconds: after so long without a first event the 200 is sent; until then a failure keeps its status
     stream_timeout_seconds: how long a stream may take in all
+    drain_seconds: how long streams may go on after a worker was told to end
     redis_url: where resumable streams are kept; empty: in the worker's memory
     history_bytes: how much of a resumable stream is kept
     history_seconds: how long it is kept after its end
@@ -155,6 +156,7 @@ class Settings:
     write_timeout_seconds: float = _setting(_STREAM.write_timeout_seconds, *_SECONDS)
     commit_seconds: float = _setting(10.0, *_SECONDS)
     stream_timeout_seconds: float = _setting(3600.0, *_SECONDS)
+    drain_seconds: float = _setting(120.0, *_SECONDS)
     redis_url: str = field(
         default="",
         repr=False,

@@ -105,7 +105,7 @@ export class ResumableStream {
   #read(url) {
     this.#url = url;
     this.#callbacks.onKept(url);
-    const source = new FetchEventSource(url, { fetch: this.#tap.fetch, reconnect: "on-error" });
+    const source = new FetchEventSource(url, { fetch: this.#tap.fetch, reconnect: "always" });
     this.#source = source;
     source.onopen = () => this.#callbacks.onOpen();
     source.onmessage = ({ data }) => this.#take(data);
@@ -113,7 +113,7 @@ export class ResumableStream {
     source.addEventListener("reset", () => this.#callbacks.onGap());
     source.addEventListener("error", (event) => {
       if (event instanceof MessageEvent) {
-        this.#fail(parseJSON(event.data)?.error ?? { message: "The server reported an error without saying which." });
+        this.#takeError(parseJSON(event.data)?.error);
       } else if (source.readyState === FetchEventSource.CLOSED) {
         this.#callbacks.onError(connectionError(/** @type {any} */ (event)));
       } else {
@@ -129,6 +129,16 @@ export class ResumableStream {
       this.#fail(error);
     } else if (token) {
       this.#callbacks.onToken(token);
+    }
+  }
+
+  /** @param {import("./transport.js").StreamError | undefined} error */
+  #takeError(error) {
+    if (error?.code === "draining") {
+      // This process is going down in good order: another goes on with the answer.
+      this.#callbacks.onReconnecting();
+    } else {
+      this.#fail(error ?? { message: "The server reported an error without saying which." });
     }
   }
 

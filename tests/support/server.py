@@ -86,6 +86,9 @@ class Server:
     def wait_for_exit(self) -> int:
         return self._process.wait(START_TIMEOUT_SECONDS)
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def interrupt(self) -> None:
         """Ctrl-C: the whole process group gets SIGINT."""
         os.killpg(self._process.pid, signal.SIGINT)

@@ -19,7 +19,7 @@ import gevent
 from gevent.fileobject import FileObject
 
 from tests.support.server import ROOT
-from tests.unit.journals import DONE, LOST, Reader, event, join_at_random
+from tests.unit.journals import DONE, LOST, Reader, event, read_with_breaks
 from wsgi.journal import JournalLostError, Limits
 from wsgi.journal.redis_journal import RedisJournal
 
@@ -80,6 +80,9 @@ class Acts:
         self._readers.append(Reader(self._journal, stream_id, after))
         return len(self._readers) - 1
 
+    def count(self, reader):
+        return self._readers[reader].follower.event_count
+
     def ids(self, reader):
         return self._readers[reader].ids
 
@@ -92,8 +95,8 @@ class Acts:
     def leave(self, reader):
         self._readers[reader].leave()
 
-    def join_at_random(self, stream_id, joins, seconds):
-        return join_at_random(self._journal, stream_id, joins, seconds)
+    def read_with_breaks(self, stream_id, readers, seconds):
+        return read_with_breaks(self._journal, stream_id, readers, seconds)
 
     def problem(self):
         return self._journal.problem()

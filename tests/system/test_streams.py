@@ -255,17 +255,20 @@ def test_a_reader_on_another_host_hears_within_ten_seconds_that_the_producer_die
 
 
 def test_readers_miss_nothing_when_redis_is_killed_and_comes_back():
-    with RedisServer() as redis, Server(redis_url=redis.url) as first:
-        with Server(redis_url=redis.url) as second:
-            url = start(first, tokens=60, itl_ms=20)
-            seen = []
-            reader = threading.Thread(target=lambda: seen.extend(read(second, url)))
-            reader.start()
-            read(second, url, count=5)
-            redis.kill()
-            wait_until(lambda: ask(first, get("/readyz"))[0].status == 503)
-            redis.start()
-            reader.join()
+    with (
+        RedisServer() as redis,
+        Server(redis_url=redis.url) as first,
+        Server(redis_url=redis.url) as second,
+    ):
+        url = start(first, tokens=60, itl_ms=20)
+        seen = []
+        reader = threading.Thread(target=lambda: seen.extend(read(second, url)))
+        reader.start()
+        read(second, url, count=5)
+        redis.kill()
+        wait_until(lambda: ask(first, get("/readyz"))[0].status == 503)
+        redis.start()
+        reader.join()
     assert numbers(seen) == list(range(1, len(seen) + 1))
     assert seen[-1].event == "done"
 

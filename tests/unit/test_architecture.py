@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "errors": {"sse"},
     "stream": {"sse", "errors"},
     "settings": {"stream"},
+    "worker": {"stream"},
     "engines": {"sse", "errors", "settings"},
     "journal": {"sse", "errors", "settings"},
     "client": {"sse"},
@@ -21,7 +22,7 @@ MAY_IMPORT = {
 }
 
 KNOW_FLASK = ("app.py", "wsgi/api/", "wsgi/stream/response.py", "tests/")
-KNOW_GEVENT = ("gunicorn.conf.py", "wsgi/stream/", "wsgi/journal/", "tests/", "benchmarks/")
+KNOW_GEVENT = ("gunicorn.conf.py", "wsgi/stream/", "wsgi/journal/", "wsgi/worker.py", "tests/", "benchmarks/")
 
 SOURCES = sorted(
     path

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from wsgi.engines.chunks import ChunkReader
-from wsgi.errors import ApiError, PlainAnswer, as_api_error
+from wsgi.errors import ApiError, PlainAnswer, as_api_error, draining
 from wsgi.journal import Journal, JournalLostError, Recorder
 from wsgi.sse import Event
 from wsgi.stream import Outcome, StreamContext, StreamOptions, worker
@@ -50,7 +50,7 @@ class Generation:
 
     def start(self, journal: Journal, stream_id: str) -> None:
         """Raises TooManyStreamsError if the worker has no place for it, and what ``journal.create`` raises."""
-        self._guard = worker.inflight().enter()
+        self._guard = worker.inflight().enter(self)
         try:
             self._recorder = journal.create(stream_id, self.stop)
         finally:
@@ -67,6 +67,10 @@ class Generation:
         """Ends it with an error event. From any greenlet, or from the hub."""
         if self._reason is None:
             self._reason = _ABANDONED if reason == "abandoned" else _STOPPED
+        self._feed.wake()
+
+    def end_for_drain(self) -> None:
+        self._reason = self._reason or draining()
         self._feed.wake()
 
     def on_tick(self, now: float) -> float:

@@ -2,9 +2,10 @@
 
 import time
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from wsgi.engines import Upstream, Upstreams
+from wsgi.errors import draining
 from wsgi.journal import Journal
 from wsgi.stream import worker
 
@@ -19,18 +20,27 @@ def blueprint(upstreams: Upstreams, journal: Journal | None) -> Blueprint:
         # That this is answered at all is the statement: the loop turns.
         return {"status": "ok"}
 
+    @routes.before_app_request
+    def refuse_while_draining() -> None:
+        # Health is asked of a worker that drains, too.
+        if worker.inflight().is_draining and request.path not in ("/healthz", "/readyz"):
+            raise draining()
+
     @routes.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:
         """503 if the next stream would be refused; the body says why."""
         states = {upstream.url: upstream_state(upstream) for upstream in upstreams.all}
-        reasons = []
+        reasons = ["draining"] if worker.inflight().is_draining else []
         if worker.inflight().is_full:
             reasons.append("overloaded")
         if states and "ok" not in states.values():
             reasons.append("no upstream can be reached")
         if journal is not None and (problem := journal.problem()):
             reasons.append(problem)
-        body: dict[str, object] = {"status": "; ".join(reasons) or "ok"}
+        body: dict[str, object] = {
+            "status": "; ".join(reasons) or "ok",
+            "streams": worker.inflight().count,
+        }
         if states:
             body["upstreams"] = states
         return body, 503 if reasons else 200

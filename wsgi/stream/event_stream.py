@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 
 import gevent
 
-from wsgi.errors import ApiError
+from wsgi.errors import ApiError, draining
 from wsgi.stream import worker
 from wsgi.stream.client_socket import ClientSocket
 from wsgi.stream.context import Outcome, StreamContext
@@ -69,6 +69,7 @@ class EventStream:
         """Why there is no client any more."""
         self._left_at: float | None = None
         self._written = Written()
+        self._draining: ApiError | None = None
         self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         self._is_closed = False
@@ -88,7 +89,7 @@ class EventStream:
         if self._context.is_taken:
             raise RuntimeError("a StreamContext is for one stream; make another")
         self._context.is_taken = True
-        self._guard = worker.inflight().enter()
+        self._guard = worker.inflight().enter(self)
         self._timers.begin(time.monotonic(), commit_seconds)
         if self._client is not None:
             worker.disconnects().watch(self._client.fd, self)
@@ -118,7 +119,7 @@ class EventStream:
         feed = self._feed
         while not (feed.has_begun or self._left):
             now = time.monotonic()
-            error = self._timers.overdue(now)
+            error = self._draining or self._timers.overdue(now)
             if error is not None:
                 self._refuse(error)
             if self._timers.commit_is_due(now):
@@ -157,7 +158,7 @@ class EventStream:
                 self._finish()
                 break
             now = time.monotonic()
-            error = self._timers.overdue(now)
+            error = self._draining or self._timers.overdue(now)
             if error is not None:
                 return self._fail(error)
             if self._at_boundary() and self._timers.keepalive_is_due(now):
@@ -320,6 +321,12 @@ class EventStream:
 
     def on_disconnect(self) -> None:
         self._leave("the client disconnected")
+
+    def end_for_drain(self) -> None:
+        self._draining = draining()
+        if self._timers.write_is_slow(time.monotonic()):
+            self._leave("the worker ends and the client reads too slowly to be told")
+        self._feed.wake()
 
     def on_replaced(self) -> None:
         """The connection serves another stream: this one was never closed, against PEP 3333."""

@@ -1,5 +1,7 @@
 """The headers of a stream, and its error event in either of the two forms."""
 
+import random
+
 import msgspec
 
 from wsgi.errors import as_api_error
@@ -9,6 +11,9 @@ Headers = list[tuple[str, str]]
 
 EVENT_SOURCE_PREAMBLE = b": stream\n\n"
 """Sent at once, so that EventSource opens before there is an event."""
+
+
+_DRAINED_RETRY_MS = (1000, 5000)
 
 
 def stream_headers(request_id: str) -> Headers:
@@ -37,8 +42,10 @@ def error_for_messages(error: Exception) -> bytes:
 
 def error_for_event_source(error: Exception) -> bytes:
     """The error event of EventSource routes: ``event: error``, the message as a comment, the same JSON."""
-    message = as_api_error(error).message
-    return Event(data=_error_json(error), event="error", comment=message).encode()
+    told = as_api_error(error)
+    # So that the clients of a worker that ends do not come back all at once.
+    retry = random.randint(*_DRAINED_RETRY_MS) if told.code == "draining" else None
+    return Event(data=_error_json(told), event="error", comment=told.message, retry=retry).encode()
 
 
 def _error_json(error: Exception) -> str:
