@@ -1,5 +1,6 @@
 """The engine that passes requests on to an upstream, and its answers back as they come."""
 
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -246,7 +247,7 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
 def _send_request(connection: Connection, request: bytes) -> None:
     try:
         connection.sock.sendall(request)
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
         # Servers refuse a body that is too large before they have read it, and close. What they said may
         # still be there to be read; if it is not, reading says so.
         if len(request) <= _SMALL_REQUEST_BYTES:
