@@ -1,0 +1,297 @@
+"""How an answer ended is said, and one that is not whole is never taken for a whole one."""
+
+import socket
+
+import pytest
+
+from tests.client.answers import DONE, EVENT, failure_of, post, texts
+from tests.server.raw_upstream import (
+    STREAM_HEAD,
+    RawUpstream,
+    breaks_off,
+    chunk,
+    head,
+    sends,
+    sends_and_closes,
+    streams,
+    whole,
+)
+from tests.support.server import wait_until
+from tests.support.stream import reset
+from wsgi.client import (
+    Ending,
+    ErrorEventError,
+    RefusedError,
+    SSEClient,
+    StreamClosedError,
+    StreamEvent,
+    TransportError,
+    TruncatedError,
+)
+from wsgi.client.event import History
+
+
+def read_all(stream):
+    """The texts of a stream that is complete."""
+    found = texts(stream)
+    assert stream.ending is Ending.COMPLETE
+    assert stream.error is None
+    return found
+
+
+# Complete.
+
+
+def test_a_stream_is_complete_with_done_which_is_no_event(server, client):
+    server.handler = streams(EVENT, DONE)
+    stream = post(client)
+    assert read_all(stream) == ["a"]
+    assert stream.event_count == 1
+    assert texts(stream) == []
+
+
+def test_a_stream_is_complete_with_the_event_named_done_which_is_given_out(server, client):
+    server.handler = streams(EVENT, b"event: done\ndata: b\n\n")
+    assert read_all(post(client)) == ["a", "b"]
+
+
+def test_a_stream_is_complete_when_the_caller_says_so(server, client):
+    server.handler = streams(EVENT, b"event: message_stop\ndata: b\n\n", b"data: c\n\n")
+    stop = post(client, done_when=lambda event: event.event == "message_stop")
+    assert read_all(stop) == ["a", "b"]
+
+
+def test_without_a_terminal_event_the_proper_end_of_the_body_completes(server, client):
+    server.handler = streams(EVENT)
+    assert read_all(post(client, done_when=None)) == ["a"]
+
+
+def test_the_connection_is_closed_with_the_terminal_event_whatever_the_server_does(server, client):
+    server.handler = sends(STREAM_HEAD, chunk(DONE))
+    stream = post(client)
+    assert read_all(stream) == []
+    wait_until(lambda: server.connections[0].closed_at)
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content"])
+def test_no_content_ends_without_events(server, client, status):
+    server.handler = sends(head(status))
+    with post(client) as stream:
+        assert texts(stream) == []
+        assert stream.ending is Ending.NO_CONTENT
+
+
+# Not complete.
+
+CUTS = {
+    "in-a-line": b"data: b",
+    "behind-a-line": b"data: b\n",
+    "behind-an-id": b"id: 8\r\n",
+    "in-the-name-of-a-field": b"da",
+    "before-the-blank-line-of-done": b"data: [DONE]\n",
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_a_cut_inside_an_event_is_reported_with_its_bytes(server, client, cut):
+    server.handler = streams(EVENT, cut)
+    error = failure_of(post(client))
+    assert isinstance(error, TruncatedError)
+    assert (error.ending, error.cut_event) == (Ending.CUT_IN_EVENT, cut)
+    assert error.last_event_id == "7"
+
+
+@pytest.mark.parametrize("rest", [b"", b": ping\n", b": pi", b"\n\r\n", b"id: 8\n\n"])
+def test_a_proper_end_without_the_terminal_event_is_an_error(server, client, rest):
+    server.handler = streams(EVENT, rest) if rest else streams(EVENT)
+    error = failure_of(post(client))
+    assert isinstance(error, TruncatedError)
+    assert (error.ending, error.cut_event) == (Ending.NO_TERMINAL_EVENT, b"")
+
+
+def test_where_a_proper_end_cannot_be_told_from_a_break_nothing_is_complete(server, client):
+    server.handler = sends_and_closes(head(Content_Type="text/event-stream") + EVENT)
+    assert failure_of(post(client, done_when=None)).ending is Ending.NO_TERMINAL_EVENT
+
+
+def resets(sock: socket.socket, request: bytes) -> None:
+    sock.sendall(STREAM_HEAD + chunk(EVENT) + chunk(b"data: b"))
+    reset(sock)
+
+
+BREAKS = {
+    "behind-an-event": (breaks_off(EVENT), b""),
+    "in-an-event": (breaks_off(EVENT, b"data: b"), b"data: b"),
+    "in-a-chunk": (sends_and_closes(STREAM_HEAD, chunk(EVENT), b"ff\r\ndata"), b"data"),
+    "in-the-size-of-a-chunk": (sends_and_closes(STREAM_HEAD, chunk(EVENT), b"f"), b""),
+    "with-a-reset": (resets, b"data: b"),
+    "not-a-chunk": (sends(STREAM_HEAD, chunk(EVENT), b"data: b\n\n\r\n"), b""),
+    "before-its-length": (
+        sends_and_closes(head(Content_Type="text/event-stream", Content_Length=99) + EVENT),
+        b"",
+    ),
+}
+
+
+@pytest.mark.parametrize(("handler", "cut"), BREAKS.values(), ids=BREAKS)
+def test_a_connection_that_breaks_is_a_transport_error(server, client, handler, cut):
+    server.handler = handler
+    error = failure_of(post(client, done_when=None))
+    assert type(error) is TransportError
+    assert (texts(error.events), error.last_event_id) == (["a"], "7")
+    assert (error.ending, error.cut_event) == (Ending.TRANSPORT_ERROR, cut)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200", b"SSH-2.0-OpenSSH_9\r\n", head()[:-2], b"HTTP/2 200\r\n\r\n"]
+)
+def test_an_answer_without_a_whole_head_is_a_transport_error(server, client, answer):
+    server.handler = sends_and_closes(answer)
+    assert type(failure_of(post(client))) is TransportError
+
+
+def test_a_failure_has_the_events_so_far_and_is_raised_again(server, client):
+    server.handler = streams(b"id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\n\n")
+    stream = post(client)
+    error = failure_of(stream)
+    assert [(event.id, event.data) for event in error.events] == [("1", "a"), ("2", "b")]
+    assert (error.event_count, error.last_event_id) == (2, "3")
+    assert stream.error is error
+    assert failure_of(stream) is error
+
+
+def test_of_a_long_stream_the_last_4_mib_are_remembered():
+    history = History()
+    for number in range(6):
+        history.add(StreamEvent(f"{number}" + "x" * (1 << 20)))
+    assert [event.data[0] for event in history.events()] == ["3", "4", "5"]
+    assert history.count == 6
+
+
+def test_an_interrupted_read_leaves_the_stream_closed(server, client):
+    # As Ctrl-C does: what is left of the connection would look like a proper end.
+    server.handler = streams(b": ping\n", EVENT)
+
+    def interrupts(comment):
+        raise KeyboardInterrupt
+
+    stream = post(client, done_when=None, on_comment=interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+    with pytest.raises(StreamClosedError):
+        next(stream)
+
+
+def test_leaving_the_block_early_closes_the_connection(server, client):
+    server.handler = sends(STREAM_HEAD, chunk(EVENT))
+    with post(client) as stream:
+        next(stream)
+    wait_until(lambda: server.connections[0].closed_at)
+    assert stream.ending is Ending.CLOSED
+
+
+# Errors in the stream.
+
+ERROR_EVENTS = {
+    "openai": (
+        b'data: {"error": {"message": "m", "type": "t", "param": "p", "code": "c"}}\n\n',
+        ("c", "m"),
+    ),
+    "openai-with-a-number": (b'data: {"error": {"message": "m", "code": 500}}\n\n', ("500", "m")),
+    "ollama": (b'data: {"error": "m"}\n\n', ("error_event", "m")),
+    "eventsource": (
+        b': m\nevent: error\ndata: {"error": {"message": "m", "code": "c"}}\n\n',
+        ("c", "m"),
+    ),
+    "anthropic": (
+        b'event: error\ndata: {"type": "error", "error": {"type": "t", "message": "m"}}\n\n',
+        ("t", "m"),
+    ),
+    "named-error-with-text": (b"event: error\ndata: m\n\n", ("error_event", "m")),
+    "named-error-with-nothing": (b"event: error\ndata\n\n", ("error_event", "unspecified error")),
+}
+
+
+@pytest.mark.parametrize(("event", "expected"), ERROR_EVENTS.values(), ids=ERROR_EVENTS)
+def test_an_error_in_the_stream_is_raised_behind_the_events_before_it(
+    server, client, event, expected
+):
+    server.handler = sends(STREAM_HEAD, chunk(EVENT + event + DONE))
+    stream = post(client)
+    assert next(stream).data == "a"
+    error = failure_of(stream)
+    assert isinstance(error, ErrorEventError)
+    assert (error.code, str(error)) == expected
+    assert (stream.ending, stream.event_count) == (Ending.ERROR_EVENT, 1)
+    wait_until(lambda: server.connections[0].closed_at)
+
+
+@pytest.mark.parametrize(
+    "data", ['{"error": null}', '{"a": {"error": "b"}}', '["error"]', '{"error"', '"error"']
+)
+def test_what_only_mentions_an_error_is_an_event(server, client, data):
+    server.handler = streams(f"data: {data}\n\n".encode(), DONE)
+    assert read_all(post(client)) == [data]
+
+
+def test_an_error_in_a_json_body_of_status_200_is_an_error(server, client):
+    server.handler = sends(whole(b'{"error": {"message": "m", "code": "c"}}'))
+    assert failure_of(post(client)).code == "c"
+
+
+# Refusals.
+
+REFUSAL = b'{"error": {"message": "no model x", "type": "t", "param": "model", "code": "no_model"}}'
+
+
+def test_a_refusal_has_status_headers_and_the_error(server, client):
+    server.handler = sends(whole(REFUSAL, "404 Not Found", X_Request_Id="r", Retry_After="7"))
+    with pytest.raises(RefusedError) as raised, post(client):
+        pass
+    error = raised.value
+    assert (error.status, error.headers["x-request-id"], error.body) == (404, "r", REFUSAL)
+    assert (error.error.type, error.error.param) == ("t", "model")
+    assert (error.code, str(error)) == ("no_model", "404 Not Found: no model x")
+    assert (error.ending, error.retry_after_seconds) == (Ending.REFUSED, 7)
+    wait_until(lambda: server.connections[0].closed_at)
+
+
+@pytest.mark.parametrize("body", [b"", b"<h1>Bad\nGateway</h1>", b"[1]", b'{"error": {"a"'])
+def test_a_refusal_that_explains_nothing_is_quoted(server, client, body):
+    server.handler = sends(whole(body, "502 Bad Gateway", Content_Type="text/html"))
+    error = failure_of(post(client))
+    assert (error.code, error.error, error.body) == ("status_502", None, body)
+    assert str(error) == f"502 Bad Gateway: {' '.join(body.decode().split())}".removesuffix(": ")
+
+
+def test_of_a_refusal_64_kib_are_read(server, client):
+    server.handler = sends(head("500 Oh", Content_Length=1 << 30) + b"x" * 1_000_000)
+    assert failure_of(post(client)).body == b"x" * 65536
+
+
+def test_a_refusal_whose_body_breaks_off_is_still_a_refusal(server, client):
+    server.handler = sends_and_closes(head("500 Oh", Content_Length=99) + b"x")
+    error = failure_of(post(client))
+    assert (error.status, error.body) == (500, b"x")
+
+
+@pytest.mark.parametrize("status", ["300 Choices", "304 Not Modified", "302 Found", "999 Odd"])
+def test_any_status_but_2xx_is_a_refusal(server, client, status):
+    server.handler = sends(head(status, Content_Length=0))
+    assert failure_of(post(client)).status == int(status[:3])
+
+
+class HastyServer(RawUpstream):
+    """Refuses after the first bytes of a request, and hangs up."""
+
+    def _read_request(self, connection):
+        if connection.sock.recv(100):
+            connection.sock.sendall(head("413 Too Large", Content_Length=0))
+        return b""
+
+
+def test_a_refusal_is_seen_though_the_server_hung_up_before_it_had_the_whole_request():
+    with HastyServer() as server:
+        client = SSEClient(f"http://{server.host}")
+        stream = client.stream("POST", "/", json={"text": "x" * 10_000_000})
+        assert failure_of(stream).status == 413

@@ -1,0 +1,319 @@
+"""What the client makes of answers of every kind."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from tests.client.answers import DONE, failure_of, in_thread, post, streams_then_waits, texts
+from tests.server.raw_upstream import (
+    LAST_CHUNK,
+    STREAM_HEAD,
+    chunk,
+    head,
+    headers_of,
+    sends,
+    sends_and_closes,
+    streams,
+    whole,
+)
+from tests.support.server import wait_until
+from wsgi.client import Ending, SSEClient, TransportError, TruncatedError, UnreadableError
+
+# A byte order mark, each line end, a comment, several lines of data, characters of several bytes.
+STREAM = (
+    b"\xef\xbb\xbfid: 1\r\ndata: \xc3\xa9\r\n\r\n: ping\n\nevent: b\rdata: x\rdata: y\r\rid\ndata: "
+    b"\xf0\x9f\x8c\x8a\n\ndata: [DONE]\n\n"
+)
+EVENTS = [("message", "é", "1"), ("b", "x\ny", "1"), ("message", "🌊", "")]
+
+
+def seen(stream):
+    return [(event.event, event.data, event.id) for event in stream]
+
+
+# Event streams.
+
+
+def test_events_are_the_same_wherever_chunks_cut_them(server, client):
+    for place in range(1, len(STREAM)):
+        server.handler = streams(STREAM[:place], STREAM[place:])
+        assert seen(post(client)) == EVENTS
+
+
+def test_events_are_the_same_wherever_packets_cut_the_response(server, client):
+    answer = b"".join([STREAM_HEAD, *[chunk(STREAM[i : i + 7]) for i in range(0, len(STREAM), 7)]])
+    answer += LAST_CHUNK
+    server.handler = sends(*[bytes([byte]) for byte in answer])
+    assert seen(post(client)) == EVENTS
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        whole(STREAM, Content_Type="text/event-stream"),
+        head(Content_Type="TEXT/Event-Stream ; charset=utf-8") + STREAM,
+        head(Transfer_Encoding="chunked") + chunk(b" \n") + chunk(STREAM[3:]) + LAST_CHUNK,
+        head("207 Multi-Status", Content_Type="text/event-stream") + STREAM,
+    ],
+    ids=["with-a-length", "up-to-the-end-of-the-connection", "without-a-type", "another-2xx"],
+)
+def test_an_event_stream_is_read_however_it_is_framed(server, client, response):
+    server.handler = sends_and_closes(response)
+    assert seen(post(client)) == EVENTS
+
+
+def test_an_event_is_given_out_when_it_comes(server, client, gate):
+    server.handler = streams_then_waits(gate, b"data: a\n\n", DONE)
+    with post(client) as stream:
+        assert next(stream).data == "a"
+        assert stream.ending is None
+        gate.set()
+        assert texts(stream) == []
+
+
+def test_comments_are_told_when_they_come(server, client, gate):
+    server.handler = streams_then_waits(gate, b": ping\n", b"\n" + DONE)
+    comments = []
+    thread, results = in_thread(lambda: texts(post(client, on_comment=comments.append)))
+    wait_until(lambda: comments == ["ping"])
+    gate.set()
+    thread.join()
+    assert results == [[]]
+
+
+def test_status_and_headers_are_there_from_the_start(server, client):
+    server.handler = sends(head("201 Created", Content_Type="text/event-stream", X_Request_Id="r"))
+    opened = []
+    with post(client, on_open=lambda *answer: opened.append(answer)) as stream:
+        assert (stream.status, stream.headers["x-request-id"]) == (201, "r")
+    assert opened == [(201, stream.headers)]
+
+
+def test_an_event_of_8_mib_is_read(server, client):
+    server.handler = streams(b"data: " + b"x" * (8 << 20) + b"\n\n", DONE)
+    assert [len(text) for text in texts(post(client))] == [8 << 20]
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json", "application/x-ndjson"])
+def test_what_is_larger_than_max_event_bytes_is_refused(server, kind):
+    body = b'data: ["' + b"x" * 1000 + b'"]\n\n'
+    if kind != "text/event-stream":
+        body = body.removeprefix(b"data: ").rstrip()
+    server.handler = sends(whole(body, Content_Type=kind))
+    client = SSEClient(f"http://{server.host}", max_event_bytes=999)
+    assert "max_event_bytes=999" in str(failure_of(post(client)))
+
+
+def test_data_that_is_not_json_is_said_to_be_none(server, client):
+    server.handler = streams(b'data: {"a": 1}\n\ndata: {"a"\n\n', DONE)
+    first, second = post(client)
+    assert first.json() == {"a": 1}
+    with pytest.raises(ValueError, match=r"""not JSON: '{"a"'"""):
+        second.json()
+
+
+# JSON.
+
+DOCUMENT = b'{"choices": [{"message": {"content": "\xc3\xa9"}}]}'
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        whole(DOCUMENT),
+        whole(DOCUMENT, Content_Type="Application/JSON; charset=utf-8"),
+        whole(DOCUMENT, Content_Type="application/vnd.api+json"),
+        whole(b"\xef\xbb\xbf" + DOCUMENT),
+        head(Transfer_Encoding="chunked") + chunk(b"\r\n\t ") + chunk(DOCUMENT) + LAST_CHUNK,
+        head(Content_Type="application/json") + DOCUMENT,
+    ],
+    ids=["plain", "with-charset", "with-suffix", "with-bom", "without-a-type", "without-a-length"],
+)
+def test_a_json_body_is_one_event_with_the_id_minus_one(server, client, response):
+    server.handler = sends_and_closes(response)
+    stream = post(client)
+    (event,) = stream
+    assert event.json() == json.loads(DOCUMENT)
+    assert (event.event, event.id) == ("message", "-1")
+    assert (stream.ending, stream.last_event_id) == (Ending.COMPLETE, "")
+
+
+def test_the_guess_at_a_missing_content_type_ends_after_64_kib(server, client):
+    server.handler = sends(head(Content_Length=200_007) + b" " * 200_000 + b'{"a":1}')
+    assert failure_of(post(client)).ending is Ending.CUT_IN_EVENT
+
+
+def test_an_array_without_a_content_type_is_json(server, client):
+    server.handler = sends(head(Content_Length=5) + b" [1] ")
+    assert [event.json() for event in post(client)] == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (head(Content_Type="application/json", Content_Length=99) + DOCUMENT[:20], TransportError),
+        (whole(DOCUMENT[:20]), TruncatedError),
+        (head(Content_Type="application/json") + DOCUMENT[:20], TruncatedError),
+    ],
+    ids=["connection-broke", "framed-as-if-whole", "without-a-length"],
+)
+def test_a_json_body_that_is_cut_is_reported_with_its_bytes(server, client, response, error):
+    server.handler = sends_and_closes(response)
+    failure = failure_of(post(client))
+    assert type(failure) is error
+    assert failure.cut_event == DOCUMENT[:20]
+
+
+def test_an_empty_json_body_is_no_answer(server, client):
+    server.handler = sends(whole(b""))
+    assert failure_of(post(client)).ending is Ending.NO_TERMINAL_EVENT
+
+
+# JSON, one document a line.
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/x-ndjson", "application/jsonl", "application/stream+json; charset=utf-8"]
+)
+def test_each_line_of_ndjson_is_an_event(server, client, kind):
+    server.handler = sends(whole(b'{"a":1}\r\n\n{"a":2}', Content_Type=kind))
+    stream = post(client, done_when=None)
+    assert [event.json() for event in stream] == [{"a": 1}, {"a": 2}]
+    assert stream.ending is Ending.COMPLETE
+
+
+def test_a_line_of_ndjson_is_given_out_when_it_comes(server, client, gate):
+    def handler(sock, request):
+        sock.sendall(head(Content_Type="application/x-ndjson") + b'{"a":1}\n{"a"')
+        gate.wait()
+        sock.sendall(b':2,"done":true}\n')
+
+    server.handler = handler
+    with post(client) as stream:
+        assert next(stream).json() == {"a": 1}
+        gate.set()
+        assert [event.json() for event in stream] == [{"a": 2, "done": True}]
+        assert stream.ending is Ending.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("body", "cut"), [(b'{"a":1,"done":false}\n', b""), (b'{"a":1}\n{"a"', b'{"a"')]
+)
+def test_ndjson_without_its_last_line_is_truncated(server, client, body, cut):
+    server.handler = sends(whole(body, Content_Type="application/x-ndjson"))
+    error = failure_of(post(client))
+    assert isinstance(error, TruncatedError)
+    assert (len(error.events), error.cut_event) == (1, cut)
+
+
+# What cannot be read.
+
+HTML = b"\n <!DOCTYPE html>\n<title>Sign in</title>" + b" " * 3000
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        whole(HTML, Content_Type="text/html; charset=utf-8"),
+        head(Transfer_Encoding="chunked")
+        + b"".join(chunk(bytes([byte])) for byte in HTML)
+        + LAST_CHUNK,
+        head() + HTML,
+    ],
+    ids=["as-html", "without-a-type", "without-type-and-length"],
+)
+def test_html_is_an_error_that_quotes_its_beginning(server, client, response):
+    server.handler = sends_and_closes(response)
+    error = failure_of(post(client))
+    assert isinstance(error, UnreadableError)
+    assert "HTML" in str(error)
+    assert "<!DOCTYPE html> <title>Sign in</title>" in str(error)
+    assert error.beginning == HTML[:1024]
+
+
+def test_another_content_type_is_an_error_that_names_it(server, client):
+    server.handler = sends(whole(b"data: a\n\n", Content_Type="text/plain"))
+    error = failure_of(post(client))
+    assert isinstance(error, UnreadableError)
+    assert str(error) == "the answer is of type text/plain, not a stream: data: a"
+
+
+def test_what_a_server_puts_into_an_error_cannot_reach_the_terminal(server, client):
+    server.handler = sends(whole(b"\x1b[2J\n\x07x", Content_Type="text/html"))
+    assert str(failure_of(post(client))).endswith(": \ufffd[2J \ufffdx")
+
+
+# Compression.
+
+
+def test_no_compression_is_asked_for(server, client):
+    server.handler = streams(DONE)
+    texts(post(client))
+    assert headers_of(server.requests[0])["accept-encoding"] == "identity"
+
+
+def test_gzip_sent_anyway_is_decoded_as_it_comes(server, client, gate):
+    compressor = zlib.compressobj(wbits=31)
+    first = compressor.compress(b"data: a\n\n") + compressor.flush(zlib.Z_SYNC_FLUSH)
+    rest = compressor.compress(DONE) + compressor.flush()
+    encoded = STREAM_HEAD[:-2] + b"Content-Encoding: gzip\r\n\r\n"
+
+    def handler(sock, request):
+        sock.sendall(encoded + chunk(first))
+        gate.wait()
+        sock.sendall(chunk(rest) + LAST_CHUNK)
+
+    server.handler = handler
+    with post(client) as stream:
+        assert next(stream).data == "a"
+        gate.set()
+        assert texts(stream) == []
+
+
+def test_gzip_of_which_little_becomes_much_is_read_in_pieces(server, client):
+    event = b"data: " + b"x" * 1_000_000 + b"\n\n"
+    body = gzip.compress(event * 5 + DONE)
+    server.handler = sends(whole(body, Content_Type="text/event-stream", Content_Encoding="gzip"))
+    assert [len(text) for text in texts(post(client))] == [1_000_000] * 5
+
+
+def test_a_compression_that_is_not_known_is_refused(server, client):
+    body = whole(b"...", Content_Type="text/event-stream", Content_Encoding="compress")
+    server.handler = sends(body)
+    assert "compressed" in str(failure_of(post(client)))
+
+
+def test_broken_gzip_is_a_transport_error(server, client):
+    body = whole(b"no gzip", Content_Type="text/event-stream", Content_Encoding="gzip")
+    server.handler = sends(body)
+    assert isinstance(failure_of(post(client)), TransportError)
+
+
+# The request.
+
+
+def test_the_request_is_json_with_the_headers_of_client_and_call(server):
+    server.handler = streams(DONE)
+    client = SSEClient(f"{server.url}/", headers={"Authorization": "Bearer k", "X-A": "1"})
+    texts(client.stream("POST", "/chat", json={"a": "é"}, headers={"x-a": "2"}))
+    (request,) = server.requests
+    headers = headers_of(request)
+    assert request.startswith(b"POST /v1/chat HTTP/1.1\r\n")
+    assert request.endswith('\r\n\r\n{"a":"é"}'.encode())
+    assert headers["content-type"] == "application/json"
+    assert headers["host"] == server.host
+    assert headers["accept"].startswith("text/event-stream")
+    assert (headers["authorization"], headers["x-a"]) == ("Bearer k", "2")
+
+
+def test_nothing_is_sent_before_the_stream_is_entered_or_read(server, client):
+    post(client)
+    assert server.connections == []
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://host", "http://", "http://u:p@host"])
+def test_a_base_url_that_is_none_is_refused(url):
+    with pytest.raises(ValueError, match="URL"):
+        SSEClient(url)

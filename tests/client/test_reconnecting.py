@@ -1,0 +1,310 @@
+"""When the client connects again, with what, and when it does not."""
+
+import random
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.client.answers import DONE, EVENT, failure_of, in_thread, in_turn, post, texts
+from tests.server.raw_upstream import (
+    STREAM_HEAD,
+    breaks_off,
+    chunk,
+    head,
+    headers_of,
+    sends,
+    sends_and_closes,
+    streams,
+    whole,
+)
+from tests.support.server import wait_until
+from wsgi.client import (
+    NEVER,
+    ConnectError,
+    Ending,
+    ErrorEventError,
+    FirstEventTimeoutError,
+    Reconnect,
+    RefusedError,
+    Timeouts,
+    TotalTimeoutError,
+    TransportError,
+)
+from wsgi.client import response as response_module
+from wsgi.client.response import parse_retry_after
+
+REST = streams(b"id: 8\ndata: b\n\n", DONE)
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(monkeypatch):
+    """The shortest of waits; for those that are tested the server asks."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+
+
+@dataclass(frozen=True)
+class Observed(Reconnect):
+    """attempts: those that it was asked about"""
+
+    attempts: list[int] = field(default_factory=list)
+
+    def delay_seconds(self, attempt, retry_ms, asked_seconds):
+        self.attempts.append(attempt)
+        return super().delay_seconds(attempt, retry_ms, asked_seconds)
+
+
+def get(client, **options):
+    return client.stream("GET", "/", **options)
+
+
+def last_event_ids(server):
+    return [headers_of(request).get("last-event-id") for request in server.requests]
+
+
+# What is continued.
+
+BREAKS = {
+    "broken-connection": breaks_off(EVENT),
+    "no-terminal-event": streams(EVENT),
+    "cut-in-an-event": streams(EVENT, b"id: 9\ndata: b\n"),
+    "silence": sends(STREAM_HEAD, chunk(EVENT)),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
+def test_a_get_continues_behind_its_last_event(server, client, broken):
+    server.handler = in_turn(broken, REST)
+    stream = get(client, timeouts=Timeouts(idle_seconds=0.05, total_seconds=10))
+    assert texts(stream) == ["a", "b"]
+    assert last_event_ids(server) == [None, "7"]
+    assert (stream.ending, stream.last_event_id) == (Ending.COMPLETE, "8")
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        sends_and_closes(),
+        sends(whole(b"{}", "503 Busy")),
+        sends(whole(b"{}", "502 Bad Gateway", Retry_After="0")),
+        sends(STREAM_HEAD),
+    ],
+    ids=["no-answer", "503", "502", "no-first-event"],
+)
+def test_what_failed_before_its_first_event_is_tried_again(server, client, failing):
+    server.handler = in_turn(failing, REST)
+    stream = get(client, timeouts=Timeouts(first_event_seconds=0.3, total_seconds=10))
+    with stream:
+        assert texts(stream) == ["b"]
+    assert last_event_ids(server) == [None, None]
+
+
+def test_a_connection_that_is_refused_is_tried_again(server, client):
+    policy = Observed(max_tries=3)
+    server.stop()
+    assert isinstance(failure_of(get(client, reconnect=policy)), ConnectError)
+    assert policy.attempts == [1, 2, 3]
+
+
+def test_the_last_event_id_is_sent_in_utf_8(server, client):
+    server.handler = in_turn(breaks_off("id: é🌊\ndata: a\n\n".encode()), REST)
+    texts(get(client))
+    assert last_event_ids(server)[1].encode("latin-1").decode() == "é🌊"
+
+
+def test_the_id_of_an_event_without_data_counts(server, client):
+    server.handler = in_turn(breaks_off(EVENT, b"id: 7b\n\n"), REST)
+    texts(get(client))
+    assert last_event_ids(server) == [None, "7b"]
+
+
+def test_the_id_of_an_event_without_data_counts_before_the_first_event(server, client):
+    server.handler = in_turn(breaks_off(b"id: 3\n\n"), REST)
+    texts(get(client))
+    assert last_event_ids(server) == [None, "3"]
+
+
+def test_an_event_that_was_not_given_out_is_asked_for_again(server, client):
+    # The second event is there, too, when the caller stops.
+    server.handler = sends(STREAM_HEAD, chunk(EVENT + b"id: 8\ndata: b\n\n"))
+    with get(client) as stream:
+        next(stream)
+        assert stream.last_event_id == "7"
+
+
+def test_an_earlier_stream_can_be_continued(server, client):
+    server.handler = REST
+    assert texts(get(client, last_event_id="7")) == ["b"]
+    assert last_event_ids(server) == ["7"]
+
+
+DRAINING = b'event: error\nretry: 1\ndata: {"error": {"message": "m", "code": "draining"}}\n\n'
+
+
+def test_an_error_event_with_a_retry_asks_to_come_back(server, client):
+    server.handler = in_turn(streams(EVENT, DRAINING), REST)
+    assert texts(get(client)) == ["a", "b"]
+
+
+def test_the_first_event_has_a_limit_on_each_connection(server, client):
+    server.handler = in_turn(streams(EVENT + DRAINING), sends(STREAM_HEAD))
+    timeouts = Timeouts(first_event_seconds=0.3, idle_seconds=0.05, total_seconds=10)
+    error = failure_of(get(client, timeouts=timeouts, reconnect=Reconnect(max_tries=1)))
+    assert isinstance(error, FirstEventTimeoutError)
+
+
+# What is not.
+
+
+def test_a_post_is_never_sent_twice(server, client):
+    server.handler = in_turn(breaks_off(EVENT), REST)
+    assert isinstance(failure_of(post(client)), TransportError)
+    assert len(server.requests) == 1
+
+
+def test_a_post_is_sent_again_if_the_caller_says_so(server, client):
+    server.handler = in_turn(breaks_off(EVENT), REST)
+    assert texts(post(client, reconnect=Reconnect())) == ["a", "b"]
+    assert [request.rpartition(b"\r\n")[2] for request in server.requests] == [
+        b'{"question":"?"}'
+    ] * 2
+
+
+def test_a_get_without_a_policy_is_not_repeated(server, client):
+    server.handler = breaks_off(EVENT)
+    assert isinstance(failure_of(get(client, reconnect=NEVER)), TransportError)
+    assert len(server.requests) == 1
+
+
+def test_a_stream_without_ids_is_not_begun_anew(server, client):
+    server.handler = in_turn(breaks_off(b"data: a\n\n"), REST)
+    error = failure_of(get(client))
+    assert texts(error.events) == ["a"]
+    assert len(server.requests) == 1
+
+
+def test_a_feed_without_ids_is_begun_anew_if_the_caller_says_so(server, client):
+    server.handler = in_turn(breaks_off(b"data: a\n\n"), REST)
+    assert texts(get(client, reconnect=Reconnect(without_ids=True))) == ["a", "b"]
+
+
+FINAL = {
+    "404": (sends(whole(b"{}", "404 Gone")), RefusedError),
+    "500": (sends(whole(b"{}", "500 Oh")), RefusedError),
+    "error-event": (streams(b"event: error\ndata: m\n\n"), ErrorEventError),
+}
+
+
+@pytest.mark.parametrize(("handler", "error_type"), FINAL.values(), ids=FINAL)
+def test_what_will_not_get_better_ends_it_with_the_events_so_far(
+    server, client, handler, error_type
+):
+    server.handler = in_turn(breaks_off(EVENT), handler)
+    error = failure_of(get(client))
+    assert isinstance(error, error_type)
+    assert (texts(error.events), error.last_event_id) == (["a"], "7")
+    assert len(server.requests) == 2
+
+
+def test_a_204_on_coming_back_ends_it(server, client):
+    server.handler = in_turn(breaks_off(EVENT), sends(head("204 No Content")))
+    stream = get(client)
+    assert texts(stream) == ["a"]
+    assert (stream.ending, stream.error) == (Ending.NO_CONTENT, None)
+
+
+def test_the_total_limit_is_final(server, client):
+    server.handler = sends(STREAM_HEAD, chunk(EVENT))
+    error = failure_of(get(client, timeouts=Timeouts(total_seconds=0.05)))
+    assert isinstance(error, TotalTimeoutError)
+    assert len(server.requests) == 1
+
+
+# How often, and when.
+
+
+def test_tries_in_a_row_are_bounded(server, client):
+    server.handler = breaks_off()
+    assert isinstance(failure_of(get(client, reconnect=Reconnect(max_tries=3))), TransportError)
+    assert len(server.requests) == 4
+
+
+def test_an_event_begins_the_count_anew(server, client):
+    server.handler = in_turn(*[breaks_off(), breaks_off(EVENT)] * 3, REST)
+    assert texts(get(client, reconnect=Reconnect(max_tries=2))) == ["a", "a", "a", "b"]
+
+
+def test_the_retry_of_the_stream_is_waited(server, client):
+    server.handler = in_turn(breaks_off(b"retry: 100\n" + EVENT), REST)
+    started_at = time.monotonic()
+    assert texts(get(client)) == ["a", "b"]
+    assert time.monotonic() - started_at >= 0.1
+
+
+def test_a_retry_counts_without_an_event_and_from_then_on(server, client):
+    server.handler = in_turn(breaks_off(b"retry: 60\n\n"), breaks_off(), REST)
+    started_at = time.monotonic()
+    assert texts(get(client)) == ["b"]
+    assert time.monotonic() - started_at >= 2 * 0.06
+
+
+@pytest.mark.parametrize("failing", ["retry", "retry-after"])
+def test_a_wait_beyond_the_total_limit_is_not_begun(server, client, failing):
+    server.handler = {
+        "retry": breaks_off(b"retry: 999999999999999\n" + EVENT),
+        "retry-after": sends(whole(b"{}", "429 Slow down", Retry_After="3600")),
+    }[failing]
+    started_at = time.monotonic()
+    error = failure_of(get(client))
+    assert time.monotonic() - started_at < 5
+    if failing == "retry-after":
+        assert (error.status, error.retry_after_seconds) == (429, 3600)
+
+
+def test_closing_ends_the_wait_for_the_next_try(server, client):
+    server.handler = breaks_off(b"retry: 9000\n" + EVENT)
+    policy = Observed()
+    stream = get(client, reconnect=policy)
+    thread, results = in_thread(lambda: texts(stream))
+    wait_until(lambda: policy.attempts)
+    stream.close()
+    thread.join(5)
+    assert [error.ending for error in results] == [Ending.CLOSED]
+
+
+def test_nobody_comes_back_before_what_the_server_asked_for():
+    policy = Reconnect()
+    assert policy.delay_seconds(1, 2000, None) == 2
+    assert policy.delay_seconds(1, 2000, 7.5) == 7.5
+    assert policy.delay_seconds(1, None, 7.5) == 7.5
+    assert policy.delay_seconds(1, None, None) == 0
+
+
+def test_the_jitter_is_full_and_its_window_doubles_up_to_the_cap(monkeypatch):
+    windows = []
+    monkeypatch.setattr(random, "uniform", lambda *window: windows.append(window) or 0)
+    policy = Reconnect(first_window_seconds=1, longest_window_seconds=5)
+    for attempt in (1, 2, 3, 4, 10**6):
+        policy.delay_seconds(attempt, None, None)
+    policy.delay_seconds(1, 3000, None)
+    policy.delay_seconds(1, 0, None)
+    assert windows == [(0, 1), (0, 2), (0, 4), (0, 5), (0, 5), (0, 3), (0, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        ("Fri, 13 Feb 2009 23:31:40 GMT", 10),
+        ("Friday, 13-Feb-09 23:31:40 GMT", 10),
+        ("Fri, 13 Feb 2009 23:31:20 GMT", 0),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(monkeypatch, value, seconds):
+    monkeypatch.setattr(response_module.time, "time", lambda: 1234567890.0)
+    assert parse_retry_after(value) == seconds

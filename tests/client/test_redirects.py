@@ -1,0 +1,170 @@
+"""Where the client follows, and with what."""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client.answers import DONE, EVENT, failure_of, in_turn, post, streams_then_waits, texts
+from tests.server.raw_upstream import RawUpstream, head, headers_of, sends, streams
+from tests.support.certificate import TlsUpstream, make_certificates, shows
+from tests.support.server import wait_until
+from wsgi.client import ConnectError, Ending, RedirectError, SSEClient
+
+ANSWER = streams(EVENT, DONE)
+
+
+def redirects(status, location):
+    return sends(head(f"{status} Elsewhere", Location=location, Content_Length=0))
+
+
+def request_line(request):
+    return request.partition(b"\r\n")[0].decode()
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "followed_with"),
+    [
+        (301, "GET", "GET"),
+        (302, "GET", "GET"),
+        (303, "GET", "GET"),
+        (307, "GET", "GET"),
+        (308, "GET", "GET"),
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "POST", "GET"),
+        (307, "POST", "POST"),
+        (308, "POST", "POST"),
+        (301, "PUT", "PUT"),
+        (303, "PUT", "GET"),
+    ],
+)
+def test_a_redirect_is_followed_as_http_says_for_the_method(
+    server, client, status, method, followed_with
+):
+    server.handler = in_turn(redirects(status, "/there?x=1"), ANSWER)
+    body = None if method == "GET" else {"a": 1}
+    assert texts(client.stream(method, "/here", json=body)) == ["a"]
+    first, second = server.requests
+    assert request_line(first) == f"{method} /here HTTP/1.1"
+    assert request_line(second) == f"{followed_with} /there?x=1 HTTP/1.1"
+    has_body = followed_with != "GET"
+    assert second.endswith(b'{"a":1}') == has_body
+    assert ("content-type" in headers_of(second)) == has_body
+    wait_until(lambda: server.connections[0].closed_at)
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [("there", "/v1/there"), ("/there", "/there"), ("?x=1", "/v1/here?x=1"), ("#x", "/v1/here")],
+)
+def test_a_location_may_be_relative(server, location, target):
+    server.handler = in_turn(redirects(307, location), ANSWER)
+    assert texts(SSEClient(server.url).stream("GET", "/here")) == ["a"]
+    assert request_line(server.requests[1]) == f"GET {target} HTTP/1.1"
+
+
+def test_redirects_have_an_end(server, client):
+    server.handler = redirects(307, "/again")
+    error = failure_of(post(client))
+    assert isinstance(error, RedirectError)
+    assert error.ending is Ending.REFUSED
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize(
+    "location", ["ftp://127.0.0.1/", "http://", "//", "http://h:x/", "data:,x", "//[::"]
+)
+def test_where_there_is_no_http_the_client_does_not_go(server, client, location):
+    server.handler = redirects(307, location)
+    assert isinstance(failure_of(post(client)), RedirectError)
+
+
+CREDENTIALS = {"Authorization": "Bearer k", "Cookie": "c=1", "X-Api-Key": "k", "api-key": "k"}
+
+
+def test_credentials_go_along_on_the_same_origin(server):
+    server.handler = in_turn(redirects(307, f"http://{server.host}/there"), ANSWER)
+    texts(post(SSEClient(f"http://{server.host}", headers=CREDENTIALS)))
+    assert headers_of(server.requests[1])["authorization"] == "Bearer k"
+
+
+def test_credentials_never_go_to_another_origin(server):
+    with RawUpstream(ANSWER) as other:
+        server.handler = redirects(307, f"http://{other.host}/")
+        headers = {**CREDENTIALS, "X-Other": "1"}
+        assert texts(post(SSEClient(f"http://{server.host}", headers=headers))) == ["a"]
+        (request,) = other.requests
+    sent = headers_of(request)
+    assert sent["host"] == other.host
+    assert sent["x-other"] == "1"
+    assert not {name.lower() for name in CREDENTIALS} & sent.keys()
+
+
+def test_credentials_do_not_come_back_with_a_second_redirect(server):
+    with RawUpstream(redirects(307, f"http://{server.host}/back")) as other:
+        server.handler = in_turn(redirects(307, f"http://{other.host}/"), ANSWER)
+        texts(post(SSEClient(f"http://{server.host}", headers=CREDENTIALS)))
+    assert "authorization" not in headers_of(server.requests[1])
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> dict[str, Path]:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def secure(certificates) -> Iterator[TlsUpstream]:
+    with TlsUpstream(certificates["good"]) as server:
+        server.handler = ANSWER
+        yield server
+
+
+@pytest.fixture
+def trust(certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates["trusted"])
+
+
+def secured(server: TlsUpstream, trust: ssl.SSLContext) -> SSEClient:
+    return SSEClient(f"https://{server.host}", ssl_context=trust)
+
+
+def test_https_is_spoken(secure, trust):
+    secure.handler = streams(EVENT, b"data: " + b"x" * 200_000 + b"\n\n", DONE)
+    assert [len(text) for text in texts(post(secured(secure, trust)))] == [1, 200_000]
+
+
+def test_an_event_is_given_out_over_https_when_it_comes(secure, trust, gate):
+    secure.handler = streams_then_waits(gate, EVENT, DONE)
+    with post(secured(secure, trust)) as stream:
+        assert next(stream).data == "a"
+        gate.set()
+        assert texts(stream) == []
+
+
+@pytest.mark.parametrize("name", ["untrusted", "for-another-host"])
+def test_a_certificate_that_is_not_good_is_refused(secure, certificates, trust, name):
+    secure.start_tls = shows(certificates[name])
+    error = failure_of(post(secured(secure, trust)))
+    assert isinstance(error, ConnectError)
+    assert "its certificate is not valid" in str(error)
+    assert secure.requests == []
+
+
+def test_a_redirect_from_https_to_http_is_never_followed(server, secure, trust):
+    secure.handler = redirects(307, f"http://{server.host}/")
+    error = failure_of(post(secured(secure, trust)))
+    assert isinstance(error, RedirectError)
+    assert "from https to http" in str(error)
+    assert server.connections == []
+
+
+def test_a_redirect_from_http_to_https_is_followed_without_credentials(server, secure, trust):
+    server.handler = redirects(308, f"https://{secure.host}/")
+    client = SSEClient(f"http://{server.host}", headers=CREDENTIALS, ssl_context=trust)
+    assert texts(post(client)) == ["a"]
+    assert "authorization" not in headers_of(secure.requests[0])

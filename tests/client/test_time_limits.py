@@ -1,0 +1,209 @@
+"""Each time limit, and its own exception, whatever the server sends meanwhile."""
+
+import socket
+import time
+
+import pytest
+
+from tests.client.answers import (
+    DONE,
+    EVENT,
+    deaf_server,
+    failure_of,
+    post,
+    streams_then_waits,
+    texts,
+    trickles,
+)
+from tests.server.raw_upstream import (
+    STREAM_HEAD,
+    chunk,
+    head,
+    sends,
+    streams,
+)
+from wsgi.client import (
+    ConnectTimeoutError,
+    Ending,
+    FirstEventTimeoutError,
+    IdleEventTimeoutError,
+    IdleTimeoutError,
+    RefusedError,
+    SSEClient,
+    StreamTimeoutError,
+    Timeouts,
+    TotalTimeoutError,
+)
+
+LIMIT = 0.05
+IN_TIME_SECONDS = 3
+"""Far more than the limit, for a busy machine, and far less than the other limits."""
+
+
+def limits(**seconds: float) -> Timeouts:
+    """None but these."""
+    none = dict.fromkeys(Timeouts.__dataclass_fields__)
+    return Timeouts(**{**none, **{f"{name}_seconds": value for name, value in seconds.items()}})
+
+
+def times_out(stream, error_type) -> StreamTimeoutError:
+    started_at = time.monotonic()
+    error = failure_of(stream)
+    took = time.monotonic() - started_at
+    assert type(error) is error_type
+    assert LIMIT <= took < IN_TIME_SECONDS
+    assert (error.seconds, error.ending) == (LIMIT, Ending.TIMEOUT)
+    return error
+
+
+# Connecting.
+
+
+def test_connecting_has_a_limit():
+    with deaf_server() as url:
+        stream = SSEClient(url, timeouts=limits(connect=LIMIT)).stream("POST", "/")
+        times_out(stream, ConnectTimeoutError)
+
+
+def test_the_limit_for_connecting_holds_over_the_tls_handshake(server):
+    client = SSEClient(f"https://{server.host}", timeouts=limits(connect=LIMIT))
+    times_out(client.stream("POST", "/"), ConnectTimeoutError)
+
+
+def test_the_other_limits_hold_while_connecting():
+    with deaf_server() as url:
+        for name, error in ("first_event", FirstEventTimeoutError), ("total", TotalTimeoutError):
+            timeouts = limits(connect=IN_TIME_SECONDS, **{name: LIMIT})
+            times_out(SSEClient(url, timeouts=timeouts).stream("POST", "/"), error)
+
+
+# The first event.
+
+NO_EVENTS = {
+    "no-answer": sends(),
+    "no-body": sends(STREAM_HEAD),
+    "keep-alives": trickles(STREAM_HEAD, chunk(b": ping\n\n")),
+    "ids-without-data": trickles(STREAM_HEAD, chunk(b"id: 1\n\n")),
+    "interim-answers": trickles(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("handler", NO_EVENTS.values(), ids=NO_EVENTS)
+def test_the_first_event_has_a_limit(server, client, handler):
+    server.handler = handler
+    stream = post(client, timeouts=limits(first_event=LIMIT, total=10))
+    error = times_out(stream, FirstEventTimeoutError)
+    assert error.events == ()
+
+
+def test_the_limit_for_the_first_event_is_over_with_it(server, client, gate):
+    server.handler = streams_then_waits(gate, EVENT, DONE)
+    limit = 0.3  # Long enough for the event to come in time on a busy machine.
+    with post(client, timeouts=limits(first_event=limit, total=10)) as stream:
+        next(stream)
+        time.sleep(limit)
+        gate.set()
+        assert texts(stream) == []
+
+
+# Silence between events.
+
+
+def test_silence_after_an_event_has_a_limit(server, client):
+    server.handler = sends(STREAM_HEAD, chunk(EVENT), chunk(b"data: b"))
+    error = times_out(post(client, timeouts=limits(idle=LIMIT, total=10)), IdleTimeoutError)
+    assert (texts(error.events), error.last_event_id) == (["a"], "7")
+    assert error.cut_event == b"data: b"
+
+
+def test_keep_alives_are_no_silence_but_do_not_hide_a_stall(server, client):
+    server.handler = trickles(STREAM_HEAD + chunk(EVENT + b": ping\n\n"), chunk(b": ping\n\n"))
+    comments = []
+    timeouts = limits(idle=IN_TIME_SECONDS, idle_event=LIMIT)
+    stream = post(client, timeouts=timeouts, on_comment=comments.append)
+    error = times_out(stream, IdleEventTimeoutError)
+    assert (texts(error.events), error.last_event_id) == (["a"], "7")
+    assert comments
+
+
+def test_an_event_that_never_ends_is_a_stall(server, client):
+    server.handler = trickles(STREAM_HEAD + chunk(EVENT + b"data: b\n"), chunk(b"data: b\n"))
+    timeouts = limits(idle=IN_TIME_SECONDS, idle_event=LIMIT)
+    error = times_out(post(client, timeouts=timeouts), IdleEventTimeoutError)
+    assert error.cut_event.startswith(b"data: b\n")
+
+
+def test_the_callers_own_time_is_no_silence(server, client):
+    server.handler = streams(b"data: a\n\n", b"data: b\n\n", DONE)
+    with post(client, timeouts=limits(idle=LIMIT, idle_event=LIMIT)) as stream:
+        for _ in stream:
+            time.sleep(2 * LIMIT)
+        assert stream.ending is Ending.COMPLETE
+
+
+# Everything.
+
+TRICKLES = {
+    "in-the-status-line": trickles(b"HTTP/1.1 200 ", b"O"),
+    "in-the-head": trickles(head()[:-2], b"X-Y: z\r\n"),
+    "in-a-header": trickles(b"HTTP/1.1 200 OK\r\nX-Y: ", b"z"),
+    "in-the-size-of-a-chunk": trickles(STREAM_HEAD + chunk(EVENT), b"0"),
+    "in-an-extension-of-a-chunk": trickles(STREAM_HEAD + chunk(EVENT) + b"9;", b"x"),
+    "in-an-event": trickles(STREAM_HEAD + chunk(EVENT), chunk(b"x")),
+    "in-a-chunk": trickles(STREAM_HEAD + chunk(EVENT) + b"ffff\r\n", b"x"),
+    "in-the-trailers": trickles(STREAM_HEAD + chunk(EVENT) + b"0\r\n", b"x"),
+    "with-events": trickles(STREAM_HEAD, chunk(EVENT)),
+    "in-json": trickles(head(Content_Type="application/json") + b"[", b" "),
+    "in-white-space": trickles(head(), b" "),
+}
+
+
+@pytest.mark.parametrize("handler", TRICKLES.values(), ids=TRICKLES)
+def test_the_total_limit_holds_over_a_trickle(server, client, handler):
+    server.handler = handler
+    timeouts = Timeouts(total_seconds=LIMIT)
+    times_out(post(client, timeouts=timeouts), TotalTimeoutError)
+
+
+def test_the_total_limit_holds_over_a_flood(server, client):
+    def floods(sock, request):
+        sock.sendall(STREAM_HEAD)
+        while True:
+            sock.sendall(chunk(b": ping\n\n") * 1000)
+
+    server.handler = floods
+    times_out(post(client, timeouts=limits(total=LIMIT)), TotalTimeoutError)
+
+
+def test_a_refusal_that_trickles_is_told_when_the_total_limit_is_over(server, client):
+    server.handler = trickles(head("500 Oh", Content_Length=9999), b"x")
+    started_at = time.monotonic()
+    error = failure_of(post(client, timeouts=limits(total=LIMIT)))
+    assert LIMIT <= time.monotonic() - started_at < IN_TIME_SECONDS
+    # The status says more than that it took long.
+    assert isinstance(error, RefusedError)
+    assert error.body.strip(b"x") == b""
+
+
+def test_the_total_limit_holds_while_the_server_does_not_read_the_request():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = SSEClient(url, timeouts=limits(total=LIMIT))
+        times_out(client.stream("POST", "/", json="x" * 50_000_000), TotalTimeoutError)
+
+
+def test_the_defaults_are_those_of_an_answer():
+    assert Timeouts().total_seconds == 360
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_limit_that_is_not_above_0_is_refused(seconds):
+    with pytest.raises(ValueError, match="idle_seconds takes seconds above 0 or None"):
+        Timeouts(idle_seconds=seconds)
+
+
+def test_the_longest_of_limits_can_be_waited_for(server, client, gate):
+    # poll() takes at most 2**31 milliseconds.
+    gate.set()
+    server.handler = streams_then_waits(gate, EVENT, DONE)
+    assert texts(post(client, timeouts=limits(total=1e9))) == ["a"]
