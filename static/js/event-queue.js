@@ -31,7 +31,6 @@ export class EventQueue {
   close() {
     this.#events = [];
     this.end(null);
-    this.#wakeWriter();
   }
 
   /** Until the reader asks for more than is there: back-pressure. */

@@ -71,7 +71,6 @@ export class EventStreamConnection {
    * @throws {FetchEventSourceError | unknown} if the body breaks off; the reason of abort()
    */
   async *chunks({ status, headers, body }) {
-    this.#controller.signal.throwIfAborted();
     if (body === null) {
       return;
     }
@@ -158,7 +157,11 @@ export class EventStreamConnection {
    */
   #readerOf(body) {
     const reader = body.getReader();
-    this.#controller.signal.addEventListener("abort", () => cancel(reader));
+    const { signal } = this.#controller;
+    signal.addEventListener("abort", () => cancel(reader));
+    if (signal.aborted) {
+      cancel(reader);
+    }
     return reader;
   }
 }

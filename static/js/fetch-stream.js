@@ -26,7 +26,14 @@ export class FetchStream {
     this.#source = new FetchEventSource(url, { method: "POST", body, fetch });
     this.#source.onopen = () => callbacks.onOpen();
     this.#source.onmessage = ({ data }) => this.#take(data);
-    this.#source.onerror = (event) => callbacks.onError(connectionError(event));
+    this.#source.onerror = (event) => {
+      // An event that the server named "error" arrives here, too.
+      if (event instanceof MessageEvent) {
+        this.#take(event.data);
+      } else {
+        callbacks.onError(connectionError(event));
+      }
+    };
   }
 
   stop() {

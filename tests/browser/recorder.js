@@ -1,0 +1,145 @@
+// What a client of event streams does, in words that are the same for EventSource and FetchEventSource.
+
+import { FetchEventSource } from "/static/js/fetch-event-source.js";
+
+const CLIENTS = { EventSource, FetchEventSource };
+const STATES = ["CONNECTING", "OPEN", "CLOSED"];
+const CLOSED = 2;
+// A run takes milliseconds, or what its server asks for.
+const PATIENCE_MS = 6000;
+// A browser opens no more than six connections to one server.
+const RUNS_AT_ONCE = 5;
+
+/**
+ * @typedef {object} Run
+ * @property {"EventSource" | "FetchEventSource"} client
+ * @property {string} url
+ * @property {string} script a function of a Recorder
+ */
+
+/** Given to a script: what it needs, and where it notes what happens. */
+class Recorder {
+  /** @type {string[]} */
+  log = [];
+  /** @type {string[]} */
+  kinds = [];
+  #resolve = () => {};
+  #isOver = false;
+  /** @type {EventSource[]} */
+  #sources = [];
+
+  /** @param {Run} run */
+  constructor({ client, url }) {
+    this.Client = CLIENTS[client];
+    this.url = url;
+    this.whenOver = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  /** @param {string} words */
+  note(words) {
+    this.log.push(this.#isOver ? `too late: ${words}` : words);
+  }
+
+  /** Closes what is open. What comes from now on comes too late. */
+  end() {
+    this.#sources.forEach((source) => source.close());
+    this.#isOver = true;
+    this.#resolve();
+  }
+
+  /**
+   * @param {string} [url]
+   * @param {object} [init]
+   */
+  create(url = this.url, init = {}) {
+    const source = new this.Client(url, init);
+    this.#sources.push(source);
+    return source;
+  }
+
+  /**
+   * A source whose events are noted, until there are so many notes, or it is closed for good.
+   * @param {{until?: number, names?: string[], init?: object}} options
+   */
+  open({ until = Infinity, names = [], init } = {}) {
+    const source = this.create(this.url, init);
+    const note = (words) => {
+      this.note(words);
+      if (this.log.length === until || source.readyState === CLOSED) {
+        this.end();
+      }
+    };
+    source.addEventListener("open", () => note("open"));
+    for (const name of ["message", "error", ...names]) {
+      source.addEventListener(name, (event) => note(wordsOf(event, source, this.kinds)));
+    }
+    return source;
+  }
+
+  giveUp() {
+    if (!this.#isOver) {
+      this.note("nothing more came");
+      this.end();
+    }
+  }
+
+  /** @param {EventSource} source */
+  stateOf(source) {
+    return STATES[source.readyState];
+  }
+}
+
+/**
+ * @param {Event} event
+ * @param {EventSource} source
+ * @param {string[]} kinds of errors, which EventSource does not tell
+ */
+function wordsOf(event, source, kinds) {
+  if (event instanceof MessageEvent) {
+    const id = event.lastEventId === "" ? "" : `, id ${quote(event.lastEventId)}`;
+    return `${event.type} ${quote(event.data)}${id}`;
+  }
+  if (event.kind !== undefined) {
+    kinds.push(event.kind);
+  }
+  return source.readyState === CLOSED ? "error: closed" : "error: reconnects";
+}
+
+/** JSON, with what cannot be seen escaped. @param {string} text */
+function quote(text) {
+  const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\u007f-\u00a0\u2028\u2029\ufeff]/g, escaped);
+}
+
+/** @param {number} milliseconds */
+function sleep(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** @param {Run} run */
+async function runOne(run) {
+  const recorder = new Recorder(run);
+  const script = (0, eval)(run.script);
+  await script(recorder);
+  await Promise.race([recorder.whenOver, sleep(PATIENCE_MS).then(() => recorder.giveUp())]);
+  return { log: recorder.log, kinds: recorder.kinds };
+}
+
+/**
+ * @param {Run[]} runs
+ * @returns {Promise<{log: string[], kinds: string[]}[]>}
+ */
+export async function runAll(runs) {
+  const results = [];
+  const waiting = runs.entries();
+  const work = async () => {
+    for (const [index, run] of waiting) {
+      results[index] = await runOne(run);
+    }
+  };
+  await Promise.all(Array.from({ length: RUNS_AT_ONCE }, work));
+  // One more round to the server and through the queue of tasks: what was on its way has been noted by then.
+  await (await fetch("/", { cache: "no-store" })).text();
+  await sleep(0);
+  return results;
+}

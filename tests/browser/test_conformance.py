@@ -1,0 +1,160 @@
+"""The native EventSource and FetchEventSource side by side, in Chromium. docs/conformance.md is their comparison."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, product
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conformance_cases import WIRE_GROUPS, Case
+from tests.browser.conformance_page_cases import PAGE_GROUPS
+from tests.browser.conformance_server_cases import SERVER_GROUPS
+from tests.browser.event_server import EventServer, Request
+from tests.support.server import ROOT
+
+TABLE = ROOT / "docs" / "conformance.md"
+RENEW = "UPDATE_CONFORMANCE"
+CLIENTS = ("EventSource", "FetchEventSource")
+ALL_GROUPS = {**WIRE_GROUPS, **PAGE_GROUPS, **SERVER_GROUPS}
+INTRODUCTION = """\
+# EventSource and FetchEventSource side by side
+
+Made by `tests/browser/test_conformance.py`, which runs both in Chromium against the same bytes and fails if they do not do
+the same, or if this page is not what they did. {cases} cases, of which {differences} differ, on purpose, and say why. The
+subjects are those of the directory `eventsource/` of web-platform-tests, and the ways in which a server of streams can fail.
+
+`error: reconnects` and `error: closed` are the event `error` with readyState CONNECTING and CLOSED. In brackets: the kinds
+that FetchEventSource's errors have; those of EventSource say nothing.
+
+Not in the tables, since it depends on the moment: what a connection carried just before it broke may be lost to fetch, while
+EventSource still sees it. The last event id stays where it was then, so that a reconnection brings it again."""
+CASES = [(group, case) for group, cases in ALL_GROUPS.items() for case in cases]
+
+
+@dataclass
+class Seen:
+    """words: what a client did; kinds: what FetchEventSource's errors called themselves"""
+
+    words: list[str]
+    kinds: list[str]
+
+
+Comparison = dict[tuple[str, str], dict[str, Seen]]
+"""Of each case, by its group and its words: what each client did."""
+
+
+@pytest.fixture
+def expected_complaints() -> list[str]:
+    """What Chromium says of streams that fail, which is what they are here for."""
+    return [
+        "Failed to load resource: ",
+        "EventSource's response has a ",
+        "Access to resource at ",
+        "Access to fetch at ",
+        "exception: thrown by a listener",
+    ]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[EventServer, EventServer]]:
+    """The page's, and one of another origin."""
+    with EventServer() as own, EventServer() as other:
+        yield own, other
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> list[Comparison]:
+    """The one comparison, once a test has made it."""
+    return []
+
+
+@pytest.fixture
+def comparison(
+    request: pytest.FixtureRequest,
+    comparisons: list[Comparison],
+    servers: tuple[EventServer, EventServer],
+) -> Comparison:
+    # All cases in one page: only the first test needs one.
+    if not comparisons:
+        page = request.getfixturevalue("page")
+        comparisons.append(compare(page, servers))
+    return comparisons[0]
+
+
+def compare(page: Page, servers: tuple[EventServer, EventServer]) -> Comparison:
+    runs = []
+    for (index, (_, case)), client in product(enumerate(CASES), CLIENTS):
+        server = servers[case.other_origin]
+        url = server.script(f"{index}-{client}", *case.answers)
+        runs.append({"client": client, "url": url, "script": case.script})
+    page.goto(servers[0].url)
+    results = page.evaluate(
+        """async (runs) => {
+            document.cookie = "visitor=7";
+            // FetchEventSource adds a random time to what the server asks for.
+            Math.random = () => 0;
+            const {runAll} = await import("/tests/recorder.js");
+            return runAll(runs);
+        }""",
+        runs,
+    )
+    comparison: Comparison = {}
+    for run, result, (group, case) in zip(
+        runs, results, chain.from_iterable((c, c) for c in CASES), strict=True
+    ):
+        requests = servers[case.other_origin].requests_of(run["url"].rpartition("/")[2])
+        words = [*result["log"], *words_of(requests, case.shows)]
+        comparison.setdefault((group, case.what), {})[run["client"]] = Seen(words, result["kinds"])
+    return comparison
+
+
+def words_of(requests: list[Request], shows: tuple[str, ...]) -> Iterator[str]:
+    for request in requests:
+        # The query "read" is how a page tells its server that it has read enough.
+        if shows and request.query != "read":
+            headers = {**request.headers, "query": request.query}
+            shown = [f"{name}: {headers[name]}" for name in shows if headers.get(name)]
+            yield ", ".join([f"request {request.method}", *shown])
+
+
+@pytest.mark.parametrize(
+    ("group", "case"), CASES, ids=[f"{group}: {case.what}" for group, case in CASES]
+)
+def test_both_clients_do_the_same_or_it_is_said_why_not(
+    comparison: Comparison, group: str, case: Case
+) -> None:
+    seen = comparison[group, case.what]
+    native, ours = seen["EventSource"].words, seen["FetchEventSource"].words
+    assert (native != ours) == bool(case.differs), f"{native}\n{ours}"
+    assert not [words for words in native + ours if words.startswith("too late")]
+
+
+def test_the_table_is_that_of_the_clients(comparison: Comparison) -> None:
+    table = "\n".join(lines_of(comparison)) + "\n"
+    if RENEW in os.environ:
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(table)
+    committed = TABLE.read_text() if TABLE.exists() else ""
+    assert committed == table, f"{RENEW}=1 pytest {Path(__file__).relative_to(ROOT)} renews it"
+
+
+def lines_of(comparison: Comparison) -> Iterator[str]:
+    yield INTRODUCTION.format(cases=len(CASES), differences=sum(bool(c.differs) for _, c in CASES))
+    for group, cases in ALL_GROUPS.items():
+        yield f"\n## {group}\n"
+        yield "| | EventSource | FetchEventSource |"
+        yield "|---|---|---|"
+        for case in cases:
+            native, ours = (comparison[group, case.what][client] for client in CLIENTS)
+            kinds = f" ({', '.join(ours.kinds)})" if ours.kinds else ""
+            does = (
+                f"{code(ours.words)}{kinds}: {case.differs}" if case.differs else f"the same{kinds}"
+            )
+            yield f"| {case.what} | {code(native.words)} | {does} |"
+
+
+def code(words: list[str]) -> str:
+    return " · ".join(f"`{word}`" for word in words)
