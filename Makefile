@@ -1,25 +1,30 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test bench lint format
+.PHONY: run test test-quick bench lint format
 
 # Settings go along: make run SLUICE_BIND=127.0.0.1:8081
 run: .venv/installed
 	@exec $(BIN)/gunicorn -c gunicorn.conf.py app:app
 
-test: .venv/installed-dev
-	@tests/install-system-packages
+test: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/python -m pytest -m "not measures" --numprocesses 2 --dist loadfile
 	@$(BIN)/python -m pytest -m measures
 
-# Needs nginx: apt-get install nginx
+# For all the time: without what is slow, or has to run by itself.
+test-quick: .venv/installed-dev tests/node/node_modules/installed
+	@$(BIN)/python -m pytest -m "not (measures or slow)" --numprocesses 2 --dist loadfile
+
+# Needs nginx and Redis: apt-get install nginx redis-server
 bench: .venv/installed
 	@$(BIN)/python -m benchmarks.relay
+	@$(BIN)/python -m benchmarks.resumable
 
-lint: .venv/installed-dev
+lint: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@cd tests/node && node_modules/.bin/tsc -p tsconfig.json
 
 format: .venv/installed-dev
 	@$(BIN)/ruff check --fix-only .
@@ -38,3 +43,9 @@ format: .venv/installed-dev
 	@echo "Installing into .venv ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch .venv/installed $@
+
+# What the tests start, and what checks the JavaScript's types.
+tests/node/node_modules/installed: tests/node/package.json tests/install-system-packages
+	@tests/install-system-packages
+	@cd tests/node && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@

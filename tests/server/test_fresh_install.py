@@ -5,11 +5,14 @@ import signal
 import socket
 import subprocess
 
+import pytest
+
 from tests.support.server import ROOT, answers_on, clean_environment, wait_until
 
 INSTALL_TIMEOUT_SECONDS = 55
 
 
+@pytest.mark.slow
 def test_make_run_serves_from_a_fresh_clone_with_nothing_but_its_own_requirements(tmp_path):
     clone = tmp_path / "sluice"
     subprocess.run(

@@ -92,6 +92,7 @@ def test_new_connections_are_refused_and_new_requests_get_a_503():
         assert ready.json()["status"] == "draining"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_reload_cuts_nothing_and_refuses_nobody(workers):
     outcomes: list[str] = []

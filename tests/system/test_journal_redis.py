@@ -17,6 +17,7 @@ from tests.system.redis_server import RedisServer
 
 LEASE_SECONDS = 1.0
 ABANDON_SECONDS = 1.0
+FRAGILE_LEASE_SECONDS = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,9 @@ def fragile_redis():
 @pytest.fixture(scope="module")
 def fragile_pair(fragile_redis):
     """Two workers of that Redis."""
+    times = {"lease_seconds": FRAGILE_LEASE_SECONDS}
     url = fragile_redis.url
-    with JournalWorker(url, lease_seconds=2) as one, JournalWorker(url, lease_seconds=2) as other:
+    with JournalWorker(url, **times) as one, JournalWorker(url, **times) as other:
         yield one, other
 
 
@@ -154,6 +156,21 @@ class TestTwoWorkers:
         joins, failed = other.read_with_breaks(stream_id, 100, 0.5)
         assert joins > 200
         assert failed == []
+
+    def test_read_at_once_a_stream_that_they_follow_only_now(self, pair, stream_id):
+        one, other = pair
+        one.create(stream_id)
+        one.create(f"{stream_id}-2")
+        # The other worker waits in Redis for the first stream alone.
+        first = other.follow(stream_id)
+        one.append(stream_id)
+        until_has(other, first, 1)
+        second = other.follow(f"{stream_id}-2")
+        followed_at = time.monotonic()
+        one.append(f"{stream_id}-2")
+        until_has(other, second, 1)
+        # That wait alone would end after five seconds.
+        assert time.monotonic() - followed_at < 4
 
     def test_refuse_an_id_that_was_never_given_out(self, pair, stream_id):
         one, other = pair
@@ -279,9 +296,13 @@ class TestRedisRestarted:
         wait_until(one.problem)
         assert "Redis cannot be reached" in other.problem()
         one.append(stream_id, 50)
-        wait_until(lambda: time.monotonic() > killed_at + 2)
+        wait_until(lambda: time.monotonic() > killed_at + FRAGILE_LEASE_SECONDS)
+        # The producer is the last to renew its lease; the other is not to take it for dead.
+        one.suspend()
         fragile_redis.start()
-        wait_until(lambda: fragile_redis.client.exists(*inboxes) == 2)
+        wait_until(lambda: fragile_redis.client.exists(*inboxes) == 1)
+        wait_until(lambda: other.problem() is None)
+        one.resume()
         one.append(stream_id, 50)
         one.finish(stream_id)
         assert [ids_of(*reader) for reader in readers] == [up_to(151)] * 2

@@ -213,6 +213,7 @@ def test_a_failure_is_told_by_one_error_event(server, fault, code):
     assert code is None or error["code"] == code
 
 
+@pytest.mark.slow
 def test_three_hundred_readers_that_reconnect_at_random_miss_nothing(server):
     url = start(server, tokens=200, itl_ms=10)
     seen: dict[int, list[int]] = {}
@@ -238,6 +239,7 @@ def test_three_hundred_readers_that_reconnect_at_random_miss_nothing(server):
 # Several workers, several hosts.
 
 
+@pytest.mark.slow
 def test_a_reader_on_another_host_hears_within_ten_seconds_that_the_producer_died(redis):
     with Server(redis_url=redis.url) as first, Server(redis_url=redis.url) as second:
         url = start(first, tokens=100_000)
@@ -254,6 +256,7 @@ def test_a_reader_on_another_host_hears_within_ten_seconds_that_the_producer_die
     assert end.count(b"event: error") == 1
 
 
+@pytest.mark.slow
 def test_readers_miss_nothing_when_redis_is_killed_and_comes_back():
     with (
         RedisServer() as redis,

@@ -16,6 +16,7 @@ from wsgi.sse import EventParser
 
 REDIS_URL = os.environ.get("JOURNAL_TEST_REDIS_URL")
 DONE = b"event: done\ndata: the end\n\n"
+_MEAN_SECONDS_TO_A_BREAK = 0.05
 LOST = b"event: error\ndata: producer_lost\n\n"
 
 
@@ -77,23 +78,31 @@ class Reader:
         self._greenlet.kill()
 
 
-def join_at_random(journal, stream_id, joins, seconds):
-    """So many readers come within these seconds, each after some event that is there by then. When all are done, returns
-    what those have read that did not get exactly the events behind theirs: nothing, if all is well."""
-    guide = Reader(journal, stream_id)
-    readers = []
+def read_with_breaks(journal, stream_id, readers, seconds):
+    """So many readers come within these seconds, and each breaks off at random and continues after what it has, again and
+    again. When all are done, returns how often one came, and what those have read that did not get the
+    events from the first to the last: nothing, if all is well."""
+    joins, results = [], []
 
-    def join():
+    def read():
         gevent.sleep(random.uniform(0, seconds))
-        # It counts those that it has taken, so the stream has at least as many.
-        after = random.randint(0, guide.follower.event_count)
-        readers.append((after, Reader(journal, stream_id, after)))
+        received, last_id = b"", 0
+        while True:
+            woken = Flag()
+            follower = journal.follow(stream_id, last_id, woken.set)
+            joins.append(last_id)
+            with gevent.Timeout(random.expovariate(1 / _MEAN_SECONDS_TO_A_BREAK), False):
+                while not follower.is_finished:
+                    woken.clear()
+                    received += follower.take() or (woken.wait() and b"")
+            last_id += follower.event_count
+            is_finished = follower.is_finished
+            follower.close()
+            if is_finished:
+                results.append(ids(received))
+                return
 
-    gevent.joinall([gevent.spawn(join) for _ in range(joins)], raise_error=True)
-    gevent.joinall([reader._greenlet for _, reader in [(0, guide), *readers]], timeout=30)
-    last = guide.follower.event_count
-    return [
-        (after, reader.ids)
-        for after, reader in [(0, guide), *readers]
-        if reader.ids != list(range(after + 1, last + 1)) or not reader.is_done
-    ]
+    gevent.joinall([gevent.spawn(read) for _ in range(readers)], timeout=30, raise_error=True)
+    assert len(results) == readers
+    last_id = max(result[-1] for result in results)
+    return len(joins), [result for result in results if result != list(range(1, last_id + 1))]

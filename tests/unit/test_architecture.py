@@ -22,7 +22,14 @@ MAY_IMPORT = {
 }
 
 KNOW_FLASK = ("app.py", "wsgi/api/", "wsgi/stream/response.py", "tests/")
-KNOW_GEVENT = ("gunicorn.conf.py", "wsgi/stream/", "wsgi/journal/", "wsgi/worker.py", "tests/", "benchmarks/")
+KNOW_GEVENT = (
+    "gunicorn.conf.py",
+    "wsgi/stream/",
+    "wsgi/journal/",
+    "wsgi/worker.py",
+    "tests/",
+    "benchmarks/",
+)
 
 SOURCES = sorted(
     path

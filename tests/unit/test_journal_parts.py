@@ -14,6 +14,7 @@ from wsgi.journal.redis_client import results_of_transaction
 from wsgi.journal.redis_format import Last
 from wsgi.journal.redis_journal import RedisJournal
 from wsgi.journal.redis_recorder import History, RedisRecorder
+from wsgi.journal.redis_streams import FollowedStream, RedisStreams
 from wsgi.journal.window import Window
 
 LARGEST_ID = b"9223372036854775807-0"
@@ -218,6 +219,16 @@ class TestRedisRecorder:
                 *("100-0", "e", b"id: 100\ndata: " + b"x" * 85 + b"\n\n"),
             )
         ]
+
+
+def test_a_stream_that_was_left_and_followed_anew_is_not_taken_for_the_old_one():
+    streams = RedisStreams()
+    old, new = (FollowedStream("a", "owner", Window()) for _ in range(2))
+    streams.followed["a"] = new
+    streams.unfollow(old)
+    assert streams.followed == {"a": new}
+    streams.unfollow(new)
+    assert streams.followed == {}
 
 
 class TestLast:

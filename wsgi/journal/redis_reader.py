@@ -84,10 +84,8 @@ class RedisReader:
                 window.finish(event)
                 self._streams.unfollow(stream)
                 break
-            # What came while this stream was left and followed anew is there already.
-            if number > window.last_id:
-                if number > window.last_id + 1:
-                    window.skip_to(number)
-                window.append(event)
+            if number != window.last_id + 1:  # Dropped, while Redis could not be reached.
+                window.skip_to(number)
+            window.append(event)
         window.trim(WINDOW_BYTES)
         window.wake()
