@@ -38,5 +38,5 @@ def shorten(route: Route) -> None:
 
 def test_the_fetch_example_shows_the_whole_answer(page, sluice):
     page.route("**/v1/chat/completions", shorten)
-    open_example(page, sluice, "new EventParser(")
+    open_example(page, sluice, "new FetchEventSource(")
     wait_for_text(page, 100)

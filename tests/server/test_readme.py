@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.readme import README, example
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 from tests.support.stream import Response, get
 from wsgi.engines.schema import FaultKind
 from wsgi.settings import PREFIX, Settings
@@ -17,11 +17,18 @@ from wsgi.settings import PREFIX, Settings
 PORT_OF_README = "localhost:8080"
 
 
-@pytest.mark.parametrize("mark", ["from openai import", "import requests"])
+@pytest.mark.parametrize(
+    "mark", ["from openai import", "import requests", "from wsgi.client import"]
+)
 def test_a_client_in_python_prints_the_answer(sluice, mark):
     program = example("python", mark).replace(PORT_OF_README, f"127.0.0.1:{sluice.port}")
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.split()) > 30
