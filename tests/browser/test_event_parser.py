@@ -1,51 +1,54 @@
 """The browser's parser against the same vectors as the server's."""
 
-import base64
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
-from tests.browser.demo_page import DemoPage
+from tests.browser.event_server import EventServer
 
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "unit" / "parser-vectors.json").read_text(encoding="utf-8")
 )["vectors"]
 
-PARSE_ALL = """async (streams) => {
+CUTS = {
+    "as-given": "(chunks) => chunks",
+    "whole": "(chunks) => [Uint8Array.from(chunks.flatMap((chunk) => [...chunk]))]",
+    "byte-by-byte": "(chunks) => chunks.flatMap((chunk) => Array.from(chunk, (byte) => Uint8Array.of(byte)))",
+}
+
+PARSE_ALL = """async ([streams, cut]) => {
     const {EventParser} = await import("/static/js/event-parser.js");
-    return streams.map(chunks => {
+    const bytesOf = (chunk) => Uint8Array.from(atob(chunk), (character) => character.charCodeAt(0));
+    return streams.map((chunks) => {
         const events = [], comments = [];
         const parser = new EventParser({
-            onEvent: event => events.push(event),
-            onComment: comment => comments.push(comment),
+            onEvent: (event) => events.push(event),
+            onComment: (comment) => comments.push(comment),
         });
-        for (const chunk of chunks) {
-            parser.feed(Uint8Array.from(atob(chunk), character => character.charCodeAt(0)));
-        }
+        (0, eval)(cut)(chunks.map(bytesOf)).forEach((chunk) => parser.feed(chunk));
         return {events, comments, last_event_id: parser.lastEventId, retry: parser.retry};
     });
 }"""
 
 
-def byte_by_byte(chunks: list[bytes]) -> list[bytes]:
-    return [bytes([byte]) for byte in b"".join(chunks)]
+@pytest.fixture(scope="module")
+def server() -> Iterator[EventServer]:
+    with EventServer() as server:
+        yield server
 
 
-@pytest.mark.parametrize(
-    "cut",
-    [list, lambda chunks: [b"".join(chunks)], byte_by_byte],
-    ids=["as-given", "whole", "byte-by-byte"],
-)
+@pytest.mark.parametrize("cut", CUTS)
 def test_vectors_are_parsed_alike_however_they_are_cut(
-    demo: DemoPage, cut: Callable[[list[bytes]], list[bytes]]
+    page: Page, server: EventServer, cut: str
 ) -> None:
-    streams = [cut([base64.b64decode(chunk) for chunk in v["chunks_b64"]]) for v in VECTORS]
-    encoded = [[base64.b64encode(chunk).decode() for chunk in chunks] for chunks in streams]
+    page.goto(server.url)
     # All at once: going to the browser and back costs more than the parsing.
-    results = demo.page.evaluate(PARSE_ALL, encoded)
+    streams = [vector["chunks_b64"] for vector in VECTORS]
+    results = page.evaluate(PARSE_ALL, [streams, CUTS[cut]])
     actual = {v["name"]: result for v, result in zip(VECTORS, results, strict=True)}
     assert actual == {v["name"]: expected(v, actual[v["name"]]) for v in VECTORS}
 
