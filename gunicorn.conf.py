@@ -19,6 +19,7 @@ from pathlib import Path
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
+from wsgi.engines.upstream import proxy_for
 from wsgi.settings import SettingsError, read_settings
 from wsgi.stream.middleware import with_direct_writes
 from wsgi.stream.worker import WORKER_CLASS_NEEDED
@@ -26,6 +27,8 @@ from wsgi.worker import Worker
 
 try:
     _settings = read_settings(os.environ)
+    for upstream in _settings.upstream:
+        proxy_for(upstream)
 except SettingsError as error:
     sys.exit(f"sluice: {error}")
 

@@ -778,7 +778,8 @@ def test_a_body_over_the_limit_never_reaches_the_upstream(upstream):
 
 def test_the_connection_of_a_finished_answer_is_used_again(relay, upstream):
     for _ in range(3):
-        upstream.handler = streams(HELLO, STOP, DONE)
+        # The end in one write: one that comes later than the next request finds the connection replaced.
+        upstream.handler = sends(STREAM_HEAD, chunk(HELLO + STOP), chunk(DONE) + LAST_CHUNK)
         assert stream_of(relay) == ANSWER
         upstream.handler = sends(whole(JSON_ANSWER))
         assert ask_chat(relay, stream=False)[1] == JSON_ANSWER

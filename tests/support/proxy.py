@@ -6,8 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import pytest
-
 from tests.server.raw_upstream import Handler, hang_up
 from tests.support.server import Server
 
@@ -38,14 +36,8 @@ def forwards_to(port: int) -> Handler:
 @contextlib.contextmanager
 def server_in(upstream: str, **environment: object) -> Iterator[Server]:
     """Sluice before ``upstream``, with these variables and no other proxy."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-            patch.delenv(name, raising=False)
-            patch.delenv(name.lower(), raising=False)
-        for name, value in environment.items():
-            patch.setenv(name, str(value))
-        server = Server(upstream=upstream)
-    with server:
+    variables = {name: str(value) for name, value in environment.items()}
+    with Server(upstream=upstream, environment=variables) as server:
         yield server
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,8 +18,8 @@ STOP_TIMEOUT_SECONDS = 10
 class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
-    app: what gunicorn loads; configuration, arguments: gunicorn's; settings: SLUICE_ variables, without the
-    prefix
+    app: what gunicorn loads; configuration, arguments: gunicorn's; environment: further variables; settings:
+    SLUICE_ variables, without the prefix
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Server:
         configuration: str = "gunicorn.conf.py",
         arguments: tuple[str, ...] = (),
         unix_socket: Path | None = None,
+        environment: Mapping[str, str] | None = None,
         **settings: object,
     ) -> None:
         self.port = _free_port()
@@ -39,7 +41,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],
             cwd=ROOT,
-            env={**clean_environment(), **variables},
+            env={**without_proxies(clean_environment()), **(environment or {}), **variables},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -68,7 +70,11 @@ class Server:
         sock.settimeout(START_TIMEOUT_SECONDS)
         if receive_buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        sock.connect(str(self.unix_socket) if self.unix_socket else ("127.0.0.1", self.port))
+        try:
+            sock.connect(str(self.unix_socket) if self.unix_socket else ("127.0.0.1", self.port))
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     def wait_until_ready(self) -> None:
@@ -107,6 +113,13 @@ class Server:
 def clean_environment() -> dict[str, str]:
     """The environment without settings that whoever runs the tests may have."""
     return {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+
+
+def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The tests' servers are here, whatever is on the way to others."""
+    return {
+        name: value for name, value in environment.items() if not name.lower().endswith("_proxy")
+    }
 
 
 def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
