@@ -110,12 +110,14 @@ def test_a_stream_that_was_closed_before_it_began_sends_nothing(server, client):
     assert server.connections == []
 
 
-def test_a_connection_that_was_closed_before_it_was_opened_stays_closed(server):
+def test_a_connection_that_was_closed_before_it_was_opened_stays_closed(server, client):
     connection = Connection(Deadlines(Timeouts()))
     connection.close()
     with pytest.raises(StreamClosedError):
         connection.open("127.0.0.1", server.port, None)
-    assert server.connections == []
+    server.handler = sends(STREAM_HEAD, chunk(b"data: [DONE]\n\n"))
+    assert texts(post(client)) == []
+    assert len(server.connections) == 1
 
 
 def test_a_stream_that_nobody_reads_holds_no_file_once_it_is_closed(server, client):

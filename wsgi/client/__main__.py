@@ -1,8 +1,9 @@
 """Asks a question and prints the answer as it comes: python -m wsgi.client [--url URL] [--model M] "question"
 
-The answer goes to standard output; its first-token time and rate, or what went wrong, to standard error, each in one
-line. Exit codes: 0 the whole answer, 2 wrong arguments, 3 no connection, 4 refused by the server, 5 something else
-than an answer (such as HTML), 6 not the whole answer, 130 Ctrl-C, 141 standard output was closed.
+The answer goes to standard output; its first-token time and rate, or what went wrong, to standard error,
+each in one line. Exit codes: 0 the whole answer, 2 wrong arguments, 3 no connection, 4 refused by the server,
+5 something else than an answer (such as HTML), 6 not the whole answer, 130 Ctrl-C, 141 standard output was
+closed.
 """
 
 import argparse

@@ -29,8 +29,8 @@ class Connection:
     all that http.client reads, line by line, through a buffered file; and they hold in gevent, too, whose TLS
     sockets grant the whole timeout to every part of a record.
 
-    ``close`` may be called from any thread or greenlet. Another one that waits here wakes and raises
-    StreamClosedError.
+    ``close`` may be called from any thread or greenlet. Another one that waits here wakes, raises
+    StreamClosedError, and has to call it, too: only then is the socket let go of.
     """
 
     def __init__(self, deadlines: Deadlines) -> None:
@@ -72,7 +72,8 @@ class Connection:
             with contextlib.suppress(OSError):
                 # Not SSLSocket's, which takes the TLS object away from the one who reads with it.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-            # Whoever uses it closes it, or would go on waiting for a number that is somebody else's by then.
+            # Not under one who waits: its number may be somebody else's by the time that it is looked at again.
+            # The reader, woken, comes here as well.
             if not self._is_in_use:
                 self._sock.close()
 
@@ -140,7 +141,8 @@ class Connection:
                 raise
             raise StreamClosedError from None
         finally:
-            self._leave(sock)
+            with self._lock:
+                self._is_in_use = False
         if self._is_closed:
             # Its end, if it is one, is our own doing.
             raise StreamClosedError
@@ -159,12 +161,6 @@ class Connection:
                 raise StreamClosedError
             self._is_in_use = True
             return self._sock
-
-    def _leave(self, sock: socket.socket) -> None:
-        with self._lock:
-            self._is_in_use = False
-            if self._is_closed:
-                sock.close()
 
 
 def _result_of_connecting(sock: socket.socket) -> int:

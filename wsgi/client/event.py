@@ -38,8 +38,8 @@ def is_terminal(event: StreamEvent) -> bool:
 class History:
     """The events so far, for an exception: so that what has been received is not lost with the rest.
 
-    Only the last 4 MiB of data, which is some 15,000 tokens' chunks: an answer nearly always, while a feed that runs for
-    days does not fill the memory.
+    Only the last 4 MiB of data, which is some 15,000 tokens' chunks: nearly always the whole answer, while
+    a feed that runs for days does not fill the memory.
     """
 
     def __init__(self) -> None:

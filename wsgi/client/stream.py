@@ -45,9 +45,10 @@ class StreamOptions:
 class SSEStream:
     """An iterable context manager of events; made by ``SSEClient.stream``.
 
-    Entering it, or else the first event, opens the connection. The iteration ends only if the answer is whole: with
-    the terminal event (given out like any other, but for the text ``[DONE]``), a JSON body, or status 204.
-    Otherwise it raises a StreamError that has the events so far, and raises it again if it is asked again.
+    Entering it, or else the first event, opens the connection. The iteration ends only if the answer is
+    whole: with the terminal event (given out like any other, but for the text ``[DONE]``), a JSON body, or
+    status 204. Otherwise it raises a StreamError that has the events so far, and raises it again if it is
+    asked again.
 
     One thread or greenlet reads; any other may ``close``.
     """
