@@ -146,10 +146,12 @@ class RedisRecorder:
             for number, event in enumerate(islice(self._queue, max_events), first)
         ]
         last = self._written_id + len(commands)
-        # Events that could not be written for a while may be more than are kept.
-        oldest = min(self.history.oldest, first)
+        # What is queued may be more than is kept, but nothing goes before it was there.
+        oldest = min(self.history.oldest, last)
         if commands and oldest > self._oldest_written:
-            commands[0] = redis_format.add_event(self.stream_id, first, self._queue[0], oldest)
+            commands[-1] = redis_format.add_event(
+                self.stream_id, last, self._queue[len(commands) - 1], oldest
+            )
             self._oldest_written = oldest
         if self._terminal_event is not None and len(commands) == len(self._queue):
             commands += redis_format.finish_stream(
