@@ -58,7 +58,7 @@ def test_3000_aborts_at_random_moments_leave_nothing_behind():
             explain=lambda: f"{before} {observer.ask('/inspect')}",
         )
         for thing in ("greenlets", "files", "watched", "timed", "inflight"):
-            assert after[thing] == before[thing], thing
+            assert after[thing] <= before[thing], thing
         assert "Traceback" not in server.log
 
 
