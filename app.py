@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable
 
-from flask import Flask
-
 from wsgi.api import auth, demo, errors, openai, operations, relay, streams
+from wsgi.api.application import Application
 from wsgi.engines import Relay, Simulator, Upstream, Upstreams
 from wsgi.errors import ApiError
 from wsgi.journal import Journal, Limits, MemoryJournal
@@ -15,9 +14,9 @@ from wsgi.stream.feed import Feed
 from wsgi.stream.rendering import error_for_event_source
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: Settings) -> Application:
     """The app for these settings; gunicorn.conf.py has what concerns the server."""
-    app = Flask(__name__)
+    app = Application(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     worker.inflight().limit = settings.max_streams
     errors.register(app)

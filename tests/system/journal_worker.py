@@ -13,12 +13,13 @@ import json
 import signal
 import subprocess
 import sys
+import uuid
 from typing import Any
 
 import gevent
 from gevent.fileobject import FileObject
 
-from tests.support.server import ROOT
+from tests.support.server import ROOT, wait_until
 from tests.unit.journals import DONE, LOST, Reader, event, read_with_breaks
 from wsgi.journal import JournalLostError, Limits
 from wsgi.journal.redis_journal import RedisJournal
@@ -105,6 +106,10 @@ class Acts:
         self._journal.close()
 
 
+def new_stream_id() -> str:
+    return uuid.uuid4().hex
+
+
 class JournalWorker:
     """A worker process. Its methods are those of Acts; what they raise comes as a WorkerError.
 
@@ -147,6 +152,15 @@ class JournalWorker:
         if error:
             raise WorkerError(error)
         return value
+
+    def until_has(self, reader: int, count: int) -> None:
+        """Waits until a reader has so many events."""
+        wait_until(lambda: self.count(reader) >= count)
+
+    def all_ids(self, reader: int) -> list[int | str]:
+        """What a reader has got when it has come to the end."""
+        wait_until(lambda: self.is_done(reader), 20, lambda: str(self.ids(reader)[-5:]))
+        return self.ids(reader)
 
     def suspend(self) -> None:
         self._process.send_signal(signal.SIGSTOP)

@@ -81,11 +81,12 @@ def test_idle_connections_do_not_hold_the_end_up():
 
 
 def test_new_connections_are_refused_and_new_requests_get_a_503():
-    with Server(drain_seconds=10) as server, server.connect() as sock:
-        response = open_stream(server, sock, tokens=100, itl_ms=20)
+    with Server(drain_seconds=1) as server, server.connect() as sock:
+        response = open_stream(server, sock, tokens=100_000)
+        # Waits behind the stream, which goes on until the drain's end.
+        sock.sendall(get("/readyz"))
         server.signal(signal.SIGTERM)
         wait_until(lambda: is_refused(server))
-        sock.sendall(get("/readyz"))
         response.body()
         ready = Response(sock)
         assert (ready.status, ready.headers["connection"]) == (503, "close")

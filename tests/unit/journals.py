@@ -1,7 +1,7 @@
 """A journal to test, and readers for it.
 
 What every journal does is tested in this process over memory, and over Redis in a process that gevent has
-patched; see tests/system/test_journal_redis.py.
+patched; see tests/system/test_journal_workers.py.
 """
 
 import os

@@ -202,6 +202,13 @@ class TestLastEventId:
         with pytest.raises(InvalidEventIdError):
             journal.follow(stream_id, 2, ignore)
 
+    def test_of_an_event_that_was_only_just_added_is_taken(self, journal, stream_id, recorder):
+        recorder.append(event())
+        reader = Reader(journal, stream_id, after=1)
+        recorder.finish(DONE)
+        wait_until(lambda: reader.is_done)
+        assert reader.ids == [2]
+
     def test_of_a_stream_that_never_was_is_unknown(self, journal):
         with pytest.raises(UnknownStreamError) as refused:
             journal.follow("never", 0, ignore)

@@ -108,24 +108,24 @@ class TestHistory:
 class Redis:
     """What a recorder has sent, as a Redis would have it that takes everything."""
 
-    def __init__(self, **limits):
+    def __init__(self, max_queue_bytes=10**9, **limits):
         self.limits = Limits(**limits)
         self.ended = []
         self.recorder = RedisRecorder(
             "a",
             ignore,
             budget=Budget(self.limits),
-            max_queue_bytes=1000,
+            max_queue_bytes=max_queue_bytes,
             history_ms=1000,
             has_events=ignore,
             has_ended=self.ended.append,
         )
 
-    def write(self, max_events=100):
+    def write(self):
         """Lets the recorder write; returns the ids and events of the XADDs."""
-        commands, last = self.recorder.next_batch(max_events)
-        self.recorder.has_written(last)
-        return [command[-3::2] for command in commands if command[0] == "XADD"]
+        batch = self.recorder.next_batch()
+        self.recorder.has_written(batch.last)
+        return [command[-3::2] for command in batch.commands if command[0] == "XADD"]
 
     @property
     def at_hand(self):
@@ -137,14 +137,15 @@ class Redis:
 class TestRedisRecorder:
     def test_writes_in_order_and_gives_to_readers_what_is_written(self):
         redis = Redis()
-        for _ in range(3):
+        for _ in range(2):
             redis.recorder.append(event())
         assert redis.at_hand == []
-        assert redis.write(max_events=2) == [
+        assert redis.write() == [
             ("1-0", b"id: 1\ndata: x\n\n"),
             ("2-0", b"id: 2\ndata: x\n\n"),
         ]
         assert redis.at_hand == [1, 2]
+        redis.recorder.append(event())
         redis.recorder.finish(DONE)
         assert redis.write() == [
             ("3-0", b"id: 3\ndata: x\n\n"),
@@ -154,11 +155,25 @@ class TestRedisRecorder:
         assert redis.recorder.window.event(4) == b"id: 4\n" + DONE
         assert redis.ended == [redis.recorder]
 
+    @pytest.mark.parametrize("size", [10, 100_000])
+    def test_writes_a_bounded_number_of_events_and_of_bytes_at_once(self, size):
+        redis = Redis()
+        for _ in range(1000):
+            redis.recorder.append(event("x" * size))
+        redis.recorder.finish(DONE)
+        batches = []
+        while redis.recorder.has_unwritten:
+            batches.append(redis.write())
+        ids = [id_ for batch in batches for id_, _ in batch]
+        assert ids == [*(f"{number}-0" for number in range(1, 1001)), LARGEST_ID.decode()]
+        assert max(map(len, batches)) <= 101
+        assert max(sum(len(event_) for _, event_ in batch) for batch in batches) < 400_000
+
     def test_goes_on_behind_what_was_written_without_being_confirmed(self):
         redis = Redis()
         for _ in range(3):
             redis.recorder.append(event())
-        redis.recorder.next_batch(100)
+        redis.recorder.next_batch()
         redis.recorder.reconcile(Last(2, b"id: 2\ndata: x\n\n", is_terminal=False))
         assert redis.at_hand == [1, 2]
         assert [id_ for id_, _ in redis.write()] == ["3-0"]
@@ -167,7 +182,7 @@ class TestRedisRecorder:
         redis = Redis()
         redis.recorder.append(event())
         redis.recorder.finish(DONE)
-        redis.recorder.next_batch(100)
+        redis.recorder.next_batch()
         redis.recorder.reconcile(Last(2, b"id: 2\n" + DONE, is_terminal=True))
         assert redis.at_hand == [1, 2]
         assert not redis.recorder.is_lost
@@ -185,15 +200,16 @@ class TestRedisRecorder:
 
     def test_writes_again_what_redis_has_lost(self):
         redis = Redis()
-        for _ in range(5):
+        for _ in range(4):
             redis.recorder.append(event())
-        redis.write(max_events=4)
+        redis.write()
+        redis.recorder.append(event())
         redis.recorder.reconcile(Last(2, b"", is_terminal=False))
         assert [id_ for id_, _ in redis.write()] == ["3-0", "4-0", "5-0"]
         assert redis.at_hand == [1, 2, 3, 4, 5]
 
     def test_has_no_more_waiting_than_its_limit(self):
-        redis = Redis()
+        redis = Redis(max_queue_bytes=1000)
         redis.recorder.append(event("x" * 900))
         with pytest.raises(JournalLostError):
             redis.recorder.append(event("x" * 100))
@@ -203,9 +219,9 @@ class TestRedisRecorder:
         redis = Redis(history_bytes=6400)
         for _ in range(100):
             redis.recorder.append(event("x" * 85))
-            commands, last = redis.recorder.next_batch(100)
-            redis.recorder.has_written(last)
-        trims = [command for command in commands if "MINID" in command]
+            batch = redis.recorder.next_batch()
+            redis.recorder.has_written(batch.last)
+        trims = [command for command in batch.commands if "MINID" in command]
         assert trims == [
             (
                 *(

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from wsgi.errors import ApiError, PlainAnswer, as_api_error
 from wsgi.stream import TooManyStreamsError
-from wsgi.stream.response import request_id
+from wsgi.stream.response import StreamResponse, request_id
 
 logger = logging.getLogger("sluice.api")
 
@@ -75,5 +75,6 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _add_request_id(response: Response) -> Response:
-    response.headers["X-Request-Id"] = request_id()
+    if not isinstance(response, StreamResponse):  # That has it.
+        response.headers["X-Request-Id"] = request_id()
     return response

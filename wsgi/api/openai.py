@@ -62,7 +62,8 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
         stream.wait_for_first_event(settings.commit_seconds if request.stream else None)
         if request.stream:
             return stream_response(stream)
-        return StreamResponse(stream, [("Content-Type", "application/json")])
+        headers = [("Content-Type", "application/json"), ("X-Request-Id", context.request_id)]
+        return StreamResponse(stream, headers)
 
     def model_card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}

@@ -164,6 +164,7 @@ def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
         if name not in _NOT_PASSED_BACK and name not in named
     ]
     if not source.is_event_stream:
+        headers.append(("X-Request-Id", stream.request_id))
         return StreamResponse(stream, headers, source.head.status)
     headers = [header for header in headers if header[0] not in _MADE_FOR_STREAMS]
     return StreamResponse(stream, headers + stream_headers(stream.request_id))
@@ -190,7 +191,13 @@ def _path_below_v1() -> str:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, mark, query = target.partition("?")
     prefix = f"{request.script_root}/v1/"
-    segments = unquote(path).replace("\\", "/").split("/")
-    if not path.startswith(prefix) or "." in segments or ".." in segments:
+    if not path.startswith(prefix) or _has_dots(path):
         raise ApiError(404, "not_found", f"there is no {request.path} here")
     return "/" + path.removeprefix(prefix) + mark + query
+
+
+def _has_dots(path: str) -> bool:
+    if not ("." in path or "%" in path):
+        return False
+    segments = unquote(path).replace("\\", "/").split("/")
+    return "." in segments or ".." in segments

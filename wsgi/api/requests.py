@@ -20,7 +20,7 @@ def read_body(type_: type[T]) -> T:
     Raises ApiError: 415 for a body that says it is something else, 413 for one that is too large, 400 for
     one that is not JSON or not of the type; ``param`` then names the field.
     """
-    if request.mimetype and not re.fullmatch(r"application/(.+\+)?json", request.mimetype):
+    if request.content_type != "application/json" and not _may_be_json(request.mimetype):
         raise ApiError(
             415,
             "unsupported_media_type",
@@ -46,6 +46,10 @@ def check_model(name: str, models: tuple[str, ...]) -> None:
             f"there is no model {name!r} here; there is {', '.join(models)}",
             param="model",
         )
+
+
+def _may_be_json(mimetype: str) -> bool:
+    return not mimetype or re.fullmatch(r"application/(.+\+)?json", mimetype) is not None
 
 
 def _explain(message: str) -> tuple[str, str | None]:

@@ -95,8 +95,10 @@ class RedisJournal:
         self._start()
         recorder = self._streams.own.get(stream_id)
         if recorder is not None:
-            if not 0 <= after <= recorder.window.last_id:
-                raise InvalidEventIdError(recorder.window.last_id)
+            # Not only up to the window's last: a reader may come from a worker that has heard of an event from
+            # Redis before this one has of its being taken.
+            if not 0 <= after <= recorder.last_id:
+                raise InvalidEventIdError(recorder.last_id)
             self._keeper.has_reader_here(stream_id)
             return self._follower(stream_id, recorder.window, after, wake)
         stream = self._streams.followed.get(stream_id)

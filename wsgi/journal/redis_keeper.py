@@ -96,7 +96,8 @@ class RedisKeeper:
         if now < self._renew_own_at or not self._streams.own:
             return
         worker_id = self._streams.worker_id
-        self._client.transaction(
+        # No transaction: a Redis that is full would refuse all of it, and only some must be refused.
+        self._client.execute(
             *(
                 command
                 for stream_id in self._streams.own
@@ -119,10 +120,10 @@ class RedisKeeper:
         for stream, is_there in zip(streams, replies[len(owners) :], strict=True):
             if not is_there:
                 self._is_missing(stream, now)
-            elif stream.owner not in living and self.would_know(now):
+                continue
+            stream.missing_since = None
+            if stream.owner not in living and self.would_know(now):
                 self._to_end.add(stream.stream_id)
-            if is_there:
-                stream.missing_since = None
 
     def would_know(self, now: float) -> bool:
         """Whether a worker without a lease is dead: it could have renewed it. After Redis was away, nobody could."""
@@ -133,7 +134,7 @@ class RedisKeeper:
         # A Redis that has lost everything gets it back from the producers, if they live.
         if stream.missing_since is None:
             stream.missing_since = now
-        elif now - stream.missing_since >= self._lease_seconds:
+        elif now - stream.missing_since >= self._lease_seconds and self.would_know(now):
             self._streams.unfollow(stream)
             stream.window.finish(self._lost_event)
             stream.window.wake()
@@ -151,8 +152,7 @@ class RedisKeeper:
 
     def _find_abandoned(self) -> None:
         """Of our streams without readers here: those without readers anywhere."""
-        own = self._streams.own
-        stream_ids = [key for key in self._unread.pop_due(time.monotonic()) if key in own]
+        stream_ids = [key for key in self._unread.pop_due(time.monotonic()) if self._is_unread(key)]
         if not stream_ids:
             return
         try:
@@ -164,8 +164,12 @@ class RedisKeeper:
         for stream_id, left_ms in zip(stream_ids, replies, strict=True):
             if isinstance(left_ms, int) and left_ms > 0:
                 self._unread.set(stream_id, time.monotonic() + left_ms / 1000)
-            elif stream_id in own:
-                own[stream_id].stop_request.give("abandoned")
+            elif self._is_unread(stream_id):
+                self._streams.own[stream_id].stop_request.give("abandoned")
+
+    def _is_unread(self, stream_id: str) -> bool:
+        recorder = self._streams.own.get(stream_id)
+        return recorder is not None and not recorder.window.is_followed
 
     def _tell_producers(self) -> None:
         """That their streams have readers here."""

@@ -78,6 +78,8 @@ class RedisReader:
 
     def _add(self, stream: FollowedStream, entries: list[Reply]) -> None:
         window = stream.window
+        if window.is_finished:  # Given up while this read was under way.
+            return
         for entry in entries:
             number, event = event_of(entry)
             if number is None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
 
 from wsgi.journal import redis_format
 from wsgi.journal.budget import Budget
@@ -16,6 +17,19 @@ WINDOW_BYTES = 128 * 1024
 """What a worker has of a stream at hand: for readers that keep up, and for a Redis that has lost its last second."""
 
 _BLOCKS = 64
+_BATCH_EVENTS = 100
+_BATCH_BYTES = 256 * 1024
+
+
+class Batch(NamedTuple):
+    """The next events of a stream that are to be written.
+
+    last: the number of the last one
+    """
+
+    commands: list[Command]
+    last: int
+    byte_count: int
 
 
 class History:
@@ -92,11 +106,12 @@ class RedisRecorder:
     def append(self, event: bytes) -> None:
         if self._terminal_event is not None:
             raise RuntimeError("nothing may follow the terminal event")
-        if self.is_lost:
-            raise JournalLostError("the stream was ended by others, who took this worker for dead")
-        if self._queued_bytes + len(event) > self._max_queue_bytes:
+        if not self.is_lost and self._queued_bytes + len(event) > self._max_queue_bytes:
             self.lose()
-            raise JournalLostError("Redis has taken no events for too long")
+        if self.is_lost:
+            raise JournalLostError(
+                "Redis has taken no events for too long, or others took this worker for dead"
+            )
         self.last_id += 1
         event = numbered(self.last_id, event)
         self._queue.append(event)
@@ -136,29 +151,28 @@ class RedisRecorder:
 
     @property
     def has_unwritten(self) -> bool:
-        return self._written_id < self.last_id
+        return self.is_open and self._written_id < self.last_id
 
-    def next_batch(self, max_events: int) -> tuple[list[Command], int]:
-        """The commands that write the next events, at most so many and the terminal one; and the last one's number."""
-        first = self._written_id + 1
-        commands = [
-            redis_format.add_event(self.stream_id, number, event)
-            for number, event in enumerate(islice(self._queue, max_events), first)
-        ]
-        last = self._written_id + len(commands)
+    def next_batch(self) -> Batch:
+        commands: list[Command] = []
+        byte_count, last = 0, self._written_id
+        for event in islice(self._queue, _BATCH_EVENTS):
+            last += 1
+            commands.append(redis_format.add_event(self.stream_id, last, event))
+            byte_count += len(event)
+            if byte_count > _BATCH_BYTES:
+                break
         # What is queued may be more than is kept, but nothing goes before it was there.
         oldest = min(self.history.oldest, last)
         if commands and oldest > self._oldest_written:
-            commands[-1] = redis_format.add_event(
-                self.stream_id, last, self._queue[len(commands) - 1], oldest
-            )
+            commands[-1] = redis_format.add_event(self.stream_id, last, event, oldest)
             self._oldest_written = oldest
         if self._terminal_event is not None and len(commands) == len(self._queue):
+            last += 1
             commands += redis_format.finish_stream(
                 self.stream_id, self._terminal_event, self._history_ms
             )
-            last += 1
-        return commands, last
+        return Batch(commands, last, byte_count)
 
     def has_written(self, last_written: int) -> None:
         """Redis has the events up to this number: the readers of this worker get them."""

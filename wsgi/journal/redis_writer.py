@@ -12,14 +12,14 @@ from wsgi.journal import redis_format
 from wsgi.journal.errors import JournalUnavailableError
 from wsgi.journal.redis_client import Command, RedisClient, Reply
 from wsgi.journal.redis_format import Last
-from wsgi.journal.redis_recorder import RedisRecorder
+from wsgi.journal.redis_recorder import Batch, RedisRecorder
 
 BATCH_SECONDS = 0.002
 """From one batch to the next, at least. What comes after a pause is written at once; what comes all the time is
 gathered, since a batch costs as much as some five events."""
 
-_BATCH_EVENTS = 1000
-_BATCH_EVENTS_OF_STREAM = 100
+_MAX_COMMANDS = 1000
+_MAX_BYTES = 1024 * 1024
 
 
 class RedisWriter:
@@ -41,7 +41,6 @@ class RedisWriter:
         self._queued: dict[RedisRecorder, None] = {}
         self._unsure: set[RedisRecorder] = set()
         self._has_work = Flag()
-        self._is_closed = False
         self.problem: str | None = None
         """Why the last batch could not be written."""
 
@@ -100,31 +99,33 @@ class RedisWriter:
                 recorder.reconcile(Last.of(reply))
 
     def _write(self) -> None:
-        batch: list[tuple[RedisRecorder, int, int]] = []
+        batches: list[tuple[RedisRecorder, Batch]] = []
         commands: list[Command] = []
+        byte_count = 0
         for recorder in list(self._queued):
-            del self._queued[recorder]
-            if recorder.is_open and recorder.has_unwritten:
-                of_stream, last = recorder.next_batch(_BATCH_EVENTS_OF_STREAM)
-                batch.append((recorder, len(of_stream), last))
-                commands += of_stream
-            if len(commands) >= _BATCH_EVENTS:
+            if not recorder.has_unwritten:
+                del self._queued[recorder]
+                continue
+            batch = recorder.next_batch()
+            batches.append((recorder, batch))
+            commands += batch.commands
+            byte_count += batch.byte_count
+            if len(commands) > _MAX_COMMANDS or byte_count > _MAX_BYTES:
                 break
-        if not batch:
+        if not batches:
             return
-        try:
-            results = iter(self._connection.transaction(*commands))
-            for recorder, count, last in batch:
-                self._settle(recorder, list(islice(results, count)), last)
-        finally:
-            for recorder, _, _ in batch:
-                if recorder.is_open and recorder.has_unwritten:
-                    self._queued[recorder] = None
+        results = iter(self._connection.transaction(*commands))
+        for recorder, batch in batches:
+            self._settle(recorder, batch, list(islice(results, len(batch.commands))))
+            # Again after the others, if there is more by now.
+            del self._queued[recorder]
+            if recorder.has_unwritten:
+                self._queued[recorder] = None
 
-    def _settle(self, recorder: RedisRecorder, results: list[Reply], last: int) -> None:
+    def _settle(self, recorder: RedisRecorder, batch: Batch, results: list[Reply]) -> None:
         refusals = [result for result in results if isinstance(result, ResponseError)]
         if recorder.is_open and not refusals and None not in results:
-            recorder.has_written(last)
+            recorder.has_written(batch.last)
             return
         # Redis has the event already, or another end of the stream, or has lost the stream.
         self._unsure.add(recorder)

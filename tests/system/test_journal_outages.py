@@ -1,0 +1,183 @@
+"""Streams in a Redis that fails: killed, started again, empty, full, out of reach."""
+
+import socket
+import time
+
+import pytest
+
+from tests.support.certificate import make_certificates
+from tests.support.server import wait_until
+from tests.system.journal_worker import JournalWorker, WorkerError, new_stream_id
+from tests.system.redis_server import RedisServer
+
+LEASE_SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def redis():
+    """A Redis that tests may kill, if they start it again."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pair(redis):
+    """Two workers of that Redis."""
+    times = {"lease_seconds": LEASE_SECONDS}
+    url = redis.url
+    with JournalWorker(url, **times) as one, JournalWorker(url, **times) as other:
+        yield one, other
+
+
+@pytest.fixture
+def stream_id():
+    return new_stream_id()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def up_to(last):
+    return list(range(1, last + 1))
+
+
+class TestRedisRestarted:
+    def follow_on_both(self, pair, stream_id, count):
+        """Readers on both workers, who have so many events."""
+        readers = [(worker, worker.follow(stream_id)) for worker in pair]
+        for worker, reader in readers:
+            worker.until_has(reader, count)
+        return readers
+
+    def test_after_the_leases_have_expired_costs_no_reader_an_event(self, redis, pair, stream_id):
+        one, other = pair
+        one.create(stream_id)
+        one.append(stream_id, 50)
+        readers = self.follow_on_both(pair, stream_id, 50)
+        inboxes = redis.client.keys("sluice:inbox:*")
+        redis.kill()
+        killed_at = time.monotonic()
+        wait_until(one.problem)
+        assert "Redis cannot be reached" in other.problem()
+        one.append(stream_id, 50)
+        wait_until(lambda: time.monotonic() > killed_at + LEASE_SECONDS)
+        # The producer is the last to renew its lease; the other is not to take it for dead.
+        one.suspend()
+        redis.start()
+        wait_until(lambda: redis.client.exists(*inboxes) == 1)
+        wait_until(lambda: other.problem() is None)
+        one.resume()
+        one.append(stream_id, 50)
+        one.finish(stream_id)
+        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(151)] * 2
+        assert one.problem() is None
+        assert other.all_ids(other.follow(stream_id)) == up_to(151)
+
+    def test_in_mid_stream_again_and_again_costs_no_reader_an_event(self, redis, pair, stream_id):
+        one, _ = pair
+        one.create(stream_id)
+        readers = self.follow_on_both(pair, stream_id, 0)
+        one.produce(stream_id, 600, 600)
+        for _ in range(3):
+            seen = one.last_id(stream_id)
+            wait_until(lambda: one.last_id(stream_id) > seen + 50)  # noqa: B023
+            redis.kill()
+            redis.start()
+        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(600)] * 2
+
+    def test_gets_back_from_the_producer_what_it_has_lost_of_the_end(self, redis, pair, stream_id):
+        one, other = pair
+        one.create(stream_id)
+        one.append(stream_id, 10)
+        readers = self.follow_on_both(pair, stream_id, 10)
+        redis.remember()
+        one.append(stream_id, 10)
+        for worker, reader in readers:
+            worker.until_has(reader, 20)
+        redis.kill()
+        redis.go_back()
+        redis.start()
+        one.append(stream_id, 10)
+        one.finish(stream_id)
+        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(31)] * 2
+        assert other.all_ids(other.follow(stream_id)) == up_to(31)
+
+    def test_empty_gets_back_the_streams_that_run(self, redis, pair, stream_id):
+        one, other = pair
+        one.create(stream_id)
+        one.append(stream_id, 10)
+        readers = self.follow_on_both(pair, stream_id, 10)
+        redis.kill()
+        redis.go_back()
+        redis.start()
+        one.append(stream_id, 10)
+        one.finish(stream_id)
+        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(21)] * 2
+        assert other.all_ids(other.follow(stream_id)) == up_to(21)
+
+    def test_too_late_ends_a_stream_with_an_error(self, redis, pair, stream_id):
+        one, _ = pair
+        one.create(stream_id)
+        one.append(stream_id, 5)
+        readers = self.follow_on_both(pair, stream_id, 5)
+        redis.kill()
+        assert one.append(stream_id, 3900, 1024) is True
+        assert one.append(stream_id, 200, 1024) is False
+        assert one.stops(stream_id) == ["lost"]
+        redis.start()
+        for worker, reader in readers:
+            assert worker.all_ids(reader) == up_to(6)
+            assert worker.received(reader).endswith("data: producer_lost\n\n")
+
+
+def test_a_full_redis_leaves_no_gap(redis, pair, stream_id):
+    one, other = pair
+    one.create(stream_id)
+    reader = other.follow(stream_id)
+    one.append(stream_id, 10)
+    other.until_has(reader, 10)
+    redis.client.config_set("maxmemory", 1)
+    one.append(stream_id, 10)
+    wait_until(lambda: "maxmemory" in (one.problem() or ""))
+    one.append(stream_id, 10)
+    redis.client.config_set("maxmemory", 0)
+    one.finish(stream_id)
+    assert other.all_ids(reader) == up_to(31)
+
+
+def test_tls_and_a_password_are_part_of_the_url(tmp_path, stream_id):
+    certificate = str(make_certificates(tmp_path)["good"])
+    arguments = (
+        *("--tls-cert-file", certificate, "--tls-key-file", certificate),
+        *("--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"),
+    )
+    port = free_port()
+    address = f"127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
+    with (
+        RedisServer("--tls-port", str(port), *arguments, password="pass/word"),
+        JournalWorker(f"rediss://:pass%2Fword@{address}") as worker,
+        JournalWorker(f"rediss://:wr0ng@{address}") as other,
+    ):
+        worker.create(stream_id)
+        reader = worker.follow(stream_id)
+        worker.append(stream_id, 100)
+        worker.finish(stream_id)
+        assert worker.all_ids(reader) == up_to(101)
+        assert other.problem() == (
+            "Redis cannot be reached: invalid username-password pair or user is disabled."
+        )
+
+
+def test_a_redis_that_is_not_there_is_named():
+    with JournalWorker("redis://:secret@127.0.0.1:1/0") as worker:
+        problem = worker.problem()
+        assert problem.startswith("Redis cannot be reached: ")
+        assert "127.0.0.1:1" in problem
+        assert "secret" not in problem
+        for act in ("create", "follow", "stop"):
+            with pytest.raises(WorkerError, match="JournalUnavailableError") as refused:
+                getattr(worker, act)("a")
+            assert "secret" not in str(refused.value)
