@@ -12,7 +12,9 @@ from wsgi.journal.errors import InvalidEventIdError, UnknownStreamError
 from wsgi.journal.follower import WindowFollower
 from wsgi.journal.journal import Limits
 from wsgi.journal.stop_request import StopRequest
-from wsgi.journal.window import Window, numbered
+from wsgi.journal.window import Window
+
+_IS_FINISHED = "nothing may follow the terminal event"
 
 
 class MemoryJournal:
@@ -76,6 +78,14 @@ class MemoryJournal:
 
     def trim(self, window: Window, added: int) -> None:
         """Makes room for the bytes that this stream has just been given."""
+        limits, budget = self._limits, self._budget
+        # Nearly always there is room: 1 us of an event's 45.
+        if (
+            window.byte_count <= limits.history_bytes
+            and budget.byte_count + added <= limits.total_history_bytes
+        ):
+            budget.byte_count += added
+            return
         before = window.byte_count - added
         window.trim(self._budget.max_history_bytes(before, added))
         self._budget.byte_count += window.byte_count - before
@@ -126,8 +136,9 @@ class MemoryRecorder:
 
     def append(self, event: bytes) -> None:
         window = self.window
-        self._check()
-        event = numbered(window.last_id + 1, event)
+        if window.is_finished:
+            raise RuntimeError(_IS_FINISHED)
+        event = b"id: %d\n%b" % (window.last_id + 1, event)
         window.append(event)
         self._journal.trim(window, len(event))
         window.wake()
@@ -144,4 +155,4 @@ class MemoryRecorder:
 
     def _check(self) -> None:
         if self.window.is_finished:
-            raise RuntimeError("nothing may follow the terminal event")
+            raise RuntimeError(_IS_FINISHED)

@@ -85,7 +85,8 @@ class ReplayFeed:
 
     def _pass_on(self, forward: Forward) -> bool:
         """Whether all that has come is written, so that the request greenlet may go on waiting."""
-        while events := self.take():
-            if not forward(events):
-                return False
-        return not self.is_finished
+        follower = self.follower
+        events = self.take()
+        if follower is None or (events and not forward(events)):
+            return False
+        return not (follower.has_events or follower.is_finished)
