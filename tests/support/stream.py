@@ -32,9 +32,9 @@ def chat(content: str = "hi", *, stream: bool = True, **fields: object) -> dict[
 class Response:
     """Reads one response from a connection: the head at once, the chunked body as it comes."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
         self._sock = sock
-        self._buffer = bytearray()
+        self._buffer = bytearray(received)
         head = self._read_until(b"\r\n\r\n").decode("latin-1")
         status_line, *lines = head.split("\r\n")
         self.status = int(status_line.split()[1])
@@ -68,6 +68,10 @@ class Response:
             assert chunk, f"the body ended: {data!r}"
             data += chunk
         return data
+
+    def following(self) -> "Response":
+        """The response to a request that was sent before this one had been read."""
+        return Response(self._sock, bytes(self._buffer))
 
     def json(self) -> object:
         return json.loads(self.body())

@@ -88,7 +88,7 @@ def test_new_connections_are_refused_and_new_requests_get_a_503():
         server.signal(signal.SIGTERM)
         wait_until(lambda: is_refused(server))
         response.body()
-        ready = Response(sock)
+        ready = response.following()
         assert (ready.status, ready.headers["connection"]) == (503, "close")
         assert ready.json()["status"] == "draining"
 
