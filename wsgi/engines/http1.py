@@ -59,11 +59,15 @@ class Body(Protocol):
     """Takes the framing off a response's body.
 
     is_broken: the framing is not HTTP from here on; what ``feed`` has returned still counts
+    is_at_chunk: the next byte begins a chunk
     """
 
     is_complete: bool
     is_broken: bool
     ends_with_connection: bool
+
+    @property
+    def is_at_chunk(self) -> bool: ...
 
     def feed(self, data: bytes) -> bytes:
         """The body's bytes in ``data``."""
@@ -89,6 +93,7 @@ class SizedBody:
     """A body with a Content-Length."""
 
     ends_with_connection = False
+    is_at_chunk = False
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -109,6 +114,7 @@ class EndlessBody:
     ends_with_connection = True
     is_complete = False
     is_broken = False
+    is_at_chunk = False
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -126,6 +132,10 @@ class ChunkedBody:
         self._chunk_left = 0
         """Of the current chunk, with the CRLF behind its data."""
         self._in_trailers = False
+
+    @property
+    def is_at_chunk(self) -> bool:
+        return not (self._pending or self._chunk_left or self._in_trailers)
 
     def feed(self, data: bytes) -> bytes:
         if self._pending:

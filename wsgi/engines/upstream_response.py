@@ -3,7 +3,6 @@
 import json
 import re
 import ssl
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,6 @@ READ_BYTES = 65536
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 
 _DONE = (b"data: [DONE]", b"data:[DONE]")
-_BATCHES_KEPT = 3
-"""Enough to find the finish_reason behind which usage came."""
 
 
 class UpstreamResponse:
@@ -52,7 +49,11 @@ class UpstreamResponse:
         self._on_failure = on_failure
         self._framer = EventFramer() if self.is_event_stream else None
         self._ready = b""
-        self._last: deque[bytes] = deque(maxlen=_BATCHES_KEPT)
+        self._last = (b"", b"", b"")
+        """Enough batches to find the finish_reason behind which usage came."""
+        self._receive_now = connection.receive_now
+        self._is_at_boundary = False
+        """Of a chunk and of an event alike."""
         if body.is_complete:
             self._finish()
 
@@ -74,13 +75,22 @@ class UpstreamResponse:
         if self.is_finished:
             return b""
         try:
-            data = self.connection.receive_now(READ_BYTES)
+            data = self._receive_now(READ_BYTES)
         except WOULD_BLOCK:
             return b""
         except OSError as error:
             # Never let out: an OSError of the upstream's would be taken for the client's.
             self._fail("upstream_truncated", f"the upstream's connection broke: {error}")
             return b""
+        # Nearly always a read brings one whole chunk of whole events, the last of them with JSON.
+        if self._is_at_boundary and data.endswith(b"}\n\n\r\n"):
+            start = data.find(b"\r\n") + 2
+            if data.startswith(b"%x\r\n" % (len(data) - start - 2)):
+                events = data[start:-2]
+                self.event_count += events.count(b"\n\n")
+                if b"data" in events:
+                    self._last = (self._last[1], self._last[2], events)
+                return events
         return self._decode(data)
 
     def feed(self, data: bytes) -> None:
@@ -103,9 +113,10 @@ class UpstreamResponse:
             except EventTooLargeError as error:
                 self._fail("upstream_invalid", str(error))
                 return b""
+            self._is_at_boundary = self._body.is_at_chunk and self._framer.is_at_boundary
         if events:
             if b"data" in events:  # Not a comment, of which many may come behind the last event.
-                self._last.append(events)
+                self._last = (self._last[1], self._last[2], events)
             self.event_count += events.count(b"\n\n") or 1
         if self._body.is_broken:
             self._fail("upstream_invalid", "the body of the upstream's answer is not HTTP")
@@ -146,7 +157,7 @@ class UpstreamResponse:
     def _has_proper_end(self, framer: EventFramer) -> bool:
         if framer.holds_part:
             return False
-        if not self._is_completion or (self._last and _ends_with_done(self._last[-1])):
+        if not self._is_completion or _ends_with_done(self._last[-1]):
             return True
         for event in EventParser().feed(b"".join(self._last)):
             if event.data == "[DONE]":

@@ -27,6 +27,11 @@ class EventFramer:
         """Whether an event has begun and not ended."""
         return bool(self._held)
 
+    @property
+    def is_at_boundary(self) -> bool:
+        """Whether the next byte begins an event."""
+        return not (self._held or self._ended_in_cr)
+
     def feed(self, data: bytes) -> bytes:
         """Takes the next bytes; returns all events that are whole by them, b"" if none is.
 

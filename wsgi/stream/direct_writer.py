@@ -59,11 +59,14 @@ class DirectWriter:
         Raises OSError.
         """
         chunk = b"%x\r\n%b\r\n" % (len(data), data)
-        self._response.sent += len(data)
-        sent = self._try_to_send(chunk)
-        if sent < len(chunk):
-            self._unsent.append(chunk[sent:])
-        return sent == len(chunk)
+        try:
+            sent = self._send_now(chunk)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(chunk):
+            return True
+        self._unsent.append(chunk[sent:])
+        return False
 
     def _try_to_send(self, data: bytes) -> int:
         try:

@@ -228,8 +228,10 @@ class EventStream:
     def _forward(self, events: bytes) -> bool:
         """Writes events that come while the request greenlet waits. Runs in the hub."""
         assert self._writer is not None
-        self._timers.written_at = time.monotonic()
-        self._note(events)
+        now = time.monotonic()
+        timers = self._timers
+        timers.written_at = timers.event_at = now
+        self._written.add_events(events, now)
         try:
             return self._writer.write_now(events)
         except OSError:

@@ -162,9 +162,9 @@ class PullFeed(Generic[S]):
         self._signal.give()
 
     def _on_readable(self) -> None:
-        self._may_have_more = True
         if self._forward is not None and self._pass_on(self._forward):
             return
+        self._may_have_more = True
         if not self._signal.give_from_hub() and self._watcher is not None:
             # The request greenlet is busy, writing to a slow client perhaps: without this the loop would spin.
             self._watcher.stop()

@@ -19,13 +19,14 @@ class Written:
         self._last_bytes = b"\n\n"
 
     def add_events(self, events: bytes, now: float) -> None:
-        self.byte_count += len(events)
+        byte_count = len(events)
+        self.byte_count += byte_count
         if self.first_event_at is None:
             self.first_event_at = now
-        if len(events) < _LONGEST_END:
+        if byte_count < _LONGEST_END:
             # The blank line may come in an item of its own.
-            events = self._last_bytes + events
-        self._last_bytes = events[-_LONGEST_END:]
+            events = self._last_bytes[-_LONGEST_END:] + events
+        self._last_bytes = events
 
     def add_other(self, data: bytes) -> None:
         """Comments, an error event: whole in themselves."""
