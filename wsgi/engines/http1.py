@@ -95,6 +95,12 @@ class SizedBody:
     ends_with_connection = False
     is_at_chunk = False
 
+    __slots__ = (
+        "_left",
+        "is_broken",
+        "is_complete",
+    )
+
     def __init__(self, length: int) -> None:
         self._left = length
         self.is_complete = not length
@@ -124,6 +130,14 @@ class ChunkedBody:
     """A chunked body (RFC 9112, section 7.1). Chunk extensions and trailers are read over."""
 
     ends_with_connection = False
+
+    __slots__ = (
+        "_chunk_left",
+        "_in_trailers",
+        "_pending",
+        "is_broken",
+        "is_complete",
+    )
 
     def __init__(self) -> None:
         self.is_complete = False

@@ -26,6 +26,16 @@ _IDLE_SECONDS = 30.0
 class Connection:
     """One connection to an upstream, made by urllib3: TLS verified, through a proxy where the environment says."""
 
+    __slots__ = (
+        "_connection",
+        "_is_tls",
+        "idle_since",
+        "is_reused",
+        "receive_now",
+        "sock",
+        "unread",
+    )
+
     def __init__(self, connection: HTTPConnection) -> None:
         self._connection = connection
         sock = connection.sock

@@ -25,6 +25,25 @@ class UpstreamResponse:
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
     """
 
+    __slots__ = (
+        "_body",
+        "_framer",
+        "_is_at_boundary",
+        "_is_completion",
+        "_last",
+        "_on_failure",
+        "_ready",
+        "_receive_now",
+        "_upstream",
+        "connection",
+        "error",
+        "event_count",
+        "head",
+        "is_event_stream",
+        "is_finished",
+        "is_json",
+    )
+
     def __init__(
         self,
         head: ResponseHead,

@@ -16,6 +16,13 @@ class EventFramer:
     max_event_bytes: the most that one event may take
     """
 
+    __slots__ = (
+        "_ended_in_cr",
+        "_held",
+        "_held_bytes",
+        "_max_event_bytes",
+    )
+
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._held: list[bytes] = []

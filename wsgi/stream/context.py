@@ -31,6 +31,22 @@ class StreamContext:
     request_id: names the request in logs
     """
 
+    __slots__ = (
+        "_stop_callbacks",
+        "_stop_flag",
+        "failure",
+        "interrupt",
+        "is_committed",
+        "is_cut",
+        "is_reset",
+        "is_stopped",
+        "is_taken",
+        "listens",
+        "notes",
+        "outcome",
+        "request_id",
+    )
+
     def __init__(self, request_id: str | None = None) -> None:
         self.request_id = request_id or new_request_id()
         self.outcome: Outcome | None = None

@@ -44,6 +44,27 @@ class EventStream:
     on_disconnect: called after the client has left before the end
     """
 
+    __slots__ = (
+        "_client",
+        "_close_callbacks",
+        "_context",
+        "_draining",
+        "_feed",
+        "_guard",
+        "_has_unsent_events",
+        "_is_closed",
+        "_is_over",
+        "_left",
+        "_left_at",
+        "_on_disconnect",
+        "_options",
+        "_preamble",
+        "_render_error",
+        "_timers",
+        "_writer",
+        "_written",
+    )
+
     def __init__(
         self,
         feed: Feed,

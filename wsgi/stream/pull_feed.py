@@ -60,6 +60,20 @@ class PullFeed(Generic[S]):
         leaves meanwhile, and closes its connection then. What it raises is the feed's error
     """
 
+    __slots__ = (
+        "_context",
+        "_failure",
+        "_forward",
+        "_is_stopped",
+        "_may_have_more",
+        "_open_source",
+        "_opener",
+        "_signal",
+        "_watcher",
+        "source",
+        "wake",
+    )
+
     def __init__(self, open_source: Callable[[], S], context: StreamContext) -> None:
         self._open_source = open_source
         self._context = context
