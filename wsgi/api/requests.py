@@ -4,7 +4,8 @@ import re
 from typing import TypeVar
 
 import msgspec
-from flask import request
+from flask.globals import request_ctx
+from werkzeug.exceptions import ClientDisconnected
 
 from wsgi.errors import ApiError
 
@@ -15,19 +16,45 @@ _FIELD = re.compile(r"(missing required|contains unknown) field `(?P<field>[^`]*
 
 
 def read_body(type_: type[T]) -> T:
-    """The request's JSON body as a ``type_``.
+    """The request's JSON body as a ``type_``. Reads it, so it can be asked for once.
 
-    Raises ApiError: 415 for a body that says it is something else, 413 for one that is too large, 400 for
-    one that is not JSON or not of the type; ``param`` then names the field.
+    Raises what ``read_json`` and ``decode`` raise.
     """
-    if request.content_type != "application/json" and not _may_be_json(request.mimetype):
+    return decode(read_json(), type_)
+
+
+def read_json() -> bytes:
+    """The request's body. Raises ApiError 415 if it says that it is not JSON, and what ``read_bytes`` raises."""
+    request = request_ctx.request
+    if request.environ.get("CONTENT_TYPE") != "application/json" and not _may_be_json(
+        request.mimetype
+    ):
         raise ApiError(
             415,
             "unsupported_media_type",
             f"the body must be application/json, not {request.mimetype}",
         )
+    return read_bytes()
+
+
+def read_bytes() -> bytes:
+    """The request's body. Raises HTTPException: 413 if it is too large, 400 if the client has left in its midst."""
+    request = request_ctx.request
+    length = request.environ.get("CONTENT_LENGTH")
+    limit = request.max_content_length
+    if length is None or limit is None or int(length) > limit:
+        return request.get_data()
+    # What get_data() does in the end, 35 us later: gunicorn's input ends where the body ends.
+    body: bytes = request.environ["wsgi.input"].read(int(length))
+    if len(body) < int(length):
+        raise ClientDisconnected
+    return body
+
+
+def decode(body: bytes, type_: type[T]) -> T:
+    """Raises ApiError 400 for what is not JSON or not of the type; ``param`` then names the field."""
     try:
-        return msgspec.json.decode(request.get_data(), type=type_)
+        return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
         message, param = _explain(str(error))
         raise ApiError(400, "invalid_request", message, param=param) from None

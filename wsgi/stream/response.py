@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from wsgiref.types import WSGIEnvironment
 
-from flask import Response, g, request
+from flask import Response
+from flask.globals import request_ctx
 from gevent import socket as gevent_socket
 
 from wsgi.stream import worker
@@ -87,20 +88,22 @@ def stream_response(stream: EventStream) -> StreamResponse:
 
 def request_id() -> str:
     """The client's X-Request-Id if it is 1 to 128 visible ASCII characters, else one made for the request."""
-    known = g.get("sluice_request_id")
+    environ = request_ctx.request.environ
+    known: str | None = environ.get("sluice.request_id")
     if known is None:
-        given = request.headers.get("X-Request-Id", "")
+        given = environ.get("HTTP_X_REQUEST_ID", "")
         known = given if _REQUEST_ID.fullmatch(given) else new_request_id()
-        g.sluice_request_id = known
-    return str(known)
+        environ["sluice.request_id"] = known
+    return known
 
 
 def client_of_request() -> ClientSocket | None:
     """The current request's connection; None under a test client, which has none."""
-    sock = request.environ.get("gunicorn.socket")
+    environ = request_ctx.request.environ
+    sock = environ.get("gunicorn.socket")
     if sock is None:
         return None
     if not isinstance(sock, gevent_socket.socket):
         # The process is patched, but its worker class is another one.
         raise RuntimeError(worker.WORKER_CLASS_NEEDED)
-    return ClientSocket(sock, is_framed=request.environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+    return ClientSocket(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")
