@@ -7,15 +7,16 @@ import pytest
 
 from tests.support.server import ROOT
 
-# What each room of wsgi/ may import of the others. `errors` and `settings` are shared; `settings` builds on
+# What each room of wsgi/ may import of the others. `errors`, `settings` and `chunk_starts` are shared; `settings` builds on
 # the stream's options, so that `stream`, a library for other apps too, must do without it.
 MAY_IMPORT = {
     "sse": set(),
     "errors": {"sse"},
-    "stream": {"sse", "errors"},
+    "chunk_starts": set(),
+    "stream": {"sse", "errors", "chunk_starts"},
     "settings": {"stream"},
     "worker": {"stream"},
-    "engines": {"sse", "errors", "settings"},
+    "engines": {"sse", "errors", "settings", "chunk_starts"},
     "journal": {"sse", "errors", "settings"},
     "client": {"sse"},
     "api": {"engines", "journal", "stream", "sse", "errors", "settings"},

@@ -1,14 +1,10 @@
 """A stream of completion chunks, taken apart."""
 
-from collections import deque
 from typing import Any
 
 from wsgi.engines.upstream_response import as_json
 from wsgi.errors import ApiError
 from wsgi.sse import Event, EventParser
-
-_CHUNKS_KEPT = 3
-"""Enough to find the finish_reason, behind which usage may come."""
 
 
 class ChunkReader:
@@ -20,17 +16,19 @@ class ChunkReader:
     def __init__(self) -> None:
         self.is_over = False
         self.error: ApiError | None = None
-        self._last: deque[bytes] = deque(maxlen=_CHUNKS_KEPT)
+        self._last = (b"", b"", b"")
+        """Enough chunks to find the finish_reason, behind which usage may come."""
 
     def read(self, events: bytes) -> list[bytes]:
         """The chunks in ``events``, which are whole: each ``data: …`` and a blank line, nothing else."""
         # Nearly always it is one chunk, of one line, in which nothing is the matter: 1 us instead of 4.
         if (
-            events.startswith(b"data: {")
-            and events.count(b"\n") == 2
+            events.find(b"\n") == len(events) - 2
+            and events.startswith(b"data: {")
+            and events.endswith(b"\n\n")
             and not (b"\r" in events or b'"error"' in events or self.is_over)
         ):
-            self._last.append(events)
+            self._keep(events)
             return [events]
         chunks = []
         for chunk in self._split(events):
@@ -44,7 +42,7 @@ class ChunkReader:
                 self.error = ApiError(502, "upstream_error", str(message))
             else:
                 chunks.append(chunk)
-                self._last.append(chunk)
+                self._keep(chunk)
         return chunks
 
     @property
@@ -61,6 +59,9 @@ class ChunkReader:
                 if isinstance(choice, dict) and choice.get("finish_reason"):
                     end["finish_reason"] = choice["finish_reason"]
         return end
+
+    def _keep(self, chunk: bytes) -> None:
+        self._last = (self._last[1], self._last[2], chunk)
 
     @staticmethod
     def _split(events: bytes) -> list[bytes]:

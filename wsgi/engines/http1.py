@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+from wsgi.chunk_starts import CHUNK_STARTS, SIZES
+
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 4096
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
@@ -87,6 +89,15 @@ def body_of(head: ResponseHead, method: str) -> Body:
     if not (length.isascii() and length.isdigit()):
         raise InvalidResponseError(f"not a Content-Length: {length[:80]!r}")
     return SizedBody(int(length))
+
+
+def whole_chunk(data: bytes) -> bytes:
+    """What is in ``data`` if that is one chunk, of 16 to 4095 bytes and in the usual form; else b""."""
+    size_digits = 2 if len(data) < 0x100 + 6 else 3
+    size = len(data) - size_digits - 4
+    if 0x10 <= size < SIZES and data.startswith(CHUNK_STARTS[size]):
+        return data[size_digits + 2 : -2]
+    return b""
 
 
 class SizedBody:

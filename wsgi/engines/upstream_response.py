@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from wsgi.engines.http1 import Body, ResponseHead
+from wsgi.engines.http1 import Body, ResponseHead, whole_chunk
 from wsgi.engines.upstream import Connection, Upstream
 from wsgi.errors import ApiError
 from wsgi.sse import EventFramer, EventParser, EventTooLargeError
@@ -103,10 +103,10 @@ class UpstreamResponse:
             return b""
         # Nearly always a read brings one whole chunk of whole events, the last of them with JSON.
         if self._is_at_boundary and data.endswith(b"}\n\n\r\n"):
-            start = data.find(b"\r\n") + 2
-            if data.startswith(b"%x\r\n" % (len(data) - start - 2)):
-                events = data[start:-2]
-                self.event_count += events.count(b"\n\n")
+            events = whole_chunk(data)
+            if events:
+                is_one = events.find(b"\n") == len(events) - 2
+                self.event_count += 1 if is_one else events.count(b"\n\n")
                 if b"data" in events:
                     self._last = (self._last[1], self._last[2], events)
                 return events

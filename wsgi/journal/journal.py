@@ -55,6 +55,10 @@ class Follower(Protocol):
         """Whether the terminal event has been taken: nothing will come."""
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether all that there is has been taken, and more is to come."""
+
+    @property
     def event_count(self) -> int:
         """How many numbered events have been taken."""
 

@@ -25,6 +25,7 @@ class Window:
         "_dropped",
         "_events",
         "_wakes",
+        "_wakes_in_order",
         "byte_count",
         "first_id",
         "is_finished",
@@ -36,6 +37,7 @@ class Window:
         self._dropped = 0
         # How many of the list are gone already: dropping each one from its front would move all others.
         self._wakes: dict[object, Callable[[], None]] = {}
+        self._wakes_in_order: tuple[Callable[[], None], ...] = ()
         self.first_id = first_id
         self.last_id = first_id - 1
         self.byte_count = 0
@@ -46,6 +48,11 @@ class Window:
         self._events.append(event)
         self.last_id += 1
         self.byte_count += len(event)
+
+    @property
+    def last_event(self) -> bytes:
+        """There must be one."""
+        return self._events[-1]
 
     def finish(self, event: bytes) -> None:
         """Adds the terminal event, which comes without its id."""
@@ -101,14 +108,17 @@ class Window:
 
     def join(self, follower: object, wake: Callable[[], None]) -> None:
         self._wakes[follower] = wake
+        self._wakes_in_order = tuple(self._wakes.values())
 
     def leave(self, follower: object) -> bool:
         """Returns False if it has left before."""
-        return self._wakes.pop(follower, None) is not None
+        has_left = self._wakes.pop(follower, None) is not None
+        self._wakes_in_order = tuple(self._wakes.values())
+        return has_left
 
     def wake(self) -> None:
-        # Over a copy: whoever is woken may leave.
-        for wake in tuple(self._wakes.values()):
+        # A tuple, of which there is another by the time that somebody who is woken has left.
+        for wake in self._wakes_in_order:
             try:
                 wake()
             except Exception:

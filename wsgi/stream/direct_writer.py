@@ -5,6 +5,8 @@ from typing import Any
 from gevent import socket as gevent_socket
 from gunicorn.http.wsgi import Response
 
+from wsgi.chunk_starts import CHUNK_STARTS, SIZES
+
 
 class DirectWriter:
     """The socket that gunicorn's Response writes to, for a stream that nobody but gunicorn iterates.
@@ -58,7 +60,9 @@ class DirectWriter:
 
         Raises OSError.
         """
-        chunk = b"%x\r\n%b\r\n" % (len(data), data)
+        size = len(data)
+        start = CHUNK_STARTS[size] if size < SIZES else b"%x\r\n" % size
+        chunk = b"".join((start, data, b"\r\n"))
         try:
             sent = self._send_now(chunk)
         except BlockingIOError:

@@ -176,26 +176,21 @@ class PullFeed(Generic[S]):
         self._signal.give()
 
     def _on_readable(self) -> None:
-        if self._forward is not None and self._pass_on(self._forward):
-            return
+        forward, source = self._forward, self.source
+        if forward is not None and source is not None:
+            try:
+                events = source.take()
+                is_written = not events or forward(events)
+            except Exception as error:
+                # Here is the hub, where nobody else would see it.
+                logger.exception("reading failed request_id=%s", self._context.request_id)
+                self._failure = as_api_error(error)
+                source.abandon()
+            if source.is_finished:
+                self._unwatch()
+            elif is_written:
+                return  # The request greenlet goes on waiting.
         self._may_have_more = True
         if not self._signal.give_from_hub() and self._watcher is not None:
             # The request greenlet is busy, writing to a slow client perhaps: without this the loop would spin.
             self._watcher.stop()
-
-    def _pass_on(self, forward: Forward) -> bool:
-        """Whether all that has come is written, so that the request greenlet may go on waiting."""
-        source = self.source
-        assert source is not None
-        try:
-            events = source.take()
-            is_written = not events or forward(events)
-        except Exception as error:
-            # Here is the hub, where nobody else would see it.
-            logger.exception("reading failed request_id=%s", self._context.request_id)
-            self._failure = as_api_error(error)
-            source.abandon()
-        if source.is_finished:
-            self._unwatch()
-            return False
-        return is_written

@@ -16,6 +16,9 @@ class Follower(Protocol):
     def is_finished(self) -> bool: ...
 
     @property
+    def is_waiting(self) -> bool: ...
+
+    @property
     def event_count(self) -> int: ...
 
     def take(self) -> bytes: ...
@@ -76,17 +79,14 @@ class ReplayFeed:
 
     def wake_up(self) -> None:
         """There are events. From any greenlet, or from the hub; never blocks."""
-        if self._forward is None or not self._pass_on(self._forward):
-            self._signal.give()
+        forward, follower = self._forward, self.follower
+        if forward is not None and follower is not None:
+            events = self.take()
+            # All that has come is written: the request greenlet may go on waiting.
+            if (not events or forward(events)) and follower.is_waiting:
+                return
+        self._signal.give()
 
     def stop(self) -> None:
         if self.follower is not None:
             self.follower.close()
-
-    def _pass_on(self, forward: Forward) -> bool:
-        """Whether all that has come is written, so that the request greenlet may go on waiting."""
-        follower = self.follower
-        events = self.take()
-        if follower is None or (events and not forward(events)):
-            return False
-        return not (follower.has_events or follower.is_finished)
