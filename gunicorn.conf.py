@@ -5,6 +5,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import copy
 import errno
 import gc
 import logging
@@ -21,6 +22,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.engines.upstream import proxy_for
 from wsgi.settings import SettingsError, read_settings
+from wsgi.stream.log import LogFormatter
 from wsgi.stream.middleware import with_direct_writes
 from wsgi.stream.worker import WORKER_CLASS_NEEDED
 from wsgi.worker import Worker
@@ -71,11 +73,13 @@ def on_starting(server: Arbiter) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    # Sluice's lines go where gunicorn's go. By logconfig_dict gunicorn would do the same, but then it also makes
-    # an access log line for every request, which nobody reads: 5 % of a short answer's cost.
+    # Sluice's lines go where gunicorn's go, as JSON. By logconfig_dict gunicorn would do the same, but then it also
+    # makes an access log line for every request, which nobody reads: 5 % of a short answer's cost.
     sluice_log = logging.getLogger("sluice")
     sluice_log.setLevel(logging.INFO)
-    sluice_log.handlers = worker.log.error_log.handlers
+    sluice_log.handlers = [copy.copy(handler) for handler in worker.log.error_log.handlers]
+    for handler in sluice_log.handlers:
+        handler.setFormatter(LogFormatter())
     sluice_log.propagate = False
     # Ctrl-C goes to the whole process group, and the master passes it on as SIGQUIT: a gevent worker that
     # got both would end with the traceback of the second.
