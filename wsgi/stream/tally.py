@@ -51,6 +51,13 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def take(self) -> tuple[list[int], float]:
+        """The counts of the buckets and the sum of the values, which begin anew."""
+        taken = self.counts, self.total
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+        return taken
+
     def add_all(self, counts: Iterable[int], total: float) -> None:
         """Values that are in buckets already."""
         self.counts = list(map(add, self.counts, counts))
@@ -98,16 +105,16 @@ class Tally:
     def __init__(self) -> None:
         self.models = Models()
         self.open: Counter[str] = Counter()
-        self.ended: Counter[tuple[str, str, str]] = Counter()
-        self.errors: Counter[tuple[str]] = Counter()
-        self.refused: Counter[tuple[str, str]] = Counter()
-        self.upstream_errors: Counter[tuple[str, str]] = Counter()
+        self.ended: Counter[tuple[str, ...]] = Counter()
+        self.errors: Counter[tuple[str, ...]] = Counter()
+        self.refused: Counter[tuple[str, ...]] = Counter()
+        self.upstream_errors: Counter[tuple[str, ...]] = Counter()
         self.events = 0
         self.bytes = 0
         self.keepalives = 0
         self.gaps = Histogram(GAP_BOUNDS_SECONDS)
-        self.first_events: dict[tuple[str], Histogram] = {}
-        self.durations: dict[tuple[str], Histogram] = {}
+        self.first_events: dict[str, Histogram] = {}
+        self.durations: dict[str, Histogram] = {}
         self.releases = Histogram(RELEASE_BOUNDS_SECONDS)
         self.loop_lags = Histogram(LAG_BOUNDS_SECONDS)
 
@@ -153,12 +160,10 @@ def _route_of(context: StreamContext) -> str:
     return str(context.notes.get("route", OTHER))
 
 
-def _of(
-    histograms: dict[tuple[str], Histogram], label: str, bounds: tuple[float, ...]
-) -> Histogram:
-    histogram = histograms.get((label,))
+def _of(histograms: dict[str, Histogram], label: str, bounds: tuple[float, ...]) -> Histogram:
+    histogram = histograms.get(label)
     if histogram is None:
-        histogram = histograms[(label,)] = Histogram(bounds)
+        histogram = histograms[label] = Histogram(bounds)
     return histogram
 
 
