@@ -1,8 +1,9 @@
 """What Prometheus is told: the plain numbers of each worker, moved into prometheus-client's metrics.
 
-Those are values in files that all workers share, at a microsecond each: too dear for each event, and at the end of a short
-answer thirty of them would be 5 % of its cost. So streams count in plain numbers (``wsgi.stream.tally``), and once a
-second, and before they are read, these are moved. A worker that is killed takes the numbers of that second along.
+Those are values in files that all workers share, at a microsecond or two each: too dear for each event, and some thirty
+at a stream's end would be several percent of a short answer. So streams count in plain numbers
+(``wsgi.stream.tally``), and once a second, and before they are read, these are moved. A worker that is killed takes the
+numbers of that second along.
 """
 
 import time

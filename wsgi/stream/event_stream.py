@@ -50,6 +50,7 @@ class EventStream:
         "_close_callbacks",
         "_context",
         "_draining",
+        "_error",
         "_feed",
         "_guard",
         "_has_unsent_events",

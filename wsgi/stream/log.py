@@ -2,7 +2,8 @@
 
 import json
 import logging
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
 
 import msgspec
 
@@ -14,21 +15,28 @@ class LogLine:
     end), or speak to the terminal that shows it.
     """
 
-    __slots__ = ("fields",)
+    __slots__ = ("_fields",)
 
     def __init__(self, message: str, fields: dict[str, object]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.fields = {"time": now, "message": message, **fields}
+        now = time.time()
+        at = f"{_second(int(now))}.{int(now % 1 * 1000):03}+00:00"
+        self._fields = {"time": at, "message": message, **fields}
 
     def __str__(self) -> str:
         try:
-            line = msgspec.json.encode(self.fields).decode()
+            line = msgspec.json.encode(self._fields).decode()
         except UnicodeEncodeError:  # Half of a surrogate pair.
             line = ""
         if line and line.isascii() and "\x7f" not in line:
             return line
         # Three times slower than msgspec, and escapes all that is not ASCII.
-        return json.dumps(self.fields, separators=(",", ":")).replace("\x7f", "\\u007f")
+        return json.dumps(self._fields, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+# A datetime's ``isoformat`` is five times as dear.
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class LogFormatter(logging.Formatter):

@@ -91,6 +91,7 @@ def context_of_request(context: StreamContext | None = None) -> StreamContext:
         context = StreamContext(request_id())
     else:
         context.request_id = request_id()
+    request = request_ctx.request
     rule = request.url_rule
     context.notes.update(
         client=request.remote_addr,
