@@ -8,6 +8,7 @@ from wsgi.api.application import Application
 from wsgi.engines import Relay, Simulator, Upstream, Upstreams
 from wsgi.errors import ApiError
 from wsgi.journal import Journal, Limits, MemoryJournal
+from wsgi.metrics import Metrics
 from wsgi.settings import Settings, read_settings
 from wsgi.stream import StreamContext, worker
 from wsgi.stream.feed import Feed
@@ -19,6 +20,7 @@ def create_app(settings: Settings) -> Application:
     app = Application(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     worker.inflight().limit = settings.max_streams
+    worker.tally().models.set(settings.models)
     errors.register(app)
     upstreams = Upstreams(
         [Upstream(url, settings.connect_timeout_seconds) for url in settings.upstream]
@@ -35,9 +37,11 @@ def create_app(settings: Settings) -> Application:
         open_feed = openai.chat_feed(simulator, settings)
         app.register_blueprint(openai.blueprint(simulator, settings))
     journal = _journal(settings)
+    metrics = Metrics(worker.tally(), worker.inflight(), upstreams)
+    app.extensions["metrics"] = metrics
     app.register_blueprint(streams.blueprint(open_feed, journal, settings))
     app.register_blueprint(demo.blueprint(settings))
-    app.register_blueprint(operations.blueprint(upstreams, journal))
+    app.register_blueprint(operations.blueprint(upstreams, journal, metrics))
     return app
 
 

@@ -5,6 +5,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import copy
 import errno
 import gc
 import logging
@@ -15,15 +16,25 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import gevent
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
+from wsgi import metrics_folder
 from wsgi.engines.upstream import proxy_for
 from wsgi.settings import SettingsError, read_settings
+from wsgi.stream.log import LogFormatter
 from wsgi.stream.middleware import with_direct_writes
 from wsgi.stream.worker import WORKER_CLASS_NEEDED
 from wsgi.worker import Worker
+
+if TYPE_CHECKING:
+    # Not here: it is to find the folder that the master makes for it.
+    from wsgi.metrics import Metrics
+
+_MOVE_METRICS_SECONDS = 1.0
 
 try:
     _settings = read_settings(os.environ)
@@ -71,12 +82,16 @@ def on_starting(server: Arbiter) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    # Sluice's lines go where gunicorn's go. By logconfig_dict gunicorn would do the same, but then it also makes
-    # an access log line for every request, which nobody reads: 5 % of a short answer's cost.
+    # Sluice's lines go where gunicorn's go, as JSON. By logconfig_dict gunicorn would do the same, but then it also
+    # makes an access log line for every request, which nobody reads: 5 % of a short answer's cost.
     sluice_log = logging.getLogger("sluice")
     sluice_log.setLevel(logging.INFO)
-    sluice_log.handlers = worker.log.error_log.handlers
+    sluice_log.handlers = [copy.copy(handler) for handler in worker.log.error_log.handlers]
+    for handler in sluice_log.handlers:
+        handler.setFormatter(LogFormatter())
     sluice_log.propagate = False
+    # Nobody prints it, and gevent makes an object for each greenlet that logs: a fifth of a line's cost.
+    logging.logThreads = False
     # Ctrl-C goes to the whole process group, and the master passes it on as SIGQUIT: a gevent worker that
     # got both would end with the traceback of the second.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -85,9 +100,26 @@ def post_worker_init(worker: Worker) -> None:
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
     worker.wsgi = with_direct_writes(worker.wsgi)
+    gevent.spawn(_move_metrics, worker)
+
+
+def worker_exit(_server: Arbiter, worker: Worker) -> None:
+    """In the worker, at its end."""
+    if (metrics := _metrics_of(worker)) is not None:
+        metrics.move()
+
+
+def child_exit(_server: Arbiter, worker: Worker) -> None:
+    """In the master, however the worker has ended."""
+    metrics_folder.forget_worker(worker.pid)
+
+
+def on_exit(_server: Arbiter) -> None:
+    metrics_folder.remove()
 
 
 def when_ready(server: Arbiter) -> None:
+    metrics_folder.make()
     address = server.cfg.address[0]
     if isinstance(address, str):
         print(f"Sluice is at unix:{address}", flush=True)
@@ -108,6 +140,17 @@ def when_ready(server: Arbiter) -> None:
         """-d '{"model": "any", "stream": true, "messages": [{"role": "user", "content": "Why stream?"}]}'""",
         flush=True,
     )
+
+
+def _metrics_of(worker: Worker) -> "Metrics | None":
+    # Another app than Sluice's has none, one that failed to load neither.
+    return getattr(worker.app.callable, "extensions", {}).get("metrics")
+
+
+def _move_metrics(worker: Worker) -> None:
+    while (metrics := _metrics_of(worker)) is not None:
+        metrics.move()
+        gevent.sleep(_MOVE_METRICS_SECONDS)
 
 
 def _raise_file_limit() -> None:

@@ -69,8 +69,8 @@ class DemoPage:
         )
 
     def wait_until_server_has_cancelled(self, response: Response) -> None:
-        line = f"stream ended request_id={response.headers['x-request-id']} outcome=cancelled"
-        wait_until(lambda: line in self.server.log)
+        end = {"request_id": response.headers["x-request-id"], "outcome": "cancelled"}
+        wait_until(lambda: self.server.logged("stream ended", **end))
 
     def rows(self, kind: str) -> list[str]:
         """The raw view's rows: ``event``, ``comment``, or ``note`` for what was not on the wire."""

@@ -13,4 +13,4 @@ def test_the_page_shows_the_answer_of_an_upstream_by_a_model_that_it_lists(page)
         demo.simulate(itl_ms=0, tokens=20)
         demo.ask("Why?")
         demo.wait_for_state("done")
-        assert "model='upstream-model'" in relay.log
+        assert relay.logged("stream ended", model="upstream-model")

@@ -55,7 +55,8 @@ def test_stop_ends_the_generation(demo: DemoPage, sluice: Server) -> None:
     demo.wait_for_growth()
     demo.stop_button.click()
     demo.wait_for_state("stopped")
-    wait_until(lambda: f"generation ended request_id={request_id} outcome=cancelled" in sluice.log)
+    end = {"request_id": request_id, "outcome": "cancelled"}
+    wait_until(lambda: sluice.logged("generation ended", **end))
 
 
 def test_a_failure_shows_in_words(demo: DemoPage) -> None:

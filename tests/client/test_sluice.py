@@ -134,7 +134,7 @@ def test_ctrl_c_cancels_on_the_server(sluice):
     assert process.returncode == 130
     assert out.endswith("\n")
     assert re.fullmatch(r"first token after .*\ninterrupted\n", err)
-    wait_until(lambda: "outcome=cancelled" in sluice.log)
+    wait_until(lambda: sluice.logged("stream ended", outcome="cancelled"))
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(sluice):

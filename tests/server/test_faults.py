@@ -119,4 +119,4 @@ def test_a_generator_that_raises_sends_one_error_and_logs_the_traceback():
         assert b"secret" not in body
         assert "the generator failed request_id=trace-me" in server.log
         assert "ZeroDivisionError: a secret of the server" in server.log
-        wait_until(lambda: "request_id=trace-me outcome=error" in server.log)
+        wait_until(lambda: server.logged("stream ended", request_id="trace-me", outcome="error"))

@@ -414,9 +414,9 @@ def test_openai_tries_no_more_often_through_the_relay(
         wait_until(lambda server=server: len(ended(server, request_id)) == 2)
 
 
-def ended(server: Server, request_id: str) -> list[str]:
+def ended(server: Server, request_id: str) -> list[object]:
     """The outcomes of the streams with that id, as the log has them."""
-    return re.findall(rf"stream ended request_id={request_id} outcome=(\w+)", server.log)
+    return [line["outcome"] for line in server.logged("stream ended", request_id=request_id)]
 
 
 def test_openai_that_closes_a_stream_ends_it_on_the_upstream(

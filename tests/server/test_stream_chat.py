@@ -107,4 +107,5 @@ def test_head_answers_without_running_anything():
 
 def test_the_generation_stops_when_the_reader_leaves(sluice):
     read(sluice, X_Request_Id="chat-reader")
-    wait_until(lambda: "request_id=chat-reader outcome=cancelled" in sluice.log)
+    end = {"request_id": "chat-reader", "outcome": "cancelled"}
+    wait_until(lambda: sluice.logged("stream ended", **end))

@@ -1,5 +1,6 @@
 """Starts a real gunicorn for a test, and ends it."""
 
+import json
 import os
 import random
 import signal
@@ -63,6 +64,14 @@ class Server:
     def log(self) -> str:
         """All that the server has printed so far."""
         return os.pread(self._log, 1 << 24, 0).decode()
+
+    def logged(self, message: str, **fields: object) -> list[dict[str, object]]:
+        """Sluice's own lines in the log that have this message and these fields."""
+        wanted = {"message": message, **fields}
+        # A line that is being written may be half there.
+        whole = self.log.rpartition("\n")[0].split("\n")
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in lines if wanted.items() <= line.items()]
 
     def connect(self, receive_buffer_bytes: int | None = None) -> socket.socket:
         family = socket.AF_UNIX if self.unix_socket else socket.AF_INET

@@ -183,7 +183,7 @@ def test_stopping_ends_the_generation_and_tells_the_readers(server):
         end = response.body()
     assert b"event: error\n" in end
     assert b'"code":"stopped"' in end
-    wait_until(lambda: "generation ended" in server.log and "outcome=cancelled" in server.log)
+    wait_until(lambda: server.logged("generation ended", outcome="cancelled", code="stopped"))
     assert ask(server, delete(url))[0].status == 204
 
 
@@ -290,14 +290,14 @@ def test_a_start_with_a_redis_that_is_not_there_says_so_in_readyz(tmp_path):
 def test_a_stream_that_nobody_reads_is_stopped():
     with Server(abandon_seconds=0.3) as server:
         url = start(server, tokens=100_000)
-        wait_until(lambda: "outcome=cancelled" in server.log)
+        wait_until(lambda: server.logged("generation ended", outcome="cancelled"))
         assert b"nobody was reading" in ask(server, get(url))[1]
 
 
 def test_a_reader_whose_history_is_gone_is_told():
     with Server(history_bytes=2000) as server:
         url = start(server, itl_ms=0)
-        wait_until(lambda: "generation ended" in server.log)
+        wait_until(lambda: server.logged("generation ended"))
         events = read(server, url)
     assert events[0].event == "reset"
     oldest = json.loads(events[0].data)["oldest"]
@@ -323,7 +323,7 @@ def test_a_stream_that_has_ended_counts_no_more():
 def test_a_worker_whose_history_is_full_refuses():
     with Server(total_history_bytes=10_000) as server:
         start(server, tokens=100, itl_ms=0)
-        wait_until(lambda: "generation ended" in server.log)
+        wait_until(lambda: server.logged("generation ended"))
         assert refusal(server, post(PATH, chat())) == (503, "overloaded")
 
 

@@ -150,8 +150,9 @@ class TestComplete:
         caplog.set_level(logging.INFO, "sluice.stream")
         Stream([A, B]).read_all()
         (record,) = caplog.records
-        expected = f"request_id=request-7 outcome=complete events=2 bytes={len(A + B)} "
-        assert expected in record.getMessage()
+        line = json.loads(record.getMessage())
+        assert (line["message"], line["request_id"]) == ("stream ended", "request-7")
+        assert (line["outcome"], line["events"], line["bytes"]) == ("complete", 2, len(A + B))
 
 
 class TestFailure:
@@ -667,8 +668,8 @@ class TestClientThatLeaves:
         next(stream)
         stream.on_disconnect()
         stream.close()
-        assert "outcome=cancelled" in caplog.text
-        assert "reason='the client disconnected'" in caplog.text
+        line = json.loads(caplog.records[-1].getMessage())
+        assert (line["outcome"], line["reason"]) == ("cancelled", "the client disconnected")
 
     def test_behind_the_last_event_has_had_it_all(self, left):
         stream = self.leaving(left, [A])

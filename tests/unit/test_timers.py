@@ -150,7 +150,7 @@ class TestTicker:
 
     @pytest.fixture
     def ticker(self, clock):
-        return Ticker(now=lambda: clock[0])
+        return Ticker(on_lag=lambda seconds: None, now=lambda: clock[0])
 
     def run(self, ticker, clock, seconds):
         end = clock[0] + seconds

@@ -13,7 +13,7 @@ from wsgi.settings import Settings
 from wsgi.sse import Event
 from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
-from wsgi.stream.response import client_of_request, request_id, stream_response
+from wsgi.stream.response import client_of_request, context_of_request, stream_response
 
 _CHARACTER_SECONDS = 0.03
 _RETRY_MS = 2000
@@ -51,7 +51,7 @@ def blueprint(settings: Settings) -> Blueprint:
         if seen == done_id:
             # The one answer that makes an EventSource stop reconnecting.
             return Response(status=204)
-        context = StreamContext(request_id())
+        context = context_of_request()
         stream = EventStream(
             PushFeed(
                 _characters(question, answer, seen, context),

@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from wsgi.errors import ApiError, PlainAnswer, as_api_error
-from wsgi.stream import TooManyStreamsError
+from wsgi.stream import TooManyStreamsError, worker
 from wsgi.stream.response import StreamResponse, request_id
 
 logger = logging.getLogger("sluice.api")
@@ -32,12 +32,14 @@ def register(app: Flask) -> None:
 
 
 def _api_error(error: ApiError) -> Response:
+    worker.tally().refused[str(error.status), error.code] += 1
     body = msgspec.json.encode({"error": error.body()})
     headers = {"Content-Type": "application/json", **error.headers}
     return Response(body, status=error.status, headers=headers)
 
 
 def _plain_answer(answer: PlainAnswer) -> Response:
+    worker.tally().refused[str(answer.status), "upstream_error"] += 1
     return Response(answer.body, status=answer.status, headers=answer.headers)
 
 

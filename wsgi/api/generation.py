@@ -11,6 +11,7 @@ from wsgi.errors import ApiError, PlainAnswer, as_api_error, draining
 from wsgi.journal import Journal, JournalLostError, Recorder
 from wsgi.sse import Event
 from wsgi.stream import Outcome, StreamContext, StreamOptions, worker
+from wsgi.stream.end import StreamEnd
 from wsgi.stream.feed import Feed
 from wsgi.stream.rendering import error_for_event_source
 from wsgi.stream.timers import Timers
@@ -47,6 +48,8 @@ class Generation:
         self._reason: ApiError | None = None
         self._lost: JournalLostError | None = None
         self._recorder: Recorder | None = None
+        self._error: Exception | None = None
+        self._first_event_seconds: float | None = None
 
     def start(self, journal: Journal, stream_id: str) -> None:
         """Raises TooManyStreamsError if the worker has no place for it, and what ``journal.create`` raises."""
@@ -56,6 +59,7 @@ class Generation:
         finally:
             if self._recorder is None:
                 self._guard.release()
+        worker.tally().begin(self._context)
         # What fails from now on is told in the stream: its URL has been given away.
         self._context.is_committed = True
         self._timers.begin(time.monotonic(), None)
@@ -84,9 +88,11 @@ class Generation:
         except JournalLostError as error:
             # Its readers have been told by somebody else, or cannot be.
             logger.warning("journal lost request_id=%s: %s", self._context.request_id, error)
+            self._error = error
             self._context.outcome = Outcome.ERROR
-        except Exception:
+        except Exception as error:
             logger.exception("recording failed request_id=%s", self._context.request_id)
+            self._error = as_api_error(error)
             self._context.outcome = Outcome.ERROR
         finally:
             self._let_go()
@@ -119,7 +125,9 @@ class Generation:
     def _append(self, events: bytes) -> bool:
         """Returns whether there is more to come."""
         assert self._recorder is not None
-        self._timers.written_at = self._timers.event_at = time.monotonic()
+        now = self._timers.written_at = self._timers.event_at = time.monotonic()
+        if self._first_event_seconds is None:
+            self._first_event_seconds = now - self._timers.started_at
         try:
             for chunk in self._chunks.read(events):
                 self._recorder.append(chunk)
@@ -130,6 +138,7 @@ class Generation:
 
     def _finish(self, error: ApiError | None) -> None:
         assert self._recorder is not None
+        self._error = error
         if error is None:
             data = msgspec.json.encode(self._chunks.end()).decode()
             self._recorder.finish(Event(data=data, event="done").encode())
@@ -144,11 +153,16 @@ class Generation:
         self._feed.stop()
         self._guard.mark(self._context.outcome or Outcome.ERROR)
         self._guard.release()
-        logger.info(
-            "generation ended request_id=%s outcome=%s events=%d total_ms=%.1f",
-            self._context.request_id,
-            self._context.outcome,
-            0 if self._recorder is None else self._recorder.last_id,
-            (time.monotonic() - self._timers.started_at) * 1000,
+        end = StreamEnd(
+            self._context,
+            error=self._error,
+            reason=None,
+            events=0 if self._recorder is None else self._recorder.last_id,
+            byte_count=None,
+            keepalives=0,
+            first_event_seconds=self._first_event_seconds,
+            total_seconds=time.monotonic() - self._timers.started_at,
         )
+        worker.tally().end(end)
+        end.log("generation ended")
         self._on_end()

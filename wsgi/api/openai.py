@@ -17,7 +17,12 @@ from wsgi.engines.schema import (
 from wsgi.settings import Settings
 from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
 from wsgi.stream.rendering import error_for_openai
-from wsgi.stream.response import StreamResponse, client_of_request, request_id, stream_response
+from wsgi.stream.response import (
+    StreamResponse,
+    client_of_request,
+    context_of_request,
+    stream_response,
+)
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
@@ -50,7 +55,8 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
 
     def answer(request: AnswerRequest) -> Response:
         check_model(request.model, settings.models)
-        context = StreamContext(request_id())
+        context = context_of_request()
+        context.notes.update(model=request.model, stream=request.stream)
         stream = EventStream(
             PushFeed(engine.generate(request, context), context, Channel(settings.channel_size)),
             context=context,
@@ -77,6 +83,7 @@ def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], P
     def open_feed(context: StreamContext) -> PushFeed:
         chat = read_body(ChatRequest)
         check_model(chat.model, settings.models)
+        context.notes["model"] = chat.model
         chat.stream = True
         chat.stream_options = StreamOptionsField(include_usage=True)
         return PushFeed(engine.generate(chat, context), context, Channel(settings.channel_size))

@@ -2,17 +2,19 @@
 
 import time
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 
 from wsgi.engines import Upstream, Upstreams
 from wsgi.errors import draining
 from wsgi.journal import Journal
+from wsgi.metrics import CONTENT_TYPE, Metrics
 from wsgi.stream import worker
 
 _PROBE_TIMEOUT_SECONDS = 1.0
+_ASKED_WHILE_DRAINING = ("/healthz", "/readyz", "/metrics")
 
 
-def blueprint(upstreams: Upstreams, journal: Journal | None) -> Blueprint:
+def blueprint(upstreams: Upstreams, journal: Journal | None, metrics: Metrics) -> Blueprint:
     routes = Blueprint("operations", __name__)
 
     @routes.get("/healthz")
@@ -22,9 +24,12 @@ def blueprint(upstreams: Upstreams, journal: Journal | None) -> Blueprint:
 
     @routes.before_app_request
     def refuse_while_draining() -> None:
-        # Health is asked of a worker that drains, too.
-        if worker.inflight().is_draining and request.path not in ("/healthz", "/readyz"):
+        if worker.inflight().is_draining and request.path not in _ASKED_WHILE_DRAINING:
             raise draining()
+
+    @routes.get("/metrics")
+    def read_metrics() -> Response:
+        return Response(metrics.read(), content_type=CONTENT_TYPE)
 
     @routes.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:

@@ -18,10 +18,17 @@ from wsgi.errors import ApiError
 from wsgi.settings import Settings
 from wsgi.stream import EventStream, PullFeed, StreamContext
 from wsgi.stream.rendering import error_for_messages, error_for_openai, stream_headers
-from wsgi.stream.response import StreamResponse, client_of_request, request_id, stream_response
+from wsgi.stream.response import (
+    StreamResponse,
+    client_of_request,
+    context_of_request,
+    stream_response,
+)
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _COMPLETIONS = ("chat/completions", "completions")
+_ROUTES_TOLD_APART = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
+"""In metrics. All others are one: a path may be anything."""
 
 # Between two neighbours only (RFC 9110, section 7.6.1), or made anew here.
 _NOT_PASSED_ON = frozenset(
@@ -70,9 +77,8 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         call = decode(body, Call) if is_completion else _call_of(body, request)
         if is_completion and call.model is not None:
             check_model(call.model, settings.models)
-        context = StreamContext(request_id())
-        if call.model is not None:
-            context.notes["model"] = repr(call.model)
+        context = context_of_request()
+        context.notes.update(route=_route(rest), model=call.model, stream=bool(call.stream))
         upstream_request = UpstreamRequest(
             method=request.method,
             path=_path_below_v1(request),
@@ -104,7 +110,7 @@ def chat_feed(
         call = decode(given, Call)
         if call.model is not None:
             check_model(call.model, settings.models)
-            context.notes["model"] = repr(call.model)
+            context.notes["model"] = call.model
         body = decode(given, dict[str, Any])
         body["stream"] = True
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
@@ -177,6 +183,10 @@ def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
         return StreamResponse(stream, headers, source.head.status)
     headers = [header for header in headers if header[0] not in _MADE_FOR_STREAMS]
     return StreamResponse(stream, headers + stream_headers(stream.request_id))
+
+
+def _route(rest: str) -> str:
+    return f"/v1/{rest}" if rest in _ROUTES_TOLD_APART else "/v1/<path:rest>"
 
 
 def _call_of(body: bytes, request: Request) -> Call:

@@ -83,6 +83,8 @@ class Relay:
         tried: list[Upstream] = []
         outcome: UpstreamResponse | ApiError | None = None
         while (upstream := self.upstreams.choose(tried)) is not None:
+            if tried:
+                tried[-1].failovers += 1
             tried.append(upstream)
             if isinstance(outcome, UpstreamResponse):
                 outcome.abandon()
@@ -95,30 +97,37 @@ class Relay:
         if outcome.is_event_stream:
             refusal = _first_event_error(outcome.peek())
             if refusal is not None:
+                # The end of the stream counts it.
                 outcome.abandon()
                 raise refusal.as_api_error() if context.is_committed else refusal.as_plain_answer()
         elif context.is_committed:
             raise self._late_refusal(outcome)
+        if outcome.head.status >= 400:
+            context.fail(f"the upstream answered with status {outcome.head.status}")
         return outcome
 
     def _try(
         self, upstream: Upstream, request: UpstreamRequest, context: RelayContext
     ) -> UpstreamResponse | ApiError:
-        context.notes["upstream"] = upstream.host
+        context.notes.update(upstream=upstream.host, upstream_status=None)
         upstream.begin()
         try:
             response = self._ask(upstream, request, context)
         except ApiError as error:
             upstream.failed(time.monotonic())
+            upstream.errors[error.code] += 1
             return error
         except BaseException:
             upstream.given_up()
             raise
-        context.notes["status"] = response.head.status
-        if response.head.status in _TRY_ANOTHER:
+        status = response.head.status
+        context.notes["upstream_status"] = status
+        if status in _TRY_ANOTHER:
             upstream.failed(time.monotonic())
         else:
             upstream.succeeded()
+        if status >= 400:
+            upstream.errors[str(status)] += 1
         return response
 
     def _ask(

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
@@ -85,7 +86,11 @@ class Connection:
 
 
 class Upstream:
-    """One server. url: with its ``/v1``, as in the settings."""
+    """One server. url: with its ``/v1``, as in the settings.
+
+    errors: requests that it did not answer, or refused, by the error's code or the status
+    failovers: requests that went on to another after it had failed. Both are counted until somebody takes them
+    """
 
     def __init__(self, url: str, connect_timeout_seconds: float) -> None:
         parts = urlsplit(url)
@@ -114,6 +119,8 @@ class Upstream:
         self._failures = 0
         self._out_until = 0.0
         self._is_on_trial = False
+        self.errors: Counter[str] = Counter()
+        self.failovers = 0
 
     # Connections.
 

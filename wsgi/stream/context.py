@@ -57,7 +57,8 @@ class StreamContext:
         self.is_committed = False
         """The 200 has been sent, without an event."""
         self.notes: dict[str, object] = {}
-        """What else the log line at the stream's end shows; the values are safe to print."""
+        """What else the log line at the stream's end shows: text, numbers. Metrics look at "route", "model", "stream"
+        (False: the answer is one document), "upstream" and "upstream_status"."""
         self.failure: str | None = None
         self.is_cut = False
         self.is_reset = False

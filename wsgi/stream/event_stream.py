@@ -13,6 +13,7 @@ from wsgi.stream import worker
 from wsgi.stream.client_socket import ClientSocket
 from wsgi.stream.context import Outcome, StreamContext
 from wsgi.stream.direct_writer import DirectWriter
+from wsgi.stream.end import StreamEnd
 from wsgi.stream.feed import Feed
 from wsgi.stream.inflight import InflightGuard
 from wsgi.stream.options import StreamOptions
@@ -49,6 +50,7 @@ class EventStream:
         "_close_callbacks",
         "_context",
         "_draining",
+        "_error",
         "_feed",
         "_guard",
         "_has_unsent_events",
@@ -91,6 +93,8 @@ class EventStream:
         self._left_at: float | None = None
         self._written = Written()
         self._draining: ApiError | None = None
+        self._error: Exception | None = None
+        """What the client was told of it."""
         self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         self._is_closed = False
@@ -111,6 +115,7 @@ class EventStream:
             raise RuntimeError("a StreamContext is for one stream; make another")
         self._context.is_taken = True
         self._guard = worker.inflight().enter(self)
+        worker.tally().begin(self._context)
         self._timers.begin(time.monotonic(), commit_seconds)
         if self._client is not None:
             worker.disconnects().watch(self._client.fd, self)
@@ -146,6 +151,7 @@ class EventStream:
             if self._timers.commit_is_due(now):
                 self._context.is_committed = True
                 self._preamble = self._options.keepalive
+                self._written.keepalive_count += bool(self._preamble)
                 return
             feed.wait()
         if feed.error is not None and not feed.has_events:
@@ -183,6 +189,7 @@ class EventStream:
             if error is not None:
                 return self._fail(error)
             if self._at_boundary() and self._timers.keepalive_is_due(now):
+                self._written.keepalive_count += 1
                 return self._write(self._options.keepalive)
             writer = self._writer
             feed.wait(self._forward if writer is not None and writer.may_write_now else None)
@@ -225,7 +232,7 @@ class EventStream:
         if is_cancelled:
             self._mark(Outcome.CANCELLED)
         self._guard.release()
-        self._log_end()
+        self._tell_end()
         callbacks = self._close_callbacks
         if is_cancelled and self._on_disconnect is not None:
             callbacks = [self._on_disconnect, *callbacks]
@@ -297,6 +304,7 @@ class EventStream:
         self._is_over = True
 
     def _fail(self, error: Exception) -> bytes:
+        self._error = error
         self._mark(Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR)
         if not self._at_boundary():
             self._cut("an error event after half an event would be taken for the rest of it")
@@ -304,6 +312,7 @@ class EventStream:
         return self._write(self._render_error(error))
 
     def _refuse(self, error: Exception) -> NoReturn:
+        self._error = error
         self._mark(Outcome.ERROR)
         raise error
 
@@ -326,19 +335,30 @@ class EventStream:
         if self._guard is not None:
             self._guard.mark(outcome)
 
-    def _log_end(self) -> None:
-        timers, first = self._timers, self._written.first_event_at
-        logger.info(
-            "stream ended request_id=%s outcome=%s%s events=%d bytes=%d first_event_ms=%s total_ms=%.1f%s",
-            self._context.request_id,
-            self._context.outcome,
-            "".join(f" {name}={value}" for name, value in self._context.notes.items()),
-            self._feed.event_count,
-            self._written.byte_count,
-            "-" if first is None else f"{(first - timers.started_at) * 1000:.1f}",
-            (time.monotonic() - timers.started_at) * 1000,
-            f" reason={self._left!r}" if self._left else "",
+    def _tell_end(self) -> None:
+        now, started_at, first = time.monotonic(), self._timers.started_at, None
+        if self._written.first_event_at is not None:
+            first = self._written.first_event_at - started_at
+        end = StreamEnd(
+            self._context,
+            error=self._error,
+            reason=self._left,
+            events=self._feed.event_count,
+            byte_count=self._written.byte_count,
+            keepalives=self._written.keepalive_count,
+            first_event_seconds=first,
+            total_seconds=now - started_at,
         )
+        tally = worker.tally()
+        self._tell_progress()
+        tally.end(end)
+        if self._left_at is not None and self._context.outcome is Outcome.CANCELLED:
+            tally.releases.add(now - self._left_at)
+        end.log("stream ended")
+
+    def _tell_progress(self) -> None:
+        is_streamed = bool(self._context.notes.get("stream", True))
+        worker.tally().add_written(self._written, self._feed.event_count, is_streamed=is_streamed)
 
     # The hub and the ticker's greenlet: they wake the request greenlet, which looks for itself.
 
@@ -357,6 +377,7 @@ class EventStream:
 
     def on_tick(self, now: float) -> float:
         timers = self._timers
+        self._tell_progress()
         if self._left_at is not None and now - self._left_at > _CLOSE_TIMEOUT_SECONDS:
             # Middleware that does not pass close() on (PEP 3333 says it must) would leak it. Not here: the ticker
             # is looking through its streams, and a callback may block.

@@ -50,8 +50,7 @@ def sse_response(
     Raises RuntimeError if the server's worker is not gevent's, saying how to start it.
     """
     worker.require_gevent_in_threads()
-    context = context or StreamContext()
-    context.request_id = request_id()
+    context = context_of_request(context)
     options = StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline)
     stream = EventStream(
         PushFeed(items, context, Channel(options.channel_size)),
@@ -84,6 +83,23 @@ class StreamResponse(Response):
 
 def stream_response(stream: EventStream) -> StreamResponse:
     return StreamResponse(stream, stream_headers(stream.request_id))
+
+
+def context_of_request(context: StreamContext | None = None) -> StreamContext:
+    """One for a stream of the current request; its notes say which request that is."""
+    if context is None:
+        context = StreamContext(request_id())
+    else:
+        context.request_id = request_id()
+    request = request_ctx.request
+    rule = request.url_rule
+    context.notes.update(
+        client=request.remote_addr,
+        method=request.method,
+        path=request.path,
+        route=None if rule is None else rule.rule,
+    )
+    return context
 
 
 def request_id() -> str:

@@ -27,9 +27,14 @@ class Ticker:
 
     A stream that writes sets no timer; it only notes when it did, and is looked at again later. So ten
     thousand streams cost one look each per keep-alive interval. Sleeps without streams.
+
+    on_lag: told at each tick by how many seconds it is late, for which something else has held the loop
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, on_lag: Callable[[float], object], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_lag = on_lag
         self._now = now
         self._slots: dict[int, set[Timed]] = {}
         self._slot_of: dict[Timed, int] = {}
@@ -87,5 +92,8 @@ class Ticker:
     def _run(self) -> None:
         while True:
             self._has_streams.wait()
+            due = self._now() + TICK_SECONDS
             gevent.sleep(TICK_SECONDS)
+            # The loop's own clock stands still during a turn: it may be a little early, too.
+            self._on_lag(max(0.0, self._now() - due))
             self.tick()

@@ -9,6 +9,7 @@ from gunicorn.errors import AppImportError
 from wsgi.stream.disconnect import DisconnectWatcher
 from wsgi.stream.helpers import Helpers
 from wsgi.stream.inflight import Inflight
+from wsgi.stream.tally import Tally
 from wsgi.stream.ticker import Ticker
 
 WORKER_CLASS_NEEDED = (
@@ -19,7 +20,7 @@ WORKER_CLASS_NEEDED = (
 
 @cache
 def ticker() -> Ticker:
-    return Ticker()
+    return Ticker(tally().loop_lags.add)
 
 
 @cache
@@ -35,6 +36,11 @@ def helpers() -> Helpers:
 @cache
 def inflight() -> Inflight:
     return Inflight()
+
+
+@cache
+def tally() -> Tally:
+    return Tally()
 
 
 def require_gevent() -> None:
