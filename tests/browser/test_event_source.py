@@ -1,6 +1,7 @@
-"""GET /stream_chat, read by Chromium's own EventSource: its ends, and its reconnecting."""
+"""GET /stream_chat and resumable streams, read by Chromium's own EventSource: its ends, and its reconnecting."""
 
 import json
+import urllib.request
 
 import pytest
 from playwright.sync_api import Page, Route
@@ -9,6 +10,7 @@ from tests.browser.demo_page import DemoPage, whole_answer
 from tests.support.server import Server
 
 QUESTION = "Why stream?"
+MESSAGES = [{"role": "user", "content": QUESTION}]
 LAST_CHARACTERS = 20
 """How much of the answer is left for a test: at 30 ms each the whole takes half a minute."""
 
@@ -100,3 +102,33 @@ def test_source_that_comes_back_after_done_is_told_to_stop(
     )
     characters = [["message", str(number)] for number in range(seen + 1, len(text) + 1)]
     assert received == [*characters, ["done", str(len(text) + 1)]]
+
+
+def test_resumable_stream_goes_on_after_its_connection_is_lost(page: Page, sluice: Server) -> None:
+    def lose(route: Route) -> None:
+        # The first two events, and then the end of the body: to EventSource a lost connection.
+        with urllib.request.urlopen(route.request.url) as response:
+            events = b"".join(iter(response.readline, b"id: 3\n"))
+        route.fulfill(content_type="text/event-stream", body=b"retry: 50\n" + events)
+
+    page.goto(sluice.url)
+    page.route("**/v1/streams/*", lose, times=1)
+    received = page.evaluate(
+        """async body => {
+            const headers = {"Content-Type": "application/json"};
+            const created = await fetch("/v1/streams", {method: "POST", headers, body});
+            const source = new EventSource((await created.json()).url);
+            const received = [];
+            await new Promise(resolve => {
+                source.onmessage = ({lastEventId}) => received.push(lastEventId);
+                source.addEventListener("done", resolve);
+            });
+            source.close();
+            return received;
+        }""",
+        json.dumps(
+            {"model": "any", "messages": MESSAGES, "simulator": {"tokens": 20, "itl_ms": 10}}
+        ),
+    )
+    assert received == [str(number) for number in range(1, len(received) + 1)]
+    assert len(received) >= 20
