@@ -1,12 +1,16 @@
 """Who a request is from, where it comes through proxies."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNIX = "unix"
+
+_PREFIX = re.compile(r"(/[\w.~!$&'()*+,;=:@%-]+)+", re.ASCII)
+"""A path (RFC 3986, section 3.3), and nothing that would be a host's name."""
 
 
 class TrustedProxies:
@@ -45,7 +49,7 @@ class TrustedProxies:
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
         prefix = _last(environ, "HTTP_X_FORWARDED_PREFIX").rstrip("/")
-        if prefix.startswith("/"):
+        if _PREFIX.fullmatch(prefix):
             # The proxy has taken it off; in the URLs that we make, and in what the client asked for, it is.
             environ["SCRIPT_NAME"] = prefix
             environ["RAW_URI"] = prefix + environ["RAW_URI"]
