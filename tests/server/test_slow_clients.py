@@ -17,7 +17,7 @@ SHORT = chat(stream=False, simulator={"text": "hi"})
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[Server]:
     with Server(
-        configuration="tests/server/hurried.conf.py",
+        configuration="tests/server/hurried_gunicorn.py",
         body_timeout_seconds=1,
         write_timeout_seconds=1,
         max_body_bytes=100_000,

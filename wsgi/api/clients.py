@@ -4,7 +4,7 @@ import hashlib
 
 from flask import request
 
-from wsgi.api.auth import given_key
+from wsgi.api.auth import given_key, needs_key
 from wsgi.api.proxies import client_network
 from wsgi.settings import Settings
 
@@ -12,8 +12,8 @@ from wsgi.settings import Settings
 def client_name(settings: Settings) -> str:
     """The API key's hash, which may be stored and logged, or, without keys, the address. "" if there is neither.
 
-    A key that this server does not check could be another one in each request, and is no name.
+    A key that is not checked could be another one in each request, and is no name.
     """
-    if settings.api_keys:
+    if settings.api_keys and needs_key(request.path):
         return hashlib.sha256(given_key().encode()).hexdigest()[:32]
     return client_network(request.remote_addr) if request.remote_addr else ""
