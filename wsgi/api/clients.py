@@ -2,7 +2,7 @@
 
 import hashlib
 
-from flask import request
+from flask.globals import request_ctx
 
 from wsgi.api.auth import given_key, needs_key
 from wsgi.api.proxies import client_network
@@ -14,6 +14,7 @@ def client_name(settings: Settings) -> str:
 
     A key that is not checked could be another one in each request, and is no name.
     """
+    request = request_ctx.request
     if settings.api_keys and needs_key(request.path):
         return hashlib.sha256(given_key().encode()).hexdigest()[:32]
     return client_network(request.remote_addr) if request.remote_addr else ""

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -58,6 +59,7 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._networks)
 
 
+@lru_cache(maxsize=4096)
 def client_network(address: str) -> str:
     """What counts as one client: an IPv4 address, or the network of 64 bits that an IPv6 address is from.
 
@@ -69,6 +71,7 @@ def client_network(address: str) -> str:
     return str(parsed or address)
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)

@@ -5,7 +5,8 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from flask import Flask, request
+from flask import Flask
+from flask.globals import request_ctx
 from limits import RateLimitItem, parse_many
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -37,6 +38,7 @@ def register(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def count() -> None:
+        request = request_ctx.request
         path = request.path
         if (request.method == "POST" and path.startswith("/v1/")) or path == "/stream_chat":
             limits.count(client_name(settings))
