@@ -50,6 +50,8 @@ workers = _settings.workers
 # with an end in good order.
 worker_class = "wsgi.worker.Worker"
 Worker.drain_seconds = _settings.drain_seconds
+Worker.body_timeout_seconds = _settings.body_timeout_seconds
+Worker.write_timeout_seconds = _settings.write_timeout_seconds
 
 # Then the workers are killed: later than the streams have been told to end, and have ended.
 graceful_timeout = math.ceil(_settings.drain_seconds) + 10
@@ -57,6 +59,14 @@ graceful_timeout = math.ceil(_settings.drain_seconds) + 10
 # gunicorn leaves connections over this number waiting without an answer, health checks too. Sluice's
 # own limit, which answers 503, is 90 % of it, or lower by the connections that idle clients may hold.
 worker_connections = max(_settings.max_streams * 10 // 9, _settings.max_streams + 100)
+
+# Half of what is above the streams stays free for requests: new connections end idle ones before that is used.
+Worker.room_at = (worker_connections + _settings.max_streams) // 2
+
+# gunicorn would believe whoever connects from this host, or over a unix socket, about the scheme and
+# SCRIPT_NAME. Which proxies are believed, and what, is said in one place: SLUICE_TRUSTED_PROXIES.
+secure_scheme_headers = {}
+forwarder_headers = ""
 
 # Seconds without a sign of life from a worker's loop, not of a stream: streams may last for hours.
 timeout = 30
@@ -120,6 +130,11 @@ def on_exit(_server: Arbiter) -> None:
 
 def when_ready(server: Arbiter) -> None:
     metrics_folder.make()
+    if _settings.workers > 1 and _settings.rate_limit and not _settings.redis_url:
+        server.log.warning(
+            "each of the %d workers counts for itself: SLUICE_RATE_LIMIT is for all only with SLUICE_REDIS_URL",
+            _settings.workers,
+        )
     address = server.cfg.address[0]
     if isinstance(address, str):
         print(f"Sluice is at unix:{address}", flush=True)

@@ -1,6 +1,7 @@
 """The environment, typed and checked: the variables that begin with ``SLUICE_``."""
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -82,6 +83,39 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _rate_limits(text: str) -> str:
+    # Not above: only who sets limits needs it, and importing it takes a twentieth of a second.
+    from limits import parse_many  # noqa: PLC0415
+
+    # "0/minute" would be a closed door; of "60/0 minutes" the parser makes 60/minute.
+    if any(item.amount == 0 for item in parse_many(text)) or re.search(r"(/|per)\s*0", text, re.I):
+        raise ValueError
+    return text
+
+
+def _origin(text: str) -> str:
+    # As browsers write it, or it would never match: no path, no port that the scheme implies.
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://([\w.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", text, re.ASCII):
+        raise ValueError
+    parts = urlsplit(text)
+    if parts.port in (0, {"http": 80, "https": 443}.get(parts.scheme, 0)):
+        raise ValueError
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    return names if names == ("*",) else tuple(_origin(name.lower()) for name in names)
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    for name in names:
+        if name != "unix":
+            ipaddress.ip_network(name)
+    return names
+
+
 def _address(text: str) -> str:
     if text.startswith("unix:"):
         # A longer path does not fit into the kernel's address (unix(7)).
@@ -120,6 +154,10 @@ class Settings:
     models: the model names that are accepted and listed; empty: any
     max_streams: how many streams a worker has open at once; one more gets 503
     max_body_bytes: the largest request body that is read
+    body_timeout_seconds: how long a client may take to send one
+    rate_limit: how many answers a key or an address may start in a time; empty: any number
+    cors_origins: whose pages may use the API; ("*",): anybody's
+    trusted_proxies: who is believed when it says for whom it asks: addresses, networks, "unix"
     commit_seconds: after so long without a first event the 200 is sent; until then a failure keeps its status
     stream_timeout_seconds: how long a stream may take in all
     drain_seconds: how long streams may go on after a worker was told to end
@@ -150,6 +188,14 @@ class Settings:
     models: tuple[str, ...] = _setting((), _names, "model names, comma-separated")
     max_streams: int = _setting(9000, *_COUNT)
     max_body_bytes: int = _setting(10 * _MIB, *_COUNT)
+    body_timeout_seconds: float = _setting(60.0, *_SECONDS)
+    rate_limit: str = _setting("", _rate_limits, "limits such as 60/minute or 5/second;1000/day")
+    cors_origins: tuple[str, ...] = _setting(
+        (), _origins, "origins such as https://example.com, comma-separated, or * alone"
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), _proxies, "addresses, networks such as 10.0.0.0/8, and unix, comma-separated"
+    )
     keepalive_seconds: float = _setting(_STREAM.keepalive_seconds, *_SECONDS_OR_NEVER)
     keepalive_blank_line: bool = _setting(_STREAM.keepalive_blank_line, *_SWITCH)
     channel_size: int = _setting(_STREAM.channel_size, *_COUNT)
@@ -196,7 +242,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             raise SettingsError(
                 f"{variable}: got {got}, takes {setting.metadata['takes']}"
             ) from None
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    has_addresses = not settings.bind.startswith("unix:") or "unix" in settings.trusted_proxies
+    if settings.rate_limit and not (has_addresses or settings.api_keys):
+        raise SettingsError(
+            f"{PREFIX}RATE_LIMIT: behind a unix socket clients have no address to be counted by; "
+            f"{PREFIX}TRUSTED_PROXIES=unix believes the proxy's X-Forwarded-For"
+        )
 
 
 def _unknown(variable: str, known: list[str]) -> str:

@@ -1,7 +1,5 @@
-"""gunicorn's gevent worker, with an end in good order."""
+"""gunicorn's gevent worker, with an end in good order, and guarded against clients that keep it waiting."""
 
-import contextlib
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +12,7 @@ from gevent.server import StreamServer
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
+from wsgi.connections import BodySource, Connections, stop_reading
 from wsgi.stream import worker
 
 _POLL_SECONDS = 0.1
@@ -29,14 +28,21 @@ class Worker(GeventWorker):  # type: ignore[misc]
     cuts what is left. This one accepts no more, closes idle connections, has new requests refused,
     and when the time is over has the streams end themselves.
 
+    Of gunicorn's waits for a client only that for a request's head has an end. Here all have.
+
     drain_seconds: how long streams may go on
+    body_timeout_seconds: how long a client may take to send a request's body
+    write_timeout_seconds, room_at: see ``Connections``
     """
 
     drain_seconds = 120.0
+    body_timeout_seconds = 60.0
+    write_timeout_seconds = 30.0
+    room_at = 9500
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: set[gevent_socket.socket] = set()
+        self._connections = Connections(self.room_at, self.write_timeout_seconds)
 
     def run(self) -> None:
         servers = [self._serve(sock) for sock in self.sockets]
@@ -44,8 +50,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         worker.inflight().drain()
         for server in servers:
             server.close()
-        for sock in self._idle:
-            _stop_reading(sock)
+        self._connections.end_idle()
 
         def are_all_gone() -> bool:
             return not any(server.pool for server in servers)
@@ -56,20 +61,34 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
-        self._idle.add(client)
+        self._connections.opened(client)
         try:
             super().handle(listener, client, addr)
         finally:
-            self._idle.discard(client)
+            self._connections.closed(client)
 
     def handle_request(
         self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any
     ) -> None:
-        self._idle.discard(sock)
-        super().handle_request(listener_name, req, sock, addr)
-        self._idle.add(sock)
+        fd = sock.fileno()
+        self._connections.has_request(sock)
+        body = BodySource(sock, self._connections, time.monotonic() + self.body_timeout_seconds)
+        req.unreader.sock = body
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+            may_go_on = body.discard_rest(req.body)
+        except StopIteration:
+            body.discard_rest(req.body)
+            raise
+        finally:
+            # Middleware that fails, or forgets it, does not close it.
+            worker.disconnects().close_stream(fd)
+            req.unreader.sock = sock
+        if not may_go_on:
+            raise StopIteration
+        self._connections.is_idle(sock)
         if not self.alive:
-            _stop_reading(sock)
+            stop_reading(sock)
 
     def _serve(self, sock: gevent_socket.socket) -> StreamServer:
         sock.setblocking(True)
@@ -92,13 +111,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 return False
             if now >= notify_at:
                 self.notify()
+                self._connections.look()
                 notify_at = now + _NOTIFY_SECONDS
             gevent.sleep(_POLL_SECONDS)
         return True
-
-
-def _stop_reading(sock: gevent_socket.socket) -> None:
-    """What has come is still read, and answered; then comes the end."""
-    # The inner socket's: gevent's own would wake who waits with an error. It may be closed already.
-    with contextlib.suppress(OSError):
-        sock._sock.shutdown(socket.SHUT_RD)  # type: ignore[attr-defined]

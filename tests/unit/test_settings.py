@@ -11,6 +11,10 @@ DEFAULTS = {
     "models": (),
     "max_streams": 9000,
     "max_body_bytes": 10 * 1024 * 1024,
+    "body_timeout_seconds": 60,
+    "rate_limit": "",
+    "cors_origins": (),
+    "trusted_proxies": (),
     "keepalive_seconds": 15,
     "keepalive_blank_line": True,
     "channel_size": 8,
@@ -20,7 +24,12 @@ DEFAULTS = {
 }
 
 COUNTS = ["WORKERS", "MAX_STREAMS", "MAX_BODY_BYTES", "CHANNEL_SIZE"]
-SECONDS = ["WRITE_TIMEOUT_SECONDS", "COMMIT_SECONDS", "STREAM_TIMEOUT_SECONDS"]
+SECONDS = [
+    "BODY_TIMEOUT_SECONDS",
+    "WRITE_TIMEOUT_SECONDS",
+    "COMMIT_SECONDS",
+    "STREAM_TIMEOUT_SECONDS",
+]
 SECONDS_OR_NEVER = ["KEEPALIVE_SECONDS"]
 
 
@@ -34,6 +43,9 @@ def refusal(environment):
     line = str(caught.value)
     assert "\n" not in line
     return line
+
+
+RATE_LIMITS = ["60/minute", "60 per minute", "5/second;1000/day", "5/second, 60/2 minutes"]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -54,6 +66,12 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
         ("BIND", "localhost:65535", "localhost:65535"),
         ("BIND", "unix:/run/sluice.sock", "unix:/run/sluice.sock"),
         ("MODELS", "a, b/c ,,d", ("a", "b/c", "d")),
+        ("API_KEYS", "a, b", ("a", "b")),
+        *[("RATE_LIMIT", text, text) for text in RATE_LIMITS],
+        ("CORS_ORIGINS", "*", ("*",)),
+        ("CORS_ORIGINS", "HTTPS://A.test, http://[::1]:1", ("https://a.test", "http://[::1]:1")),
+        ("CORS_ORIGINS", "capacitor://localhost", ("capacitor://localhost",)),
+        ("TRUSTED_PROXIES", "unix,10.0.0.0/8, ::1", ("unix", "10.0.0.0/8", "::1")),
         ("KEEPALIVE_BLANK_LINE", "0", False),
         ("KEEPALIVE_BLANK_LINE", "1", True),
         *[(name, "2", 2) for name in COUNTS],
@@ -68,6 +86,14 @@ def test_value_is_taken(name, text, value):
 NOT_COUNTS = ["0", "-1", "1.5", "many", ""]
 NOT_SECONDS = ["-1", "nan", "inf", "15s", ""]
 NOT_ADDRESSES = ["8080", ":8080", "host:", "host:x", "host:0", "host:65536", "unix:", ""]
+NOT_RATE_LIMITS = ["60", "0/minute", "60/0 minutes", "1/s", "x/minute", "60/minute;", ""]
+NOT_ORIGINS = [
+    *("a.test", "https://", "https://a.test/", "https://a.test/x", "https://u@a.test", "null"),
+    *("https://*.a.test", "https://a.test:443", "http://a.test:80", "https://a.test:0", "*,*"),
+    *("https://a.test:", "https://a.test:99999", "https://ä.test", "https://a.test https://b.test"),
+    "",
+]
+NOT_PROXIES = ["nginx", "10.0.0.1/8", "10.0.0", "127.0.0.1:80", "unix:/run/s", "*", ""]
 NOT_SWITCHES = ["2", "true", "yes", ""]
 
 
@@ -90,12 +116,49 @@ NOT_SWITCHES = ["2", "true", "yes", ""]
             for name in SECONDS_OR_NEVER
             for value in NOT_SECONDS
         ],
+        *[
+            ("RATE_LIMIT", value, "limits such as 60/minute or 5/second;1000/day")
+            for value in NOT_RATE_LIMITS
+        ],
+        *[
+            (
+                "CORS_ORIGINS",
+                value,
+                "origins such as https://example.com, comma-separated, or * alone",
+            )
+            for value in NOT_ORIGINS
+        ],
+        *[
+            (
+                "TRUSTED_PROXIES",
+                value,
+                "addresses, networks such as 10.0.0.0/8, and unix, comma-separated",
+            )
+            for value in NOT_PROXIES
+        ],
         *[("KEEPALIVE_BLANK_LINE", value, "0 or 1") for value in NOT_SWITCHES],
     ],
 )
 def test_value_is_refused_in_one_line_that_says_what_is_taken(name, value, takes):
     line = refusal({f"SLUICE_{name}": value})
     assert line == f"SLUICE_{name}: got {value!r}, takes {takes}"
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "a b", "a,", "schlüssel"])
+def test_keys_that_are_none_are_refused_and_not_shown(text):
+    line = refusal({"SLUICE_API_KEYS": text})
+    assert line == (
+        "SLUICE_API_KEYS: got a value that is not shown, takes keys without spaces, comma-separated"
+    )
+
+
+def test_a_rate_limit_needs_something_to_count_by():
+    behind_socket = {"SLUICE_BIND": "unix:/run/s", "SLUICE_RATE_LIMIT": "1/day"}
+    line = refusal({**behind_socket, "SLUICE_TRUSTED_PROXIES": "127.0.0.1"})
+    assert line.startswith("SLUICE_RATE_LIMIT: behind a unix socket clients have no address")
+    assert "SLUICE_TRUSTED_PROXIES=unix" in line
+    assert read_settings({**behind_socket, "SLUICE_TRUSTED_PROXIES": "unix"}).rate_limit
+    assert read_settings({**behind_socket, "SLUICE_API_KEYS": "key"}).rate_limit
 
 
 def test_a_value_of_several_lines_is_refused_in_one():

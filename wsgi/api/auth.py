@@ -42,7 +42,7 @@ def register(app: Flask, keys: tuple[str, ...]) -> None:
 
     @app.before_request
     def require_key() -> None:
-        if not request.path.startswith("/v1/") or _is_one_of(keys, given_key()):
+        if not needs_key(request.path) or _is_one_of(keys, given_key()):
             return
         stream_id = (request.view_args or {}).get("stream_id")
         if stream_id is None or not tickets.accept(request.args.get("ticket", ""), stream_id):
@@ -52,6 +52,10 @@ def register(app: Flask, keys: tuple[str, ...]) -> None:
                 "this server takes an API key, as `Authorization: Bearer KEY`",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+
+
+def needs_key(path: str) -> bool:
+    return path.startswith("/v1/")
 
 
 def given_key() -> str:

@@ -46,10 +46,20 @@ _NOT_PASSED_ON = frozenset(
         "content-length",
         "expect",
         "x-request-id",
+        # Of an upstream Sluice is the client, and nobody's claims about others are ours to vouch for.
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-real-ip",
     }
 )
 # Sluice's own, on a stream.
 _NOT_PASSED_BACK = (_NOT_PASSED_ON - {"content-length"}) | {"date", "server"}
+# Which pages may read an answer is said by SLUICE_CORS_ORIGINS alone.
+_CORS_HEADERS = "access-control-"
 _MADE_FOR_STREAMS = frozenset(
     {"content-type", "cache-control", "x-accel-buffering", "content-length"}
 )
@@ -176,7 +186,7 @@ def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
     headers = [
         (name, value)
         for name, value in source.head.headers
-        if name not in _NOT_PASSED_BACK and name not in named
+        if name not in _NOT_PASSED_BACK and name not in named and not name.startswith(_CORS_HEADERS)
     ]
     if not source.is_event_stream:
         headers.append(("X-Request-Id", stream.request_id))

@@ -45,7 +45,10 @@ def read_bytes() -> bytes:
     if length is None or limit is None or int(length) > limit:
         return request.get_data()
     # What get_data() does in the end, 35 us later: gunicorn's input ends where the body ends.
-    body: bytes = request.environ["wsgi.input"].read(int(length))
+    try:
+        body: bytes = request.environ["wsgi.input"].read(int(length))
+    except OSError:
+        raise ClientDisconnected from None
     if len(body) < int(length):
         raise ClientDisconnected
     return body

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request, url_for
 
-from wsgi.api.auth import Tickets, given_key
+from wsgi.api.auth import Tickets
+from wsgi.api.clients import client_name
 from wsgi.api.generation import Generation
 from wsgi.errors import ApiError
 from wsgi.journal import Journal
@@ -39,13 +40,13 @@ def blueprint(
     # At the latest: it is kept so long after its end, which may come earlier.
     lifetime_seconds = settings.stream_timeout_seconds + settings.history_seconds
     tickets = Tickets(settings.api_keys)
-    running: Counter[str | None] = Counter()
+    running: Counter[str] = Counter()
 
     @routes.post("")
     def create() -> tuple[dict[str, object], int, dict[str, str]]:
         kept_in = available()
-        # Behind a unix socket all come from the same place, which is no address.
-        client = given_key() if settings.api_keys else request.remote_addr
+        # Behind a unix socket all come from the same place, unless the proxy is trusted to say whence.
+        client = client_name(settings)
         if client and running[client] >= settings.streams_per_client:
             raise ApiError(
                 429,
@@ -92,7 +93,7 @@ def blueprint(
         available().stop(stream_id)
         return Response(status=204)
 
-    def has_ended(client: str | None) -> None:
+    def has_ended(client: str) -> None:
         running[client] -= 1
         if not running[client]:
             del running[client]

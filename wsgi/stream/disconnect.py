@@ -18,7 +18,7 @@ class Connected(Protocol):
         """The client has left. Runs in the hub: must not block or switch."""
 
     def on_replaced(self) -> None:
-        """Another stream uses the connection; must call ``forget``."""
+        """Its request is over, or another stream uses the connection; must call ``forget``."""
 
 
 class DisconnectWatcher:
@@ -39,11 +39,12 @@ class DisconnectWatcher:
     def __len__(self) -> int:
         return len(self._streams)
 
+    def __contains__(self, fd: int) -> bool:
+        return fd in self._streams
+
     def watch(self, fd: int, stream: Connected) -> None:
         """Until ``forget``, which must come before ``fd`` is closed or read again."""
-        stale = self._streams.get(fd)
-        if stale is not None:
-            stale.on_replaced()
+        self.close_stream(fd)
         self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
         self._streams[fd] = stream
 
@@ -53,6 +54,12 @@ class DisconnectWatcher:
             # If the socket was closed before, the kernel has dropped it already.
             with contextlib.suppress(OSError):
                 self._epoll.unregister(fd)
+
+    def close_stream(self, fd: int) -> None:
+        """The request is over: so is its stream, if it is still there."""
+        stream = self._streams.get(fd)
+        if stream is not None:
+            stream.on_replaced()
 
     def _on_ready(self) -> None:
         for fd, _ in self._epoll.poll(0):

@@ -1,0 +1,99 @@
+"""SLUICE_API_KEYS: which requests are let in, on bare sockets. Tickets: tests/system/test_streams.py."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.raw_upstream import RawUpstream, whole
+from tests.support.server import Server
+from tests.support.stream import Response
+
+KEY = "sk-right,sk-other"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Whatever is let in is answered with 200."""
+    with (
+        RawUpstream(lambda sock, _: sock.sendall(whole(b"{}"))) as upstream,
+        Server(upstream=upstream.url, api_keys=KEY) as server,
+    ):
+        yield server
+
+
+def ask(server: Server, *lines: bytes, target: bytes = b"GET /v1/models") -> Response:
+    with server.connect() as sock:
+        head = [target + b" HTTP/1.1", b"Host: test", *lines]
+        sock.sendall(b"\r\n".join(head) + b"\r\n\r\n")
+        response = Response(sock)
+        response.text = b"" if target.startswith(b"HEAD") else response.body()
+        return response
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"Authorization: Bearer sk-right", b"Authorization: Bearer sk-other"),
+        *(b"authorization: bearer sk-right", b"Authorization: Bearer   sk-right  "),
+        *(b"X-Api-Key: sk-right", b"x-api-key: sk-other"),
+    ],
+)
+def test_a_key_is_let_in(server, line):
+    assert ask(server, line).status == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [b"Authorization:"],
+        [b"Authorization: Bearer"],
+        [b"Authorization: Bearer "],
+        [b"Authorization: sk-right"],
+        [b"Authorization: Basic sk-right"],
+        [b"Authorization: Bearer sk-right,sk-other"],
+        [b"Authorization: Bearer sk-"],
+        [b"Authorization: Bearer sk-rightt"],
+        [b"Authorization: Bearer SK-RIGHT"],
+        [b"Authorization: Bearer sk-r\xe9ght"],
+        [b"Authorization: Bearer sk-r\xc3\xa9ght"],
+        [b"Authorization: Bearer \xff\xfe"],
+        [b"X-Api-Key:"],
+        [b"X-Api-Key: \xff"],
+        [b"Authorization: Bearer wrong", b"X-Api-Key: sk-right"],
+        [b"Authorization: Bearer sk-right", b"Authorization: Bearer wrong"],
+        [b"Authorization: Bearer wrong", b"Authorization: Bearer sk-right"],
+        [b"Authorization: Bearer sk-right", b"Authorization: Bearer sk-right"],
+        [b"X_Api_Key: sk-right"],
+        [b"Proxy-Authorization: Bearer sk-right"],
+        [b"Cookie: key=sk-right"],
+    ],
+)
+def test_what_is_no_key_is_refused(server, lines):
+    response = ask(server, *lines)
+    assert response.status == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert b'"code":"invalid_api_key"' in response.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(b"POST /v1/chat/completions", b"HEAD /v1/models", b"OPTIONS /v1/models"),
+        *(b"GET /v1/", b"GET /v1/nothing", b"DELETE /v1/streams/x", b"GET /%761/models"),
+        *(b"GET /v1%2Fmodels", b"GET /v1/models?ticket=x", b"GET http://test/v1/models"),
+    ],
+)
+def test_everything_below_v1_needs_one(server, target):
+    assert ask(server, target=target).status == 401
+
+
+@pytest.mark.parametrize("target", [b"GET //v1/models", b"GET /V1/models", b"GET /x/../v1/models"])
+def test_no_other_spelling_of_the_path_leads_to_the_upstream(server, target):
+    assert ask(server, target=target).status in (401, 404)
+
+
+def test_keys_are_in_no_log(server):
+    ask(server, b"Authorization: Bearer sk-right")
+    ask(server, b"Authorization: Bearer sk-wrong")
+    assert "sk-" not in server.log

@@ -1,0 +1,179 @@
+"""SLUICE_CORS_ORIGINS: which origins' pages may use the API. In a browser: tests/browser/test_cors.py."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.raw_upstream import RawUpstream, chunk, sends, whole
+from tests.support.server import Server
+from tests.support.stream import Response, chat, get, post
+
+LISTED, OTHER = "https://listed.test", "https://other.test"
+PATH = "/v1/chat/completions"
+SHORT = chat(simulator={"text": "hi"})
+WHOLE = {**SHORT, "stream": False}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    origins = f"{LISTED}, HTTP://[::1]:3000,http://b.test"
+    with Server(cors_origins=origins, api_keys="key", rate_limit="1000/day") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def open_to_all() -> Iterator[Server]:
+    with Server(cors_origins="*") as server:
+        yield server
+
+
+def ask(server: Server, request: bytes) -> Response:
+    with server.connect() as sock:
+        sock.sendall(request)
+        return Response(sock)
+
+
+def preflight(path: str, origin: str = LISTED, **headers: str) -> bytes:
+    asked = {
+        "Origin": origin,
+        "Access_Control_Request_Method": "POST",
+        "Access_Control_Request_Headers": "authorization,content-type,last-event-id,x-request-id,x-stainless-os",
+        **headers,
+    }
+    return get(path, **asked).replace(b"GET", b"OPTIONS", 1)
+
+
+def cors_headers(response: Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if "access-control" in name}
+
+
+def test_a_preflight_needs_no_key_and_allows_what_clients_send(server):
+    response = ask(server, preflight(PATH))
+    assert response.status == 204
+    allowed = cors_headers(response)
+    assert allowed["access-control-allow-origin"] == LISTED
+    assert allowed["access-control-allow-credentials"] == "true"
+    assert "POST" in allowed["access-control-allow-methods"]
+    assert set(allowed["access-control-allow-headers"].split(", ")) == {
+        *("authorization", "content-type", "last-event-id", "x-request-id", "x-stainless-os")
+    }
+    assert response.headers["vary"] == "Origin"
+
+
+def test_preflights_are_not_counted():
+    with Server(cors_origins=LISTED, rate_limit="1/day") as server:
+        for _ in range(3):
+            assert ask(server, preflight(PATH)).status == 204
+        assert ask(server, post(PATH, SHORT, Origin=LISTED)).status == 200
+        refusal = ask(server, post(PATH, SHORT, Origin=LISTED))
+        assert refusal.status == 429
+        assert cors_headers(refusal)["access-control-allow-origin"] == LISTED
+        assert ask(server, preflight(PATH)).status == 204
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post(PATH, SHORT, Authorization="Bearer key", Origin=LISTED), 200),
+        (post(PATH, WHOLE, Authorization="Bearer key", Origin=LISTED), 200),
+        (post(PATH, SHORT, Origin=LISTED), 401),
+        (post(PATH, b"{", Authorization="Bearer key", Origin=LISTED), 400),
+        (get("/v1/nothing", Authorization="Bearer key", Origin=LISTED), 404),
+        (get(PATH, Authorization="Bearer key", Origin=LISTED), 405),
+        (get("/stream_chat?name=hi&last_event_id=0", Origin=LISTED), 200),
+        (get("/static/js/fetch-event-source.js", Origin=LISTED), 200),
+    ],
+)
+def test_every_answer_to_a_listed_origin_says_so(server, request_, status):
+    response = ask(server, request_)
+    assert response.status == status
+    headers = cors_headers(response)
+    assert headers["access-control-allow-origin"] == LISTED
+    assert headers["access-control-allow-credentials"] == "true"
+    exposed = headers["access-control-expose-headers"].lower()
+    for name in ("x-request-id", "retry-after", "location", "x-ratelimit-reset"):
+        assert name in exposed
+    assert "Origin" in response.headers["vary"]
+
+
+def test_204_and_internal_errors_say_so_too(server):
+    with RawUpstream() as upstream, Server(upstream=upstream.url, cors_origins=LISTED) as relay:
+        upstream.handler = sends(b"nonsense")
+        response = ask(relay, post(PATH, SHORT, Origin=LISTED))
+        assert (response.status, "access-control-allow-origin" in response.headers) == (502, True)
+    with Server(cors_origins=LISTED) as simulator:
+        url = ask(simulator, post("/v1/streams", SHORT, Origin=LISTED)).headers["location"]
+        with contextlib.closing(simulator.connect()) as sock:
+            sock.sendall(get(url))
+            Response(sock).until(b"event: done")
+        response = ask(simulator, get(url, Origin=LISTED, Last_Event_ID="5"))
+        assert (response.status, "access-control-allow-origin" in response.headers) == (204, True)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(OTHER, "null", "https://listed.test.evil.test", "https://listed.test:444"),
+        *("http://listed.test", "https://sub.listed.test", "http://[::1]:30001", "http://bXtest"),
+    ],
+)
+def test_other_origins_get_nothing(server, origin):
+    for request in (preflight(PATH, origin), post(PATH, SHORT, Origin=origin)):
+        response = ask(server, request)
+        assert cors_headers(response) == {}
+        # Or a cache would give this to the listed ones.
+        assert response.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["http://[::1]:3000", "http://b.test"])
+def test_each_listed_origin_is_named_alone(server, origin):
+    headers = cors_headers(ask(server, preflight(PATH, origin)))
+    assert headers["access-control-allow-origin"] == origin
+
+
+def test_without_an_origin_nothing_is_said(server):
+    assert cors_headers(ask(server, post(PATH, SHORT))) == {}
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/healthz"])
+def test_what_operators_ask_is_not_for_other_origins(server, open_to_all, path):
+    for one in (server, open_to_all):
+        assert cors_headers(ask(one, get(path, Origin=LISTED))) == {}
+
+
+def test_any_origin_is_without_credentials(open_to_all):
+    for request in (preflight(PATH), post(PATH, SHORT, Origin=LISTED)):
+        headers = cors_headers(ask(open_to_all, request))
+        assert headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in headers
+
+
+@pytest.mark.parametrize("origins", [LISTED, "*", None])
+@pytest.mark.parametrize("kind", ["stream", "JSON", "refusal"])
+def test_what_an_upstream_says_of_origins_does_not_count(origins, kind):
+    said = {"Access_Control_Allow_Origin": OTHER, "Access_Control_Allow_Credentials": "true"}
+    handlers = {
+        "stream": sends(
+            whole(b"", **said, Content_Type="text/event-stream").replace(
+                b"Content-Length: 0", b"Transfer-Encoding: chunked"
+            ),
+            chunk(b"data: {}\n\n"),
+        ),
+        "JSON": sends(whole(b"{}", **said)),
+        "refusal": sends(whole(b'{"error": {}}', "400 No", **said)),
+    }
+    settings = {} if origins is None else {"cors_origins": origins}
+    with (
+        RawUpstream(handlers[kind]) as upstream,
+        Server(upstream=upstream.url, **settings) as relay,
+    ):
+        asked = ask(relay, post(PATH, chat(stream=kind == "stream"), Origin=OTHER))
+        allowed = cors_headers(asked).get("access-control-allow-origin")
+    assert asked.status == (400 if kind == "refusal" else 200)
+    assert allowed == ("*" if origins == "*" else None)
+
+
+def test_without_the_setting_no_origin_is_allowed(sluice):
+    for request in (preflight(PATH), post(PATH, SHORT, Origin=LISTED)):
+        assert cors_headers(ask(sluice, request)) == {}

@@ -1,0 +1,204 @@
+"""SLUICE_TRUSTED_PROXIES: who is believed about whom a request is from. Seen in what is counted, on bare sockets."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.raw_upstream import RawUpstream, headers_of, target_of, whole
+from tests.support.server import Server
+from tests.support.stream import Response, get, post
+
+# Two of a client's requests are let through; a third from the same one is not.
+LIMIT = "2/day"
+
+
+def request(**headers: str) -> bytes:
+    """It is counted, and then refused for what is not in it: that is quick."""
+    return post("/v1/chat/completions", {}, **headers)
+
+
+def status(sock: socket.socket, request_: bytes) -> int:
+    sock.sendall(request_)
+    response = Response(sock)
+    response.body()
+    return response.status
+
+
+def are_one_client(server: Server, *requests: bytes) -> bool:
+    """Whether the third of them is over the limit."""
+    with server.connect() as sock:
+        assert len(requests) == 3
+        return [status(sock, request_) for request_ in requests] == [400, 400, 429]
+
+
+@pytest.fixture(scope="module")
+def trusting() -> Iterator[Server]:
+    """Each test has clients of its own."""
+    with Server(rate_limit=LIMIT, trusted_proxies="127.0.0.1, 10.0.0.0/8,2001:db8::/32") as server:
+        yield server
+
+
+@pytest.fixture
+def behind_unix_socket(tmp_path: Path) -> Iterator[Server]:
+    path = tmp_path / "s"
+    with Server(unix_socket=path, rate_limit=LIMIT, trusted_proxies="unix") as server:
+        yield server
+
+
+def test_without_trusted_proxies_nobody_is_believed():
+    names = ("X_Forwarded_For", "X_Real_Ip", "Client_Ip")
+    forged = [
+        request(**dict.fromkeys(names, f"192.0.2.{number}"), Forwarded=f"for=192.0.2.{number}")
+        for number in range(3)
+    ]
+    with Server(rate_limit=LIMIT) as server:
+        assert are_one_client(server, *forged)
+
+
+def test_who_is_not_on_the_list_is_not_believed():
+    with Server(rate_limit=LIMIT, trusted_proxies="192.0.2.0/24,unix") as server:
+        forged = [request(X_Forwarded_For=f"198.51.100.{number}") for number in range(3)]
+        assert are_one_client(server, *forged)
+
+
+def test_clients_of_a_trusted_proxy_are_told_apart(trusting):
+    several = [request(X_Forwarded_For=f"198.51.100.{number}") for number in range(3)]
+    assert not are_one_client(trusting, *several)
+
+
+def test_what_a_client_has_written_before_the_proxy_does_not_count(trusting):
+    # The proxy appends the address it sees.
+    forged = [request(X_Forwarded_For=f"192.0.2.{number}, 198.51.100.11") for number in range(3)]
+    assert are_one_client(trusting, *forged)
+
+
+def test_what_a_client_has_written_into_a_line_of_its_own_does_not_count(trusting):
+    # A proxy may add a line instead; the lines are one list (RFC 9110, section 5.3).
+    forged = [
+        request(X_Forwarded_For=f"192.0.2.{number}\r\nX-Forwarded-For: 198.51.100.12")
+        for number in range(3)
+    ]
+    assert are_one_client(trusting, *forged)
+
+
+def test_a_chain_of_trusted_proxies_leads_to_its_client(trusting):
+    forged = [
+        request(X_Forwarded_For=f"10.1.1.1, 192.0.2.{number}, 198.51.100.13, 10.0.0.{number}")
+        for number in range(3)
+    ]
+    assert are_one_client(trusting, *forged)
+
+
+def test_what_is_no_address_is_not_taken_for_a_client(trusting):
+    forged = [
+        request(X_Forwarded_For=f"198.51.100.{number}, unknown{number}") for number in range(3)
+    ]
+    assert are_one_client(trusting, *forged)
+
+
+def test_an_ipv6_client_is_its_network_of_64_bits(trusting):
+    same = [request(X_Forwarded_For=f"2a00:1:2:3::{number}") for number in range(3)]
+    others = [request(X_Forwarded_For=f"2a00:1:2:{number}::1") for number in range(4, 7)]
+    assert are_one_client(trusting, *same)
+    assert not are_one_client(trusting, *others)
+
+
+def test_a_mapped_ipv4_address_is_that_address(trusting):
+    address = "198.51.100.7"
+    same = [address, f"::ffff:{address}", f"::FFFF:{address}"]
+    assert are_one_client(trusting, *[request(X_Forwarded_For=form) for form in same])
+
+
+def test_names_with_underscores_are_no_way_around(trusting):
+    forged = [
+        request(X_Forwarded_For=f"198.51.100.14\r\nX_Forwarded_For: 192.0.2.{number}")
+        for number in range(3)
+    ]
+    assert are_one_client(trusting, *forged)
+
+
+def test_behind_a_unix_socket_the_proxys_clients_are_told_apart(behind_unix_socket):
+    several = [request(X_Forwarded_For=f"198.51.100.{number}") for number in range(3)]
+    same = [request(X_Forwarded_For=f"192.0.2.{number}, 198.51.100.9") for number in range(3)]
+    assert not are_one_client(behind_unix_socket, *several)
+    assert are_one_client(behind_unix_socket, *same)
+
+
+def test_a_unix_socket_is_not_trusted_by_itself(tmp_path):
+    with Server(unix_socket=tmp_path / "s", rate_limit=LIMIT) as server:
+        forged = [request(X_Forwarded_For=f"198.51.100.{number}") for number in range(3)]
+        assert are_one_client(server, *forged)
+
+
+def test_resumable_streams_are_limited_for_each_client_behind_the_proxy(tmp_path):
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    body["simulator"] = {"ttft_ms": 60_000}
+    path = tmp_path / "s"
+    with (
+        Server(unix_socket=path, streams_per_client=1, trusted_proxies="unix") as server,
+        server.connect() as sock,
+    ):
+        asked = [
+            status(sock, post("/v1/streams", body, X_Forwarded_For=address))
+            for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")
+        ]
+    assert asked == [201, 429, 201]
+
+
+STREAM = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "simulator": {"tokens": 1}}
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Prefix", "Script-Name", "SCRIPT_NAME"])
+def test_nobody_who_is_not_trusted_sets_the_prefix(sluice, name):
+    with sluice.connect() as sock:
+        request_ = post("/v1/streams", STREAM)
+        sock.sendall(request_.replace(b"\r\n", b"\r\n%s: /v1\r\n" % name.encode(), 1))
+        assert Response(sock).headers["location"].startswith("/v1/streams/")
+
+
+def test_a_trusted_proxys_prefix_is_in_the_urls(trusting):
+    with trusting.connect() as sock:
+        sock.sendall(
+            post("/v1/streams", STREAM, X_Forwarded_For="198.51.100.15", X_Forwarded_Prefix="/llm/")
+        )
+        assert Response(sock).headers["location"].startswith("/llm/v1/streams/")
+
+
+def test_a_prefix_that_is_none_is_ignored(trusting):
+    with trusting.connect() as sock:
+        sock.sendall(
+            post(
+                "/v1/streams",
+                STREAM,
+                X_Forwarded_For="198.51.100.16",
+                X_Forwarded_Prefix="//evil.test",
+            )
+        )
+        location = Response(sock).headers["location"]
+    assert not location.startswith("//")
+
+
+def test_behind_a_prefix_requests_are_relayed():
+    with RawUpstream() as upstream:
+        upstream.handler = lambda sock, _: sock.sendall(whole(b"{}"))
+        trusted = {"upstream": upstream.url, "trusted_proxies": "127.0.0.1"}
+        with Server(**trusted) as server, server.connect() as sock:
+            assert status(sock, get("/v1/a%2Fb?c=%20d", X_Forwarded_Prefix="/v1")) == 200
+        assert target_of(upstream.requests[0]) == "/v1/a%2Fb?c=%20d"
+
+
+def test_what_proxies_say_is_not_passed_on_to_the_upstream():
+    with RawUpstream() as upstream:
+        upstream.handler = lambda sock, _: sock.sendall(whole(b"{}"))
+        with Server(upstream=upstream.url) as server, server.connect() as sock:
+            said = {
+                "X_Forwarded_For": "1.2.3.4",
+                "Forwarded": "for=1.2.3.4",
+                "X_Real_IP": "1.2.3.4",
+            }
+            assert status(sock, get("/v1/models", X_Other="passed on", **said)) == 200
+        headers = headers_of(upstream.requests[0])
+    assert headers["x-other"] == "passed on"
+    assert not headers.keys() & {"x-forwarded-for", "forwarded", "x-real-ip"}
