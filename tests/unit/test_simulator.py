@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.support.stream import chat
 from wsgi.engines import Simulator
-from wsgi.engines.answers import tokenize
+from wsgi.engines.answers import tokenize, write_answer
+from wsgi.engines.formats import ChatFormat, CompletionFormat, TokenTemplate, ToolCall
 from wsgi.engines.schema import ChatRequest, CompletionRequest
 from wsgi.errors import ApiError, PlainAnswer
-from wsgi.sse import EventError, EventParser, Pause
+from wsgi.sse import Annotated, EventError, EventParser, Pause
 
 TEXT = "One two three four five."
 TOKENS = ["One", " two", " three", " four", " five", "."]
@@ -151,6 +152,34 @@ def test_tokens_joined_are_the_text(text):
     tokens = tokenize(text)
     assert "".join(tokens) == text
     assert "" not in tokens
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "why", "Why is\nthe  sky blue?", " _ 5.5\t“x” ", "x" * 10_000]
+)
+@pytest.mark.parametrize("tokens", [None, 3, 1000])
+def test_an_answers_tokens_are_those_of_its_text(prompt, tokens):
+    for seed in range(20):
+        answer = write_answer(prompt, seed, tokens)
+        assert tokenize("".join(answer)) == answer
+
+
+FORMATS = {
+    "chat": ChatFormat("model", None),
+    "tool-call": ChatFormat("model", ToolCall("name", "{}")),
+    "completion": CompletionFormat("model"),
+    "hostile-model": ChatFormat('"\\\0\r\n\u2028é\u0000{}', None),
+}
+
+
+@pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
+@given(
+    st.text() | st.sampled_from(['"', "\\", "\0", "\r\n", "\x7f", "\u2028", "é🌊", ""]),
+    st.integers(0, 127),
+)
+def test_a_tokens_event_is_what_encoding_its_chunk_gives(format_, text, index):
+    encoded = Annotated(data=format_.token(index, text)).encode()
+    assert TokenTemplate(format_, index).event(text) == encoded
 
 
 class TestLimits:
