@@ -25,6 +25,25 @@ class TimedFeed:
     size: how many events may wait between the generator and the socket
     """
 
+    __slots__ = (
+        "_being_written",
+        "_context",
+        "_events",
+        "_forward",
+        "_is_held",
+        "_items",
+        "_last_item",
+        "_may_go_on_at_once",
+        "_new_timer",
+        "_signal",
+        "_size",
+        "_timer",
+        "error",
+        "event_count",
+        "is_finished",
+        "wake",
+    )
+
     is_event_stream = True
 
     def __init__(self, items: Iterator[StreamItem | Pause], context: StreamContext, size: int):
