@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.support.stream import chat
 from wsgi.engines import Simulator
-from wsgi.engines.answers import tokenize
+from wsgi.engines.answers import tokenize, write_answer
+from wsgi.engines.formats import ChatFormat, CompletionFormat, TokenTemplate, ToolCall
 from wsgi.engines.schema import ChatRequest, CompletionRequest
 from wsgi.errors import ApiError, PlainAnswer
-from wsgi.sse import EventError, EventParser
+from wsgi.sse import Annotated, EventError, EventParser, Pause
 
 TEXT = "One two three four five."
 TOKENS = ["One", " two", " three", " four", " five", "."]
@@ -21,28 +22,20 @@ FAILURE = "a failure was asked for"
 
 
 class RecordingContext:
-    """A context whose waits take no time.
+    """A context that notes what it is told, and whose pauses take no time.
 
-    stops_at: the wait, counted from 1, at which the answer turns out not to be wanted any more
+    waits: the pauses of the answer, in seconds
     """
 
-    def __init__(self, stops_at=None):
-        self.is_stopped = False
+    def __init__(self):
         self.waits = []
         self.failures = []
         self.cuts = []
         self.now = 0.0
-        self._stops_at = stops_at
 
     def wait(self, seconds):
         self.waits.append(seconds)
         self.now += seconds or 0
-        if len(self.waits) == self._stops_at:
-            self.is_stopped = True
-        return self.is_stopped
-
-    def on_stop(self, _callback):
-        raise AssertionError("the simulator only waits")
 
     def fail(self, reason):
         self.failures.append(reason)
@@ -56,8 +49,16 @@ def completion(prompt="hi", *, stream=True, **fields):
 
 
 def generate(body, context=None):
+    """The answer's items. Its pauses are the context's; one without an end is the answer's."""
+    context = context or RecordingContext()
     type_ = ChatRequest if "messages" in body else CompletionRequest
-    return Simulator().generate(msgspec.convert(body, type_), context or RecordingContext())
+    for item in Simulator().generate(msgspec.convert(body, type_), context):
+        if not isinstance(item, Pause):
+            yield item
+            continue
+        context.wait(item.seconds)
+        if item.seconds is None:
+            return
 
 
 def on_the_wire(items):
@@ -151,6 +152,34 @@ def test_tokens_joined_are_the_text(text):
     tokens = tokenize(text)
     assert "".join(tokens) == text
     assert "" not in tokens
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "why", "Why is\nthe  sky blue?", " _ 5.5\t“x” ", "x" * 10_000]
+)
+@pytest.mark.parametrize("tokens", [None, 3, 1000])
+def test_an_answers_tokens_are_those_of_its_text(prompt, tokens):
+    for seed in range(20):
+        answer = write_answer(prompt, seed, tokens)
+        assert tokenize("".join(answer)) == answer
+
+
+FORMATS = {
+    "chat": ChatFormat("model", None),
+    "tool-call": ChatFormat("model", ToolCall("name", "{}")),
+    "completion": CompletionFormat("model"),
+    "hostile-model": ChatFormat('"\\\0\r\n\u2028é\u0000{}', None),
+}
+
+
+@pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
+@given(
+    st.text() | st.sampled_from(['"', "\\", "\0", "\r\n", "\x7f", "\u2028", "é🌊", ""]),
+    st.integers(0, 127),
+)
+def test_a_tokens_event_is_what_encoding_its_chunk_gives(format_, text, index):
+    encoded = Annotated(data=format_.token(index, text)).encode()
+    assert TokenTemplate(format_, index).event(text) == encoded
 
 
 class TestLimits:
@@ -437,7 +466,6 @@ class TestPace:
         def late_wait(seconds):
             punctual_wait(seconds)
             context.now += 0.005
-            return False
 
         context.wait = late_wait
         self.waits(context, stream, text="a " * 1000, itl_ms=20)
@@ -450,32 +478,6 @@ def test_a_reader_who_was_slow_is_not_sent_a_burst(context):
     context.now += 3600
     next(items), next(items)
     assert context.waits == pytest.approx([0.02])
-
-
-class TestStop:
-    """An answer that nobody wants any more ends at once, wherever it is."""
-
-    def test_while_waiting_for_the_first_token(self):
-        context = RecordingContext(stops_at=1)
-        assert list(generate(chat(simulator={"ttft_ms": 500}), context)) == []
-
-    @pytest.mark.parametrize("wait", [1, 3])
-    def test_while_waiting_between_tokens(self, wait):
-        context = RecordingContext(stops_at=wait)
-        data = data_of(generate(chat(simulator={"text": TEXT}), context))
-        assert contents([json.loads(chunk) for chunk in data]) == TOKENS[:wait]
-
-    def test_without_any_wait(self):
-        context = RecordingContext()
-        items = generate(chat(simulator={"text": TEXT, "itl_ms": 0}), context)
-        next(items), next(items)
-        context.is_stopped = True
-        assert list(items) == []
-
-    @pytest.mark.parametrize("wait", [1, 2])
-    def test_of_an_answer_that_is_not_streamed(self, wait):
-        context = RecordingContext(stops_at=wait)
-        assert list(generate(chat(stream=False, simulator={"ttft_ms": 1}), context)) == []
 
 
 def faulty(kind, *, stream=True, tool_call=None, text=TEXT, **fault):
@@ -553,13 +555,18 @@ class TestFaultInAStream:
     def test_split_utf8_cuts_a_character_between_two_writes(self):
         context = RecordingContext()
         items = list(generate(faulty("split_utf8", text="One Größe Größe", after=0), context))
-        first, second = (item for item in items[:-1] if isinstance(item, bytes))
-        for half in (first, second):
-            with pytest.raises(UnicodeDecodeError):
-                half.decode()
+        first, second = (item for item in items if not is_utf8(item))
         assert "Größe" in (first + second).decode()
         assert any(0 < seconds < 0.03 for seconds in context.waits)
         assert data_of(items)[-1] == "[DONE]"
+
+
+def is_utf8(item):
+    try:
+        on_the_wire([item]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class TestFaultInAWholeAnswer:
@@ -609,4 +616,4 @@ class TestFaultInAWholeAnswer:
 )
 def test_a_fault_that_makes_no_sense_is_refused(fault):
     with pytest.raises(msgspec.ValidationError):
-        generate(chat(simulator={"fault": fault}))
+        list(generate(chat(simulator={"fault": fault})))

@@ -10,8 +10,8 @@ from wsgi.api.openai import DEFAULT_MODEL
 from wsgi.engines.answers import tokenize, write_answer
 from wsgi.errors import ApiError
 from wsgi.settings import Settings
-from wsgi.sse import Event
-from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
+from wsgi.sse import Event, Pause
+from wsgi.stream import EventStream, StreamContext, TimedFeed
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
 from wsgi.stream.response import client_of_request, context_of_request, stream_response
 
@@ -53,11 +53,7 @@ def blueprint(settings: Settings) -> Blueprint:
             return Response(status=204)
         context = context_of_request()
         stream = EventStream(
-            PushFeed(
-                _characters(question, answer, seen, context),
-                context,
-                Channel(settings.channel_size),
-            ),
+            TimedFeed(_characters(question, answer, seen), context, settings.channel_size),
             context=context,
             render_error=error_for_event_source,
             client=client_of_request(),
@@ -87,13 +83,12 @@ def _last_event_id(done_id: int) -> int:
     return int(given)
 
 
-def _characters(question: str, answer: str, seen: int, context: StreamContext) -> Iterator[Event]:
+def _characters(question: str, answer: str, seen: int) -> Iterator[Event | Pause]:
     """The events after number ``seen``. The answer is a function of the question, so a client that comes
     back is served without anything being remembered, or asked twice."""
     stream_id = hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()[:32]
     for number, character in enumerate(answer[seen:], start=seen + 1):
-        if context.wait(_CHARACTER_SECONDS):
-            return
+        yield Pause(_CHARACTER_SECONDS)
         data = {
             "code": 200,
             "message": "success",

@@ -15,7 +15,7 @@ from wsgi.engines.schema import (
     StreamOptionsField,
 )
 from wsgi.settings import Settings
-from wsgi.stream import Channel, EventStream, PushFeed, StreamContext
+from wsgi.stream import EventStream, StreamContext, TimedFeed
 from wsgi.stream.rendering import error_for_openai
 from wsgi.stream.response import (
     StreamResponse,
@@ -58,7 +58,7 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
         context = context_of_request()
         context.notes.update(model=request.model, stream=request.stream)
         stream = EventStream(
-            PushFeed(engine.generate(request, context), context, Channel(settings.channel_size)),
+            TimedFeed(engine.generate(request, context), context, settings.channel_size),
             context=context,
             render_error=error_for_openai,
             client=client_of_request(),
@@ -77,15 +77,15 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
     return routes
 
 
-def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], PushFeed]:
+def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], TimedFeed]:
     """Gives the feed of a chat completion that is always a stream, and says its usage."""
 
-    def open_feed(context: StreamContext) -> PushFeed:
+    def open_feed(context: StreamContext) -> TimedFeed:
         chat = read_body(ChatRequest)
         check_model(chat.model, settings.models)
         context.notes["model"] = chat.model
         chat.stream = True
         chat.stream_options = StreamOptionsField(include_usage=True)
-        return PushFeed(engine.generate(chat, context), context, Channel(settings.channel_size))
+        return TimedFeed(engine.generate(chat, context), context, settings.channel_size)
 
     return open_feed

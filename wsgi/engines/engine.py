@@ -1,23 +1,14 @@
 """What an engine is, and what it is given."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from wsgi.engines.schema import AnswerRequest
-from wsgi.sse import Annotated, Event
+from wsgi.sse import Annotated, Event, Pause
 
 
 class Context(Protocol):
-    """How an engine hears that its answer is not wanted any more (``wsgi.stream.StreamContext``)."""
-
-    @property
-    def is_stopped(self) -> bool: ...
-
-    def wait(self, seconds: float | None) -> bool:
-        """Waits, None for ever; returns True, at once, when the answer is not wanted any more."""
-
-    def on_stop(self, callback: Callable[[], object]) -> None:
-        """``callback`` is called once when the answer is not wanted any more."""
+    """How an engine says how its answer went (``wsgi.stream.StreamContext``)."""
 
     def fail(self, reason: str) -> None:
         """The answer is not whole although its stream ends properly."""
@@ -29,10 +20,11 @@ class Context(Protocol):
 class Engine(Protocol):
     def generate(
         self, request: AnswerRequest, context: Context
-    ) -> Iterator[Annotated | Event | bytes]:
+    ) -> Iterator[Annotated | Event | bytes | Pause]:
         """Yields the events of the answer, its terminal event included, or, if the request does not ask
         for a stream, one JSON document.
 
-        May block. Raises ApiError for a refusal or a failure, PlainAnswer, before the first item only,
-        for an answer that is no stream.
+        Where it waits it yields a Pause. It may block before its first item; from then on it must not (see
+        ``wsgi.stream.TimedFeed``). It is closed when the answer is not wanted any more. Raises ApiError for a
+        refusal or a failure, PlainAnswer, before the first item only, for an answer that is no stream.
         """

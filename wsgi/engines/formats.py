@@ -4,7 +4,14 @@ import time
 import uuid
 from typing import Any, Protocol
 
+import msgspec
+
+from wsgi.sse import Annotated
+
 Json = dict[str, Any]
+Text = str | msgspec.Raw
+
+_encode_json = msgspec.json.Encoder().encode
 
 
 class ToolCall:
@@ -22,7 +29,7 @@ class Format(Protocol):
     def opening(self, index: int, /) -> Json | None:
         """The chunk before a choice's first token."""
 
-    def token(self, index: int, text: str) -> Json: ...
+    def token(self, index: int, text: Text) -> Json: ...
 
     def closing(self, index: int, finish_reason: str) -> Json: ...
 
@@ -30,6 +37,22 @@ class Format(Protocol):
 
     def whole(self, texts: list[str], finish_reasons: list[str | None], usage: Json) -> Json:
         """The answer that is not streamed."""
+
+
+class TokenTemplate:
+    """The events of one choice's tokens, which differ in nothing but the text: a third of what encoding each costs."""
+
+    __slots__ = ("_after", "_before")
+
+    # JSON has no such byte: in a string it is escaped.
+    _GAP = b"\0"
+
+    def __init__(self, format_: Format, index: int) -> None:
+        event = Annotated(data=format_.token(index, msgspec.Raw(self._GAP))).encode()
+        self._before, self._after = event.split(self._GAP)
+
+    def event(self, text: str) -> bytes:
+        return self._before + _encode_json(text) + self._after
 
 
 class ChatFormat:
@@ -47,7 +70,7 @@ class ChatFormat:
             delta["tool_calls"] = [self._call(index, "")]
         return self._chunk(index, delta)
 
-    def token(self, index: int, text: str) -> Json:
+    def token(self, index: int, text: Text) -> Json:
         if self._tool_call is None:
             return self._chunk(index, {"content": text})
         return self._chunk(index, {"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
@@ -102,7 +125,7 @@ class CompletionFormat:
     def opening(self, _index: int, /) -> None:
         return None
 
-    def token(self, index: int, text: str) -> Json:
+    def token(self, index: int, text: Text) -> Json:
         return self._answer([self._choice(index, text, None)])
 
     def closing(self, index: int, finish_reason: str) -> Json:
@@ -118,7 +141,7 @@ class CompletionFormat:
         ]
         return {**self._answer(choices), "usage": usage}
 
-    def _choice(self, index: int, text: str, finish_reason: str | None) -> Json:
+    def _choice(self, index: int, text: Text, finish_reason: str | None) -> Json:
         return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
 
     def _answer(self, choices: list[Json]) -> Json:

@@ -3,14 +3,18 @@
 import random
 import time
 from collections.abc import Generator, Iterator
+from functools import cached_property
 
 import msgspec
 
 from wsgi.engines.engine import Context
+from wsgi.engines.formats import TokenTemplate
 from wsgi.engines.schema import AnswerRequest, Fault, SimulatorOptions
 from wsgi.engines.script import write_script
 from wsgi.errors import ApiError, PlainAnswer
-from wsgi.sse import Annotated
+from wsgi.sse import Annotated, Pause
+
+Item = Annotated | bytes | Pause
 
 _DONE = b"data: [DONE]\n\n"
 _MALFORMED = b'data: {"object": "chat.completion.chunk", "choices": [{"delta\n\n'
@@ -23,7 +27,7 @@ _HALF_CHARACTER_PAUSE_SECONDS = 0.02
 class Simulator:
     """The default engine. The request's ``simulator`` object (``SimulatorOptions``) says how it answers."""
 
-    def generate(self, request: AnswerRequest, context: Context) -> Iterator[Annotated | bytes]:
+    def generate(self, request: AnswerRequest, context: Context) -> Iterator[Item]:
         fault = request.simulator.fault if request.simulator else None
         if fault is not None:
             _refuse(fault)
@@ -48,42 +52,66 @@ class _Answer:
             after = _TOKENS_BEFORE_FAULT if fault.after is None else fault.after
             self._fault_at = min(after, self._script.longest)
         self._half_characters = False
-        self._random = random.Random(self._script.seed)
         self._due = time.monotonic()
 
-    def stream(self) -> Iterator[Annotated | bytes]:
+    @cached_property
+    def _random(self) -> random.Random:
+        return random.Random(self._script.seed)
+
+    def stream(self) -> Iterator[Item]:
         script, format_ = self._script, self._script.format
-        if self._wait(self._options.ttft_ms, self._options.ttft_stddev_ms):
-            return
+        if (pause := self._pause_before_first()) is not None:
+            yield pause
         for index in range(len(script.choices)):
             opening = format_.opening(index)
             if opening is not None:
                 yield Annotated(data=opening)
-        for position in range(script.longest + 1):
-            if position == self._fault_at:
-                is_broken = yield from self._go_wrong()
-                if is_broken:
-                    return
-            if 0 < position < script.longest and self._wait_for_token():
-                return
-            for index, choice in enumerate(script.choices):
-                if position < len(choice.tokens):
-                    yield from self._token(index, choice.tokens[position])
+        is_broken = yield from self._tokens()
+        if is_broken:
+            return
         for index, choice in enumerate(script.choices):
             yield Annotated(data=format_.closing(index, choice.finish_reason))
         if self._usage_is_wanted:
             yield Annotated(data=format_.usage(script.usage))
         yield _DONE
 
-    def whole(self) -> Iterator[bytes]:
+    def _tokens(self) -> Generator[Item, None, bool]:
+        """The choices' tokens, turn by turn; returns whether a fault has ended the stream."""
+        script, longest = self._script, self._script.longest
+        choices = [
+            (choice.tokens, TokenTemplate(script.format, index))
+            for index, choice in enumerate(script.choices)
+        ]
+        for position in range(longest + 1):
+            if position == self._fault_at:
+                is_broken = yield from self._go_wrong()
+                if is_broken:
+                    return True
+            if 0 < position < longest and (pause := self._pause_before_next()) is not None:
+                yield pause
+            for tokens, template in choices:
+                if position >= len(tokens):
+                    continue
+                text = tokens[position]
+                event = template.event(text)
+                if self._half_characters and not text.isascii():
+                    yield from self._halves(event)
+                else:
+                    yield event
+        return False
+
+    def whole(self) -> Iterator[Item]:
         script, fault = self._script, self._fault
-        if self._wait(self._options.ttft_ms, self._options.ttft_stddev_ms):
-            return
-        for position in range(script.longest + 1):
-            if position == self._fault_at and self._break_off():
-                return
-            if 0 < position < script.longest and self._wait_for_token():
-                return
+        longest = script.longest
+        if (pause := self._pause_before_first()) is not None:
+            yield pause
+        for position in range(longest + 1):
+            if position == self._fault_at:
+                is_broken = yield from self._break_off()
+                if is_broken:
+                    return
+            if 0 < position < longest and (pause := self._pause_before_next()) is not None:
+                yield pause
         if fault == "error_event":
             raise ApiError(502, "upstream_error", _FAILURE)
         texts = ["".join(choice.tokens) for choice in script.choices]
@@ -95,19 +123,14 @@ class _Answer:
         document = msgspec.json.encode(script.format.whole(texts, finish_reasons, script.usage))
         yield document[: len(document) // 2] if fault == "malformed" else document
 
-    def _token(self, index: int, text: str) -> Iterator[Annotated | bytes]:
-        chunk = Annotated(data=self._script.format.token(index, text))
-        if not self._half_characters or text.isascii():
-            yield chunk
-            return
+    def _halves(self, event: bytes) -> Iterator[Item]:
         self._half_characters = False
-        event = chunk.encode()
         first_byte = next(place for place, byte in enumerate(event) if byte > 0x7F)
         yield event[: first_byte + 1]
-        self._context.wait(_HALF_CHARACTER_PAUSE_SECONDS)
+        yield Pause(_HALF_CHARACTER_PAUSE_SECONDS)
         yield event[first_byte + 1 :]
 
-    def _go_wrong(self) -> Generator[Annotated | bytes, None, bool]:
+    def _go_wrong(self) -> Generator[Item, None, bool]:
         """The fault in mid-stream; returns whether the stream is over by it."""
         match self._fault:
             case "error_event":
@@ -120,32 +143,32 @@ class _Answer:
                 yield _MALFORMED
             case "split_utf8":
                 self._half_characters = True
-        return self._break_off()
+        return (yield from self._break_off())
 
-    def _break_off(self) -> bool:
+    def _break_off(self) -> Generator[Item, None, bool]:
         """The faults that leave an answer without its end, streamed or not."""
         match self._fault:
             case "cut" | "reset":
                 self._context.cut(reset=self._fault == "reset")
                 return True
             case "stall":
-                self._context.wait(None)
+                yield Pause(None)
                 return True
         return False
 
-    def _wait_for_token(self) -> bool:
-        return self._wait(self._options.itl_ms, self._options.itl_stddev_ms)
+    def _pause_before_first(self) -> Pause | None:
+        return self._pause(self._options.ttft_ms, self._options.ttft_stddev_ms)
 
-    def _wait(self, mean_ms: float, stddev_ms: float) -> bool:
-        """Returns True if the answer is not wanted any more."""
+    def _pause_before_next(self) -> Pause | None:
+        return self._pause(self._options.itl_ms, self._options.itl_stddev_ms)
+
+    def _pause(self, mean_ms: float, stddev_ms: float) -> Pause | None:
         pause_ms = self._random.gauss(mean_ms, stddev_ms) if stddev_ms else mean_ms
         now = time.monotonic()
-        # From when the last wait should have ended, so that delays do not add up; but what a slow
+        # From when the last pause should have ended, so that delays do not add up; but what a slow
         # reader has missed is not made up for in a burst.
-        self._due = max(self._due + pause_ms / 1000, now)
-        if self._due > now:
-            return self._context.wait(self._due - now)
-        return self._context.is_stopped
+        self._due = due = max(self._due + pause_ms / 1000, now)
+        return Pause(due - now) if due > now else None
 
 
 def _refuse(fault: Fault) -> None:

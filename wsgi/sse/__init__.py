@@ -8,6 +8,7 @@ from wsgi.sse.annotated import Annotated, EventError
 from wsgi.sse.event import Event, ReceivedEvent
 from wsgi.sse.framer import BLANK_LINE_ENDS, EventFramer
 from wsgi.sse.parser import EventParser, EventTooLargeError
+from wsgi.sse.pause import Pause
 
 __all__ = [
     "BLANK_LINE_ENDS",
@@ -17,5 +18,6 @@ __all__ = [
     "EventFramer",
     "EventParser",
     "EventTooLargeError",
+    "Pause",
     "ReceivedEvent",
 ]

@@ -14,6 +14,7 @@ from wsgi.stream.options import StreamOptions
 from wsgi.stream.pull_feed import PullFeed
 from wsgi.stream.push_feed import PushFeed
 from wsgi.stream.response import sse_response
+from wsgi.stream.timed_feed import TimedFeed
 
 __all__ = [
     "Channel",
@@ -25,6 +26,7 @@ __all__ = [
     "PushFeed",
     "StreamContext",
     "StreamOptions",
+    "TimedFeed",
     "TooManyStreamsError",
     "sse_response",
 ]

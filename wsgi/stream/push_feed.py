@@ -1,20 +1,12 @@
 """The feed of a stream that a generator pushes: it runs in a greenlet of its own."""
 
-import logging
 from collections.abc import Iterable
 
 import gevent
 
-from wsgi.errors import ApiError, PlainAnswer, as_api_error
-from wsgi.sse import Annotated, Event, EventError
 from wsgi.stream.channel import Channel
 from wsgi.stream.context import StreamContext
-
-logger = logging.getLogger("sluice.stream")
-
-_DONE = b"data: [DONE]\n\n"
-
-StreamItem = Event | Annotated | bytes
+from wsgi.stream.items import StreamItem, close, encode, failure, is_terminal
 
 
 class PushFeed:
@@ -72,7 +64,7 @@ class PushFeed:
     def stop(self) -> None:
         self._channel.close()
         if self._greenlet is None:
-            self._close_items()
+            close(self._items, self._context)
         elif not self._channel.is_finished and not self.has_terminal_event:
             self._context.stop_generating()
 
@@ -89,19 +81,12 @@ class PushFeed:
         error: Exception | None = None
         try:
             self._put_all()
-        except (ApiError, PlainAnswer) as refused:
-            error = refused
-        except EventError as reported:
-            error = as_api_error(reported)
-        except BaseException as raised:
-            # Of any kind: a SystemExit or KeyboardInterrupt that left this greenlet would end the worker,
-            # and all its other streams.
+        except BaseException as raised:  # noqa: BLE001 - what is not foreseen is logged by ``failure``
             if not (isinstance(raised, GeneratorExit) and self._context.is_stopped):
-                error = as_api_error(raised)
-                logger.exception("the generator failed request_id=%s", self._context.request_id)
+                error = failure(raised, self._context)
         finally:
             self._channel.finish(error)
-            self._close_items()
+            close(self._items, self._context)
 
     def _put_all(self) -> None:
         channel = self._channel
@@ -114,34 +99,9 @@ class PushFeed:
                 return
             finally:
                 self._is_asking = False
-            event = _encode(item)
+            event = encode(item)
             if event:
-                self.has_terminal_event = event.endswith(_DONE) or _is_done(item)
+                self.has_terminal_event = is_terminal(item, event)
                 channel.put(event)
             if self._context.is_stopped and not self._context.listens:
                 return
-
-    def _close_items(self) -> None:
-        close = getattr(self._items, "close", None)
-        if close is not None:
-            try:
-                close()
-            except Exception:
-                logger.exception(
-                    "closing the generator failed request_id=%s", self._context.request_id
-                )
-
-
-def _is_done(item: StreamItem) -> bool:
-    return not isinstance(item, bytes) and item.event == "done"
-
-
-def _encode(item: StreamItem) -> bytes:
-    if isinstance(item, bytes):
-        return item
-    if isinstance(item, Event | Annotated):
-        return item.encode()
-    raise TypeError(
-        f"a stream's generator yields Event, Annotated or bytes, not {type(item).__name__}; "
-        "Event(data=text) sends text, Annotated(data=value) sends JSON"
-    )

@@ -16,8 +16,9 @@ from wsgi.stream.channel import Channel
 from wsgi.stream.client_socket import ClientSocket
 from wsgi.stream.context import StreamContext, new_request_id
 from wsgi.stream.event_stream import EventStream
+from wsgi.stream.items import StreamItem
 from wsgi.stream.options import StreamOptions
-from wsgi.stream.push_feed import PushFeed, StreamItem
+from wsgi.stream.push_feed import PushFeed
 from wsgi.stream.rendering import (
     EVENT_SOURCE_PREAMBLE,
     Headers,

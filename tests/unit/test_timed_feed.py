@@ -1,0 +1,339 @@
+"""The feed that lets a timer go on with its generator: no greenlet of its own, and nobody is kept waiting."""
+
+import logging
+import time
+from itertools import pairwise
+
+import gevent
+import pytest
+
+from tests.unit.greenlets import TIMEOUT_SECONDS, run_all, wait_until
+from wsgi.errors import ApiError, PlainAnswer
+from wsgi.sse import Annotated, Event, Pause
+from wsgi.stream import StreamContext, TimedFeed
+
+SIZE = 4
+A = b"data: a\n\n"
+DONE = b"data: [DONE]\n\n"
+SHORT_SECONDS = 0.01
+NEVER = Pause(None)
+
+
+@pytest.fixture(autouse=True)
+def no_test_hangs():
+    with gevent.Timeout(TIMEOUT_SECONDS, AssertionError("the feed hangs")):
+        yield
+
+
+def feed_of(items, size=SIZE):
+    return TimedFeed(iter(items), StreamContext("request-7"), size)
+
+
+def started(items, size=SIZE):
+    feed = feed_of(items, size)
+    feed.start()
+    return feed
+
+
+class Endless:
+    """A generator of events that counts for how many it was asked. pause: before each but the first"""
+
+    def __init__(self, pause=None):
+        self.asked_for = 0
+        self.is_closed = False
+        self._pause = pause
+
+    def items(self):
+        try:
+            while True:
+                self.asked_for += 1
+                yield A
+                if self._pause is not None:
+                    yield self._pause
+        finally:
+            self.is_closed = True
+
+
+def read_all(feed):
+    """All that the feed gives, as an EventStream takes it."""
+    taken = []
+    while True:
+        events = feed.take()
+        taken.append(events)
+        if not events:
+            if feed.is_finished:
+                return b"".join(taken)
+            feed.wait()
+
+
+def waiting_with(feed, forward):
+    """A greenlet that waits once, as the request greenlet does: when there is nothing more to take."""
+    while feed.take():
+        pass
+    waiting = gevent.spawn(feed.wait, forward)
+    run_all()
+    return waiting
+
+
+class TestEvents:
+    def test_come_in_order_across_pauses(self):
+        items = [Event(data="a"), Pause(0), Annotated(data={"b": 1}), Pause(SHORT_SECONDS), DONE]
+        assert read_all(started(items)) == b'data: a\n\ndata: {"b":1}\n\n' + DONE
+
+    def test_before_the_first_pause_are_there_at_once(self):
+        feed = started([A, A, NEVER])
+        assert feed.has_begun
+        assert feed.take() == A + A
+        assert not feed.is_finished
+
+    def test_do_not_come_before_the_pause_is_over(self):
+        feed = started([A, Pause(0.05), DONE])
+        feed.take()
+        started_at = time.monotonic()
+        feed.wait()
+        assert time.monotonic() - started_at > 0.04
+        assert feed.take() == DONE
+
+    def test_never_come_after_a_pause_without_an_end(self):
+        feed = started([NEVER, A])
+        run_all()
+        assert not feed.has_begun
+
+    def test_are_counted(self):
+        feed = started([A, b"", Pause(0), A])
+        read_all(feed)
+        assert feed.event_count == 2
+
+    def test_that_are_none_are_refused(self, caplog):
+        feed = started(["text"])
+        assert feed.error.code == "internal_error"
+        assert "Event(data=text) sends text" in caplog.text
+
+
+def test_the_generator_runs_in_start_up_to_its_first_pause_and_in_the_hub_from_then_on():
+    ran_in = []
+
+    def generate():
+        ran_in.append(gevent.getcurrent())
+        yield Pause(0)
+        ran_in.append(gevent.getcurrent())
+
+    read_all(started(generate()))
+    assert ran_in == [gevent.getcurrent(), gevent.get_hub()]
+
+
+class TestForwarding:
+    def test_takes_what_comes_during_a_wait_and_the_wait_goes_on(self):
+        feed, forwarded = started(Endless(Pause(SHORT_SECONDS)).items()), []
+        waiting = waiting_with(feed, lambda events: forwarded.append(events) or True)
+        wait_until(lambda: len(forwarded) == 3)
+        assert forwarded == [A] * 3
+        assert not waiting.dead
+        waiting.kill()
+        feed.stop()
+
+    def test_ends_with_the_answer(self):
+        feed, forwarded = started([A, Pause(0), DONE]), []
+        waiting = waiting_with(feed, lambda events: forwarded.append(events) or True)
+        wait_until(lambda: waiting.dead)
+        assert forwarded == [DONE]
+        assert feed.is_finished
+
+    def test_that_cannot_be_done_ends_the_wait_and_counts_as_being_written(self):
+        source = Endless(Pause(0))
+        feed = started(source.items())
+        waiting = waiting_with(feed, lambda events: False)
+        wait_until(lambda: waiting.dead)
+        wait_until(lambda: source.asked_for == 1 + SIZE)
+        run_all()
+        assert source.asked_for == 1 + SIZE
+        assert feed.take() == A * (SIZE - 1)
+        feed.stop()
+
+    def test_asks_for_nothing_while_there_are_only_pauses(self):
+        pauses = [Pause(0)] * 3
+        feed, forwarded = started([*pauses, DONE]), []
+        feed.wait()  # Would end with each pause if that were an event.
+        assert feed.take() == DONE
+        assert forwarded == []
+
+
+class TestRoom:
+    @pytest.mark.parametrize("size", [1, 2, 8])
+    @pytest.mark.parametrize("pause", [None, Pause(0)])
+    def test_is_for_so_many_events(self, size, pause):
+        source = Endless(pause)
+        feed = started(source.items(), size)
+        wait_until(lambda: source.asked_for == size)
+        run_all()
+        assert source.asked_for == size
+        feed.stop()
+
+    def test_is_taken_by_events_until_they_are_written(self):
+        source = Endless(Pause(0))
+        feed = started(source.items())
+        wait_until(lambda: source.asked_for == SIZE)
+        assert feed.take() == A * SIZE
+        run_all()
+        assert source.asked_for == SIZE
+        # The next take says that the events of the last one are written.
+        feed.take()
+        wait_until(lambda: source.asked_for == 2 * SIZE)
+        feed.stop()
+
+    def test_that_is_missing_starts_no_pause(self):
+        source = Endless(Pause(3600))
+        feed = started(source.items(), size=1)
+        assert feed.take() == A
+        assert feed.take() == b""  # Written: from here on the pause counts.
+        gevent.sleep(SHORT_SECONDS)
+        assert source.asked_for == 1
+        feed.stop()
+
+
+class TestTurns:
+    """An answer without pauses: it must not keep the others waiting."""
+
+    def test_take_gives_way_after_a_bounded_number_of_events(self):
+        feed = started(Endless().items())
+        assert [len(feed.take()) // len(A) for _ in range(5)] == [SIZE, SIZE, 0, 0, 0]
+        feed.stop()
+
+    def test_each_turn_of_the_loop_has_a_bounded_number_of_events(self):
+        source, seen = Endless(), []
+        feed = started(source.items())
+        each_turn = gevent.get_hub().loop.prepare()
+        each_turn.start(lambda: seen.append(source.asked_for))
+
+        def forward(_events):
+            return len(seen) < 20
+
+        while feed.take():
+            pass
+        feed.wait(forward)
+        each_turn.stop()
+        feed.stop()
+        assert {after - before for before, after in pairwise(seen)} == {SIZE}
+
+    def test_all_events_come_however_they_are_taken(self):
+        assert read_all(started([A] * 100)) == A * 100
+
+    def test_all_events_come_where_some_cannot_be_forwarded(self):
+        feed, forwarded = started([A] * 100), []
+
+        def forward(events):
+            forwarded.append(events)
+            return len(forwarded) % 3 > 0
+
+        while not feed.is_finished or feed.has_events:
+            events = feed.take()
+            forwarded.append(events)
+            if not events and not feed.is_finished:
+                feed.wait(forward)
+        assert b"".join(forwarded) == A * 100
+
+
+class TestFailure:
+    REFUSED = ApiError(429, "rate_limit_exceeded", "too many")
+    PLAIN = PlainAnswer(200, {}, b"")
+
+    @pytest.mark.parametrize("before", [[], [A, Pause(0)]], ids=["at-once", "in-the-hub"])
+    @pytest.mark.parametrize("error", [REFUSED, PLAIN], ids=["refused", "plain"])
+    def test_that_the_generator_means_is_the_feeds_error(self, before, error, caplog):
+        feed = self.feed_that_fails(before, error)
+        assert feed.error is error
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("before", [[], [A, Pause(0)]], ids=["at-once", "in-the-hub"])
+    @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
+    def test_of_any_other_kind_is_logged_and_not_shown(self, before, error, caplog):
+        feed = self.feed_that_fails(before, error("a secret"))
+        assert feed.error.code == "internal_error"
+        assert "a secret" not in str(feed.error)
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+        assert record.getMessage() == "the generator failed request_id=request-7"
+        assert record.exc_info[0] is error
+
+    def test_that_is_reported_as_an_item_is_an_upstreams(self):
+        feed = started([A, Annotated(event="error", comment=["it broke"])])
+        assert read_all(feed) == A
+        assert (feed.error.code, feed.error.message) == ("upstream_error", "it broke")
+
+    def test_leaves_the_events_before_it(self):
+        assert read_all(self.feed_that_fails([A, Pause(0), A], RuntimeError())) == A
+
+    @staticmethod
+    def feed_that_fails(before, error):
+        def generate():
+            yield from before
+            raise error
+
+        feed = started(generate())
+        if before:
+            feed.take()
+        while not feed.is_finished:
+            feed.wait()
+        return feed
+
+
+@pytest.mark.parametrize("last", [DONE, Event(event="done"), Annotated(event="done")])
+def test_the_terminal_event_is_known_before_the_end(last):
+    feed = started([A, A, A, last, A])
+    assert feed.has_terminal_event
+    assert not feed.is_finished
+
+
+def test_an_event_like_any_other_is_no_terminal_event():
+    assert not started([A, NEVER]).has_terminal_event
+
+
+class TestStop:
+    @pytest.mark.parametrize("pause", [None, Pause(SHORT_SECONDS), Pause(3600), NEVER])
+    def test_closes_the_generator_wherever_it_is(self, pause):
+        source = Endless(pause)
+        feed = started(source.items())
+        feed.stop()
+        assert source.is_closed
+
+    def test_ends_the_pause(self):
+        source = Endless(Pause(SHORT_SECONDS))
+        feed = started(source.items())
+        feed.stop()
+        gevent.sleep(2 * SHORT_SECONDS)
+        assert source.asked_for == 1
+        assert not feed.is_finished
+
+    def test_runs_nothing_of_a_generator_that_never_started(self):
+        source = Endless()
+        feed_of(source.items()).stop()
+        assert source.asked_for == 0
+
+    def test_may_be_called_again_and_after_the_end(self):
+        feed = started([A])
+        feed.stop()
+        feed.stop()
+
+    def test_logs_what_the_generator_raises_then(self, caplog):
+        def generate():
+            try:
+                yield NEVER
+            finally:
+                raise ValueError("in finally")
+
+        started(generate()).stop()
+        assert "closing the generator failed request_id=request-7" in caplog.text
+
+
+class TestWake:
+    def test_ends_a_wait(self):
+        feed = started([NEVER])
+        waiting = waiting_with(feed, None)
+        assert not waiting.dead
+        feed.wake()
+        wait_until(lambda: waiting.dead)
+
+    def test_is_not_lost_before_a_wait(self):
+        feed = started([NEVER])
+        feed.wake()
+        feed.wait()
