@@ -1,6 +1,7 @@
 """gunicorn's settings, each with its reason. Sluice's own come from the environment (wsgi/settings.py)."""
 
 # Before anything imports ssl, socket or threading: what is imported unpatched blocks the whole worker.
+import gevent
 from gevent import monkey
 
 monkey.patch_all()
@@ -49,6 +50,9 @@ worker_connections = max(_settings.max_streams * 10 // 9, _settings.max_streams 
 
 # Seconds without a sign of life from a worker's loop, not of a stream: streams may last for hours.
 timeout = 30
+
+# Where each greenlet was spawned, for gevent's lists of them: 0.8 KiB of a silent stream, which nobody reads.
+gevent.config.track_greenlet_tree = False
 
 # Longer than the 60 s for which nginx keeps idle connections to its upstream, so that it is never gunicorn
 # that closes one just as nginx takes it.

@@ -142,7 +142,7 @@ def _upstream(port: int) -> Process:
 
 
 def _watch(plan: Plan, sluice: Process, upstream: Process | None) -> tuple[Seen, list[Sample]]:
-    (worker,) = _children(sluice.pid)
+    worker = _worker_of(sluice)
     command = ["-m", "benchmarks.crowd_load", "readers", json.dumps(asdict(plan))]
     samples = []
     with tempfile.TemporaryFile() as output:
@@ -221,8 +221,12 @@ def _resident_kib(pid: int) -> int:
     return pages * resource.getpagesize() // 1024
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _worker_of(sluice: Process) -> int:
+    # gunicorn listens before it has one.
+    children = Path(f"/proc/{sluice.pid}/task/{sluice.pid}/children")
+    while not (worker := children.read_text()):
+        time.sleep(_SAMPLE_SECONDS)
+    return int(worker)
 
 
 def report(crowd: Crowd, figures: Figures) -> None:

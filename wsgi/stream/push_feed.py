@@ -122,6 +122,8 @@ class PushFeed:
                 return
 
     def _close_items(self) -> None:
+        # The context holds it, and it the context: both would stay until the next full collection.
+        self._context.interrupt = None
         close = getattr(self._items, "close", None)
         if close is not None:
             try:
