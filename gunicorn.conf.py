@@ -115,9 +115,9 @@ def when_ready(server: Arbiter) -> None:
 
 
 def _raise_file_limit() -> None:
-    # Each stream is a file; the usual soft limit of 1024 is there for programs that use select().
+    # Each stream is a file, a relayed one two; the usual soft limit of 1024 is there for programs that use select().
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = worker_connections + 1024
+    wanted = worker_connections * (2 if _settings.upstream else 1) + 1024
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -17,14 +17,13 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks import processes
 from benchmarks.crowd_load import TICKS_PER_SECOND, Plan, Seen
 from benchmarks.processes import Process
 
-KEEPALIVE_SECONDS = 15
 FIRST_EVENT_TARGET_SECONDS = 0.25
 GAP_TARGET_SECONDS = 0.025
 KEEPALIVE_TARGET_SECONDS = 1
@@ -45,7 +44,18 @@ class Crowd:
     rate: int = 20
     seconds: float = 300
     idle_opened_per_second: int = 400
+    keepalive_seconds: float = 15
+    settle_seconds: float = 5
     waves: int = 2
+
+    @property
+    def files_per_stream(self) -> int:
+        return 2 if self.relayed else 1
+
+    @property
+    def files(self) -> int:
+        """How many the worker has open."""
+        return (self.idle + self.paced) * self.files_per_stream + _FILES_BESIDE_STREAMS
 
     def bodies(self) -> dict[str, str]:
         if self.relayed:
@@ -66,15 +76,18 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Sample:
+    """worker_waited: to be run, because something else had its core"""
+
     at: float
     resident_kib: int
     worker_cpu_seconds: float
+    worker_waited_seconds: float
     load_cpu_seconds: float
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Times in seconds. cpu: as a part of one core"""
+    """Times in seconds. cpu, worker_waited: as a part of the time"""
 
     seen: Seen
     first_event_p50: float
@@ -87,6 +100,7 @@ class Figures:
     kib_after_closing: float
     second_wave_kib_per_idle: float | None
     worker_cpu: float
+    worker_waited: float
     load_cpu: float
     readers_cpu: float
     us_per_event: float
@@ -94,15 +108,14 @@ class Figures:
 
 def measure(crowd: Crowd) -> Figures:
     """Raises RuntimeError where the machine does not allow so many files, or a server does not start."""
-    files = crowd.idle + crowd.paced
-    raise_file_limit(files * (2 if crowd.relayed else 1) + _FILES_BESIDE_STREAMS)
+    raise_file_limit(crowd.files)
     with ExitStack() as running:
         upstream = running.enter_context(processes.started(_upstream)) if crowd.relayed else None
         sluice = running.enter_context(
             processes.started(
                 processes.sluice(
                     upstream.port if upstream else None,
-                    SLUICE_KEEPALIVE_SECONDS=str(KEEPALIVE_SECONDS),
+                    SLUICE_KEEPALIVE_SECONDS=str(crowd.keepalive_seconds),
                 )
             )
         )
@@ -113,14 +126,28 @@ def measure(crowd: Crowd) -> Figures:
             rate=crowd.rate,
             seconds=crowd.seconds,
             idle_opened_per_second=crowd.idle_opened_per_second,
-            keepalive_seconds=KEEPALIVE_SECONDS,
+            keepalive_seconds=crowd.keepalive_seconds,
+            settle_seconds=crowd.settle_seconds,
             waves=crowd.waves,
             **crowd.bodies(),
         )
         # What the first streams make once is no stream's.
-        _watch(Plan(**{**asdict(plan), "idle": 20, "paced": 5, "seconds": 1, "waves": 1}), sluice, upstream)
+        _watch(
+            Plan(**{**asdict(plan), "idle": 20, "paced": 5, "seconds": 1, "waves": 1}),
+            sluice,
+            upstream,
+        )
         seen, samples = _watch(plan, sluice, upstream)
     return _figures(crowd, seen, samples)
+
+
+def fitting(crowd: Crowd) -> Crowd:
+    """With fewer silent streams if so many files may not be open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or crowd.files <= hard:
+        return crowd
+    too_many = -(-(crowd.files - hard) // crowd.files_per_stream)
+    return replace(crowd, idle=crowd.idle - too_many)
 
 
 def raise_file_limit(wanted: int) -> None:
@@ -155,7 +182,13 @@ def _watch(plan: Plan, sluice: Process, upstream: Process | None) -> tuple[Seen,
         while readers.poll() is None:
             load_cpu = upstream.cpu_seconds() if upstream else 0.0
             samples.append(
-                Sample(time.monotonic(), _resident_kib(worker), sluice.cpu_seconds(), load_cpu)
+                Sample(
+                    time.monotonic(),
+                    _resident_kib(worker),
+                    sluice.cpu_seconds(),
+                    _waited_seconds(worker),
+                    load_cpu,
+                )
             )
             time.sleep(_SAMPLE_SECONDS)
         if readers.returncode:
@@ -201,6 +234,7 @@ def _figures(crowd: Crowd, seen: Seen, samples: list[Sample]) -> Figures:
         kib_after_closing=kib_per_idle(samples[0], "opening 1" if crowd.waves > 1 else "end"),
         second_wave_kib_per_idle=kib_per_idle(samples[0], "idle 1") if crowd.waves > 1 else None,
         worker_cpu=cpu("all", "all end"),
+        worker_waited=(end.worker_waited_seconds - begin.worker_waited_seconds) / seconds,
         load_cpu=load_cpu + readers_cpu,
         readers_cpu=readers_cpu,
         us_per_event=cpu("all", "all end") * (marks["all end"] - marks["all"]) / seen.events * 1e6,
@@ -219,6 +253,10 @@ def _quantile(counts: Counter[int], part: float) -> float:
 def _resident_kib(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 1024
+
+
+def _waited_seconds(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def _worker_of(sluice: Process) -> int:
@@ -273,7 +311,8 @@ def report(crowd: Crowd, figures: Figures) -> None:
     print(f"  {'  after all have left':30}{figures.kib_after_closing:.1f} KiB")
     if second is not None:
         print(f"  {'  in the second wave':30}{second:.1f} KiB")
-    print(f"  {'worker, of its core':30}{figures.worker_cpu:.0%}")
+    waited = f"and waited for it {figures.worker_waited:.0%} of the time"
+    print(f"  {'worker, of its core':30}{figures.worker_cpu:.0%}, {waited}")
     print(f"  {'events':30}{seen.events}, {figures.us_per_event:.1f} us CPU each, all included")
     print(
         f"  {'readers and upstream':30}{figures.load_cpu:.0%} of theirs, the readers {figures.readers_cpu:.0%}"
@@ -297,7 +336,12 @@ def main() -> None:
         paced=asked.paced,
         seconds=asked.seconds,
     )
-    report(crowd, measure(crowd))
+    fits = fitting(crowd)
+    if fits != crowd:
+        print(
+            f"the limit of open files (ulimit -Hn) allows {fits.idle} silent streams, not {crowd.idle}"
+        )
+    report(fits, measure(fits))
 
 
 if __name__ == "__main__":

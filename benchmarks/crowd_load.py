@@ -16,14 +16,10 @@ from dataclasses import dataclass, field
 
 from benchmarks.event import DONE, event
 
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
 _VISIT_EVENTS = 5
 _READ_BYTES = 16384
-_SETTLE_SECONDS = 5
-"""After the streams were opened: what was made for opening them is let go of."""
 _ERRORS_KEPT = 5
 _SOURCE_ADDRESSES = 8
 _IP_BIND_ADDRESS_NO_PORT = 24  # Linux, since 4.2
@@ -37,6 +33,7 @@ class Plan:
 
     seconds: how long all are there at once, and visitors, who leave after a short answer, come beside them
     rate: events per second of each paced stream
+    settle_seconds: after the idle streams were opened or closed, so that what that took is let go of
     waves: how often the idle streams are opened and closed
     """
 
@@ -50,6 +47,7 @@ class Plan:
     seconds: float
     idle_opened_per_second: int
     keepalive_seconds: float
+    settle_seconds: float
     paced_opened_per_second: int = 100
     visits_per_second: int = 5
     waves: int = 2
@@ -111,14 +109,14 @@ class Readers:
         for wave in range(plan.waves):
             self._mark(f"opening {wave}")
             self._open("idle", plan.idle, plan.idle_opened_per_second)
-            self._read_for(_SETTLE_SECONDS)
+            self._read_for(plan.settle_seconds)
             self._mark(f"idle {wave}")
             if wave == 0:
                 self._meet()
             self._check_that_all_are_there()
             self._mark(f"closing {wave}")
             self._close_all()
-            self._read_for(_SETTLE_SECONDS)
+            self._read_for(plan.settle_seconds)
         self._mark("end")
         return self.seen
 
@@ -178,7 +176,8 @@ class Readers:
         if not data:
             self._fail(stream, "the connection ended")
             return
-        if not stream.tail and not data.startswith(b"HTTP/1.1 200") or b'"error"' in data:
+        is_refused = not (stream.tail or data.startswith(b"HTTP/1.1 200"))
+        if is_refused or b'"error"' in data:
             self._fail(stream, data[:300].decode("latin-1"))
             return
         events = data.count(b"}\n\n")
