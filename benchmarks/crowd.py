@@ -31,6 +31,9 @@ IDLE_TARGET_KIB = 25
 _FILES_BESIDE_STREAMS = 300
 _SAMPLE_SECONDS = 1
 _HOUR_MS = 3_600_000
+_PROMPT = (
+    "Why is the sky blue? " * 400
+)  # two thousand tokens: a prompt that is kept shows in the memory
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def raise_file_limit(wanted: int) -> None:
 
 
 def _body(fields: dict[str, object]) -> str:
-    question = [{"role": "user", "content": "Why is the sky blue?"}]
+    question = [{"role": "user", "content": _PROMPT}]
     return json.dumps({"model": "any", "stream": True, "messages": question, **fields})
 
 

@@ -214,8 +214,8 @@ class Readers:
         now = time.monotonic()
         for stream in self._streams.values():
             if stream.kind == "idle":
-                silent = stream.last_at and now - stream.last_at > self._plan.keepalive_seconds + 1
-                self.seen.keepalives_missing += bool(silent)
+                silence = now - (stream.last_at or stream.asked_at)
+                self.seen.keepalives_missing += silence > self._plan.keepalive_seconds + 1
             elif now - stream.last_at > 1:
                 self._note_error(f"a {stream.kind} stream has stopped")
 
@@ -311,7 +311,7 @@ class Upstream:
             self._due_at += 1 / (self._rate * len(self._paced))
             try:
                 self._paced[self._place].send(_chunk(event(self._place)))
-            except ConnectionError:
+            except OSError:  # The relay has left, or reads so slowly that its buffers are full.
                 self._drop(self._paced[self._place])
 
 

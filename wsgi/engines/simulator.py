@@ -48,7 +48,7 @@ class _Answer:
             after = _TOKENS_BEFORE_FAULT if fault.after is None else fault.after
             self._fault_at = min(after, self._script.longest)
         self._half_characters = False
-        self._random: random.Random | None = None
+        self._random = random.Random(self._script.seed)
         self._due = time.monotonic()
 
     def stream(self) -> Iterator[Annotated | bytes]:
@@ -138,11 +138,7 @@ class _Answer:
 
     def _wait(self, mean_ms: float, stddev_ms: float) -> bool:
         """Returns True if the answer is not wanted any more."""
-        pause_ms = mean_ms
-        if stddev_ms:
-            # Made when it is needed: 2.8 KiB.
-            self._random = self._random or random.Random(self._script.seed)
-            pause_ms = self._random.gauss(mean_ms, stddev_ms)
+        pause_ms = self._random.gauss(mean_ms, stddev_ms) if stddev_ms else mean_ms
         now = time.monotonic()
         # From when the last wait should have ended, so that delays do not add up; but what a slow
         # reader has missed is not made up for in a burst.
