@@ -64,6 +64,10 @@ class Process:
             time.sleep(0.05)
         raise RuntimeError(f"did not start: {self._process.args!r}")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """User and system time of the process and its children, all threads."""
         return sum(_cpu_nanoseconds(pid) for pid in _family(self._process.pid)) / 1e9

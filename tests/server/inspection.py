@@ -6,7 +6,7 @@ import os
 import gevent
 from flask import Flask
 
-from wsgi.stream import worker
+from wsgi.stream import EventStream, worker
 
 
 def register_inspection(app: Flask) -> None:
@@ -23,6 +23,11 @@ def register_inspection(app: Flask) -> None:
             "inflight": worker.inflight().count,
             "resident_kib": _resident_kib(),
         }
+
+    @app.get("/alive")
+    def alive():
+        """How many streams there are, closed ones too, whose memory is in use: nothing is collected before."""
+        return {"streams": sum(isinstance(thing, EventStream) for thing in gc.get_objects())}
 
 
 def _resident_kib() -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
-from tests.support.stream import chat, get, post, reset
+from tests.support.stream import Response, chat, get, post, reset
 
 pytestmark = pytest.mark.measures
 
@@ -60,6 +60,31 @@ def test_3000_aborts_at_random_moments_leave_nothing_behind():
         for thing in ("greenlets", "files", "watched", "timed", "inflight"):
             assert after[thing] <= before[thing], thing
         assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("relayed", [False, True], ids=["simulator", "relay"])
+def test_closed_streams_are_freed_at_once(relayed):
+    """Without the collector, that is: a full collection comes once in minutes where ten thousand streams are open."""
+    with Server() as upstream:
+        settings = {"upstream": f"{upstream.url}/v1"} if relayed else {}
+        with Server("tests.server.inspected_app:app", **settings) as server:
+            observer = Observer(server)
+            for moment in ("before the first event", "after it", "after the end"):
+                waits = {"ttft_ms": 60_000} if moment == "before the first event" else {}
+                tokens = 1 if moment == "after the end" else 100_000
+                for _ in range(20):
+                    with server.connect() as sock:
+                        sock.sendall(
+                            post(
+                                "/v1/chat/completions",
+                                chat(simulator={"tokens": tokens, "itl_ms": 20, **waits}),
+                            )
+                        )
+                        if moment == "after it":
+                            sock.recv(100)
+                        elif moment == "after the end":
+                            Response(sock).body()
+                wait_until(lambda: observer.ask("/alive")["streams"] == 0)
 
 
 def quiet(observer: Observer) -> dict:

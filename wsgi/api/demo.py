@@ -11,7 +11,7 @@ from wsgi.engines.answers import tokenize, write_answer
 from wsgi.errors import ApiError
 from wsgi.settings import Settings
 from wsgi.sse import Event, Pause
-from wsgi.stream import EventStream, StreamContext, TimedFeed
+from wsgi.stream import EventStream, TimedFeed
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
 from wsgi.stream.response import client_of_request, context_of_request, stream_response
 

@@ -229,6 +229,8 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
     try:
         connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
         _send_request(connection, request)
+        # Not kept while the answer is waited for: a long prompt waits long.
+        del request
         while (end := data.find(b"\r\n\r\n")) < 0 or data.startswith(_INFORMATIONAL):
             if end >= 0:
                 data = data[end + 4 :]  # 100, 103: the response is yet to come.

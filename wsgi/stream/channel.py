@@ -1,7 +1,5 @@
 """The one place where the two greenlets of a stream meet."""
 
-from collections import deque
-
 from gevent import get_hub
 from gevent.hub import Waiter
 
@@ -71,7 +69,7 @@ class Channel:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._events: deque[bytes] = deque()
+        self._events: list[bytes] = []
         self._being_written = 0
         self._arrival = Signal()
         self._room = Signal()

@@ -30,6 +30,14 @@ class DirectWriter:
         self._unsent: list[bytes] = []
         response.sock = self
 
+    def let_go(self) -> None:
+        """Nothing will be written any more: gives the response its socket back.
+
+        The two would hold each other, and with that all that the stream has, until the next full collection: with
+        ten thousand streams, minutes later.
+        """
+        self._response.sock = self._socket
+
     @staticmethod
     def suits(response: Any) -> bool:
         """Whether it is gunicorn's for HTTP/1, on a socket without TLS."""

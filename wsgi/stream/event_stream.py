@@ -226,6 +226,8 @@ class EventStream:
             worker.disconnects().forget(self._client.fd, self)
         worker.ticker().remove(self)
         self._feed.stop()
+        if self._writer is not None:
+            self._writer.let_go()
         if self._guard is None:
             return  # Never started, as for HEAD.
         is_cancelled = self._context.outcome is None

@@ -60,7 +60,7 @@ class InflightGuard:
 
     def __init__(self, inflight: Inflight, stream: Draining) -> None:
         self._inflight = inflight
-        self._stream = stream
+        self._stream: Draining | None = stream
         self.outcome = Outcome.CANCELLED
 
     def mark(self, outcome: Outcome) -> None:
@@ -68,4 +68,7 @@ class InflightGuard:
 
     def release(self) -> None:
         """Gives the place back. Only the first call counts."""
-        self._inflight.leave(self._stream)
+        if self._stream is not None:
+            self._inflight.leave(self._stream)
+            # The stream holds its guard: a cycle would stay until the next full collection.
+            self._stream = None

@@ -75,7 +75,7 @@ class PullFeed(Generic[S]):
     )
 
     def __init__(self, open_source: Callable[[], S], context: StreamContext) -> None:
-        self._open_source = open_source
+        self._open_source: Callable[[], S] | None = open_source
         self._context = context
         self._opener: Helper | None = None
         self._signal = Signal()
@@ -157,8 +157,11 @@ class PullFeed(Generic[S]):
             self._watcher = None
 
     def _open(self) -> None:
+        # Not kept: it holds the request, and the request may be long.
+        open_source, self._open_source = self._open_source, None
+        assert open_source is not None
         try:
-            source = self._open_source()
+            source = open_source()
         except GeneratorExit:
             return  # Raised by stop(): nobody is there to be told.
         except (ApiError, PlainAnswer) as error:

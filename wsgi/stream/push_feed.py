@@ -64,7 +64,7 @@ class PushFeed:
     def stop(self) -> None:
         self._channel.close()
         if self._greenlet is None:
-            close(self._items, self._context)
+            self._close_items()
         elif not self._channel.is_finished and not self.has_terminal_event:
             self._context.stop_generating()
 
@@ -86,7 +86,7 @@ class PushFeed:
                 error = failure(raised, self._context)
         finally:
             self._channel.finish(error)
-            close(self._items, self._context)
+            self._close_items()
 
     def _put_all(self) -> None:
         channel = self._channel
@@ -105,3 +105,8 @@ class PushFeed:
                 channel.put(event)
             if self._context.is_stopped and not self._context.listens:
                 return
+
+    def _close_items(self) -> None:
+        # The context holds it, and it the context: both would stay until the next full collection.
+        self._context.interrupt = None
+        close(self._items, self._context)
