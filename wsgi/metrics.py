@@ -37,6 +37,11 @@ class Metrics:
         self._inflight = inflight
         self._upstreams = upstreams
         self._registry = CollectorRegistry()
+        # prometheus-client fails to read a file that another worker has just created: it is empty for a moment.
+        with metrics_folder.locked(for_writing=True):
+            self._create()
+
+    def _create(self) -> None:
         self._open = self._gauge("open_streams", "Streams that run", "livesum", "route")
         self._limit = self._gauge(
             "open_streams_limit", "Streams that may run at once, of all workers", "livesum"
@@ -85,6 +90,8 @@ class Metrics:
         self._out = self._gauge(
             "upstream_out", "1 while a worker leaves the upstream alone", "livemax", "upstream"
         )
+        for upstream in self._upstreams.all:
+            self._out.labels(upstream.host)
 
     def read(self) -> bytes:
         """The numbers of all workers in Prometheus's text format."""

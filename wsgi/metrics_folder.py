@@ -31,10 +31,12 @@ def remove() -> None:
 
 
 @contextmanager
-def locked(*, for_writing: bool) -> Iterator[Path]:
-    """While files are read none is merged, and the other way round."""
+def locked(*, for_writing: bool) -> Iterator[Path | None]:
+    """While files are read none is made or merged, and the other way round. None where there is no folder."""
     folder = path()
-    assert folder is not None
+    if folder is None:
+        yield None
+        return
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if for_writing else fcntl.LOCK_SH)
         yield folder
@@ -50,8 +52,9 @@ def forget_worker(pid: int) -> None:
     from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
-    mark_process_dead(pid)
     with locked(for_writing=True) as folder:
+        assert folder is not None
+        mark_process_dead(pid)
         for kind in _SUMMED:
             file = folder / f"{kind}_{pid}.db"
             if not file.exists():
