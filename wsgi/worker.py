@@ -44,6 +44,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._connections = Connections(self.room_at, self.write_timeout_seconds)
 
+    def init_process(self) -> None:
+        # gunicorn looks its settings up in a dictionary of objects, some 25 times for each request. As the
+        # configuration's own attributes they are found at once: 20 us less.
+        vars(self.cfg).update({name: each.get() for name, each in self.cfg.settings.items()})
+        super().init_process()
+
     def run(self) -> None:
         servers = [self._serve(sock) for sock in self.sockets]
         self._wait(lambda: not self.alive)
