@@ -33,7 +33,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         **settings: object,
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.unix_socket = unix_socket
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = os.memfd_create("server-log")
@@ -141,7 +141,8 @@ def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
     raise AssertionError(f"not within {timeout_seconds} s: {condition}; {explain()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on, on 127.0.0.1."""
     # Below the kernel's ephemeral ports (from 32768 on): one of those may become some client's before the
     # server has it.
     while True:
