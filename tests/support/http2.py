@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import h2.config
 import h2.connection
 import h2.events
-import h2.exceptions
 
 Headers = list[tuple[str, str]]
+
+_FRAME_HEAD_BYTES = 9
+_GOAWAY = 7
 
 
 class Http2Connection:
@@ -32,7 +34,7 @@ class Http2Connection:
         self._responses: dict[int, Http2Response] = {}
         self.stalled: set[int] = set()
         """Streams of which nothing more is accepted than the first window of 64 KiB."""
-        self.is_closed = False
+        self._unread = b""
         self._send()
 
     def get(self, path: str, headers: Headers | None = None) -> "Http2Response":
@@ -84,16 +86,29 @@ class Http2Connection:
         """Waits for what comes next, and gives each response its part."""
         data = self._sock.recv(65536)
         if not data:
-            self.is_closed = True
             for response in self._responses.values():
                 response.is_cut = response.is_cut or not response.is_whole
             return
-        for event in self._h2.receive_data(data):
+        for event in self._h2.receive_data(self._whole_frames(data)):
             stream = getattr(event, "stream_id", None)
             response = self._responses.get(stream or 0)
             if response is not None:
                 self._give(response, event)
         self._send()
+
+    def _whole_frames(self, data: bytes) -> bytes:
+        """Without GOAWAY: h2 takes it for the end, but the server goes on with the streams that it has (RFC 9113,
+        section 6.8)."""
+        self._unread += data
+        frames = b""
+        while len(self._unread) >= _FRAME_HEAD_BYTES:
+            size = _FRAME_HEAD_BYTES + int.from_bytes(self._unread[:3])
+            if len(self._unread) < size:
+                break
+            if self._unread[3] != _GOAWAY:
+                frames += self._unread[:size]
+            self._unread = self._unread[size:]
+        return frames
 
     def _give(self, response: "Http2Response", event: h2.events.Event) -> None:
         match event:

@@ -1,15 +1,13 @@
 """What else nginx does in front of Sluice: statuses, limits, static files, and what is closed from outside."""
 
-import json
 import signal
-import socket
 
 import pytest
 
 from tests.server.observer import Observer
 from tests.support.http2 import Http2Response
 from tests.support.server import ROOT, wait_until
-from tests.support.stream import Response, chat, get, post
+from tests.support.stream import Response, chat, get
 from tests.system.site import Site
 from wsgi.settings import Settings
 
