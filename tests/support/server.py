@@ -19,8 +19,8 @@ STOP_TIMEOUT_SECONDS = 10
 class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
-    app: what gunicorn loads; configuration, arguments: gunicorn's; environment: further variables; settings:
-    SLUICE_ variables, without the prefix
+    app: what gunicorn loads; configuration, arguments: gunicorn's; folder: where all that is; environment: further
+    variables; settings: SLUICE_ variables, without the prefix
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Server:
         *,
         configuration: str = "gunicorn.conf.py",
         arguments: tuple[str, ...] = (),
+        folder: Path = ROOT,
         unix_socket: Path | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: object,
@@ -41,7 +42,7 @@ class Server:
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],
-            cwd=ROOT,
+            cwd=folder,
             env={**without_proxies(clean_environment()), **(environment or {}), **variables},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
