@@ -46,9 +46,15 @@ class Nginx:
 
     gunicorn: the unix socket that it listens on, now or later
     changes: text of deploy/nginx.conf, and what this test has in its place
+    edited_by: a command that an operator changes the file with; reads the one, prints the other
     """
 
-    def __init__(self, gunicorn: Path, changes: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        gunicorn: Path,
+        changes: dict[str, str] | None = None,
+        edited_by: str = "cat",
+    ) -> None:
         self.port = free_port()
         self.plain_port = free_port()
         self.monitoring_port = free_port()
@@ -56,6 +62,7 @@ class Nginx:
         self.url = f"https://{self.host}"
         self._gunicorn = gunicorn
         self._changes = changes or {}
+        self._edited_by = edited_by
         self._folder_to_remove = tempfile.TemporaryDirectory(prefix="nginx-")
         self._folder = Path(self._folder_to_remove.name)
         self.access_log = self._folder / "access.log"
@@ -97,7 +104,8 @@ class Nginx:
 
     def _site(self) -> str:
         """The file that is shipped, with the paths and ports of this test."""
-        site = (ROOT / "deploy/nginx.conf").read_text()
+        with (ROOT / "deploy/nginx.conf").open() as shipped_file:
+            site = subprocess.check_output(self._edited_by, shell=True, stdin=shipped_file, text=True)
         replaced = {
             "unix:/run/sluice/gunicorn.sock": f"unix:{self._gunicorn}",
             "listen 80;": f"listen 127.0.0.1:{self.plain_port};",

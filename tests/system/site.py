@@ -12,21 +12,27 @@ from tests.system.nginx_server import Nginx
 
 
 class Site:
-    """app, settings: Server's; changes: Nginx's"""
+    """app, settings: Server's; changes, edited_by: Nginx's"""
 
     def __init__(
-        self, app: str = "app:app", changes: dict[str, str] | None = None, **settings: object
+        self,
+        app: str = "app:app",
+        *,
+        changes: dict[str, str] | None = None,
+        edited_by: str = "cat",
+        **settings: object,
     ) -> None:
         self._running = ExitStack()
         # A short path: a socket's takes 107 bytes at most.
         folder = self._running.enter_context(tempfile.TemporaryDirectory(prefix="sluice-"))
         self._socket = Path(folder, "gunicorn.sock")
-        self._app, self._settings, self._changes = app, settings, changes
+        self._app, self._settings = app, settings
+        self._changes, self._edited_by = changes, edited_by
 
     def __enter__(self) -> "Site":
         with self._running:
             self.start_gunicorn()
-            self.nginx = self._running.enter_context(Nginx(self._socket, self._changes))
+            self.nginx = self._running.enter_context(Nginx(self._socket, self._changes, self._edited_by))
             self._running = self._running.pop_all()
         return self
 
