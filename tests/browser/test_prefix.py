@@ -47,7 +47,11 @@ def test_page_asks_under_the_prefix(page, site, transport):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        *[("/sluice/v1/models", 200), ("/sluice/static/favicon.svg", 200), ("/sluice/healthz", 200)],
+        *[
+            ("/sluice/v1/models", 200),
+            ("/sluice/static/favicon.svg", 200),
+            ("/sluice/healthz", 200),
+        ],
         *[("/sluice/readyz", 404), ("/sluice/metrics", 404), ("/v1/models", 404)],
     ],
 )

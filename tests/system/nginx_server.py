@@ -79,12 +79,13 @@ class Nginx:
         main = self._folder / "nginx.conf"
         main.write_text(_MAIN.format(user=user, folder=self._folder))
         (self._folder / "sluice.conf").write_text(self._site())
-        self._process = subprocess.Popen(
-            [program, "-c", main, "-p", self._folder, "-g", "daemon off;"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "stderr").open("wb"),
-        )
+        with (self._folder / "stderr").open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [program, "-c", main, "-p", self._folder, "-g", "daemon off;"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
         try:
             wait_until(self._accepts, _TIMEOUT_SECONDS, lambda: self.log)
         except BaseException:
@@ -105,7 +106,9 @@ class Nginx:
     def _site(self) -> str:
         """The file that is shipped, with the paths and ports of this test."""
         with (ROOT / "deploy/nginx.conf").open() as shipped_file:
-            site = subprocess.check_output(self._edited_by, shell=True, stdin=shipped_file, text=True)
+            site = subprocess.check_output(
+                self._edited_by, shell=True, stdin=shipped_file, text=True
+            )
         replaced = {
             "unix:/run/sluice/gunicorn.sock": f"unix:{self._gunicorn}",
             "listen 80;": f"listen 127.0.0.1:{self.plain_port};",

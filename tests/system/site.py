@@ -32,7 +32,9 @@ class Site:
     def __enter__(self) -> "Site":
         with self._running:
             self.start_gunicorn()
-            self.nginx = self._running.enter_context(Nginx(self._socket, self._changes, self._edited_by))
+            self.nginx = self._running.enter_context(
+                Nginx(self._socket, self._changes, self._edited_by)
+            )
             self._running = self._running.pop_all()
         return self
 
