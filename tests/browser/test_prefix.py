@@ -17,7 +17,7 @@ PREFIX = "/sluice"
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with Site(edited_by=example("sh", "SCRIPT_NAME", DEPLOY_README)) as site:
+    with Site(edited_by=example("sh", "X-Forwarded-Prefix", DEPLOY_README)) as site:
         yield site
 
 
@@ -52,7 +52,12 @@ def test_page_asks_under_the_prefix(page, site, transport):
             ("/sluice/static/favicon.svg", 200),
             ("/sluice/healthz", 200),
         ],
-        *[("/sluice/readyz", 404), ("/sluice/metrics", 404), ("/v1/models", 404)],
+        *[
+            ("/sluice/readyz", 404),
+            ("/sluice/healthz%20HTTP/1.1%0d%0aX:%20y%0d%0a%0d%0a", 404),
+            ("/sluice/metrics", 404),
+            ("/v1/models", 404),
+        ],
     ],
 )
 def test_what_is_where(site, path, status):

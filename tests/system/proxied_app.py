@@ -24,7 +24,6 @@ def note() -> None:
         "query": request.query_string.decode("latin-1"),
         "headers": [[name.lower(), value] for name, value in request.headers],
         "remote_address": request.remote_addr,
-        "scheme": request.scheme,
         "body": request.get_data().decode("latin-1"),
     }
     _seen.append(seen)

@@ -44,7 +44,7 @@ class Site:
     def start_gunicorn(self) -> None:
         """Once more, if the first has ended."""
         self.gunicorn = self._running.enter_context(
-            Server(self._app, unix_socket=self._socket, **self._settings)
+            Server(self._app, unix_socket=self._socket, trusted_proxies="unix", **self._settings)
         )
 
 

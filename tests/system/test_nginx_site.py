@@ -73,8 +73,16 @@ def test_gunicorn_is_told_who_asks_and_how(foreign_site, client):
     (request,) = [each for each in seen if each["query"] == path.partition("?")[2]]
     headers = dict(request["headers"])
     assert headers["x-forwarded-for"] == "127.0.0.1"
-    assert headers["x-forwarded-proto"] == request["scheme"] == "https"
+    assert headers["x-forwarded-proto"] == "https"
     assert "forwarded" not in headers
+
+
+def test_rate_limit_counts_by_the_clients_address_which_it_cannot_choose(client):
+    with Site(rate_limit="1/minute") as site:
+        assert client.get(site.nginx, "/stream_chat?name=x").status == 200
+        refused = client.get(site.nginx, "/stream_chat?name=x", x_forwarded_for="203.0.113.9")
+        assert refused.status == 429
+        assert int(refused.headers["retry-after"]) > 0
 
 
 def test_http_is_sent_on_to_https(sluice_site):
