@@ -19,6 +19,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# On a reload (HUP) the master reads this file again, and the new workers have of it what it has imported: without
+# this, parts of the old code beside the new.
+for _name in [name for name in sys.modules if name.partition(".")[0] == "wsgi"]:
+    del sys.modules[_name]
+
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 

@@ -121,3 +121,14 @@ def test_a_threaded_server_without_gevent_is_refused_with_the_way_out():
     )
     assert "500" in ended.stdout
     assert "-k gevent" in ended.stderr
+
+
+def test_uwsgi_without_gevent_is_refused_with_the_way_out():
+    # Its module is there in its workers alone.
+    ended = run_without_gunicorn(
+        "import sys, types\n"
+        "sys.modules['uwsgi'] = types.ModuleType('uwsgi')\n"
+        "print(app.test_client().get('/stream/counts').status)"
+    )
+    assert "500" in ended.stdout
+    assert "-k gevent" in ended.stderr

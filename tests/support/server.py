@@ -19,8 +19,8 @@ STOP_TIMEOUT_SECONDS = 10
 class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
-    app: what gunicorn loads; configuration, arguments: gunicorn's; environment: further variables; settings:
-    SLUICE_ variables, without the prefix
+    app: what gunicorn loads; configuration, arguments: gunicorn's; folder: where all that is; environment: further
+    variables; settings: SLUICE_ variables, without the prefix
     """
 
     def __init__(
@@ -29,11 +29,12 @@ class Server:
         *,
         configuration: str = "gunicorn.conf.py",
         arguments: tuple[str, ...] = (),
+        folder: Path = ROOT,
         unix_socket: Path | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: object,
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.unix_socket = unix_socket
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = os.memfd_create("server-log")
@@ -41,7 +42,7 @@ class Server:
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],
-            cwd=ROOT,
+            cwd=folder,
             env={**without_proxies(clean_environment()), **(environment or {}), **variables},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -141,7 +142,8 @@ def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
     raise AssertionError(f"not within {timeout_seconds} s: {condition}; {explain()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on, on 127.0.0.1."""
     # Below the kernel's ephemeral ports (from 32768 on): one of those may become some client's before the
     # server has it.
     while True:

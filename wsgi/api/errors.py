@@ -29,6 +29,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
     app.register_error_handler(ParseException, _body_that_is_none)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _malformed_body)
     app.register_error_handler(Exception, _unexpected)
     app.after_request(_add_request_id)
 
@@ -76,6 +77,11 @@ def _http_error(error: HTTPException) -> Response:
         if name != "Content-Type":
             response.headers[name] = value
     return response
+
+
+def _malformed_body(error: ParseException) -> Response:
+    """gunicorn reads a body's chunks when the view asks for them. Behind this answer it closes the connection."""
+    return _api_error(ApiError(400, "invalid_request", f"the body's framing is broken: {error}"))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """The objects that all streams of a worker process share: one each, made when the first stream needs it."""
 
+import sys
 import threading
 from functools import cache
 
@@ -54,11 +55,13 @@ def require_gevent() -> None:
 
 
 def require_gevent_in_threads() -> None:
-    """Raises RuntimeError in a thread of a server that is not patched, such as ``flask run``.
+    """Raises RuntimeError in a server that is not patched: in a thread, as of ``flask run``, or under uWSGI.
 
     A test client in the main thread is welcome.
     """
+    # uWSGI's workers answer in the main thread; this module is there in no other program. Without gevent a stream's
+    # events would all come at its end.
     if not monkey.is_module_patched("socket") and (
-        threading.current_thread() is not threading.main_thread()
+        threading.current_thread() is not threading.main_thread() or "uwsgi" in sys.modules
     ):
         raise RuntimeError(WORKER_CLASS_NEEDED)

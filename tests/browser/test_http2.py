@@ -1,0 +1,80 @@
+"""Many streams in one page: over HTTP/2 all of them live, over HTTP/1.1 six."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import TIMEOUT_MS
+from tests.system.site import Site
+
+SOURCES = 20
+HTTP_1_1_CONNECTIONS = 6
+"""Of a browser to one host."""
+
+OPEN_SOURCES = """count => {
+    window.events = Array(count).fill(0);
+    window.sources = events.map((_, number) => {
+        const source = new EventSource(`/stream_chat?name=question ${number}`);
+        source.onmessage = () => { events[number] += 1; };
+        return source;
+    });
+}"""
+
+
+@pytest.fixture
+def over_http_2() -> Iterator[Site]:
+    with Site() as site:
+        yield site
+
+
+@pytest.fixture
+def over_http_1_1() -> Iterator[Site]:
+    with Site(changes={"ssl http2;": "ssl;"}) as site:
+        yield site
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(ignore_https_errors=True) as context:
+        context.set_default_timeout(TIMEOUT_MS)
+        yield context.new_page()
+
+
+def open_sources(page: Page, site: Site) -> None:
+    page.goto(f"{site.nginx.url}/static/favicon.svg")
+    page.evaluate(OPEN_SOURCES, SOURCES)
+
+
+def protocol(page: Page) -> str:
+    return page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+
+
+def wait_for(page: Page, condition: str) -> None:
+    page.wait_for_function(condition)
+
+
+def test_over_http_2_twenty_event_sources_are_live_at_the_same_time(page, over_http_2):
+    open_sources(page, over_http_2)
+    assert protocol(page) == "h2"
+    for count in (1, 20, 40):
+        wait_for(page, f"events.every(number => number >= {count})")
+    assert page.evaluate("sources.every(source => source.readyState === EventSource.OPEN)")
+
+
+def test_over_http_2_one_is_closed_and_the_others_go_on(page, over_http_2):
+    open_sources(page, over_http_2)
+    wait_for(page, "events.every(number => number >= 1)")
+    page.evaluate("sources[0].close(); window.before = [...events]")
+    wait_for(page, "events.slice(1).every((number, index) => number > before[index + 1] + 10)")
+    # The one that was closed has ended at the server, too.
+    assert len(over_http_2.gunicorn.logged("stream ended", outcome="cancelled")) == 1
+
+
+def test_over_http_1_1_six_are_live_and_the_others_wait(page, over_http_1_1):
+    open_sources(page, over_http_1_1)
+    assert protocol(page) == "http/1.1"
+    wait_for(page, f"events.filter(number => number >= 20).length >= {HTTP_1_1_CONNECTIONS}")
+    assert page.evaluate("events.filter(number => number > 0).length") == HTTP_1_1_CONNECTIONS
+    page.evaluate("sources.filter((_, number) => events[number]).forEach(source => source.close())")
+    wait_for(page, f"events.filter(number => number > 0).length === {2 * HTTP_1_1_CONNECTIONS}")

@@ -1,0 +1,25 @@
+"""nginx, as it is shipped, in front of Sluice and in front of a foreign app; clients of both protocols."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.site import Client, Site
+
+
+@pytest.fixture(scope="session")
+def sluice_site() -> Iterator[Site]:
+    with Site() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def foreign_site() -> Iterator[Site]:
+    with Site("tests.system.proxied_app:app") as site:
+        yield site
+
+
+@pytest.fixture(params=["http/1.1", "h2"])
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    with Client(request.param) as client:
+        yield client
