@@ -47,7 +47,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         # gunicorn looks its settings up in a dictionary of objects, some 25 times for each request. As the
         # configuration's own attributes they are found at once: 20 us less.
-        vars(self.cfg).update({name: each.get() for name, each in self.cfg.settings.items()})
+        self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
 
     def run(self) -> None:
