@@ -15,6 +15,7 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.stream import worker
+from wsgi.stream.fair_socket import FairSocket
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
@@ -56,6 +57,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
+        if type(client) is gevent_socket.socket:  # Not TLS.
+            client = FairSocket.take_over(client)
         self._idle.add(client)
         try:
             super().handle(listener, client, addr)

@@ -4,6 +4,7 @@ import logging
 
 import msgspec
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from wsgi.errors import ApiError, PlainAnswer, as_api_error
@@ -27,6 +28,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(PlainAnswer, _plain_answer)
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _broken_body)
     app.register_error_handler(Exception, _unexpected)
     app.after_request(_add_request_id)
 
@@ -67,6 +69,11 @@ def _http_error(error: HTTPException) -> Response:
         if name != "Content-Type":
             response.headers[name] = value
     return response
+
+
+def _broken_body(error: ParseException) -> Response:
+    """What gunicorn finds wrong while the body is read; it closes the connection then."""
+    return _api_error(ApiError(400, "invalid_request", f"the body's chunks are not HTTP: {error}"))
 
 
 def _unexpected(error: Exception) -> Response:

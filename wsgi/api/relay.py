@@ -1,9 +1,9 @@
 """Every route below /v1, passed on to an upstream."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 from urllib.parse import unquote
 from wsgiref.types import WSGIEnvironment
 
@@ -20,8 +20,11 @@ from wsgi.stream import EventStream, PullFeed, StreamContext
 from wsgi.stream.rendering import error_for_messages, error_for_openai, stream_headers
 from wsgi.stream.response import StreamResponse, client_of_request, request_id, stream_response
 
+# Dots as a segment, also before parameters (RFC 3986, section 3.3), and control characters.
+_AMBIGUOUS = re.compile(r"[/\\]\.\.?([/\\;]|$)|[\x00-\x1f\x7f]")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _COMPLETIONS = ("chat/completions", "completions")
+_LOGGED_CHARACTERS = 256
 
 # Between two neighbours only (RFC 9110, section 7.6.1), or made anew here.
 _NOT_PASSED_ON = frozenset(
@@ -55,6 +58,12 @@ class Call(msgspec.Struct):
     stream: bool | None = None
 
 
+class StreamCall(Call):
+    """What is changed of it where the answer is to be a stream, whatever was asked for."""
+
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+
 def blueprint(relay: Relay, settings: Settings) -> Blueprint:
     routes = Blueprint("relay", __name__, url_prefix="/v1")
     stream_options = replace(
@@ -71,8 +80,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         if is_completion and call.model is not None:
             check_model(call.model, settings.models)
         context = StreamContext(request_id())
-        if call.model is not None:
-            context.notes["model"] = repr(call.model)
+        _note_model(call, context)
         upstream_request = UpstreamRequest(
             method=request.method,
             path=_path_below_v1(request),
@@ -101,13 +109,15 @@ def chat_feed(
 
     def open_feed(context: StreamContext) -> PullFeed[UpstreamResponse]:
         given = read_json()
-        call = decode(given, Call)
+        call = decode(given, StreamCall)
         if call.model is not None:
             check_model(call.model, settings.models)
-            context.notes["model"] = repr(call.model)
-        body = decode(given, dict[str, Any])
-        body["stream"] = True
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        _note_model(call, context)
+        # Raw: the other fields go on as they came, numbers of any size too.
+        body = decode(given, dict[str, msgspec.Raw])
+        options = {**(call.stream_options or {}), "include_usage": msgspec.Raw(b"true")}
+        body["stream"] = msgspec.Raw(b"true")
+        body["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
         upstream_request = UpstreamRequest(
             method="POST",
             path="/chat/completions",
@@ -120,6 +130,11 @@ def chat_feed(
         return PullFeed(lambda: relay.open(upstream_request, context), context)
 
     return open_feed
+
+
+def _note_model(call: Call, context: StreamContext) -> None:
+    if call.model is not None:
+        context.notes["model"] = repr(call.model[:_LOGGED_CHARACTERS])
 
 
 def _headers_for_upstream(
@@ -192,7 +207,8 @@ def _call_of(body: bytes, request: Request) -> Call:
 def _path_below_v1(request: Request) -> str:
     """The path and query as they came, percent-encoding and all.
 
-    Raises ApiError for one with ``.`` or ``..`` as a segment: it could lead out of the upstream's URL.
+    Raises ApiError for one with ``.`` or ``..`` as a segment, which could lead out of the upstream's URL, and
+    for one with a fragment or control characters, which no path has and servers understand in many ways.
     """
     target: str = request.environ["RAW_URI"]
     if not target.startswith("/"):
@@ -200,13 +216,12 @@ def _path_below_v1(request: Request) -> str:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, mark, query = target.partition("?")
     prefix = f"{request.script_root}/v1/"
-    if not path.startswith(prefix) or _has_dots(path):
+    if not path.startswith(prefix) or "#" in target or _is_ambiguous(path):
         raise ApiError(404, "not_found", f"there is no {request.path} here")
     return "/" + path.removeprefix(prefix) + mark + query
 
 
-def _has_dots(path: str) -> bool:
+def _is_ambiguous(path: str) -> bool:
     if not ("." in path or "%" in path):
         return False
-    segments = unquote(path).replace("\\", "/").split("/")
-    return "." in segments or ".." in segments
+    return _AMBIGUOUS.search(unquote(path)) is not None

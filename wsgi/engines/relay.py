@@ -1,5 +1,6 @@
 """The engine that passes requests on to an upstream, and its answers back as they come."""
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -216,6 +217,7 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
     Raises _StaleConnectionError, TimeoutError, another OSError, or InvalidResponseError.
     """
     data = b""
+    informational_bytes = 0
     was_silent = True
     try:
         connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -223,6 +225,9 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
         while (end := data.find(b"\r\n\r\n")) < 0 or data.startswith(_INFORMATIONAL):
             if end >= 0:
                 data = data[end + 4 :]  # 100, 103: the response is yet to come.
+                informational_bytes += end
+                if informational_bytes > MAX_HEAD_BYTES:
+                    raise InvalidResponseError("it sends informational responses without an end")
                 continue
             piece = _receive(connection, deadline)
             if not piece:
@@ -262,7 +267,11 @@ def _read_first_event(response: UpstreamResponse, rest: bytes, deadline: float) 
 
 
 def _receive(connection: Connection, deadline: float) -> bytes:
-    connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+    """Raises TimeoutError at the deadline, also where there is always something to be read."""
+    seconds_left = deadline - time.monotonic()
+    if seconds_left <= 0:
+        raise TimeoutError
+    connection.sock.settimeout(seconds_left)
     return connection.receive(READ_BYTES)
 
 
@@ -273,6 +282,8 @@ def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:
     is_answer = response.is_event_stream or response.is_json
     if request.is_completion and response.head.status == 200 and not is_answer:
         content_type = response.head.get("content-type") or "no content type"
+        if response.is_compressed:
+            content_type += f" in {response.head.get('content-encoding')}"
         raise ApiError(
             502,
             "upstream_invalid",
@@ -310,7 +321,7 @@ def _first_event_error(events: bytes) -> _Refusal | None:
 
 def _status_of(error: dict[str, Any]) -> int:
     """Servers put it into ``code`` or ``status``, or name it by ``type``."""
-    for value in (error.get("status"), error.get("code")):
-        if isinstance(value, int | str) and str(value).isdecimal() and 400 <= int(value) <= 599:
+    for value in (str(error.get("status")), str(error.get("code"))):
+        if re.fullmatch("[45][0-9]{2}", value):
             return int(value)
     return _STATUS_OF_ERROR_TYPE.get(str(error.get("type")), 502)
