@@ -21,6 +21,9 @@ _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
 _END_SECONDS = 10.0
 """For the streams that are told to end: for reading their last event, too."""
+_DISCARDED_AT_ONCE = 64 * 1024
+_MAX_DISCARDED_BYTES = 64 * 1024 * 1024
+"""So that who sends a body that is far too large still gets to read that it is."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -69,7 +72,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any
     ) -> None:
         self._idle.discard(sock)
+        if isinstance(sock, FairSocket):
+            sock.begin_request()
         super().handle_request(listener_name, req, sock, addr)
+        _discard_body(req)
         self._idle.add(sock)
         if not self.alive:
             _stop_reading(sock)
@@ -98,6 +104,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 notify_at = now + _NOTIFY_SECONDS
             gevent.sleep(_POLL_SECONDS)
         return True
+
+
+def _discard_body(request: Any) -> None:
+    """What the application has not read of it. The connection is closed if there is too much.
+
+    gunicorn would do it itself, without a bound and 1 KiB at a time, for each of which it copies all that has come:
+    seconds for a MiB.
+    """
+    for _ in range(_MAX_DISCARDED_BYTES // _DISCARDED_AT_ONCE):
+        if not request.body.read(_DISCARDED_AT_ONCE):
+            return
+    request.force_close()
 
 
 def _stop_reading(sock: gevent_socket.socket) -> None:

@@ -59,8 +59,8 @@ def bystanders(server: Server, max_gap_seconds: float = MAX_GAP_SECONDS) -> Iter
         process.kill()
         process.wait()
     seen = json.loads(output)
-    assert seen["failures"] == []
-    assert seen["largest_gap_seconds"] < max_gap_seconds
+    assert seen["failures"] == [], seen
+    print(seen); assert seen["largest_gap_seconds"] < max_gap_seconds, seen
     after = wait_until(
         lambda: (now := _quiet(observer)) and now["greenlets"] <= before["greenlets"] and now,
         explain=lambda: f"before {before} after {observer.ask('/inspect')}",

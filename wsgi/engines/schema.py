@@ -12,6 +12,10 @@ Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenA
 Name = Annotated[str, Meta(max_length=256)]
 MAX_TOKENS = 100_000
 """Of all the answers to one request: they are made before the first is sent, in at most 30 ms."""
+MAX_CHOICES = 500
+"""The same, for answers that are short, or cut short: each takes 70 us."""
+MAX_PARTS = 10_000
+"""Messages, and parts of a message: far more than anybody sends, and read in an instant."""
 
 FaultKind = Literal[
     "status",
@@ -79,14 +83,18 @@ class StreamOptionsField(Struct):
     include_usage: bool = False
 
 
+class ContentPart(Struct, gc=False):
+    text: str | None = None
+
+
 class Message(Struct):
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: str | Annotated[list[ContentPart], Meta(max_length=MAX_PARTS)] | None = None
 
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return " ".join(str(part.get("text") or "") for part in self.content or [])
+        return " ".join(part.text or "" for part in self.content or [])
 
 
 class AnswerRequest(Struct, kw_only=True):
@@ -105,7 +113,7 @@ class AnswerRequest(Struct, kw_only=True):
 class ChatRequest(AnswerRequest, kw_only=True):
     """The body of POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_PARTS)]
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
 
     def question(self) -> str:
