@@ -26,8 +26,8 @@ from tests.support.stream import Response, get
 READERS = 5
 EVENTS = 50
 PACE_SECONDS = 0.02
-MAX_GAP_SECONDS = 0.5
-"""25 times the pace. What holds everybody up for longer is an attack that works; less may be the machine."""
+MAX_GAP_SECONDS = 1.0
+"""50 times the pace. What holds everybody up for longer is an attack that works; less may be the machine."""
 _WAIT_SECONDS = 20
 """Slow, but not yet dead."""
 
@@ -60,7 +60,7 @@ def bystanders(server: Server, max_gap_seconds: float = MAX_GAP_SECONDS) -> Iter
         process.wait()
     seen = json.loads(output)
     assert seen["failures"] == [], seen
-    print(seen); assert seen["largest_gap_seconds"] < max_gap_seconds, seen
+    assert seen["largest_gap_seconds"] < max_gap_seconds, seen
     after = wait_until(
         lambda: (now := _quiet(observer)) and now["greenlets"] <= before["greenlets"] and now,
         explain=lambda: f"before {before} after {observer.ask('/inspect')}",

@@ -147,9 +147,12 @@ class Relay:
         try:
             try:
                 head, rest = _send(connection, _request_bytes(upstream, request), deadline)
+                body = body_of(head, request.method)
+                # Bytes behind an answer that has no body belong to nothing that was asked.
+                body.is_broken = body.is_complete and bool(rest)
                 response = UpstreamResponse(
                     head,
-                    body_of(head, request.method),
+                    body,
                     upstream,
                     connection,
                     is_completion=request.is_completion,
@@ -188,6 +191,7 @@ class Relay:
             while not response.is_finished and len(body) < _MAX_REFUSAL_BYTES:
                 response.feed(_receive(response.connection, deadline))
                 body += response.take()
+                time.sleep(0)
         except OSError:
             body = b""
         finally:
@@ -264,6 +268,8 @@ def _read_first_event(response: UpstreamResponse, rest: bytes, deadline: float) 
         response.feed(rest)
     while response.is_event_stream and not (response.has_events or response.is_finished):
         response.feed(_receive(response.connection, deadline))
+        # Gives way to others: where there is always something to be read, nothing else does.
+        time.sleep(0)
 
 
 def _receive(connection: Connection, deadline: float) -> bytes:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from wsgi.errors import ApiError
+
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
 Name = Annotated[str, Meta(max_length=256)]
@@ -131,14 +133,17 @@ class CompletionRequest(AnswerRequest, kw_only=True):
     prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=100_000)]
     """Text, texts, token ids, or lists of token ids."""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.prompt, str) and len({type(item) for item in self.prompt}) > 1:
-            raise ValueError("prompt takes texts or token ids, not both")
-
     def prompts(self) -> list[str]:
-        """One text for each answer that is asked for; token ids stand for themselves."""
+        """One text for each answer that is asked for; token ids stand for themselves.
+
+        Raises ApiError for texts and token ids side by side.
+        """
         if isinstance(self.prompt, str):
             return [self.prompt]
+        if len({type(item) for item in self.prompt}) > 1:
+            raise ApiError(
+                400, "invalid_request", "prompt takes texts or token ids, not both", param="prompt"
+            )
         if isinstance(self.prompt[0], int):
             return [" ".join(map(str, self.prompt))]
         return [

@@ -175,7 +175,9 @@ class UpstreamResponse:
             self.connection.close()
 
     def _may_be_reused(self) -> bool:
-        if self._body.ends_with_connection or self.head.has_token("connection", "close"):
+        if self._body.is_broken or self._body.ends_with_connection:
+            return False
+        if self.head.has_token("connection", "close"):
             return False
         # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
         if self.head.get("transfer-encoding") and self.head.get("content-length"):
