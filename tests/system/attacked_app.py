@@ -1,9 +1,11 @@
 """Sluice, with a paced stream for those who are not part of the attack, and a way to look into its worker."""
 
+import os
 import time
 from collections.abc import Iterator
 
-from flask import Response
+from flask import Response, request
+from gevent import monkey
 
 from app import app
 from tests.server.inspection import register_inspection
@@ -26,3 +28,35 @@ def _paced() -> Iterator[Event]:
         due += PACE_SECONDS
         time.sleep(max(due - time.monotonic(), 0))
     yield Event(event="done", data="")
+
+
+@app.get("/block")
+def block() -> dict[str, object]:
+    """Does what no view under gevent should do: holds the whole worker up."""
+    monkey.get_original("time", "sleep")(request.args.get("seconds", type=float))
+    return {}
+
+
+@app.get("/print-to")
+def print_to() -> dict[str, object]:
+    """From now on what the worker prints goes to a file that takes nothing."""
+    if request.args["kind"] == "full-disk":
+        broken = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, broken = os.pipe()
+        os.close(reader)
+    os.dup2(broken, 1)
+    os.dup2(broken, 2)
+    os.close(broken)
+    return {}
+
+
+@app.get("/set-clock")
+def set_clock() -> dict[str, object]:
+    """As when an operator, or NTP, sets it."""
+    ahead = request.args.get("ahead", type=float)
+    time.time = lambda: _time() + ahead
+    return {"now": time.time()}
+
+
+_time = time.time

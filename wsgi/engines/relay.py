@@ -14,7 +14,7 @@ from wsgi.engines.http1 import (
     body_of,
     parse_head,
 )
-from wsgi.engines.upstream import Connection, Upstream, Upstreams
+from wsgi.engines.upstream import Connection, NoFilesLeftError, Upstream, Upstreams
 from wsgi.engines.upstream_response import READ_BYTES, UpstreamResponse, as_json
 from wsgi.errors import ApiError, PlainAnswer
 from wsgi.sse import EventParser
@@ -109,6 +109,9 @@ class Relay:
         upstream.begin()
         try:
             response = self._ask(upstream, request, context)
+        except NoFilesLeftError as error:
+            upstream.given_up()
+            return error
         except ApiError as error:
             upstream.failed(time.monotonic())
             return error
