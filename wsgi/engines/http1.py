@@ -136,6 +136,7 @@ class ChunkedBody:
         "_chunk_left",
         "_in_trailers",
         "_pending",
+        "_trailer_bytes",
         "is_broken",
         "is_complete",
     )

@@ -39,6 +39,7 @@ class UpstreamResponse:
         "error",
         "event_count",
         "head",
+        "is_compressed",
         "is_event_stream",
         "is_finished",
         "is_json",
