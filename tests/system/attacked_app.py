@@ -1,5 +1,6 @@
 """Sluice, with a paced stream for those who are not part of the attack, and a way to look into its worker."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +12,16 @@ from app import app
 from tests.server.inspection import register_inspection
 from tests.system.bystanders import EVENTS, PACE_SECONDS
 from wsgi.sse import Event
-from wsgi.stream import sse_response
+from wsgi.stream import (
+    Channel,
+    EventStream,
+    PushFeed,
+    StreamContext,
+    StreamOptions,
+    sse_response,
+)
+from wsgi.stream.rendering import error_for_event_source
+from wsgi.stream.response import client_of_request, stream_response
 
 register_inspection(app)
 
@@ -28,6 +38,20 @@ def _paced() -> Iterator[Event]:
         due += PACE_SECONDS
         time.sleep(max(due - time.monotonic(), 0))
     yield Event(event="done", data="")
+
+
+@app.get("/flooding")
+def flooding() -> Response:
+    """More than any socket's buffers hold, at once; who does not read is soon dropped."""
+    context = StreamContext()
+    stream = EventStream(
+        PushFeed(itertools.repeat(b"data: " + b"x" * 65536 + b"\n\n"), context, Channel(8)),
+        context=context,
+        render_error=error_for_event_source,
+        client=client_of_request(),
+        options=StreamOptions(write_timeout_seconds=1),
+    )
+    return stream_response(stream)
 
 
 @app.get("/block")

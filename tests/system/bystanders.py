@@ -1,7 +1,6 @@
 """Well-behaved clients beside an attack, in a process of their own: the attack must not slow down what measures it.
 
-As a program it reads one paced stream after the other, several at a time, until its standard input ends, then
-the ones that it has begun to their ends, and prints what it has seen.
+As a program it reads one paced stream after the other, several at a time, until its standard input ends.
 """
 
 from gevent import monkey
@@ -17,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-import gevent.event
+import gevent
 
 from tests.server.observer import Observer
 from tests.support.server import ROOT, Server, wait_until
@@ -32,43 +31,77 @@ _WAIT_SECONDS = 20
 """Slow, but not yet dead."""
 
 
+class Bystanders:
+    """Readers of ``server``, which serves tests.system.attacked_app, from ``with`` to its end.
+
+    At the end it fails if one of them lost an event or was not whole; if anything is open in the worker that
+    was not before; or if a traceback or a control character is in the log.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> "Bystanders":
+        self._observer = Observer(self._server)
+        _warm_up(self._server)
+        self._before = _quiet(self._observer)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.system.bystanders", str(self._server.port)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._ask()
+        return self
+
+    def __exit__(self, exception_type: object, *_: object) -> None:
+        try:
+            if exception_type is None:
+                seen = json.loads(self._process.communicate(timeout=60)[0])
+                assert seen["failures"] == []
+        finally:
+            self._process.kill()
+            self._process.wait()
+        if exception_type is None:
+            self._check_leaks()
+            check_log(self._server.log)
+        self._observer.close()
+
+    @contextlib.contextmanager
+    def undisturbed(self, max_gap_seconds: float = MAX_GAP_SECONDS) -> Iterator[None]:
+        """Fails if what runs inside has made one of them fail, or stand still for ``max_gap_seconds``."""
+        self._ask()
+        yield
+        seen = self._ask()
+        assert seen["failures"] == []
+        assert seen["largest_gap_seconds"] < max_gap_seconds
+
+    def _ask(self) -> dict:
+        """What was seen since the last time."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def _check_leaks(self) -> None:
+        before = self._before
+        after = wait_until(
+            lambda: (
+                (now := _quiet(self._observer)) and now["greenlets"] <= before["greenlets"] and now
+            ),
+            explain=lambda: f"before {before} after {self._observer.ask('/inspect')}",
+        )
+        for thing in ("files", "watched", "timed", "inflight"):
+            assert after[thing] <= before[thing], f"{thing}: {before} {after}"
+
+
 @contextlib.contextmanager
 def bystanders(server: Server, max_gap_seconds: float = MAX_GAP_SECONDS) -> Iterator[None]:
-    """What runs inside must not disturb other streams of ``server``, which serves tests.system.attacked_app.
-
-    Fails if one of them lost an event, was not whole, or stood still for ``max_gap_seconds``; if afterwards
-    anything is open in the worker that was not before; or if a traceback or a control character is in the log.
-    """
-    observer = Observer(server)
-    _read_some_streams(server)  # What is made once, with the first streams, is no leak.
-    before = _quiet(observer)
-    log_begins_at = len(server.log)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.system.bystanders", str(server.port)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "all have begun\n"
+    """For one attack alone."""
+    with Bystanders(server) as others, others.undisturbed(max_gap_seconds):
         yield
-        output, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-    seen = json.loads(output)
-    assert seen["failures"] == [], seen
-    assert seen["largest_gap_seconds"] < max_gap_seconds, seen
-    after = wait_until(
-        lambda: (now := _quiet(observer)) and now["greenlets"] <= before["greenlets"] and now,
-        explain=lambda: f"before {before} after {observer.ask('/inspect')}",
-    )
-    for thing in ("files", "watched", "timed", "inflight"):
-        assert after[thing] <= before[thing], f"{thing}: {before} {after}"
-    observer.close()
-    check_log(server.log[log_begins_at:])
 
 
 def check_log(log: str) -> None:
@@ -79,7 +112,8 @@ def check_log(log: str) -> None:
         assert len(line) < 5000, f"{line[:500]} …"
 
 
-def _read_some_streams(server: Server) -> None:
+def _warm_up(server: Server) -> None:
+    """What is made once, with the first streams, is no leak."""
     with server.connect() as sock:
         sock.sendall(get("/paced"))
         Response(sock).body()
@@ -94,26 +128,30 @@ def _quiet(observer: Observer) -> dict:
 
 
 class Reader:
-    """Reads streams until it is told that it was the last one."""
+    """Reads one stream after the other until it is told that this was the last."""
 
     def __init__(self, port: int) -> None:
         self.failures: list[str] = []
-        self.gaps: list[float] = []
+        self.largest_gap_seconds = 0.0
         self.is_last = False
-        self.has_begun = gevent.event.Event()
         self._port = port
+        self._last_at = time.monotonic()
 
     def run(self) -> None:
-        while not self.is_last:
+        while not (self.is_last or self.failures):
             try:
                 self._read_stream()
             except (OSError, EOFError, AssertionError) as error:
                 self.failures.append(repr(error))
-                self.has_begun.set()
-                return
+
+    def take_gap(self) -> float:
+        """The largest since the last time, also one that goes on."""
+        gap = max(self.largest_gap_seconds, time.monotonic() - self._last_at)
+        self.largest_gap_seconds = 0.0
+        return gap
 
     def _read_stream(self) -> None:
-        last_at = time.monotonic()
+        self._last_at = time.monotonic()
         with socket.create_connection(("127.0.0.1", self._port), _WAIT_SECONDS) as sock:
             sock.sendall(get("/paced"))
             response = Response(sock)
@@ -121,28 +159,30 @@ class Reader:
             body = b""
             for piece in response.chunks():
                 now = time.monotonic()
-                self.gaps.append(now - last_at)
-                last_at = now
+                self.largest_gap_seconds = max(self.largest_gap_seconds, now - self._last_at)
+                self._last_at = now
                 body += piece
-                self.has_begun.set()
         numbers = [event[6:] for event in body.split(b"\n\n") if event.startswith(b"data: ")]
         assert numbers == [b"%d" % number for number in range(EVENTS)], numbers
         assert body.endswith(b"event: done\ndata: \n\n"), body[-100:]
 
 
 def main() -> None:
+    """For each line of input, and for its end, a line of output: what was seen since the last."""
     readers = [Reader(int(sys.argv[1])) for _ in range(READERS)]
     greenlets = [gevent.spawn(reader.run) for reader in readers]
-    for reader in readers:
-        reader.has_begun.wait()
-    print("all have begun", flush=True)
-    gevent.get_hub().threadpool.apply(sys.stdin.read)
+    while gevent.get_hub().threadpool.apply(sys.stdin.readline):
+        report(readers)
     for reader in readers:
         reader.is_last = True
     gevent.joinall(greenlets)
-    gaps = [gap for reader in readers for gap in reader.gaps]
+    report(readers)
+
+
+def report(readers: list[Reader]) -> None:
     failures = [failure for reader in readers for failure in reader.failures]
-    print(json.dumps({"failures": failures, "largest_gap_seconds": max(gaps)}))
+    gap = max(reader.take_gap() for reader in readers)
+    print(json.dumps({"failures": failures, "largest_gap_seconds": gap}), flush=True)
 
 
 if __name__ == "__main__":

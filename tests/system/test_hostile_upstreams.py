@@ -22,7 +22,7 @@ from tests.server.raw_upstream import (
 from tests.server.test_relay import ANSWER, DONE, HELLO, PATH, STOP
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, post
-from tests.system.bystanders import bystanders, check_log
+from tests.system.bystanders import Bystanders, check_log
 
 MIB = 1024 * 1024
 TIMEOUT_SECONDS = 2
@@ -50,6 +50,12 @@ def server(raw_upstream: RawUpstream) -> Iterator[Server]:
     ) as server:
         yield server
         check_log(server.log)
+
+
+@pytest.fixture(scope="module")
+def others(server: Server) -> Iterator[Bystanders]:
+    with Bystanders(server) as others:
+        yield others
 
 
 def ask(server: Server, **fields: object) -> tuple[Response, bytes]:
@@ -96,10 +102,10 @@ ENDLESS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", ENDLESS)
-def test_what_never_ends_is_given_up_and_disturbs_nobody(server, upstream, answer):
+def test_what_never_ends_is_given_up_and_disturbs_nobody(server, others, upstream, answer):
     upstream.handler = ENDLESS[answer]
     codes: list[tuple[int, str]] = []
-    with bystanders(server):
+    with others.undisturbed():
         threads = [threading.Thread(target=lambda: codes.append(code_of(server))) for _ in range(2)]
         for thread in threads:
             thread.start()
