@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import socket
 import time
 from collections.abc import Iterator
 
@@ -42,10 +43,12 @@ def _paced() -> Iterator[Event]:
 
 @app.get("/flooding")
 def flooding() -> Response:
-    """More than any socket's buffers hold, at once; who does not read is soon dropped."""
+    """More than its socket's buffers hold, which are small; who does not read is soon dropped."""
+    sock = request.environ["gunicorn.socket"]
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
     context = StreamContext()
     stream = EventStream(
-        PushFeed(itertools.repeat(b"data: " + b"x" * 65536 + b"\n\n"), context, Channel(8)),
+        PushFeed(itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"), context, Channel(8)),
         context=context,
         render_error=error_for_event_source,
         client=client_of_request(),

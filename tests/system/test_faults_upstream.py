@@ -29,7 +29,7 @@ def server(upstream: RawUpstream) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_an_upstream_that_dies_under_100_streams_and_comes_back(server, upstream):
     upstream.handler = lambda sock, request: sock.sendall(HEAD + chunk(HELLO))
     with bystanders(server):

@@ -15,7 +15,7 @@ from tests.support.stream import Response, chat, get, post, reset
 from tests.system.bystanders import READERS as BYSTANDERS
 from tests.system.bystanders import Bystanders, check_log
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.measures
 
 CHAT = "/v1/chat/completions"
 JSON_POST = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n".encode()
@@ -110,13 +110,12 @@ def test_500_bodies_that_trickle_hold_nobody_up(server, others):
 def test_500_readers_that_do_not_read_are_dropped_in_time(server, others):
     observer = Observer(server)
     before = observer.ask("/inspect")["resident_kib"]
-    # Their buffers are filled as fast as that can be done: 1 GB.
     with others.undisturbed(max_gap_seconds=4):
         stopped = [server.connect(receive_buffer_bytes=4096) for _ in range(500)]
         for sock in stopped:
             sock.sendall(get("/flooding"))
         wait_until(lambda: observer.ask("/inspect")["inflight"] > 400)
-        assert observer.ask("/inspect")["resident_kib"] - before < 100 * 1024
+        assert observer.ask("/inspect")["resident_kib"] - before < 150 * 1024
         wait_until(lambda: observer.ask("/inspect")["inflight"] <= BYSTANDERS, 20)
         for sock in stopped:
             sock.close()

@@ -244,6 +244,7 @@ MUCH = {
 }
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("much", MUCH)
 def test_a_request_for_too_much_holds_nobody_up(server, others, much):
     request = post(COMPLETIONS if "prompt" in MUCH[much] else CHAT, {"model": "m", **MUCH[much]})
@@ -333,7 +334,7 @@ VALUES = st.one_of(
 MUTATIONS = st.sampled_from([(path, place) for path in VALID for place in places(VALID[path])])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(mutations=st.lists(st.tuples(MUTATIONS, VALUES), min_size=1, max_size=2))
 def test_a_wrong_type_anywhere_is_answered_or_refused(server, mutations):
     (path, place), new = mutations[0]
