@@ -85,6 +85,10 @@ gevent.config.track_greenlet_tree = False
 # that closes one just as nginx takes it.
 keepalive = 75
 
+# SCRIPT_NAME and PATH_INFO as headers, which gunicorn takes from a proxy on the same host, would change the path
+# that keys are asked for. Where there is a prefix, the environment's SCRIPT_NAME says so.
+forwarder_headers = ""
+
 # The control socket is a thread with an asyncio loop in the master, which gevent has patched; signals do all
 # that is needed.
 control_socket_disable = True

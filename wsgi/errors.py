@@ -48,7 +48,8 @@ class ApiError(Exception):
 
     def body(self) -> ErrorBody:
         return {
-            "message": self.message,
+            # Half a surrogate pair, which an upstream's JSON may hold, is no text and would fail to be sent.
+            "message": self.message.encode("utf-8", "replace").decode(),
             "type": _error_type(self.status),
             "param": self.param,
             "code": self.code,

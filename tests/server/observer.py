@@ -10,6 +10,9 @@ class Observer:
     def __init__(self, server: Server) -> None:
         self._sock = server.connect()
 
+    def close(self) -> None:
+        self._sock.close()
+
     def ask(self, path: str) -> dict:
         self._sock.sendall(get(path))
         return json.loads(Response(self._sock).body())

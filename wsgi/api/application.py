@@ -45,6 +45,11 @@ class Application(Flask):
 
     session_interface = _NoSession()
 
+    def __init__(self, import_name: str) -> None:
+        super().__init__(import_name)
+        # A path with "//" is another one. Flask would redirect, to a URL without the host.
+        self.url_map.merge_slashes = False
+
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None:
             return super().create_url_adapter(None)

@@ -27,7 +27,6 @@ def register(app: Flask) -> None:
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(PlainAnswer, _plain_answer)
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
-    app.register_error_handler(ParseException, _body_that_is_none)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ParseException, _malformed_body)
     app.register_error_handler(Exception, _unexpected)
@@ -55,11 +54,6 @@ def _too_many_streams(error: TooManyStreamsError) -> Response:
             headers={"Retry-After": str(_RETRY_SECONDS)},
         )
     )
-
-
-def _body_that_is_none(error: ParseException) -> Response:
-    """gunicorn reads the body's chunks only when the view does."""
-    return _api_error(ApiError(400, "invalid_request", f"the body's framing is wrong: {error}"))
 
 
 def _http_error(error: HTTPException) -> Response:

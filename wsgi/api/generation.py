@@ -1,10 +1,9 @@
 """An answer that is generated into a journal, whoever reads it."""
 
+import json
 import logging
 import time
 from collections.abc import Callable
-
-import msgspec
 
 from wsgi.engines.chunks import ChunkReader
 from wsgi.errors import ApiError, PlainAnswer, as_api_error, draining
@@ -140,7 +139,8 @@ class Generation:
         assert self._recorder is not None
         self._error = error
         if error is None:
-            data = msgspec.json.encode(self._chunks.end()).decode()
+            # Not msgspec: it refuses some of what json has read.
+            data = json.dumps(self._chunks.end(), separators=(",", ":"))
             self._recorder.finish(Event(data=data, event="done").encode())
             self._context.outcome = Outcome.COMPLETE
         else:

@@ -1,9 +1,9 @@
 """Every route below /v1, passed on to an upstream."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 from urllib.parse import unquote
 from wsgiref.types import WSGIEnvironment
 
@@ -25,6 +25,8 @@ from wsgi.stream.response import (
     stream_response,
 )
 
+# Dots as a segment, also before parameters (RFC 3986, section 3.3), and control characters.
+_AMBIGUOUS = re.compile(r"[/\\]\.\.?([/\\;]|$)|[\x00-\x1f\x7f]")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _COMPLETIONS = ("chat/completions", "completions")
 _ROUTES_TOLD_APART = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
@@ -72,6 +74,12 @@ class Call(msgspec.Struct):
     stream: bool | None = None
 
 
+class StreamCall(Call):
+    """What is changed of it where the answer is to be a stream, whatever was asked for."""
+
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+
 def blueprint(relay: Relay, settings: Settings) -> Blueprint:
     routes = Blueprint("relay", __name__, url_prefix="/v1")
     stream_options = replace(
@@ -117,13 +125,15 @@ def chat_feed(
 
     def open_feed(context: StreamContext) -> PullFeed[UpstreamResponse]:
         given = read_json()
-        call = decode(given, Call)
+        call = decode(given, StreamCall)
         if call.model is not None:
             check_model(call.model, settings.models)
             context.notes["model"] = call.model
-        body = decode(given, dict[str, Any])
-        body["stream"] = True
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        # Raw: the other fields go on as they came, numbers of any size too.
+        body = decode(given, dict[str, msgspec.Raw])
+        options = {**(call.stream_options or {}), "include_usage": msgspec.Raw(b"true")}
+        body["stream"] = msgspec.Raw(b"true")
+        body["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
         upstream_request = UpstreamRequest(
             method="POST",
             path="/chat/completions",
@@ -212,7 +222,8 @@ def _call_of(body: bytes, request: Request) -> Call:
 def _path_below_v1(request: Request) -> str:
     """The path and query as they came, percent-encoding and all.
 
-    Raises ApiError for one with ``.`` or ``..`` as a segment: it could lead out of the upstream's URL.
+    Raises ApiError for one with ``.`` or ``..`` as a segment, which could lead out of the upstream's URL, and
+    for one with a fragment or control characters, which no path has and servers understand in many ways.
     """
     target: str = request.environ["RAW_URI"]
     if not target.startswith("/"):
@@ -220,13 +231,12 @@ def _path_below_v1(request: Request) -> str:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, mark, query = target.partition("?")
     prefix = f"{request.script_root}/v1/"
-    if not path.startswith(prefix) or _has_dots(path):
+    if not path.startswith(prefix) or "#" in target or _is_ambiguous(path):
         raise ApiError(404, "not_found", f"there is no {request.path} here")
     return "/" + path.removeprefix(prefix) + mark + query
 
 
-def _has_dots(path: str) -> bool:
+def _is_ambiguous(path: str) -> bool:
     if not ("." in path or "%" in path):
         return False
-    segments = unquote(path).replace("\\", "/").split("/")
-    return "." in segments or ".." in segments
+    return _AMBIGUOUS.search(unquote(path)) is not None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wsgi.engines.upstream_response import as_json
+from wsgi.engines.upstream_response import as_json, choices_of
 from wsgi.errors import ApiError
 from wsgi.sse import Event, EventParser
 
@@ -55,9 +55,8 @@ class ChunkReader:
         for chunk in self._last:
             body = as_json(chunk[5:])
             end["usage"] = body.get("usage") or end["usage"]
-            for choice in body.get("choices") or []:
-                if isinstance(choice, dict) and choice.get("finish_reason"):
-                    end["finish_reason"] = choice["finish_reason"]
+            for choice in choices_of(body):
+                end["finish_reason"] = choice.get("finish_reason") or end["finish_reason"]
         return end
 
     def _keep(self, chunk: bytes) -> None:

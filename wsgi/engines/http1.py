@@ -15,6 +15,7 @@ _MAX_CHUNK_LINE_BYTES = 4096
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # section 5.5
+_LENGTH = re.compile("[0-9]{1,18}")  # int() refuses what has thousands of digits
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CHUNK_START = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
 
@@ -86,7 +87,7 @@ def body_of(head: ResponseHead, method: str) -> Body:
     length = head.get("content-length")
     if length is None:
         return EndlessBody()
-    if not (length.isascii() and length.isdigit()):
+    if not _LENGTH.fullmatch(length):
         raise InvalidResponseError(f"not a Content-Length: {length[:80]!r}")
     return SizedBody(int(length))
 
@@ -146,6 +147,7 @@ class ChunkedBody:
         "_chunk_left",
         "_in_trailers",
         "_pending",
+        "_trailer_bytes",
         "is_broken",
         "is_complete",
     )
@@ -157,6 +159,7 @@ class ChunkedBody:
         self._chunk_left = 0
         """Of the current chunk, with the CRLF behind its data."""
         self._in_trailers = False
+        self._trailer_bytes = 0
 
     @property
     def is_at_chunk(self) -> bool:
@@ -211,6 +214,8 @@ class ChunkedBody:
     def _take_line(self, line: bytes) -> None:
         if self._in_trailers:
             self.is_complete = not line
+            self._trailer_bytes += len(line)
+            self.is_broken = self._trailer_bytes > MAX_HEAD_BYTES
             return
         size = line.partition(b";")[0].rstrip(b" \t")
         if not _CHUNK_SIZE.fullmatch(size):

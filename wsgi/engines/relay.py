@@ -1,5 +1,6 @@
 """The engine that passes requests on to an upstream, and its answers back as they come."""
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from wsgi.engines.http1 import (
     body_of,
     parse_head,
 )
-from wsgi.engines.upstream import Connection, Upstream, Upstreams
+from wsgi.engines.upstream import Connection, NoFilesLeftError, Upstream, Upstreams
 from wsgi.engines.upstream_response import READ_BYTES, UpstreamResponse, as_json
 from wsgi.errors import ApiError, PlainAnswer
 from wsgi.sse import EventParser
@@ -113,6 +114,9 @@ class Relay:
         upstream.begin()
         try:
             response = self._ask(upstream, request, context)
+        except NoFilesLeftError as error:
+            upstream.given_up()
+            return error
         except ApiError as error:
             upstream.failed(time.monotonic())
             upstream.errors[error.code] += 1
@@ -155,9 +159,12 @@ class Relay:
         try:
             try:
                 head, rest = _send(connection, _request_bytes(upstream, request), deadline)
+                body = body_of(head, request.method)
+                # Bytes behind an answer that has no body belong to nothing that was asked.
+                body.is_broken = body.is_complete and bool(rest)
                 response = UpstreamResponse(
                     head,
-                    body_of(head, request.method),
+                    body,
                     upstream,
                     connection,
                     is_completion=request.is_completion,
@@ -196,6 +203,7 @@ class Relay:
             while not response.is_finished and len(body) < _MAX_REFUSAL_BYTES:
                 response.feed(_receive(response.connection, deadline))
                 body += response.take()
+                time.sleep(0)
         except OSError:
             body = b""
         finally:
@@ -225,6 +233,7 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
     Raises _StaleConnectionError, TimeoutError, another OSError, or InvalidResponseError.
     """
     data = b""
+    informational_bytes = 0
     was_silent = True
     try:
         connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -234,6 +243,9 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
         while (end := data.find(b"\r\n\r\n")) < 0 or data.startswith(_INFORMATIONAL):
             if end >= 0:
                 data = data[end + 4 :]  # 100, 103: the response is yet to come.
+                informational_bytes += end
+                if informational_bytes > MAX_HEAD_BYTES:
+                    raise InvalidResponseError("it sends informational responses without an end")
                 continue
             piece = _receive(connection, deadline)
             if not piece:
@@ -270,10 +282,16 @@ def _read_first_event(response: UpstreamResponse, rest: bytes, deadline: float) 
         response.feed(rest)
     while response.is_event_stream and not (response.has_events or response.is_finished):
         response.feed(_receive(response.connection, deadline))
+        # Gives way to others: where there is always something to be read, nothing else does.
+        time.sleep(0)
 
 
 def _receive(connection: Connection, deadline: float) -> bytes:
-    connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+    """Raises TimeoutError at the deadline, also where there is always something to be read."""
+    seconds_left = deadline - time.monotonic()
+    if seconds_left <= 0:
+        raise TimeoutError
+    connection.sock.settimeout(seconds_left)
     return connection.receive(READ_BYTES)
 
 
@@ -284,6 +302,8 @@ def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:
     is_answer = response.is_event_stream or response.is_json
     if request.is_completion and response.head.status == 200 and not is_answer:
         content_type = response.head.get("content-type") or "no content type"
+        if response.is_compressed:
+            content_type += f" in {response.head.get('content-encoding')}"
         raise ApiError(
             502,
             "upstream_invalid",
@@ -321,7 +341,7 @@ def _first_event_error(events: bytes) -> _Refusal | None:
 
 def _status_of(error: dict[str, Any]) -> int:
     """Servers put it into ``code`` or ``status``, or name it by ``type``."""
-    for value in (error.get("status"), error.get("code")):
-        if isinstance(value, int | str) and str(value).isdecimal() and 400 <= int(value) <= 599:
+    for value in (str(error.get("status")), str(error.get("code"))):
+        if re.fullmatch("[45][0-9]{2}", value):
             return int(value)
     return _STATUS_OF_ERROR_TYPE.get(str(error.get("type")), 502)

@@ -7,11 +7,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from wsgi.errors import ApiError
+
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
 Name = Annotated[str, Meta(max_length=256)]
 MAX_TOKENS = 100_000
 """Of all the answers to one request: they are made before the first is sent, in at most 30 ms."""
+MAX_CHOICES = 500
+"""The same, for answers that are short, or cut short: each takes 70 us."""
+MAX_PARTS = 10_000
+"""Messages, and parts of a message: far more than anybody sends, and read in an instant."""
 
 FaultKind = Literal[
     "status",
@@ -79,14 +85,18 @@ class StreamOptionsField(Struct):
     include_usage: bool = False
 
 
+class ContentPart(Struct, gc=False):
+    text: str | None = None
+
+
 class Message(Struct):
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: str | Annotated[list[ContentPart], Meta(max_length=MAX_PARTS)] | None = None
 
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return " ".join(str(part.get("text") or "") for part in self.content or [])
+        return " ".join(part.text or "" for part in self.content or [])
 
 
 class AnswerRequest(Struct, kw_only=True):
@@ -105,7 +115,7 @@ class AnswerRequest(Struct, kw_only=True):
 class ChatRequest(AnswerRequest, kw_only=True):
     """The body of POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_PARTS)]
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
 
     def question(self) -> str:
@@ -123,14 +133,17 @@ class CompletionRequest(AnswerRequest, kw_only=True):
     prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=100_000)]
     """Text, texts, token ids, or lists of token ids."""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.prompt, str) and len({type(item) for item in self.prompt}) > 1:
-            raise ValueError("prompt takes texts or token ids, not both")
-
     def prompts(self) -> list[str]:
-        """One text for each answer that is asked for; token ids stand for themselves."""
+        """One text for each answer that is asked for; token ids stand for themselves.
+
+        Raises ApiError for texts and token ids side by side.
+        """
         if isinstance(self.prompt, str):
             return [self.prompt]
+        if len({type(item) for item in self.prompt}) > 1:
+            raise ApiError(
+                400, "invalid_request", "prompt takes texts or token ids, not both", param="prompt"
+            )
         if isinstance(self.prompt[0], int):
             return [" ".join(map(str, self.prompt))]
         return [

@@ -7,6 +7,7 @@ import msgspec
 from wsgi.engines.answers import apply_stop, count_tokens, tokenize, write_answer
 from wsgi.engines.formats import ChatFormat, CompletionFormat, Format, Json, ToolCall
 from wsgi.engines.schema import (
+    MAX_CHOICES,
     MAX_TOKENS,
     AnswerRequest,
     ChatRequest,
@@ -61,37 +62,58 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
         limit = request.max_tokens
         prompts = request.prompts()
         prompt_text = "\n".join(prompts)
+    same = _same_choice(request, options, tool_call, limit)
+    made = len(prompts) * (request.n or 1)
+    # What a stop sequence cuts off is made, too.
+    length = 0 if same else min(options.tokens or 0, limit or MAX_TOKENS)
+    if made > MAX_CHOICES or made * length > MAX_TOKENS:
+        raise _too_much()
     choices: list[Choice] = []
     left = MAX_TOKENS
     for prompt in prompts:
         for number in range(request.n or 1):
-            if tool_call is not None:
-                choice = _call_choice(tool_call)
-            else:
-                choice = _text_choice(prompt, seed + number, request, options, limit)
+            choice = same or _generated_choice(prompt, seed + number, request, options, limit)
             left -= len(choice.tokens)
             if left < 0:
-                raise ApiError(
-                    400,
-                    "invalid_request",
-                    f"the answers come to more than {MAX_TOKENS} tokens; ask for fewer or shorter ones",
-                )
+                raise _too_much()
             choices.append(choice)
     usage = _usage(count_tokens(prompt_text), MAX_TOKENS - left)
     return Script(format_, choices, usage, seed)
 
 
-def _call_choice(tool_call: ToolCall) -> Choice:
-    return Choice(tokenize(tool_call.arguments), "tool_calls")
+def _too_much() -> ApiError:
+    return ApiError(
+        400,
+        "invalid_request",
+        f"the answers are more than {MAX_CHOICES}, or come to more than {MAX_TOKENS} tokens; "
+        "ask for fewer or shorter ones",
+    )
 
 
-def _text_choice(
+def _same_choice(
+    request: AnswerRequest,
+    options: SimulatorOptions,
+    tool_call: ToolCall | None,
+    limit: int | None,
+) -> Choice | None:
+    """The one that the request gives itself; None if each is to be generated."""
+    if tool_call is not None:
+        return Choice(tokenize(tool_call.arguments), "tool_calls")
+    if options.text is not None:
+        return _cut(tokenize(options.text)[: options.tokens], request, limit)
+    return None
+
+
+def _generated_choice(
     prompt: str, seed: int, request: AnswerRequest, options: SimulatorOptions, limit: int | None
 ) -> Choice:
-    if options.text is not None:
-        tokens = tokenize(options.text)[: options.tokens]
-    else:
-        tokens = write_answer(prompt, seed, options.tokens)
+    length = options.tokens
+    if length is not None and limit is not None:
+        length = min(length, limit + 1)  # One more shows that it was cut.
+    return _cut(write_answer(prompt, seed, length), request, limit)
+
+
+def _cut(tokens: list[str], request: AnswerRequest, limit: int | None) -> Choice:
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     tokens = apply_stop(tokens, stops)
     if limit is not None and len(tokens) > limit:

@@ -1,6 +1,7 @@
 """The servers behind the relay: their connections, and which of them are well."""
 
 import contextlib
+import errno
 import re
 import socket
 import ssl
@@ -19,9 +20,18 @@ from wsgi.settings import SettingsError
 
 FAILURES_UNTIL_OUT = 3
 OUT_SECONDS = 10.0
+_NO_FILES_LEFT = (errno.EMFILE, errno.ENFILE)
 _MAX_IDLE_CONNECTIONS = 256
 _IDLE_SECONDS = 30.0
 """Shorter than most servers keep an idle connection; one that was closed earlier is found closed."""
+
+
+class NoFilesLeftError(ApiError):
+    """This process may open no more: the upstream has nothing to do with it."""
+
+    def __init__(self) -> None:
+        message = "the server can open no further connection; try again later"
+        super().__init__(503, "overloaded", message, headers={"Retry-After": "1"})
 
 
 class Connection:
@@ -135,7 +145,7 @@ class Upstream:
         return None
 
     def connect(self) -> Connection:
-        """A new one. Raises ApiError ``upstream_unreachable``."""
+        """A new one. Raises ApiError ``upstream_unreachable``, or NoFilesLeftError."""
         connection = self._pool._new_conn()
         try:
             if self._tunnels:
@@ -144,6 +154,8 @@ class Upstream:
                 connection.connect()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             connection.close()
+            if getattr(error.__cause__ or error, "errno", None) in _NO_FILES_LEFT:
+                raise NoFilesLeftError from error
             raise ApiError(
                 502,
                 "upstream_unreachable",

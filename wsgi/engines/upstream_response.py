@@ -39,6 +39,7 @@ class UpstreamResponse:
         "error",
         "event_count",
         "head",
+        "is_compressed",
         "is_event_stream",
         "is_finished",
         "is_json",
@@ -57,7 +58,13 @@ class UpstreamResponse:
         content_type = (head.get("content-type") or "").lower()
         self.head = head
         self.connection = connection
-        self.is_event_stream = head.status == 200 and content_type.startswith("text/event-stream")
+        # One that is compressed, although not asked to be, has no events that could be told apart.
+        self.is_compressed = (head.get("content-encoding") or "identity").lower() != "identity"
+        self.is_event_stream = (
+            head.status == 200
+            and content_type.startswith("text/event-stream")
+            and not self.is_compressed
+        )
         self.is_json = re.match(r"application/([\w.-]+\+)?json\b", content_type) is not None
         self.is_finished = False
         self.error: ApiError | None = None
@@ -169,7 +176,12 @@ class UpstreamResponse:
             self.connection.close()
 
     def _may_be_reused(self) -> bool:
-        if self._body.ends_with_connection or self.head.has_token("connection", "close"):
+        if self._body.is_broken or self._body.ends_with_connection:
+            return False
+        if self.head.has_token("connection", "close"):
+            return False
+        # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
+        if self.head.get("transfer-encoding") and self.head.get("content-length"):
             return False
         return not self.head.is_http_1_0 or self.head.has_token("connection", "keep-alive")
 
@@ -186,8 +198,7 @@ class UpstreamResponse:
                 # It has told the client; a second error event would be one too many.
                 self._on_failure(f"upstream: {error}")
                 return True
-            choices = chunk.get("choices") or []
-            if any(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices):
+            if any(choice.get("finish_reason") for choice in choices_of(chunk)):
                 return True
         return False
 
@@ -208,3 +219,11 @@ def as_json(text: str | bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a completion's chunk; what has another form is none."""
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]

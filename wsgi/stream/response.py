@@ -72,6 +72,8 @@ class StreamResponse(Response):
     then runs no ``call_on_close`` callbacks, so the stream does. The headers go out as they are.
     """
 
+    default_mimetype = None  # What a relayed answer does not say of itself is not made up.
+
     def __init__(self, stream: EventStream, headers: Headers, status: int = 200) -> None:
         super().__init__(stream, status=status, headers=headers, direct_passthrough=True)
         self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
