@@ -20,6 +20,8 @@ Reply: TypeAlias = Any
 _TIMEOUT_SECONDS = 2.0
 _MAX_CONNECTIONS = 6
 """For what requests ask. They wait for each other for microseconds."""
+_TURN_SECONDS = 6.0
+"""But when hundreds of streams begin at once on a busy host it may be seconds, and that is no failure of Redis's."""
 
 RETRY_SECONDS = 0.3
 """Between attempts to reach Redis. A refused connection costs little, and readers wait for it."""
@@ -46,7 +48,7 @@ class RedisClient:
             self._pool = BlockingConnectionPool.from_url(
                 url,
                 max_connections=_MAX_CONNECTIONS,
-                timeout=_TIMEOUT_SECONDS,
+                timeout=_TURN_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
                 socket_timeout=_TIMEOUT_SECONDS,
                 client_name=name,
