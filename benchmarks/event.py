@@ -19,7 +19,9 @@ def chunk(data: bytes) -> bytes:
 
 
 # All but the time is ready: an event costs the upstream one formatting and one send.
-_CHUNK = chunk(_BEFORE + b"%0*d" % (SEND_TIME_DIGITS, 0) + _AFTER).partition(b"0" * SEND_TIME_DIGITS)
+_CHUNK = chunk(_BEFORE + b"%0*d" % (SEND_TIME_DIGITS, 0) + _AFTER).partition(
+    b"0" * SEND_TIME_DIGITS
+)
 
 
 def event_chunk(sent_ns: int) -> bytes:

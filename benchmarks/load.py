@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
 from benchmarks.event import EVENT_MARK, SEND_TIME_DIGITS, SEND_TIME_MARK
-from benchmarks.usage import Memory, Usage, memory
+from benchmarks.usage import Memory, Usage, memory_of
 
 _END = b"0\r\n\r\n"
 _TIMEOUT_SECONDS = 60
@@ -55,7 +55,7 @@ class Result:
     first_event_spread: from the first of all first events to the last, where each reader asks once
     delays: from an event's sending by the upstream to its arrival
     usage: of the same time as events
-    memory_before, memory_after: of the server, without the streams and with them
+    memory: of the server, with the streams left open
     """
 
     answers: int = 0
@@ -65,15 +65,13 @@ class Result:
     first_events: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0))
-    memory_before: Memory = field(default_factory=lambda: Memory(0, 0, 0))
-    memory_after: Memory = field(default_factory=lambda: Memory(0, 0, 0))
+    memory: Memory = field(default_factory=lambda: Memory(0, 0, 0))
 
     @classmethod
     def from_json(cls, text: bytes) -> "Result":
         fields = json.loads(text)
         fields["usage"] = Usage(**fields["usage"])
-        for name in ("memory_before", "memory_after"):
-            fields[name] = Memory(**fields[name])
+        fields["memory"] = Memory(**fields["memory"])
         return cls(**fields)
 
 
@@ -218,7 +216,7 @@ def read_answers(load: Load) -> Result:
 
 def read_open_streams(load: Load) -> Result:
     """Opens ``load.concurrent`` streams and counts what comes of them all within the window."""
-    result = Result(memory_before=memory(load.server_pid))
+    result = Result()
     with Readers() as readers:
         opened: list[Reader] = []
         waiting: set[Reader] = set()
@@ -234,7 +232,7 @@ def read_open_streams(load: Load) -> Result:
         before = Usage.now(load.server_pid, load.upstream_pid)
         _read_until(time.monotonic() + load.window_seconds, readers, load, result)
         result.usage = Usage.now(load.server_pid, load.upstream_pid).since(before)
-        result.memory_after = memory(load.server_pid)
+        result.memory = memory_of(load.server_pid)
     result.first_events = [reader.first_event_at - reader.asked_at for reader in opened]
     result.answers = len(opened)
     return result

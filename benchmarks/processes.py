@@ -19,7 +19,8 @@ from benchmarks import usage
 from benchmarks.load import Load, Result
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVER_CORE, LOAD_CORE = sorted(os.sched_getaffinity(0))[:2]
+CORES = len(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
 FILE_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 _START_TIMEOUT_SECONDS = 15
 

@@ -18,9 +18,7 @@ Start = Callable[[int], AbstractContextManager[Process]]
 """Takes the upstream's port; gives a server that answers on its own."""
 
 
-def sluice(
-    upstream_port: int | None, **more_settings: str
-) -> AbstractContextManager[Process]:
+def sluice(upstream_port: int | None, **more_settings: str) -> AbstractContextManager[Process]:
     """With all that it does for a stream. upstream_port: None for the simulator. more_settings: with the prefix."""
 
     def start(port: int) -> Process:
@@ -59,11 +57,14 @@ def nginx(upstream_port: int) -> Iterator[Process]:
 
 @contextmanager
 def go_reverse_proxy(upstream_port: int) -> Iterator[Process]:
+    go = shutil.which("go")
+    if go is None:
+        sys.exit("go is needed for its reverse proxy: apt-get install golang-go")
     with tempfile.TemporaryDirectory() as folder:
         program = f"{folder}/reverse_proxy"
         source = str(_PEERS / "reverse_proxy.go")
         environment = {**os.environ, "GOCACHE": folder}
-        subprocess.run(["go", "build", "-o", program, source], check=True, env=environment)
+        subprocess.run([go, "build", "-o", program, source], check=True, env=environment)
 
         def start(port: int) -> Process:
             # On one core more threads would only take it from each other.
@@ -103,7 +104,3 @@ def _uvicorn(app: str, upstream_port: int) -> AbstractContextManager[Process]:
 
 def _upstream(port: int) -> dict[str, str]:
     return {"UPSTREAM": f"http://127.0.0.1:{port}"}
-
-
-def has_go() -> bool:
-    return shutil.which("go") is not None

@@ -1,9 +1,9 @@
 """An upstream that streams as told: what a relay has to pass on, and cheap enough not to be what is measured.
 
 Takes any POST whose JSON body has ``"model": "EVENTSxMILLISECONDS"``: so many events, one each so many
-milliseconds; 0 sends them as fast as they are taken. The first comes at once, the others spread the streams evenly
-over the interval: at no time do many have to be sent together, however fast the streams were opened. Connections
-are kept. Run: python -m benchmarks.upstream PORT
+milliseconds; 0 sends them as fast as they are taken, each by itself, as servers do, or with a third number,
+``"2000x0x16"``, so many together. The first comes at once, the others spread the streams evenly over the interval:
+at no time do many have to be sent together, however fast the streams were opened. Connections are kept. Run: python -m benchmarks.upstream PORT
 """
 
 import heapq
@@ -17,8 +17,7 @@ import time
 
 from benchmarks.event import DONE, chunk, event_chunk
 
-_EVENTS_PER_SEND = 16
-"""Of an answer that comes as fast as it can; sent singly, they would cost the upstream more than they cost nginx."""
+_SENDS_PER_TURN = 16
 _MAX_UNSENT_BYTES = 1024
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
@@ -40,6 +39,7 @@ class Connection:
         self._unsent = b""
         self._received = b""
         self._left = 0
+        self._together = 1
         self._is_ended = True
 
     def receive(self) -> bool:
@@ -53,21 +53,31 @@ class Connection:
         if not end or length is None or len(body) < int(length[1]):
             return False
         self._received = b""
-        events, milliseconds = json.loads(body)["model"].split("x")
-        self._left = int(events)
-        self.interval_seconds = int(milliseconds) / 1000
+        events, milliseconds, *together = map(int, json.loads(body)["model"].split("x"))
+        self._left = events
+        self._together = together[0] if together else 1
+        self.interval_seconds = milliseconds / 1000
         self._is_ended = False
         self._unsent = _HEAD
         return True
 
-    def send_events(self, count: int) -> bool:
-        """Sends that many events more, or those that are left and the end; returns whether there is more to come.
+    def send_in_turn(self) -> bool:
+        """Sends what one stream may, before it is the next one's turn; returns whether there is more to come."""
+        for _ in range(_SENDS_PER_TURN):
+            if not self.send():
+                return False
+            if self._unsent:
+                break
+        return True
+
+    def send(self) -> bool:
+        """Sends one event more, or the last and the end; returns whether there is more to come.
 
         What the socket does not take at once is sent before the next.
         """
         data = self._unsent
         if len(data) < _MAX_UNSENT_BYTES and not self._is_ended:
-            count = min(count, self._left)
+            count = min(self._together, self._left)
             data += event_chunk(time.monotonic_ns()) * count
             self._left -= count
             if self._left == 0:
@@ -119,12 +129,12 @@ class Upstream:
                 self._start_pacing(connection)
             else:
                 self._epoll.modify(connection.sock, select.EPOLLIN | select.EPOLLOUT)
-        if ready & select.EPOLLOUT and not connection.send_events(_EVENTS_PER_SEND):
+        if ready & select.EPOLLOUT and not connection.send_in_turn():
             self._epoll.modify(connection.sock, select.EPOLLIN)
 
     def _start_pacing(self, connection: Connection) -> None:
         self._streams += 1
-        if connection.send_events(1):
+        if connection.send():
             # Multiples of the golden ratio fill the interval evenly, however many they are.
             interval = connection.interval_seconds
             place = self._streams * _GOLDEN_RATIO % 1 * interval
@@ -141,7 +151,7 @@ class Upstream:
             if connection.sock.fileno() < 0:
                 continue
             try:
-                has_more = connection.send_events(1)
+                has_more = connection.send()
             except ConnectionError:
                 self._drop(connection)
                 continue

@@ -36,7 +36,7 @@ class Memory:
     uss: int
 
 
-def memory(pid: int) -> Memory:
+def memory_of(pid: int) -> Memory:
     """Kernel memory, such as sockets' buffers, is not in it."""
     fields = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
     for each in family(pid):
