@@ -84,14 +84,14 @@ class Target:
         )
 
 
-def simulator_body(interval_ms: int) -> str:
-    """Asks Sluice's simulator for a stream that outlasts every window."""
+def simulator_body(interval_ms: int, tokens: int) -> str:
+    """What asks Sluice's simulator for a stream of so many tokens."""
     return json.dumps(
         {
             "model": "simulator",
             "stream": True,
             "messages": [{"role": "user", "content": "Why stream?"}],
-            "simulator": {"itl_ms": interval_ms, "tokens": 100_000},
+            "simulator": {"itl_ms": interval_ms, "tokens": tokens},
         }
     )
 

@@ -1,6 +1,6 @@
 """Streams that wait: the memory that each takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from benchmarks import processes, servers
 from benchmarks.bench import SIMULATOR, Bench
@@ -34,7 +34,7 @@ def idle(bench: Bench) -> Section:
         with processes.started(processes.upstream) as upstream, start(upstream.port) as server:
             measure(name, Target(server, upstream), scale.idle_relayed)
     with servers.sluice(None) as server:
-        target = Target(server, None, body=simulator_body(_HOUR_MS))
+        target = Target(server, None, body=simulator_body(_HOUR_MS, tokens=2))
         measure(SIMULATOR, target, scale.idle_simulated)
     columns = ["KiB for a stream", *[f"USS, {size:,} streams" for size in sizes]]
     return Section(

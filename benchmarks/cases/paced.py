@@ -15,6 +15,8 @@ from benchmarks.figures import (
 from benchmarks.measure import Rounds, Target, simulator_body
 from benchmarks.report import Bars, Lines, Section, Table
 
+_TOKENS = 2000
+"""Of a simulated stream, so that it outlasts the window."""
 _DIRECT = "upstream, directly"
 
 
@@ -23,7 +25,8 @@ def paced(bench: Bench) -> Section:
     rate, slow_rate = scale.events_per_second, scale.slow_events_per_second
     direct = {_DIRECT: Target(bench.upstream, None)}
     with bench.relays(bench.fast) as relays, servers.sluice(None) as server:
-        simulator = Target(server, None, body=simulator_body(1000 * scale.streams // rate))
+        body = simulator_body(1000 * scale.streams // rate, _TOKENS)
+        simulator = Target(server, None, body=body)
         targets = direct | relays | {SIMULATOR: simulator}
         full = bench.open_streams(targets, scale.streams, rate)
     some = {NGINX: servers.nginx, SLUICE: servers.sluice}
