@@ -23,7 +23,7 @@ _HERE = Path(__file__).parent
 _QUICK = Scale(
     rounds=1,
     window_seconds=0.5,
-    crowds=(50, 1000),
+    more_streams=(50, 1000),
     flat_out=(50, 200),
     short_answers=300,
     idle_relayed=(1000,),
@@ -55,7 +55,7 @@ def main() -> None:
     text = _introduction(all_cases.scale, all_cases.foreign_shares, time.monotonic() - started_at)
     print(f"\n{text}")
     if not arguments.quick and not arguments.cases:
-        _write(text, sections)
+        write(text, sections, _HERE)
 
 
 def _introduction(scale: Scale, foreign_shares: list[float], seconds: float) -> str:
@@ -77,13 +77,13 @@ def _introduction(scale: Scale, foreign_shares: list[float], seconds: float) -> 
     return "\n\n".join(parts)
 
 
-def _write(introduction: str, sections: list[Section]) -> None:
+def write(introduction: str, sections: list[Section], folder: Path) -> None:
     texts = [introduction, *[section.as_markdown() for section in sections]]
-    (_HERE / "RESULTS.md").write_text("\n\n".join(texts) + "\n")
+    (folder / "RESULTS.md").write_text("\n\n".join(texts) + "\n")
     for section in sections:
         for block in section.blocks:
             if not isinstance(block, str | Table):
-                plots.draw(block, _HERE / "plots")
+                plots.draw(block, folder / "plots")
 
 
 if __name__ == "__main__":

@@ -13,17 +13,19 @@ _BEFORE = (
 _AFTER = b'"},"finish_reason":null}]}\n\n'
 
 
+def event(sent_ns: int) -> bytes:
+    """A chunk of a chat completion, some 190 bytes. sent_ns: when, on the monotonic clock"""
+    return b"%b%0*d%b" % (_BEFORE, SEND_TIME_DIGITS, sent_ns, _AFTER)
+
+
 def chunk(data: bytes) -> bytes:
     """As HTTP/1.1 frames a part of a body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-# All but the time is ready: an event costs the upstream one formatting and one send.
-_CHUNK = chunk(_BEFORE + b"%0*d" % (SEND_TIME_DIGITS, 0) + _AFTER).partition(
-    b"0" * SEND_TIME_DIGITS
-)
-
-
 def event_chunk(sent_ns: int) -> bytes:
-    """A chunk of a chat completion, some 190 bytes, in HTTP's framing. sent_ns: on the monotonic clock."""
-    return b"%b%019d%b" % (_CHUNK[0], sent_ns, _CHUNK[2])
+    return b"%b%0*d%b" % (_CHUNK_BEFORE, SEND_TIME_DIGITS, sent_ns, _CHUNK_AFTER)
+
+
+# All but the time is ready: an event costs the upstream one formatting and one send.
+_CHUNK_BEFORE, _, _CHUNK_AFTER = chunk(event(0)).partition(b"0" * SEND_TIME_DIGITS)

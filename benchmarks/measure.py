@@ -15,7 +15,7 @@ class Scale:
     """How much is measured. Each case warms every server up and then runs them ``rounds`` times, in turns.
 
     events_per_second: of all streams together; slow_events_per_second: what each of the peers can take
-    crowds: numbers of streams that make the same events per second
+    more_streams: numbers of streams that make the same events per second
     flat_out: streams, and events of each
     short_answers: of ten events each, ``short_at_once`` at a time
     idle_relayed, idle_simulated: numbers of streams whose memory is taken
@@ -28,7 +28,7 @@ class Scale:
     events_per_second: int = 10_000
     slow_events_per_second: int = 4_000
     streams: int = 200
-    crowds: tuple[int, ...] = (50, 200, 1000, 4000)
+    more_streams: tuple[int, ...] = (50, 200, 1000, 4000)
     flat_out: tuple[int, int] = (50, 1000)
     short_answers: int = 1000
     short_at_once: int = 50

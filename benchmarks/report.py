@@ -36,14 +36,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """A chart of one line for each server. series: values at each of ``x``, None where there is none"""
+    """A chart of one line for each server. series: values at each of ``x``"""
 
     name: str
     title: str
     x_label: str
     y_label: str
     x: Sequence[float]
-    series: dict[str, Sequence[float | None]]
+    series: dict[str, Sequence[float]]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from benchmarks.figures import (
 )
 from benchmarks.measure import Rounds, Target, simulator_body
 from benchmarks.report import Bars, Lines, Section, Table
+from benchmarks.servers import Start
 
 _TOKENS = 2000
 """Of a simulated stream, so that it outlasts the window."""
@@ -29,7 +30,7 @@ def paced(bench: Bench) -> Section:
         simulator = Target(server, None, body=body)
         targets = direct | relays | {SIMULATOR: simulator}
         full = bench.open_streams(targets, scale.streams, rate)
-    some = {NGINX: servers.nginx, SLUICE: servers.sluice}
+    some: dict[str, Start] = {NGINX: servers.nginx, SLUICE: servers.sluice}
     with bench.relays(some | bench.slow) as relays:
         slow = bench.open_streams(direct | relays, scale.streams, slow_rate)
     title = f"{rate:,} events/s from {scale.streams} streams"
@@ -78,7 +79,7 @@ def more_streams(bench: Bench) -> Section:
     rows, by_name = [], {name: list[float]() for name in bench.fast}
     notes: list[str] = []
     with bench.relays(bench.fast) as relays:
-        for streams in scale.crowds:
+        for streams in scale.more_streams:
             rounds = bench.open_streams(relays, streams, scale.events_per_second)
             rows.append([f"{streams:,}", *[cpu_cell(rounds, name) for name in rounds]])
             notes = notes or busy_notes(rounds)
@@ -95,7 +96,7 @@ def more_streams(bench: Bench) -> Section:
                 title,
                 "streams",
                 "µs of the server's CPU for an event",
-                scale.crowds,
+                scale.more_streams,
                 dict(by_name),
             ),
         ],
