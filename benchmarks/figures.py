@@ -85,6 +85,14 @@ def speed_cell(results: Sequence[Result], figure: Figure) -> str:
     return f"{median(results, figure):,.0f}{_BUSY_MARK if _load_was_busy(results) else ''}"
 
 
+def lost_notes(rounds: Rounds) -> list[str]:
+    return [
+        f"{name}: {lost} streams never had an event and were given up."
+        for name, results in rounds.items()
+        if (lost := sum(result.errors for result in results))
+    ]
+
+
 def busy_notes(rounds: Rounds) -> list[str]:
     """Where the load was the limit, its speed was measured and not the server's."""
     if not any(_load_was_busy(results) for results in rounds.values()):

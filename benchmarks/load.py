@@ -20,6 +20,8 @@ _END = b"0\r\n\r\n"
 _TIMEOUT_SECONDS = 60
 _OPENING_AT_ONCE = 64
 """Streams that have no event yet: more would overflow the queue in which servers keep connections to accept."""
+_STALL_SECONDS = 5
+"""Without a new stream: those that have no event yet are given up. httpx loses a request now and then after clients left."""
 _SETTLE_SECONDS = 0.3
 _CLOSE_WITH_RESET = struct.pack("ii", 1, 0)
 
@@ -51,6 +53,7 @@ class Result:
     """What came of it. Times in seconds.
 
     events: of answers, all; of streams left open, those within the window
+    errors: refused answers; streams that were to be left open and never had an event
     first_events: from an answer's request to its first event
     first_event_spread: from the first of all first events to the last, where each reader asks once
     delays: from an event's sending by the upstream to its arrival
@@ -220,14 +223,22 @@ def read_open_streams(load: Load) -> Result:
     with Readers() as readers:
         opened: list[Reader] = []
         waiting: set[Reader] = set()
+        progress_at = time.monotonic()
         while waiting or len(opened) < load.concurrent:
             while len(opened) < load.concurrent and len(waiting) < _OPENING_AT_ONCE:
                 opened.append(_open(load, readers))
                 waiting.add(opened[-1])
             for reader in readers.ready_in_time():
                 reader.read()
-                if reader.first_event_at:
-                    waiting.discard(reader)
+                if reader in waiting and reader.first_event_at:
+                    waiting.remove(reader)
+                    progress_at = time.monotonic()
+            if time.monotonic() - progress_at > _STALL_SECONDS:
+                result.errors += len(waiting)
+                for reader in waiting:
+                    opened.remove(reader)
+                    readers.remove(reader)
+                break
         _read_until(time.monotonic() + _SETTLE_SECONDS, readers, load, Result())
         before = Usage.now(load.server_pid, load.upstream_pid)
         _read_until(time.monotonic() + load.window_seconds, readers, load, result)

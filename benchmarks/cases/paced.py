@@ -9,6 +9,7 @@ from benchmarks.figures import (
     cpu_cell,
     cpu_per_event_us,
     events_per_second,
+    lost_notes,
     median,
     speed_cell,
 )
@@ -48,7 +49,7 @@ def paced(bench: Bench) -> Section:
             "An event then costs everybody more: a server that has nothing to do sleeps, and has to be woken.",
             _table(slow),
         ],
-        busy_notes(full) or busy_notes(slow),
+        [*(busy_notes(full) or busy_notes(slow)), *lost_notes(full), *lost_notes(slow)],
     )
 
 
