@@ -51,7 +51,10 @@ def idle(bench: Bench) -> Section:
 
 
 def _memory_with(target: Target, streams: int) -> Memory:
-    return target.open_streams(streams, _HOUR_MS, window_seconds=0).memory
+    result = target.open_streams(streams, _HOUR_MS, window_seconds=0)
+    if result.errors:
+        raise RuntimeError(f"{result.errors} of {streams} streams never had an event")
+    return result.memory
 
 
 def _kib_each(streams: int, kib: int) -> float:
