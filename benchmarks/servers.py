@@ -24,7 +24,7 @@ def sluice(upstream_port: int | None, **more_settings: str) -> AbstractContextMa
     def start(port: int) -> Process:
         settings = {
             "SLUICE_BIND": f"127.0.0.1:{port}",
-            "SLUICE_MAX_STREAMS": str(FILE_LIMIT - 1000),
+            "SLUICE_MAX_STREAMS": str(min(FILE_LIMIT - 1000, 20_000)),
             "SLUICE_STREAMS_PER_CLIENT": "1000",
             **more_settings,
         }
