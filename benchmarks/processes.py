@@ -40,7 +40,6 @@ class Process:
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: _prepare(core),
         )
-        self.pid = self._process.pid
 
     def wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
