@@ -16,14 +16,16 @@ _DIRECT, _PATH = "direct", "/v1/streams"
 def resumable(bench: Bench) -> Section:
     scale, upstream = bench.scale, bench.upstream
     with ExitStack() as running:
-        memory = running.enter_context(servers.sluice(upstream.port))
+        # A stream goes on without its reader: those of one round are to be over before the next.
+        settings = {"SLUICE_ABANDON_SECONDS": "0.5"}
+        memory = running.enter_context(servers.sluice(upstream.port, **settings))
         targets = {
             _DIRECT: Target(memory, upstream),
             "in memory": Target(memory, upstream, _PATH),
         }
         if shutil.which("redis-server"):
             redis = running.enter_context(processes.redis())
-            settings = {"SLUICE_REDIS_URL": f"redis://127.0.0.1:{redis.port}"}
+            settings["SLUICE_REDIS_URL"] = f"redis://127.0.0.1:{redis.port}"
             kept = running.enter_context(servers.sluice(upstream.port, **settings))
             targets["in Redis"] = Target(kept, upstream, _PATH)
         rounds = bench.open_streams(targets, scale.streams, scale.events_per_second)
