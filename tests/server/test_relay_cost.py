@@ -15,7 +15,7 @@ from benchmarks.measure import Target
 
 STREAMS, INTERVAL_MS, WINDOW_SECONDS = 200, 20, 0.5
 MAX_RATIO = 0.65
-"""0.48 to 0.54 was measured."""
+"""0.44 was measured where the benchmarks were preferred to other programs, 0.53 as the median of ten rounds on a busy one."""
 MAX_ROUNDS = 12
 
 
@@ -40,7 +40,7 @@ def of_the_calmest(rounds):
 
 
 @pytest.mark.measures
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_relayed_event_costs_at_most_two_thirds_of_what_a_plain_generator_takes():
     with (
         processes.started(processes.upstream) as upstream,
