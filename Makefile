@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+BENCH := .venv-bench
 
-.PHONY: run test test-quick bench lint format
+.PHONY: run test test-quick bench bench-quick lint format
 
 # Settings go along: make run SLUICE_BIND=127.0.0.1:8081
 run: .venv/installed
@@ -15,10 +16,14 @@ test: .venv/installed-dev tests/node/node_modules/installed
 test-quick: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/python -m pytest -m "not (measures or slow)" --numprocesses 2 --dist loadfile
 
-# Needs nginx and Redis: apt-get install nginx redis-server
-bench: .venv/installed
-	@$(BIN)/python -m benchmarks.relay
-	@$(BIN)/python -m benchmarks.resumable
+# Ten minutes; writes benchmarks/RESULTS.md. Needs nginx, and for two of its peers Go and Redis:
+# apt-get install nginx golang-go redis-server
+bench: $(BENCH)/installed
+	@$(BENCH)/bin/python -m benchmarks
+
+# Two minutes, for a first look; writes nothing.
+bench-quick: $(BENCH)/installed
+	@$(BENCH)/bin/python -m benchmarks --quick
 
 lint: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/ruff check .
@@ -43,6 +48,13 @@ format: .venv/installed-dev
 	@echo "Installing into .venv ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch .venv/installed $@
+
+# Its own, so that what is compared with is neither needed nor seen by anything else.
+$(BENCH)/installed: requirements.txt benchmarks/requirements.txt | .venv/bin/python
+	@echo "Installing Sluice and its peers into $(BENCH) ..."
+	@$(BIN)/python -m venv $(BENCH)
+	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
 
 # What the tests start, and what checks the JavaScript's types.
 tests/node/node_modules/installed: tests/node/package.json tests/install-system-packages

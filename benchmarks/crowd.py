@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks import processes
+from benchmarks import processes, servers
 from benchmarks.crowd_load import TICKS_PER_SECOND, Plan, Seen
 from benchmarks.processes import Process
 
@@ -115,11 +115,9 @@ def measure(crowd: Crowd) -> Figures:
     with ExitStack() as running:
         upstream = running.enter_context(processes.started(_upstream)) if crowd.relayed else None
         sluice = running.enter_context(
-            processes.started(
-                processes.sluice(
-                    upstream.port if upstream else None,
-                    SLUICE_KEEPALIVE_SECONDS=str(crowd.keepalive_seconds),
-                )
+            servers.sluice(
+                upstream.port if upstream else None,
+                SLUICE_KEEPALIVE_SECONDS=str(crowd.keepalive_seconds),
             )
         )
         plan = Plan(

@@ -1,30 +1,30 @@
 """An upstream that streams as told: what a relay has to pass on, and cheap enough not to be what is measured.
 
 Takes any POST whose JSON body has ``"model": "EVENTSxMILLISECONDS"``: so many events, one each so many
-milliseconds; 0 sends them as fast as they are taken. Connections are kept. Run: python -m benchmarks.upstream PORT
+milliseconds; 0 sends them as fast as they are taken, each by itself, as servers do, or with a third number,
+``"2000x0x16"``, so many together. The first comes at once, the others spread the streams evenly over the interval:
+at no time do many have to be sent together, however fast the streams were opened. Connections are kept. Run: python -m benchmarks.upstream PORT
 """
 
 import heapq
-import itertools
 import json
+import math
 import re
 import select
 import socket
 import sys
 import time
 
-from benchmarks.event import DONE, event
+from benchmarks.event import DONE, chunk, event_chunk
 
-_EVENTS_PER_TURN = 16
+_SENDS_PER_TURN = 16
+_MAX_UNSENT_BYTES = 1024
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
     b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-_END = b"0\r\n\r\n"
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
+_END = chunk(DONE) + b"0\r\n\r\n"
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 class Connection:
@@ -35,9 +35,11 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.interval_seconds = 0.0
-        self.unsent = b""
+        self._send = sock.send
+        self._unsent = b""
         self._received = b""
         self._left = 0
+        self._together = 1
         self._is_ended = True
 
     def receive(self) -> bool:
@@ -51,39 +53,41 @@ class Connection:
         if not end or length is None or len(body) < int(length[1]):
             return False
         self._received = b""
-        events, milliseconds = json.loads(body)["model"].split("x")
-        self._left = int(events)
-        self.interval_seconds = int(milliseconds) / 1000
+        events, milliseconds, *together = map(int, json.loads(body)["model"].split("x"))
+        self._left = events
+        self._together = together[0] if together else 1
+        self.interval_seconds = milliseconds / 1000
         self._is_ended = False
-        self.unsent = _HEAD
+        self._unsent = _HEAD
         return True
 
-    def send_event(self) -> bool:
-        """Sends one event more, or the end; returns whether there is more to come.
+    def send_in_turn(self) -> bool:
+        """Sends what one stream may, before it is the next one's turn; returns whether there is more to come."""
+        for _ in range(_SENDS_PER_TURN):
+            if not self.send():
+                return False
+            if self._unsent:
+                break
+        return True
+
+    def send(self) -> bool:
+        """Sends one event more, or the last and the end; returns whether there is more to come.
 
         What the socket does not take at once is sent before the next.
         """
-        if not self.unsent:
-            if self._is_ended:
-                return False
-            self._left -= 1
-            self._is_ended = self._left < 0
-            self.unsent = _chunk(DONE) + _END if self._is_ended else _chunk(event(self._left))
+        data = self._unsent
+        if len(data) < _MAX_UNSENT_BYTES and not self._is_ended:
+            count = min(self._together, self._left)
+            data += event_chunk(time.monotonic_ns()) * count
+            self._left -= count
+            if self._left == 0:
+                self._is_ended = True
+                data += _END
         try:
-            sent = self.sock.send(self.unsent)
+            self._unsent = data[self._send(data) :]
         except BlockingIOError:
-            sent = 0
-        self.unsent = self.unsent[sent:]
-        return bool(self.unsent) or not self._is_ended
-
-    def send_events(self) -> bool:
-        """Like ``send_event``, several: each by itself, as servers send them."""
-        for _ in range(_EVENTS_PER_TURN):
-            if not self.send_event():
-                return False
-            if self.unsent:
-                break
-        return True
+            self._unsent = data
+        return bool(self._unsent) or not self._is_ended
 
 
 class Upstream:
@@ -94,7 +98,7 @@ class Upstream:
         self._epoll.register(self._listener, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
         self._due: list[tuple[float, int, Connection]] = []
-        self._order = itertools.count()
+        self._streams = 0
 
     def run(self) -> None:
         while True:
@@ -122,14 +126,23 @@ class Upstream:
     def _serve(self, connection: Connection, ready: int) -> None:
         if ready & select.EPOLLIN and connection.receive():
             if connection.interval_seconds:
-                self._schedule(connection, time.monotonic())
+                self._start_pacing(connection)
             else:
                 self._epoll.modify(connection.sock, select.EPOLLIN | select.EPOLLOUT)
-        if ready & select.EPOLLOUT and not connection.send_events():
+        if ready & select.EPOLLOUT and not connection.send_in_turn():
             self._epoll.modify(connection.sock, select.EPOLLIN)
 
+    def _start_pacing(self, connection: Connection) -> None:
+        self._streams += 1
+        if connection.send():
+            # Multiples of the golden ratio fill the interval evenly, however many they are.
+            interval = connection.interval_seconds
+            place = self._streams * _GOLDEN_RATIO % 1 * interval
+            periods = (time.monotonic() - place) // interval + 1
+            self._schedule(connection, place + periods * interval)
+
     def _schedule(self, connection: Connection, due: float) -> None:
-        heapq.heappush(self._due, (due, next(self._order), connection))
+        heapq.heappush(self._due, (due, id(connection), connection))
 
     def _send_due_events(self) -> None:
         now = time.monotonic()
@@ -138,7 +151,7 @@ class Upstream:
             if connection.sock.fileno() < 0:
                 continue
             try:
-                has_more = connection.send_event()
+                has_more = connection.send()
             except ConnectionError:
                 self._drop(connection)
                 continue

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "api": {"engines", "journal", "metrics", "stream", "sse", "errors", "settings"},
 }
 
-KNOW_FLASK = ("app.py", "wsgi/api/", "wsgi/stream/response.py", "tests/")
+KNOW_FLASK = ("app.py", "wsgi/api/", "wsgi/stream/response.py", "benchmarks/peers/", "tests/")
 KNOW_GEVENT = (
     "gunicorn.conf.py",
     "wsgi/stream/",

@@ -1,0 +1,1 @@
+"""The smallest sensible relay in each of what Sluice is compared with."""
