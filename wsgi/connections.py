@@ -4,12 +4,12 @@ import contextlib
 import socket
 import time
 
-import gevent
 from gevent import socket as gevent_socket
 from gunicorn.http.body import Body
 from gunicorn.http.errors import ParseException
 
 from wsgi.errors import ApiError
+from wsgi.fairness import give_way
 from wsgi.stream import worker
 from wsgi.stream.client_socket import ClientSocket
 
@@ -21,6 +21,8 @@ REST_OF_BODY_SECONDS = 5.0
 """For the rest of a body whose answer is there. To close at once would be a reset, which may overtake the answer."""
 
 _READ_BYTES = 65536
+_BYTES_AT_ONCE = 8192
+"""Without giving way. In the worst case, chunks of one byte, they take some 10 ms."""
 _WRITE_LOOKS = 4
 """In a write timeout."""
 
@@ -115,23 +117,30 @@ class BodySource:
     until: in monotonic seconds
     """
 
-    __slots__ = ("_connections", "_sock", "_until")
+    __slots__ = ("_connections", "_read_at_once", "_sock", "_until")
 
     def __init__(self, sock: gevent_socket.socket, connections: Connections, until: float) -> None:
         self._sock = sock
         self._connections = connections
         self._until = until
+        self._read_at_once = 0
 
     def recv(self, size: int) -> bytes:
-        return self._connections.receive(self._sock, size, self._until)
+        # gunicorn asks for up to 1 MiB, and copies what it holds for each piece that is taken of it.
+        data = self._connections.receive(self._sock, min(size, _READ_BYTES), self._until)
+        self._read_at_once += len(data)
+        if self._read_at_once >= _BYTES_AT_ONCE:
+            # gevent waits only where nothing has come: who sends faster than it is read would hold up all others.
+            self._read_at_once = 0
+            give_way()
+        return data
 
     def discard_rest(self, body: Body) -> bool:
         """Reads what the application has left of the body. Whether another request may follow it."""
         self._until = time.monotonic() + REST_OF_BODY_SECONDS
         try:
             while not body.failed and body.read(_READ_BYTES):
-                # One that always has more would hold up all others.
-                gevent.sleep(0)
+                pass
         except (OSError, ParseException, ApiError):
             return False
         return not body.failed

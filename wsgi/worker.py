@@ -13,8 +13,8 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.connections import BodySource, Connections, stop_reading
+from wsgi.fairness import give_way
 from wsgi.stream import worker
-from wsgi.stream.fair_socket import FairSocket
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
@@ -68,8 +68,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
-        if type(client) is gevent_socket.socket:  # Not TLS.
-            client = FairSocket.take_over(client)
         self._connections.opened(client)
         try:
             super().handle(listener, client, addr)
@@ -80,8 +78,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any
     ) -> None:
         fd = sock.fileno()
-        if isinstance(sock, FairSocket):
-            sock.begin_request()
         self._connections.has_request(sock)
         body = BodySource(sock, self._connections, time.monotonic() + self.body_timeout_seconds)
         req.unreader.sock = body
@@ -100,6 +96,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._connections.is_idle(sock)
         if not self.alive:
             stop_reading(sock)
+        if req.unreader.buf.tell():
+            # The next request is there already, perhaps thousands are: others have their turn between.
+            give_way()
 
     def _serve(self, sock: gevent_socket.socket) -> StreamServer:
         sock.setblocking(True)

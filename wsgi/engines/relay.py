@@ -17,6 +17,7 @@ from wsgi.engines.http1 import (
 from wsgi.engines.upstream import Connection, NoFilesLeftError, Upstream, Upstreams
 from wsgi.engines.upstream_response import READ_BYTES, UpstreamResponse, as_json
 from wsgi.errors import ApiError, PlainAnswer
+from wsgi.fairness import give_way
 from wsgi.sse import EventParser
 
 _TRY_ANOTHER = (502, 503, 504, 529)
@@ -203,7 +204,7 @@ class Relay:
             while not response.is_finished and len(body) < _MAX_REFUSAL_BYTES:
                 response.feed(_receive(response.connection, deadline))
                 body += response.take()
-                time.sleep(0)
+                give_way()
         except OSError:
             body = b""
         finally:
@@ -282,8 +283,8 @@ def _read_first_event(response: UpstreamResponse, rest: bytes, deadline: float) 
         response.feed(rest)
     while response.is_event_stream and not (response.has_events or response.is_finished):
         response.feed(_receive(response.connection, deadline))
-        # Gives way to others: where there is always something to be read, nothing else does.
-        time.sleep(0)
+        # Where there is always something to be read, nothing else does.
+        give_way()
 
 
 def _receive(connection: Connection, deadline: float) -> bytes:

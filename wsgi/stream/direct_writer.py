@@ -6,9 +6,6 @@ from gevent import socket as gevent_socket
 from gunicorn.http.wsgi import Response
 
 from wsgi.chunk_starts import CHUNK_STARTS, SIZES
-from wsgi.stream.fair_socket import FairSocket
-
-_PLAIN_SOCKETS = (gevent_socket.socket, FairSocket)
 
 
 class DirectWriter:
@@ -44,7 +41,7 @@ class DirectWriter:
     @staticmethod
     def suits(response: Any) -> bool:
         """Whether it is gunicorn's for HTTP/1, on a socket without TLS."""
-        return type(response) is Response and type(response.sock) in _PLAIN_SOCKETS
+        return type(response) is Response and type(response.sock) is gevent_socket.socket
 
     @property
     def may_write_now(self) -> bool:
