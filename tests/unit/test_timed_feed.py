@@ -233,6 +233,60 @@ class TestTurns:
         assert b"".join(forwarded) == A * 100
 
 
+class TestPace:
+    """Of pauses; those of one length are a timer that repeats."""
+
+    PAUSE_SECONDS = 0.02
+
+    def paced(self, pauses):
+        """A feed whose events come after pauses of these lengths, and when they came."""
+        times = []
+
+        def generate():
+            for seconds in pauses:
+                yield Pause(seconds)
+                times.append(time.monotonic())
+                yield A
+
+        return started(generate()), times
+
+    @pytest.mark.measures
+    @pytest.mark.parametrize("unevenness", [0, 0.001], ids=["even", "uneven"])
+    def test_does_not_add_delays_up(self, unevenness):
+        pauses = [self.PAUSE_SECONDS + unevenness * (number % 2) for number in range(20)]
+        started_at = time.monotonic()
+        feed, times = self.paced(pauses)
+        while not feed.is_finished:
+            if feed.take():
+                time.sleep(self.PAUSE_SECONDS / 2)  # Blocks the loop.
+            else:
+                feed.wait()
+        took = times[-1] - started_at
+        assert sum(pauses) - 0.002 < took < sum(pauses) + self.PAUSE_SECONDS
+
+    @pytest.mark.parametrize("unevenness", [0, 0.001], ids=["even", "uneven"])
+    def test_sends_no_burst_after_a_reader_was_slow(self, unevenness):
+        pauses = [self.PAUSE_SECONDS + unevenness * (number % 2) for number in range(100)]
+        feed, times = self.paced(pauses)
+        wait_until(lambda: len(times) == SIZE)
+        gevent.sleep(5 * self.PAUSE_SECONDS)
+        while feed.take():
+            pass
+        while len(times) < SIZE + 4:
+            feed.wait()
+            feed.take()
+        feed.stop()
+        # The one that was due comes at once; from then on the pauses are what they were.
+        gaps = [after - before for before, after in pairwise(times[SIZE:])]
+        assert min(gaps) > self.PAUSE_SECONDS / 2
+
+    def test_may_change_from_pause_to_pause(self):
+        feed, times = self.paced([0.01, 0.01, 0, 0, 0.05, 0.01])
+        assert read_all(feed) == A * 6
+        gaps = [after - before for before, after in pairwise(times)]
+        assert gaps[3] > 0.03
+
+
 class TestFailure:
     REFUSED = ApiError(429, "rate_limit_exceeded", "too many")
     PLAIN = PlainAnswer(200, {}, b"")

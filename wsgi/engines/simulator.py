@@ -1,9 +1,9 @@
 """An engine without a model: answers of any length, at any pace, with any fault, always the same."""
 
 import random
-import time
 from collections.abc import Generator, Iterator
 from functools import cached_property
+from itertools import count, repeat
 
 import msgspec
 
@@ -52,32 +52,16 @@ class _Answer:
             after = _TOKENS_BEFORE_FAULT if fault.after is None else fault.after
             self._fault_at = min(after, self._script.longest)
         self._half_characters = False
-        self._due = time.monotonic()
 
     @cached_property
     def _random(self) -> random.Random:
         return random.Random(self._script.seed)
 
     def stream(self) -> Iterator[Item]:
-        script, format_ = self._script, self._script.format
-        if (pause := self._pause_before_first()) is not None:
-            yield pause
-        for index in range(len(script.choices)):
-            opening = format_.opening(index)
-            if opening is not None:
-                yield Annotated(data=opening)
-        is_broken = yield from self._tokens()
-        if is_broken:
-            return
-        for index, choice in enumerate(script.choices):
-            yield Annotated(data=format_.closing(index, choice.finish_reason))
-        if self._usage_is_wanted:
-            yield Annotated(data=format_.usage(script.usage))
-        yield _DONE
-
-    def _tokens(self) -> Generator[Item, None, bool]:
-        """The choices' tokens, turn by turn; returns whether a fault has ended the stream."""
         script, longest = self._script, self._script.longest
+        yield from self._before_first()
+        yield from self._openings()
+        pauses = self._pauses()
         choices = [
             (choice.tokens, TokenTemplate(script.format, index))
             for index, choice in enumerate(script.choices)
@@ -86,8 +70,8 @@ class _Answer:
             if position == self._fault_at:
                 is_broken = yield from self._go_wrong()
                 if is_broken:
-                    return True
-            if 0 < position < longest and (pause := self._pause_before_next()) is not None:
+                    return
+            if 0 < position < longest and (pause := next(pauses)) is not None:
                 yield pause
             for tokens, template in choices:
                 if position >= len(tokens):
@@ -98,19 +82,33 @@ class _Answer:
                     yield from self._halves(event)
                 else:
                     yield event
-        return False
+        yield from self._closings()
+
+    def _openings(self) -> Iterator[Item]:
+        for index in range(len(self._script.choices)):
+            opening = self._script.format.opening(index)
+            if opening is not None:
+                yield Annotated(data=opening)
+
+    def _closings(self) -> Iterator[Item]:
+        script, format_ = self._script, self._script.format
+        for index, choice in enumerate(script.choices):
+            yield Annotated(data=format_.closing(index, choice.finish_reason))
+        if self._usage_is_wanted:
+            yield Annotated(data=format_.usage(script.usage))
+        yield _DONE
 
     def whole(self) -> Iterator[Item]:
         script, fault = self._script, self._fault
         longest = script.longest
-        if (pause := self._pause_before_first()) is not None:
-            yield pause
+        yield from self._before_first()
+        pauses = self._pauses()
         for position in range(longest + 1):
             if position == self._fault_at:
                 is_broken = yield from self._break_off()
                 if is_broken:
                     return
-            if 0 < position < longest and (pause := self._pause_before_next()) is not None:
+            if 0 < position < longest and (pause := next(pauses)) is not None:
                 yield pause
         if fault == "error_event":
             raise ApiError(502, "upstream_error", _FAILURE)
@@ -156,19 +154,24 @@ class _Answer:
                 return True
         return False
 
-    def _pause_before_first(self) -> Pause | None:
-        return self._pause(self._options.ttft_ms, self._options.ttft_stddev_ms)
+    def _before_first(self) -> Iterator[Pause]:
+        options = self._options
+        ttft_ms = options.ttft_ms
+        if options.ttft_stddev_ms:
+            ttft_ms = self._random.gauss(ttft_ms, options.ttft_stddev_ms)
+        if (pause := _pause(ttft_ms)) is not None:
+            yield pause
 
-    def _pause_before_next(self) -> Pause | None:
-        return self._pause(self._options.itl_ms, self._options.itl_stddev_ms)
+    def _pauses(self) -> Iterator[Pause | None]:
+        """Those between tokens, without an end."""
+        mean_ms, stddev_ms = self._options.itl_ms, self._options.itl_stddev_ms
+        if not stddev_ms:
+            return repeat(_pause(mean_ms))
+        return (_pause(self._random.gauss(mean_ms, stddev_ms)) for _ in count())
 
-    def _pause(self, mean_ms: float, stddev_ms: float) -> Pause | None:
-        pause_ms = self._random.gauss(mean_ms, stddev_ms) if stddev_ms else mean_ms
-        now = time.monotonic()
-        # From when the last pause should have ended, so that delays do not add up; but what a slow
-        # reader has missed is not made up for in a burst.
-        self._due = due = max(self._due + pause_ms / 1000, now)
-        return Pause(due - now) if due > now else None
+
+def _pause(milliseconds: float) -> Pause | None:
+    return Pause(milliseconds / 1000) if milliseconds > 0 else None
 
 
 def _refuse(fault: Fault) -> None:

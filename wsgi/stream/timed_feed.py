@@ -1,5 +1,6 @@
 """The feed of a stream whose generator says where it waits instead of waiting: no greenlet of its own."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,13 +29,14 @@ class TimedFeed:
     __slots__ = (
         "_being_written",
         "_context",
+        "_due",
         "_events",
         "_forward",
+        "_interval_seconds",
         "_is_held",
         "_items",
         "_last_item",
         "_may_go_on_at_once",
-        "_new_timer",
         "_signal",
         "_size",
         "_timer",
@@ -55,8 +57,11 @@ class TimedFeed:
         self._is_held = False
         """The generator would go on, were there room."""
         self._may_go_on_at_once = True
-        self._new_timer: Any = None
         self._timer: Any = None
+        self._interval_seconds: float | None = None
+        """With which the timer repeats; None: it does not."""
+        self._due = 0.0
+        """When the last pause was to end, in monotonic seconds."""
         self._signal = Signal()
         self._forward: Forward | None = None
         self.event_count = 0
@@ -79,7 +84,7 @@ class TimedFeed:
         return item is not None and is_terminal(item, encode(item))
 
     def start(self) -> None:
-        self._new_timer = get_hub().loop.timer
+        self._due = time.monotonic()
         self._go_on()
 
     def take(self) -> bytes:
@@ -91,7 +96,7 @@ class TimedFeed:
                 self._may_go_on_at_once = False
                 self._go_on()
             else:
-                self._go_on_in(0)
+                self._go_on_next_turn()
         return self._take_all()
 
     def wait(self, forward: Forward | None = None) -> None:
@@ -103,8 +108,7 @@ class TimedFeed:
             self._forward = None
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
+        self._stop_timer()
         close(self._items, self._context)
 
     def _take_all(self) -> bytes:
@@ -117,15 +121,14 @@ class TimedFeed:
     def _go_on(self) -> None:
         """Runs the generator up to its next pause, or to its end, or until there is no room."""
         events = self._events
-        self._is_held = False
         room = self._size - self._being_written
+        self._is_held = False
         try:
             for item in self._items:
                 if isinstance(item, bytes):
                     event = item
                 elif isinstance(item, Pause):
-                    if item.seconds is not None:
-                        self._go_on_in(item.seconds)
+                    self._pause(item.seconds)
                     return
                 else:
                     event = encode(item)
@@ -135,29 +138,52 @@ class TimedFeed:
                     events.append(event)
                     if len(events) >= room:
                         self._is_held = True
+                        self._stop_timer()
                         return
         except BaseException as raised:  # noqa: BLE001 - what is not foreseen is logged by ``failure``
             self.error = failure(raised, self._context)
         self.is_finished = True
+        self._stop_timer()
 
-    def _go_on_in(self, seconds: float) -> None:
+    def _pause(self, seconds: float | None) -> None:
+        if seconds is None:
+            self._stop_timer()
+            return
+        self._due += seconds
+        # Another one of the same length: the timer repeats, by itself and without delays that add up. To make a
+        # new one for each pause would be a sixth of what an event costs.
+        if seconds != self._interval_seconds:
+            now = time.monotonic()
+            # What a slow reader has missed is not made up for in a burst.
+            self._due = max(self._due, now)
+            self._start_timer(self._due - now, seconds)
+
+    def _go_on_next_turn(self) -> None:
         self._is_held = False
-        self._timer = self._new_timer(seconds)
+        self._start_timer(0, 0)
+
+    def _start_timer(self, seconds: float, interval_seconds: float) -> None:
+        self._stop_timer()
+        self._interval_seconds = interval_seconds or None
+        self._timer = get_hub().loop.timer(seconds, interval_seconds)
         self._timer.start(self._on_due)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+            self._interval_seconds = None
 
     def _on_due(self) -> None:
         """In the hub. There is room: the generator is asked for a pause, or for its turn, only if there is."""
         self._go_on()
-        if not (self._events or self.is_finished):
-            return
-        if self._forward is None or not self._pass_on(self._forward):
+        if self._events:
+            forward = self._forward
+            if forward is None or not forward(self._take_all()):
+                self._signal.give_from_hub()
+                return
+            self._being_written = 0
+            if self._is_held:
+                self._go_on_next_turn()
+        if self.is_finished:
             self._signal.give_from_hub()
-
-    def _pass_on(self, forward: Forward) -> bool:
-        """Whether all that has come is written, so that the request greenlet may go on waiting."""
-        if self._events and not forward(self._take_all()):
-            return False
-        self._being_written = 0
-        if self._is_held:
-            self._go_on_in(0)
-        return not self.is_finished
