@@ -118,6 +118,9 @@ def measure(crowd: Crowd) -> Figures:
             servers.sluice(
                 upstream.port if upstream else None,
                 SLUICE_KEEPALIVE_SECONDS=str(crowd.keepalive_seconds),
+                # The silent ones are to stay: by default a silent upstream is given up.
+                SLUICE_IDLE_TIMEOUT_SECONDS="3600",
+                SLUICE_FIRST_EVENT_TIMEOUT_SECONDS="3600",
             )
         )
         plan = Plan(
@@ -319,7 +322,7 @@ def report(crowd: Crowd, figures: Figures) -> None:
         f"  {'readers and upstream':30}{figures.load_cpu:.0%} of theirs, the readers {figures.readers_cpu:.0%}"
     )
     for error in seen.errors:
-        print(f"  error: {error}")
+        print(f"  error: {error!r}")
 
 
 def main() -> None:
