@@ -40,10 +40,13 @@ class Bystanders:
 
     At the end it fails if one of them lost an event or was not whole; if anything is open in the worker that
     was not before; or if a traceback or a control character is in the log.
+
+    idle_connections: how many to an upstream may have been kept for the next request
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, idle_connections: int = 0) -> None:
         self._server = server
+        self._idle_connections = idle_connections
 
     def __enter__(self) -> "Bystanders":
         self._control = Server("tests.system.attacked_app:app").__enter__()
@@ -103,14 +106,17 @@ class Bystanders:
             ),
             explain=lambda: f"before {before} after {self._observer.ask('/inspect')}",
         )
-        for thing in ("files", "watched", "timed", "inflight"):
+        assert after["files"] <= before["files"] + self._idle_connections, f"{before} {after}"
+        for thing in ("watched", "timed", "inflight"):
             assert after[thing] <= before[thing], f"{thing}: {before} {after}"
 
 
 @contextlib.contextmanager
-def bystanders(server: Server, max_gap_seconds: float = MAX_GAP_SECONDS) -> Iterator[None]:
+def bystanders(
+    server: Server, max_gap_seconds: float = MAX_GAP_SECONDS, idle_connections: int = 0
+) -> Iterator[None]:
     """For one attack alone."""
-    with Bystanders(server) as others, others.undisturbed(max_gap_seconds):
+    with Bystanders(server, idle_connections) as others, others.undisturbed(max_gap_seconds):
         yield
 
 

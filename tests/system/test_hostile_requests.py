@@ -32,6 +32,9 @@ ODD_TEXTS = [
 def server() -> Iterator[Server]:
     with Server("tests.system.attacked_app:app", history_seconds=1) as server:
         yield server
+        observer = Observer(server)
+        observer.until_idle()
+        observer.close()
         check_log(server.log)
 
 
@@ -364,9 +367,3 @@ def test_a_wrong_type_anywhere_is_answered_or_refused(server, mutations):
             assert isinstance(error["param"], str) or not isinstance(body, dict), error
     assert b"internal_error" not in answer
     check_log(server.log[-5000:].partition("\n")[2])
-
-
-def test_afterwards_nothing_is_left(server):
-    observer = Observer(server)
-    observer.until_idle()
-    observer.close()
