@@ -69,3 +69,30 @@ def test_the_word_error_in_a_chunk_is_no_error(reader):
     data = chunk('"error"', error=None)
     assert reader.read(data) == [data]
     assert not reader.is_over
+
+
+def test_one_plain_chunk_is_seen_at_once(reader):
+    assert reader.is_chunk(chunk(finish_reason="stop"))
+    assert reader.has_finish_reason
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        DONE,
+        chunk("a") + chunk("b"),
+        chunk("a").replace(b"\n", b"\r\n"),
+        b"data: {}\r\rdata: {}\n\n",
+        b": keep-alive\n\n",
+        b"id: 7\n" + chunk("a"),
+        b'data: {"error": "out of memory"}\n\n',
+        b"data: {}\n",
+    ],
+)
+def test_whatever_else_is_looked_into(reader, events):
+    assert not reader.is_chunk(events)
+
+
+def test_no_chunk_is_taken_after_the_end(reader):
+    reader.read(DONE)
+    assert not reader.is_chunk(chunk("late"))

@@ -128,6 +128,9 @@ class Generation:
         if self._first_event_seconds is None:
             self._first_event_seconds = now - self._timers.started_at
         try:
+            if self._chunks.is_chunk(events):
+                self._recorder.append(events)
+                return True
             for chunk in self._chunks.read(events):
                 self._recorder.append(chunk)
         except JournalLostError as error:

@@ -19,17 +19,26 @@ class ChunkReader:
         self._last = (b"", b"", b"")
         """Enough chunks to find the finish_reason, behind which usage may come."""
 
-    def read(self, events: bytes) -> list[bytes]:
-        """The chunks in ``events``, which are whole: each ``data: …`` and a blank line, nothing else."""
-        # Nearly always it is one chunk, of one line, in which nothing is the matter: 1 us instead of 4.
+    def is_chunk(self, events: bytes) -> bool:
+        """Whether ``events`` is one chunk, of one line, in which nothing is the matter; it is kept then.
+
+        Nearly always it is: 0.7 us, where ``read`` takes 4.
+        """
+        # ``find``, as ``in`` takes 0.1 us more: it makes an exception, as bytes are no number, and drops it.
         if (
             events.find(b"\n") == len(events) - 2
             and events.startswith(b"data: {")
             and events.endswith(b"\n\n")
-            and not (b"\r" in events or b'"error"' in events or self.is_over)
+            and events.find(b"\r") < 0
+            and events.find(b'"error"') < 0
+            and not self.is_over
         ):
-            self._keep(events)
-            return [events]
+            self._last = (self._last[1], self._last[2], events)
+            return True
+        return False
+
+    def read(self, events: bytes) -> list[bytes]:
+        """The chunks in ``events``, which are whole: each ``data: …`` and a blank line, nothing else."""
         chunks = []
         for chunk in self._split(events):
             if self.is_over:
@@ -42,7 +51,7 @@ class ChunkReader:
                 self.error = ApiError(502, "upstream_error", str(message))
             else:
                 chunks.append(chunk)
-                self._keep(chunk)
+                self._last = (self._last[1], self._last[2], chunk)
         return chunks
 
     @property
@@ -58,9 +67,6 @@ class ChunkReader:
             for choice in choices_of(body):
                 end["finish_reason"] = choice.get("finish_reason") or end["finish_reason"]
         return end
-
-    def _keep(self, chunk: bytes) -> None:
-        self._last = (self._last[1], self._last[2], chunk)
 
     @staticmethod
     def _split(events: bytes) -> list[bytes]:

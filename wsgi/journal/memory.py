@@ -120,12 +120,13 @@ class MemoryJournal:
 class MemoryRecorder:
     """See ``Recorder``."""
 
-    __slots__ = ("_journal", "_stream_id", "stop_request", "window")
+    __slots__ = ("_journal", "_stream_id", "_trim", "stop_request", "window")
 
     def __init__(
         self, journal: MemoryJournal, stream_id: str, on_stop: Callable[[str], None]
     ) -> None:
         self._journal = journal
+        self._trim = journal.trim
         self._stream_id = stream_id
         self.window = Window()
         self.stop_request = StopRequest(on_stop)
@@ -140,7 +141,7 @@ class MemoryRecorder:
             raise RuntimeError(_IS_FINISHED)
         event = b"id: %d\n%b" % (window.last_id + 1, event)
         window.append(event)
-        self._journal.trim(window, len(event))
+        self._trim(window, len(event))
         window.wake()
 
     def finish(self, event: bytes) -> None:

@@ -81,7 +81,7 @@ class ReplayFeed:
         """There are events. From any greenlet, or from the hub; never blocks."""
         forward, follower = self._forward, self.follower
         if forward is not None and follower is not None:
-            events = self.take()
+            events = self.take() if self._retry else follower.take()
             # All that has come is written: the request greenlet may go on waiting.
             if (not events or forward(events)) and follower.is_waiting:
                 return
