@@ -1,5 +1,6 @@
 """What processes use, as the kernel tells it."""
 
+import contextlib
 import os
 import re
 import time
@@ -18,8 +19,13 @@ def family(pid: int) -> list[int]:
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process and its children, all threads."""
     # Of each thread: the process's own schedstat is that of its first thread.
-    threads = [thread for each in family(pid) for thread in Path(f"/proc/{each}/task").iterdir()]
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+    nanoseconds = 0
+    for each in family(pid):
+        for thread in Path(f"/proc/{each}/task").iterdir():
+            # One may end meanwhile: those that look up names, of gevent's pool, do, and have done little.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                nanoseconds += int((thread / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
 
 
 @dataclass(frozen=True)
