@@ -60,7 +60,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._connections.end_idle()
 
         def are_all_gone() -> bool:
-            return not any(server.pool for server in servers)
+            # A stream that is kept goes on without a connection.
+            return not (worker.inflight().count or any(server.pool for server in servers))
 
         if not self._wait(are_all_gone, self.drain_seconds):
             worker.inflight().end_streams()

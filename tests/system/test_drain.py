@@ -1,5 +1,6 @@
 """A server that is told to end, or to load anew: no stream is cut."""
 
+import contextlib
 import signal
 import threading
 
@@ -91,6 +92,23 @@ def test_new_connections_are_refused_and_new_requests_get_a_503():
         ready = response.following()
         assert (ready.status, ready.headers["connection"]) == (503, "close")
         assert ready.json()["status"] == "draining"
+
+
+@pytest.mark.slow
+def test_of_two_hundred_streams_each_is_whole_or_is_told():
+    with Server(drain_seconds=4) as server, contextlib.ExitStack() as sockets:
+        # Every other one has half a minute to go.
+        streams = [
+            open_stream(
+                server, sockets.enter_context(server.connect()), tokens=50 if number % 2 else 1000
+            )
+            for number in range(200)
+        ]
+        server.signal(signal.SIGTERM)
+        for number, stream in enumerate(streams):
+            body = stream.body()
+            assert (b"[DONE]" in body, b'"code":"draining"' in body) == (number % 2, not number % 2)
+        assert server.wait_for_exit() == 0
 
 
 @pytest.mark.slow

@@ -276,6 +276,22 @@ def test_readers_miss_nothing_when_redis_is_killed_and_comes_back():
     assert seen[-1].event == "done"
 
 
+@pytest.mark.slow
+def test_a_rolling_reload_loses_no_event(redis):
+    with Server(workers=2, redis_url=redis.url, drain_seconds=20) as server:
+        url = start(server, tokens=150, itl_ms=20)
+        events: list[ReceivedEvent] = []
+        for _ in range(2):
+            booted = server.log.count("Booting worker")
+            server.signal(signal.SIGHUP)
+            events += read(server, url, after=len(events), count=10)
+            wait_until(lambda booted=booted: server.log.count("Booting worker") == booted + 2)
+            events += read(server, url, after=len(events), count=10)
+        events += read(server, url, after=len(events))
+    assert numbers(events) == list(range(1, len(events) + 1))
+    assert events[-1].event == "done"
+
+
 def test_a_start_with_a_redis_that_is_not_there_says_so_in_readyz(tmp_path):
     with Server(redis_url=f"unix://{tmp_path}/none") as server:
         response, body = ask(server, get("/readyz"))
