@@ -1,7 +1,6 @@
 """What it costs to be watched, beside a server that is not, in the same minute."""
 
 import random
-import statistics
 import sys
 from collections.abc import Callable, Iterator
 
@@ -14,7 +13,7 @@ from benchmarks.processes import SERVER_CORE, Process
 
 pytestmark = [pytest.mark.measures, pytest.mark.slow, pytest.mark.timeout(180)]
 
-ROUNDS = 5
+ROUNDS = 8
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +62,11 @@ def test_watching_costs_little_cpu(servers, upstream, cpu_of, limit):
     targets = [Target(server, upstream) for server in servers]
     for target in targets:
         cpu_of(target)  # Warms up.
-    ratios = []
+    cpu: dict[Target, list[float]] = {target: [] for target in targets}
     for _ in range(ROUNDS):
-        in_turn = random.sample(targets, 2)
-        cpu = {target: cpu_of(target) for target in in_turn}
-        ratios.append(cpu[targets[0]] / cpu[targets[1]])
-    print(f"ratios {', '.join(f'{ratio:.3f}' for ratio in sorted(ratios))}")
-    assert statistics.median(ratios) <= limit
+        for target in random.sample(targets, 2):
+            cpu[target].append(cpu_of(target))
+    # The least of each: whatever else the machine does only adds to it.
+    watched, unwatched = (min(cpu[target]) for target in targets)
+    print(f"ratio {watched / unwatched:.3f}")
+    assert watched / unwatched <= limit
