@@ -7,18 +7,19 @@ import pytest
 
 from tests.support.server import ROOT
 
-# What each room of wsgi/ may import of the others. `errors`, `settings`, `chunk_starts` and `fairness` are shared; `settings` builds on
+# What each room of wsgi/ may import of the others. `errors`, `settings`, `chunk_starts`, `fairness` and `waits` are shared; `settings` builds on
 # the stream's options, so that `stream`, a library for other apps too, must do without it.
 MAY_IMPORT = {
     "sse": set(),
     "errors": {"sse"},
     "chunk_starts": set(),
     "fairness": set(),
-    "stream": {"sse", "errors", "chunk_starts"},
+    "waits": set(),
+    "stream": {"sse", "errors", "chunk_starts", "waits"},
     "settings": {"stream"},
     "connections": {"stream", "errors", "fairness"},
     "worker": {"connections", "stream", "fairness"},
-    "engines": {"sse", "errors", "settings", "chunk_starts", "fairness"},
+    "engines": {"sse", "errors", "settings", "chunk_starts", "fairness", "waits"},
     "journal": {"sse", "errors", "settings"},
     "client": {"sse"},
     "metrics_folder": set(),

@@ -104,7 +104,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             body=body,
             is_completion=is_completion,
         )
-        feed = PullFeed(lambda: relay.open(upstream_request, context), context)
+        feed = PullFeed(relay.open(upstream_request, context), context)
         stream = EventStream(
             feed,
             context=context,
@@ -143,7 +143,7 @@ def chat_feed(
             body=msgspec.json.encode(body),
             is_completion=True,
         )
-        return PullFeed(lambda: relay.open(upstream_request, context), context)
+        return PullFeed(relay.open(upstream_request, context), context)
 
     return open_feed
 

@@ -3,9 +3,9 @@
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from wsgi.engines.http1 import (
     MAX_HEAD_BYTES,
@@ -15,10 +15,10 @@ from wsgi.engines.http1 import (
     parse_head,
 )
 from wsgi.engines.upstream import Connection, NoFilesLeftError, Upstream, Upstreams
-from wsgi.engines.upstream_response import READ_BYTES, UpstreamResponse, as_json
+from wsgi.engines.upstream_response import READ_BYTES, WOULD_BLOCK, UpstreamResponse, as_json
 from wsgi.errors import ApiError, PlainAnswer
-from wsgi.fairness import give_way
 from wsgi.sse import EventParser
+from wsgi.waits import UntilDone, UntilReadable, UntilWritable, Wait
 
 _TRY_ANOTHER = (502, 503, 504, 529)
 _SMALL_REQUEST_BYTES = 64 * 1024
@@ -33,6 +33,11 @@ _STATUS_OF_ERROR_TYPE = {
     "rate_limit_error": 429,
     "overloaded_error": 529,
 }
+
+
+T = TypeVar("T")
+Steps = Generator[Wait, Any, T]
+"""What takes a while, and blocks nobody: see ``wsgi.waits``."""
 
 
 class RelayContext(Protocol):
@@ -75,8 +80,8 @@ class Relay:
         self.upstreams = upstreams
         self._first_event_timeout_seconds = first_event_timeout_seconds
 
-    def open(self, request: UpstreamRequest, context: RelayContext) -> UpstreamResponse:
-        """Blocks until an upstream has sent its first event, or the headers of what is no stream.
+    def open(self, request: UpstreamRequest, context: RelayContext) -> Steps[UpstreamResponse]:
+        """Goes on until an upstream has sent its first event, or the headers of what is no stream.
 
         The next upstream is tried where one cannot be reached, is too late, is no HTTP server or answers 502,
         503, 504 or 529. Raises ApiError when none is left, and PlainAnswer for a stream that begins with
@@ -90,7 +95,7 @@ class Relay:
             tried.append(upstream)
             if isinstance(outcome, UpstreamResponse):
                 outcome.abandon()
-            outcome = self._try(upstream, request, context)
+            outcome = yield from self._try(upstream, request, context)
             if isinstance(outcome, UpstreamResponse) and outcome.head.status not in _TRY_ANOTHER:
                 break
         assert outcome is not None
@@ -103,18 +108,18 @@ class Relay:
                 outcome.abandon()
                 raise refusal.as_api_error() if context.is_committed else refusal.as_plain_answer()
         elif context.is_committed:
-            raise self._late_refusal(outcome)
+            raise (yield from self._late_refusal(outcome))
         if outcome.head.status >= 400:
             context.fail(f"the upstream answered with status {outcome.head.status}")
         return outcome
 
     def _try(
         self, upstream: Upstream, request: UpstreamRequest, context: RelayContext
-    ) -> UpstreamResponse | ApiError:
+    ) -> Steps[UpstreamResponse | ApiError]:
         context.notes.update(upstream=upstream.host, upstream_status=None)
         upstream.begin()
         try:
-            response = self._ask(upstream, request, context)
+            response = yield from self._ask(upstream, request, context)
         except NoFilesLeftError as error:
             upstream.given_up()
             return error
@@ -137,16 +142,18 @@ class Relay:
 
     def _ask(
         self, upstream: Upstream, request: UpstreamRequest, context: RelayContext
-    ) -> UpstreamResponse:
+    ) -> Steps[UpstreamResponse]:
         connection = upstream.idle_connection()
         if connection is not None:
             try:
-                return self._exchange(upstream, connection, request, context)
+                return (yield from self._exchange(upstream, connection, request, context))
             except _StaleConnectionError:
                 # It closed while it was idle, and has seen nothing of this request: as all clients do,
                 # once more on a new one.
                 pass
-        return self._exchange(upstream, upstream.connect(), request, context)
+        # urllib3's way to a new one blocks: names, TLS, proxies.
+        connection = yield UntilDone(upstream.connect, undo=Connection.close)
+        return (yield from self._exchange(upstream, connection, request, context))
 
     def _exchange(
         self,
@@ -154,12 +161,15 @@ class Relay:
         connection: Connection,
         request: UpstreamRequest,
         context: RelayContext,
-    ) -> UpstreamResponse:
-        deadline = time.monotonic() + self._first_event_timeout_seconds
+    ) -> Steps[UpstreamResponse]:
+        connection.sock.settimeout(0)
+        until_readable = self._until_readable(connection)
         is_answered = False
         try:
             try:
-                head, rest = _send(connection, _request_bytes(upstream, request), deadline)
+                head, rest = yield from _send(
+                    connection, _request_bytes(upstream, request), until_readable
+                )
                 body = body_of(head, request.method)
                 # Bytes behind an answer that has no body belong to nothing that was asked.
                 body.is_broken = body.is_complete and bool(rest)
@@ -171,7 +181,7 @@ class Relay:
                     is_completion=request.is_completion,
                     on_failure=context.fail,
                 )
-                _read_first_event(response, rest, deadline)
+                yield from _read_first_event(response, rest, until_readable)
             except TimeoutError:
                 seconds = self._first_event_timeout_seconds
                 raise ApiError(
@@ -192,19 +202,20 @@ class Relay:
         finally:
             if not is_answered:
                 connection.close()
-        if not response.is_finished:
-            connection.sock.settimeout(0)
         return response
 
-    def _late_refusal(self, response: UpstreamResponse) -> ApiError:
-        """The error event for an answer that came too late to be passed on as it is."""
+    def _until_readable(self, connection: Connection) -> UntilReadable:
         deadline = time.monotonic() + self._first_event_timeout_seconds
+        return UntilReadable(connection.sock, deadline)
+
+    def _late_refusal(self, response: UpstreamResponse) -> Steps[ApiError]:
+        """The error event for an answer that came too late to be passed on as it is."""
+        until_readable = self._until_readable(response.connection)
         body = b""
         try:
             while not response.is_finished and len(body) < _MAX_REFUSAL_BYTES:
-                response.feed(_receive(response.connection, deadline))
+                response.feed((yield from _receive(response.connection, until_readable)))
                 body += response.take()
-                give_way()
         except OSError:
             body = b""
         finally:
@@ -228,7 +239,9 @@ def _request_bytes(upstream: Upstream, request: UpstreamRequest) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
 
 
-def _send(connection: Connection, request: bytes, deadline: float) -> tuple[ResponseHead, bytes]:
+def _send(
+    connection: Connection, request: bytes, until_readable: UntilReadable
+) -> Steps[tuple[ResponseHead, bytes]]:
     """Sends the request and reads the head of the response; returns it with what came behind it.
 
     Raises _StaleConnectionError, TimeoutError, another OSError, or InvalidResponseError.
@@ -237,8 +250,7 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
     informational_bytes = 0
     was_silent = True
     try:
-        connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
-        _send_request(connection, request)
+        yield from _send_request(connection, request, until_readable.deadline)
         # Not kept while the answer is waited for: a long prompt waits long.
         del request
         while (end := data.find(b"\r\n\r\n")) < 0 or data.startswith(_INFORMATIONAL):
@@ -248,7 +260,7 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
                 if informational_bytes > MAX_HEAD_BYTES:
                     raise InvalidResponseError("it sends informational responses without an end")
                 continue
-            piece = _receive(connection, deadline)
+            piece = yield from _receive(connection, until_readable)
             if not piece:
                 raise ConnectionResetError("it ended before the response's headers")
             data += piece
@@ -268,9 +280,16 @@ def _send(connection: Connection, request: bytes, deadline: float) -> tuple[Resp
     return parse_head(data[:end]), data[end + 4 :]
 
 
-def _send_request(connection: Connection, request: bytes) -> None:
+def _send_request(connection: Connection, request: bytes, deadline: float) -> Steps[None]:
+    unsent = memoryview(request)
     try:
-        connection.sock.sendall(request)
+        while unsent:
+            try:
+                unsent = unsent[connection.sock.send(unsent) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                yield UntilWritable(connection.sock, deadline)
+            except ssl.SSLWantReadError:
+                yield UntilReadable(connection.sock, deadline)
     except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
         # Servers refuse a body that is too large before they have read it, and close. What they said may
         # still be there to be read; if it is not, reading says so.
@@ -278,22 +297,24 @@ def _send_request(connection: Connection, request: bytes) -> None:
             raise
 
 
-def _read_first_event(response: UpstreamResponse, rest: bytes, deadline: float) -> None:
+def _read_first_event(
+    response: UpstreamResponse, rest: bytes, until_readable: UntilReadable
+) -> Steps[None]:
     if rest and not response.is_finished:
         response.feed(rest)
     while response.is_event_stream and not (response.has_events or response.is_finished):
-        response.feed(_receive(response.connection, deadline))
-        # Where there is always something to be read, nothing else does.
-        give_way()
+        response.feed((yield from _receive(response.connection, until_readable)))
 
 
-def _receive(connection: Connection, deadline: float) -> bytes:
-    """Raises TimeoutError at the deadline, also where there is always something to be read."""
-    seconds_left = deadline - time.monotonic()
-    if seconds_left <= 0:
-        raise TimeoutError
-    connection.sock.settimeout(seconds_left)
-    return connection.receive(READ_BYTES)
+def _receive(connection: Connection, until_readable: UntilReadable) -> Steps[bytes]:
+    """What has come, b"" at the connection's end. Raises TimeoutError at the deadline."""
+    while True:
+        # Also where there is always something to be read: then it is the turn of others, and the deadline counts.
+        yield until_readable
+        try:
+            return connection.receive_now(READ_BYTES)
+        except WOULD_BLOCK:
+            pass  # As with TLS: what has come is not yet a whole record.
 
 
 def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:

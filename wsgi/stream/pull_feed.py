@@ -1,21 +1,21 @@
 """The feed of a stream that is read from a connection, by the request greenlet itself.
 
-A second greenlet is needed only until the connection answers. After that the request greenlet waits for
-the connection and for its other reasons to wake in one place: an event costs one switch instead of two.
+It waits for the connection and for its other reasons to wake in one place: no second greenlet is needed, and an event
+costs one switch instead of two.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Generator
 from typing import Any, Generic, Protocol, TypeVar
 
 from gevent import get_hub
 
 from wsgi.errors import ApiError, PlainAnswer, as_api_error
-from wsgi.stream import worker
 from wsgi.stream.channel import Signal
 from wsgi.stream.context import StreamContext
 from wsgi.stream.feed import Forward
-from wsgi.stream.helpers import Helper
+from wsgi.stream.opening import Opening
+from wsgi.waits import Wait
 
 logger = logging.getLogger("sluice.stream")
 
@@ -56,30 +56,26 @@ S = TypeVar("S", bound=Source)
 class PullFeed(Generic[S]):
     """Opens a source and gives what comes from it.
 
-    open_source: may block; runs in a greenlet of its own, has GeneratorExit raised in its wait when the reader
-        leaves meanwhile, and closes its connection then. What it raises is the feed's error
+    opening: returns the source; see ``Opening``. Closed when the reader leaves meanwhile, it closes its connection.
+        What it raises is the feed's error
     """
 
     __slots__ = (
         "_context",
         "_failure",
         "_forward",
-        "_is_stopped",
         "_may_have_more",
-        "_open_source",
-        "_opener",
+        "_opening",
         "_signal",
         "_watcher",
         "source",
         "wake",
     )
 
-    def __init__(self, open_source: Callable[[], S], context: StreamContext) -> None:
-        self._open_source: Callable[[], S] | None = open_source
+    def __init__(self, opening: Generator[Wait, Any, S], context: StreamContext) -> None:
+        self._opening: Opening[S] | None = Opening(opening, self._on_opened, self._on_failed)
         self._context = context
-        self._opener: Helper | None = None
         self._signal = Signal()
-        self._is_stopped = False
         self._may_have_more = True
         self._watcher: Any = None
         self.source: S | None = None
@@ -117,7 +113,8 @@ class PullFeed(Generic[S]):
         return 0 if self.source is None else self.source.event_count
 
     def start(self) -> None:
-        self._opener = worker.helpers().start(self._open)
+        assert self._opening is not None
+        self._opening.start()
 
     def take(self) -> bytes:
         # Asked only when the connection is known to have something: a read that finds nothing costs a
@@ -142,13 +139,12 @@ class PullFeed(Generic[S]):
             self._forward = None
 
     def stop(self) -> None:
-        self._is_stopped = True
         self._unwatch()
         if self.source is not None:
             self.source.abandon()
-        elif self._opener is not None and self._failure is None:
+        elif self._opening is not None:
             self._context.stop_generating()
-            self._opener.interrupt(self._open)
+            self._opening.close()
 
     def _unwatch(self) -> None:
         if self._watcher is not None:
@@ -156,27 +152,21 @@ class PullFeed(Generic[S]):
             self._watcher.close()
             self._watcher = None
 
-    def _open(self) -> None:
-        # Not kept: it holds the request, and the request may be long.
-        open_source, self._open_source = self._open_source, None
-        assert open_source is not None
-        try:
-            source = open_source()
-        except GeneratorExit:
-            return  # Raised by stop(): nobody is there to be told.
-        except (ApiError, PlainAnswer) as error:
+    def _on_opened(self, source: S) -> None:
+        self._opening = None
+        self.source = source
+        if not source.is_finished:
+            self._watcher = get_hub().loop.io(source.fileno(), _READ)
+        self._signal.give_from_hub()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._opening = None
+        if isinstance(error, ApiError | PlainAnswer):
             self._failure = error
-        except Exception as error:
-            self._failure = as_api_error(error)
-            logger.exception("opening failed request_id=%s", self._context.request_id)
         else:
-            if self._is_stopped:
-                source.abandon()
-                return
-            self.source = source
-            if not source.is_finished:
-                self._watcher = get_hub().loop.io(source.fileno(), _READ)
-        self._signal.give()
+            self._failure = as_api_error(error)
+            logger.error("opening failed request_id=%s", self._context.request_id, exc_info=error)
+        self._signal.give_from_hub()
 
     def _on_readable(self) -> None:
         forward, source = self._forward, self.source

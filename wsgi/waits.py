@@ -1,0 +1,42 @@
+"""What a generator waits for that never blocks itself: it yields one of these, and whoever runs it does the waiting.
+
+So a wait costs no greenlet: see ``wsgi.stream.opening``.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class UntilReadable:
+    """Goes on when ``sock`` has something to be read; TimeoutError is raised at its ``yield`` at the deadline.
+
+    deadline: in monotonic seconds
+    """
+
+    sock: socket.socket
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class UntilWritable:
+    """The same, when ``sock`` takes bytes again."""
+
+    sock: socket.socket
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class UntilDone:
+    """Goes on with what ``call`` returns, which may block, or with what it raises.
+
+    undo: gets what ``call`` has returned when nobody wants it any more
+    """
+
+    call: Callable[[], Any]
+    undo: Callable[[Any], object]
+
+
+Wait = UntilReadable | UntilWritable | UntilDone
