@@ -113,6 +113,8 @@ def post_worker_init(worker: Worker) -> None:
     sluice_log.handlers = [copy.copy(handler) for handler in worker.log.error_log.handlers]
     for handler in sluice_log.handlers:
         handler.setFormatter(LogFormatter())
+        # gevent's is Python, 1.4 us each time. Greenlets need none: none switches while it writes a line.
+        handler.lock = monkey.get_original("_thread", "RLock")()
     sluice_log.propagate = False
     # Nobody prints it, and gevent makes an object for each greenlet that logs: a fifth of a line's cost.
     logging.logThreads = False

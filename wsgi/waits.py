@@ -5,12 +5,12 @@ So a wait costs no greenlet: see ``wsgi.stream.opening``.
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class UntilReadable:
+
+class UntilReadable(msgspec.Struct, frozen=True):
     """Goes on when ``sock`` has something to be read; TimeoutError is raised at its ``yield`` at the deadline.
 
     deadline: in monotonic seconds
@@ -20,16 +20,14 @@ class UntilReadable:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class UntilWritable:
+class UntilWritable(msgspec.Struct, frozen=True):
     """The same, when ``sock`` takes bytes again."""
 
     sock: socket.socket
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class UntilDone:
+class UntilDone(msgspec.Struct, frozen=True):
     """Goes on with what ``call`` returns, which may block, or with what it raises.
 
     undo: gets what ``call`` has returned when nobody wants it any more

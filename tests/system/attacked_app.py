@@ -22,7 +22,7 @@ from wsgi.stream import (
     sse_response,
 )
 from wsgi.stream.rendering import error_for_event_source
-from wsgi.stream.response import client_of_request, stream_response
+from wsgi.stream.response import client_of, stream_response
 
 register_inspection(app)
 
@@ -51,7 +51,7 @@ def flooding() -> Response:
         PushFeed(itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"), context, Channel(8)),
         context=context,
         render_error=error_for_event_source,
-        client=client_of_request(),
+        client=client_of(request),
         options=StreamOptions(write_timeout_seconds=1),
     )
     return stream_response(stream)

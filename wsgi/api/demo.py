@@ -13,7 +13,7 @@ from wsgi.settings import Settings
 from wsgi.sse import Event, Pause
 from wsgi.stream import EventStream, TimedFeed
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
-from wsgi.stream.response import client_of_request, context_of_request, stream_response
+from wsgi.stream.response import client_of, context_of, stream_response
 
 _CHARACTER_SECONDS = 0.03
 _RETRY_MS = 2000
@@ -51,12 +51,12 @@ def blueprint(settings: Settings) -> Blueprint:
         if seen == done_id:
             # The one answer that makes an EventSource stop reconnecting.
             return Response(status=204)
-        context = context_of_request()
+        context = context_of(request)
         stream = EventStream(
             TimedFeed(_characters(question, answer, seen), context, settings.channel_size),
             context=context,
             render_error=error_for_event_source,
-            client=client_of_request(),
+            client=client_of(request),
             options=settings.stream_options,
             preamble=EVENT_SOURCE_PREAMBLE,
         )

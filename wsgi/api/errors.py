@@ -79,11 +79,11 @@ def _malformed_body(error: ParseException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    logger.exception("request failed request_id=%s", request_id(), exc_info=error)
+    logger.exception("request failed request_id=%s", request_id(request), exc_info=error)
     return _api_error(as_api_error(error))
 
 
 def _add_request_id(response: Response) -> Response:
     if not isinstance(response, StreamResponse):  # That has it.
-        response.headers["X-Request-Id"] = request_id()
+        response.headers["X-Request-Id"] = request_id(request)
     return response

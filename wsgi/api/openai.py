@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from flask import Blueprint, Response
+from flask.globals import request_ctx
 
 from wsgi.api.requests import check_model, read_body
 from wsgi.engines import Engine
@@ -19,8 +20,8 @@ from wsgi.stream import EventStream, StreamContext, TimedFeed
 from wsgi.stream.rendering import error_for_openai
 from wsgi.stream.response import (
     StreamResponse,
-    client_of_request,
-    context_of_request,
+    client_of,
+    context_of,
     stream_response,
 )
 
@@ -53,20 +54,21 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
         check_model(name, settings.models)
         return model_card(name)
 
-    def answer(request: AnswerRequest) -> Response:
-        check_model(request.model, settings.models)
-        context = context_of_request()
-        context.notes.update(model=request.model, stream=request.stream)
+    def answer(asked: AnswerRequest) -> Response:
+        check_model(asked.model, settings.models)
+        request = request_ctx.request
+        context = context_of(request)
+        context.notes.update(model=asked.model, stream=asked.stream)
         stream = EventStream(
-            TimedFeed(engine.generate(request, context), context, settings.channel_size),
+            TimedFeed(engine.generate(asked, context), context, settings.channel_size),
             context=context,
             render_error=error_for_openai,
-            client=client_of_request(),
-            options=stream_options if request.stream else whole_options,
+            client=client_of(request),
+            options=stream_options if asked.stream else whole_options,
         )
         # An answer that is not streamed commits itself to nothing before it is there.
-        stream.wait_for_first_event(settings.commit_seconds if request.stream else None)
-        if request.stream:
+        stream.wait_for_first_event(settings.commit_seconds if asked.stream else None)
+        if asked.stream:
             return stream_response(stream)
         headers = [("Content-Type", "application/json"), ("X-Request-Id", context.request_id)]
         return StreamResponse(stream, headers)

@@ -20,8 +20,8 @@ from wsgi.stream import EventStream, PullFeed, StreamContext
 from wsgi.stream.rendering import error_for_messages, error_for_openai, stream_headers
 from wsgi.stream.response import (
     StreamResponse,
-    client_of_request,
-    context_of_request,
+    client_of,
+    context_of,
     stream_response,
 )
 
@@ -88,14 +88,14 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
 
     @routes.route("/<path:rest>", methods=_METHODS)
     def pass_on(rest: str) -> Response:
-        # Asked once: each use of Flask's own ``request`` costs 1 us.
+        # Each use of Flask's own ``request`` costs 1 us.
         request = request_ctx.request
         is_completion = request.method == "POST" and rest in _COMPLETIONS
-        body = read_json() if is_completion else read_bytes()
+        body = read_json(request) if is_completion else read_bytes(request)
         call = decode(body, Call) if is_completion else _call_of(body, request)
         if is_completion and call.model is not None:
             check_model(call.model, settings.models)
-        context = context_of_request()
+        context = context_of(request)
         context.notes.update(route=_route(rest), model=call.model, stream=bool(call.stream))
         upstream_request = UpstreamRequest(
             method=request.method,
@@ -109,7 +109,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             feed,
             context=context,
             render_error=error_for_openai if is_completion else error_for_messages,
-            client=client_of_request(),
+            client=client_of(request),
             options=stream_options,
         )
         stream.wait_for_first_event(settings.commit_seconds if call.stream else None)
@@ -124,7 +124,8 @@ def chat_feed(
     """Gives the feed of a chat completion that is always a stream, and says its usage."""
 
     def open_feed(context: StreamContext) -> PullFeed[UpstreamResponse]:
-        given = read_json()
+        request = request_ctx.request
+        given = read_json(request)
         call = decode(given, StreamCall)
         if call.model is not None:
             check_model(call.model, settings.models)
@@ -137,9 +138,7 @@ def chat_feed(
         upstream_request = UpstreamRequest(
             method="POST",
             path="/chat/completions",
-            headers=_headers_for_upstream(
-                request_ctx.request, settings, context.request_id, is_stream=True
-            ),
+            headers=_headers_for_upstream(request, settings, context.request_id, is_stream=True),
             body=msgspec.json.encode(body),
             is_completion=True,
         )

@@ -4,6 +4,7 @@ import re
 from typing import TypeVar
 
 import msgspec
+from flask import Request
 from flask.globals import request_ctx
 from werkzeug.exceptions import ClientDisconnected
 
@@ -16,16 +17,15 @@ _FIELD = re.compile(r"(missing required|contains unknown) field `(?P<field>[^`]*
 
 
 def read_body(type_: type[T]) -> T:
-    """The request's JSON body as a ``type_``. Reads it, so it can be asked for once.
+    """The current request's JSON body as a ``type_``. Reads it, so it can be asked for once.
 
     Raises what ``read_json`` and ``decode`` raise.
     """
-    return decode(read_json(), type_)
+    return decode(read_json(request_ctx.request), type_)
 
 
-def read_json() -> bytes:
+def read_json(request: Request) -> bytes:
     """The request's body. Raises ApiError 415 if it says that it is not JSON, and what ``read_bytes`` raises."""
-    request = request_ctx.request
     if request.environ.get("CONTENT_TYPE") != "application/json" and not _may_be_json(
         request.mimetype
     ):
@@ -34,12 +34,11 @@ def read_json() -> bytes:
             "unsupported_media_type",
             f"the body must be application/json, not {request.mimetype}",
         )
-    return read_bytes()
+    return read_bytes(request)
 
 
-def read_bytes() -> bytes:
+def read_bytes(request: Request) -> bytes:
     """The request's body. Raises HTTPException: 413 if it is too large, 400 if the client has left in its midst."""
-    request = request_ctx.request
     length = request.environ.get("CONTENT_LENGTH")
     limit = request.max_content_length
     if length is None or limit is None or int(length) > limit:

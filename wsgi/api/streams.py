@@ -17,7 +17,7 @@ from wsgi.stream import EventStream, StreamContext, StreamOptions
 from wsgi.stream.feed import Feed
 from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
 from wsgi.stream.replay_feed import ReplayFeed
-from wsgi.stream.response import client_of_request, context_of_request, stream_response
+from wsgi.stream.response import client_of, context_of, stream_response
 
 _RETRY_MS = 2000
 _MAX_ID_DIGITS = 18
@@ -54,7 +54,7 @@ def blueprint(
                 f"{running[client]} resumable streams of yours are running, the limit",
                 headers={"Retry-After": str(_RETRY_SECONDS)},
             )
-        context = context_of_request()
+        context = context_of(request)
         generation = Generation(
             open_feed(context), context, generating, on_end=lambda: has_ended(client)
         )
@@ -78,9 +78,9 @@ def blueprint(
             return Response(status=204)
         stream = EventStream(
             feed,
-            context=context_of_request(),
+            context=context_of(request),
             render_error=error_for_event_source,
-            client=client_of_request(),
+            client=client_of(request),
             options=settings.stream_options,
             preamble=EVENT_SOURCE_PREAMBLE,
         )

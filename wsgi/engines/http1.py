@@ -5,16 +5,17 @@ what a read has brought, all at once, and never wait inside.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from wsgi.chunk_starts import CHUNK_STARTS, SIZES
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 4096
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # section 5.5
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
+# A token (RFC 9110, section 5.6.2) and a value (section 5.5).
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _LENGTH = re.compile("[0-9]{1,18}")  # int() refuses what has thousands of digits
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CHUNK_START = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
@@ -24,38 +25,43 @@ class InvalidResponseError(Exception):
     """The bytes are not an HTTP/1 response."""
 
 
-@dataclass(frozen=True)
-class ResponseHead:
-    """Status and headers, the names in lower case, in their order."""
+class ResponseHead(msgspec.Struct, frozen=True):
+    """Status and headers.
+
+    headers: the names in lower case, in their order
+    values: by name, those of the same name joined by ", "
+    """
 
     status: int
     headers: list[tuple[str, str]]
+    values: dict[str, str]
     is_http_1_0: bool
 
     def get(self, name: str) -> str | None:
-        """The values of the header joined by ", "; None if there is none."""
-        values = [value for header, value in self.headers if header == name]
-        return ", ".join(values) if values else None
+        return self.values.get(name)
 
     def has_token(self, name: str, token: str) -> bool:
         """Whether a comma-separated header names ``token``."""
-        tokens = (self.get(name) or "").lower().split(",")
-        return token in (each.strip() for each in tokens)
+        value = self.values.get(name)
+        return value is not None and token in map(str.strip, value.lower().split(","))
 
 
 def parse_head(head: bytes) -> ResponseHead:
     """``head`` is all before the empty line. Raises InvalidResponseError."""
-    status_line, *lines = head.split(b"\r\n")
+    status_line, *lines = head.decode("latin-1").split("\r\n")
     match = _STATUS_LINE.fullmatch(status_line)
     if match is None:
         raise InvalidResponseError(f"not an HTTP/1 status line: {status_line[:80]!r}")
     headers = []
+    values: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+        field = _FIELD.fullmatch(line)
+        if field is None:
             raise InvalidResponseError(f"not a header: {line[:80]!r}")
-        headers.append((name.decode("latin-1").lower(), value.strip(b" \t").decode("latin-1")))
-    return ResponseHead(int(match[2]), headers, match[1] == b"0")
+        name, value = field[1].lower(), field[2].strip(" \t")
+        headers.append((name, value))
+        values[name] = f"{values[name]}, {value}" if name in values else value
+    return ResponseHead(int(match[2]), headers, values, match[1] == "0")
 
 
 class Body(Protocol):

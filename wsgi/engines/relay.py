@@ -7,6 +7,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from wsgi.engines.http1 import (
     MAX_HEAD_BYTES,
     InvalidResponseError,
@@ -49,8 +51,7 @@ class RelayContext(Protocol):
     def fail(self, reason: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True):
     """What goes to the upstream.
 
     path: below the upstream's URL, with its slash and its query

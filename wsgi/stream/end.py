@@ -1,7 +1,8 @@
 """The end of a stream, and the line of the log that tells it."""
 
 import logging
-from dataclasses import dataclass
+
+import msgspec
 
 from wsgi.errors import ApiError, PlainAnswer, as_api_error
 from wsgi.stream.context import Outcome, StreamContext
@@ -13,8 +14,7 @@ _MAX_TEXT_LENGTH = 256
 """Of a field; a model's name may be as long as a request's body."""
 
 
-@dataclass(slots=True)
-class StreamEnd:
+class StreamEnd(msgspec.Struct, frozen=True):
     """How a stream ended.
 
     error: that it was told, or refused with
@@ -61,23 +61,20 @@ class StreamEnd:
         first = self.first_event_seconds
         fields = {
             "request_id": context.request_id,
-            **{name: _clip(value) for name, value in context.notes.items()},
+            **context.notes,
             "status": self.status,
             "outcome": context.outcome,
             "code": self.code,
-            "reason": _clip(why),
+            "reason": why,
             "events": self.events,
             "bytes": self.byte_count,
             "keepalives": self.keepalives,
             "first_event_ms": None if first is None else round(first * 1000, 1),
             "total_ms": round(self.total_seconds * 1000, 1),
         }
+        for name, value in fields.items():
+            if isinstance(value, str) and len(value) > _MAX_TEXT_LENGTH:
+                fields[name] = value[:_MAX_TEXT_LENGTH] + "..."
         line = LogLine(message, fields)
         # Not ``logger.info``, which looks through the stack for who calls it: a sixth of the line's cost.
         logger.handle(logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None))
-
-
-def _clip(value: object) -> object:
-    if isinstance(value, str) and len(value) > _MAX_TEXT_LENGTH:
-        return value[:_MAX_TEXT_LENGTH] + "..."
-    return value

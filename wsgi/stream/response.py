@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from wsgiref.types import WSGIEnvironment
 
-from flask import Response
+from flask import Request, Response
 from flask.globals import request_ctx
 from gevent import socket as gevent_socket
 
@@ -51,13 +51,14 @@ def sse_response(
     Raises RuntimeError if the server's worker is not gevent's, saying how to start it.
     """
     worker.require_gevent_in_threads()
-    context = context_of_request(context)
+    request = request_ctx.request
+    context = context_of(request, context)
     options = StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline)
     stream = EventStream(
         PushFeed(items, context, Channel(options.channel_size)),
         context=context,
         render_error=error_for_event_source,
-        client=client_of_request(),
+        client=client_of(request),
         options=options,
         preamble=EVENT_SOURCE_PREAMBLE,
         on_disconnect=on_disconnect,
@@ -88,13 +89,12 @@ def stream_response(stream: EventStream) -> StreamResponse:
     return StreamResponse(stream, stream_headers(stream.request_id))
 
 
-def context_of_request(context: StreamContext | None = None) -> StreamContext:
-    """One for a stream of the current request; its notes say which request that is."""
+def context_of(request: Request, context: StreamContext | None = None) -> StreamContext:
+    """One for a stream of the request; its notes say which request that is."""
     if context is None:
-        context = StreamContext(request_id())
+        context = StreamContext(request_id(request))
     else:
-        context.request_id = request_id()
-    request = request_ctx.request
+        context.request_id = request_id(request)
     rule = request.url_rule
     context.notes.update(
         client=request.remote_addr,
@@ -105,9 +105,9 @@ def context_of_request(context: StreamContext | None = None) -> StreamContext:
     return context
 
 
-def request_id() -> str:
+def request_id(request: Request) -> str:
     """The client's X-Request-Id if it is 1 to 128 visible ASCII characters, else one made for the request."""
-    environ = request_ctx.request.environ
+    environ = request.environ
     known: str | None = environ.get("sluice.request_id")
     if known is None:
         given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -116,9 +116,9 @@ def request_id() -> str:
     return known
 
 
-def client_of_request() -> ClientSocket | None:
-    """The current request's connection; None under a test client, which has none."""
-    environ = request_ctx.request.environ
+def client_of(request: Request) -> ClientSocket | None:
+    """The request's connection; None under a test client, which has none."""
+    environ = request.environ
     sock = environ.get("gunicorn.socket")
     if sock is None:
         return None
