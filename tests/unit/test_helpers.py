@@ -87,3 +87,13 @@ def test_an_interrupt_that_comes_too_late_does_not_hit_the_next_job(helpers):
     assert not second.ended
     second.may_end.set()
     wait_until(lambda: second.ended == "by itself")
+
+
+def test_a_burst_of_jobs_leaves_few_greenlets(helpers):
+    jobs = [Job() for _ in range(200)]
+    for job in jobs:
+        job.may_end.set()
+        helpers.start(job)
+    wait_until(lambda: all(job.ended for job in jobs))
+    run_all()
+    assert sum(not job.greenlet.dead for job in jobs) <= 64

@@ -38,7 +38,6 @@ class Connection:
     """One connection to an upstream, made by urllib3: TLS verified, through a proxy where the environment says."""
 
     __slots__ = (
-        "_connection",
         "_is_tls",
         "idle_since",
         "is_reused",
@@ -48,7 +47,7 @@ class Connection:
     )
 
     def __init__(self, connection: HTTPConnection) -> None:
-        self._connection = connection
+        # All that is kept of it: what urllib3 knows besides is 0.6 KiB.
         sock = connection.sock
         assert sock is not None
         self.sock: socket.socket = sock
@@ -65,7 +64,7 @@ class Connection:
         """Of the answer before this one, the end of which had not come when it was finished."""
 
     def close(self) -> None:
-        self._connection.close()
+        self.sock.close()
 
     def receive(self, size: int) -> bytes:
         """What has come, about ``size`` bytes at most; b"" at the end. With TLS all that is decrypted: the

@@ -8,6 +8,10 @@ from gevent import get_hub
 from greenlet import greenlet
 
 
+_MAX_IDLE = 64
+"""A burst of a thousand jobs is not to leave a thousand greenlets."""
+
+
 class Helpers:
     """Runs jobs, each in a greenlet of its own, which is used again afterwards.
 
@@ -55,5 +59,7 @@ class Helper:
             with contextlib.suppress(GeneratorExit):  # Interrupted.
                 self._job()
             self._job = None
+            if len(self._idle) >= _MAX_IDLE:
+                return
             self._idle.append(self)
             get_hub().switch()
