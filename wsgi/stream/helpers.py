@@ -7,7 +7,6 @@ import gevent
 from gevent import get_hub
 from greenlet import greenlet
 
-
 _MAX_IDLE = 64
 """A burst of a thousand jobs is not to leave a thousand greenlets."""
 
