@@ -1,5 +1,7 @@
 """gunicorn's gevent worker, with an end in good order, and guarded against clients that keep it waiting."""
 
+import mmap
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +16,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.connections import BodySource, Connections, stop_reading
 from wsgi.fairness import give_way
+from wsgi.master import Stage
 from wsgi.stream import worker
 
 _POLL_SECONDS = 0.1
@@ -44,6 +47,19 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connections = Connections(self.room_at, self.write_timeout_seconds)
+        # gunicorn's own has a worker end at once, without a successor.
+        self._requests, self.max_requests = self.max_requests, sys.maxsize
+        self._retires_at = self._requests
+        self._stage = mmap.mmap(-1, 1)
+
+    @property
+    def stage(self) -> Stage:
+        """In memory that the master, which forks, has in common with the worker."""
+        return Stage(self._stage[0])
+
+    @stage.setter
+    def stage(self, stage: Stage) -> None:
+        self._stage[0] = stage
 
     def init_process(self) -> None:
         # gunicorn looks its settings up in a dictionary of objects, some 25 times for each request. As the
@@ -53,7 +69,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         servers = [self._serve(sock) for sock in self.sockets]
-        self._wait(lambda: not self.alive)
+        self.stage = Stage.SERVING
+        self._wait(self._is_told_to_end)
+        self.stage = Stage.DRAINING
         worker.inflight().drain()
         for server in servers:
             server.close()
@@ -100,6 +118,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         if req.unreader.buf.tell():
             # The next request is there already, perhaps thousands are: others have their turn between.
             give_way()
+
+    def _is_told_to_end(self) -> bool:
+        if self.nr >= self._retires_at:
+            self._retires_at = self.nr + self._requests
+            self.log.info("Worker has served %d requests (pid: %s)", self.nr, self.pid)
+            self.stage = Stage.RETIRING
+        return not self.alive
 
     def _serve(self, sock: gevent_socket.socket) -> StreamServer:
         sock.setblocking(True)
