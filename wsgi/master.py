@@ -7,6 +7,8 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGQUIT)
+
 
 class Stage(IntEnum):
     """Where a worker is in its life. Master and worker both read and write it."""
@@ -37,6 +39,15 @@ class Master(Arbiter):  # type: ignore[misc]
             self.WORKERS.update({worker.pid: worker for worker in leaving})
         self._end_retiring()
 
+    def spawn_worker(self) -> Any:
+        # The worker inherits the master's handlers, which would take a signal and do nothing: until it has its own (8 ms)
+        # it gets none. One that did not hear that it is to end would be killed in the end, with its streams.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
     def reap_workers(self) -> None:
         """A worker that fails to boot ends the server, unless it was to succeed one that can go on."""
         booting = self._at(Stage.BOOTING)
@@ -46,8 +57,10 @@ class Master(Arbiter):  # type: ignore[misc]
         except HaltServer:
             if not retiring:
                 raise
+            for worker in self._gone(booting):
+                self.cfg.child_exit(self, worker)
             self.reap_workers()  # It was not the last, perhaps.
-        if any(worker.pid not in self.WORKERS for worker in booting):
+        if any(worker.stage == Stage.BOOTING for worker in self._gone(booting)):
             for worker in self._at(Stage.RETIRING):
                 self.log.error("Its successor has not booted: worker goes on (pid: %s)", worker.pid)
                 worker.stage = Stage.SERVING
@@ -70,6 +83,9 @@ class Master(Arbiter):  # type: ignore[misc]
         draining = self._at(Stage.DRAINING)
         free = max(0, self.num_workers - len(draining))
         return draining + self._at(Stage.RETIRING)[:free]
+
+    def _gone(self, workers: list[Any]) -> list[Any]:
+        return [worker for worker in workers if worker.pid not in self.WORKERS]
 
     def _at(self, stage: Stage) -> list[Any]:
         """The oldest first."""

@@ -1,6 +1,7 @@
 """gunicorn's gevent worker, with an end in good order, and guarded against clients that keep it waiting."""
 
 import mmap
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,17 +17,20 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.connections import BodySource, Connections, stop_reading
 from wsgi.fairness import give_way
-from wsgi.master import Stage
+from wsgi.master import ENDING_SIGNALS, Stage
 from wsgi.stream import worker
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
+_FIRST_REQUEST_SECONDS = 1.0
+"""For those that have connected before the worker was told to end: their request is on its way."""
 _END_SECONDS = 10.0
 """For the streams that are told to end: for reading their last event, too."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """Drains: when it is to end (SIGTERM, a reload, ``max_requests``), its streams go on for a while.
+    """Drains: when it is to end (SIGTERM, a reload, ``max_requests``), its streams go on for a while. At ``max_requests``
+    it waits for its successor, which ``Master`` brings on; gunicorn's own would not.
 
     gunicorn's own goes on accepting for up to a second, then waits for all connections, idle ones too, and
     cuts what is left. This one accepts no more, closes idle connections, has new requests refused,
@@ -43,6 +47,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     body_timeout_seconds = 60.0
     write_timeout_seconds = 30.0
     room_at = 9500
+    max_requests: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,21 +72,28 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
 
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
     def run(self) -> None:
         servers = [self._serve(sock) for sock in self.sockets]
         self.stage = Stage.SERVING
         self._wait(self._is_told_to_end)
         self.stage = Stage.DRAINING
-        worker.inflight().drain()
+        told_at = time.monotonic()
         for server in servers:
             server.close()
+        give_way()  # Those that have just been accepted are known then.
+        self._wait(lambda: not self._connections.have_new, _FIRST_REQUEST_SECONDS)
+        worker.inflight().drain()
         self._connections.end_idle()
 
         def are_all_gone() -> bool:
             # A stream that is kept goes on without a connection.
             return not (worker.inflight().count or any(server.pool for server in servers))
 
-        if not self._wait(are_all_gone, self.drain_seconds):
+        if not self._wait(are_all_gone, told_at + self.drain_seconds - time.monotonic()):
             worker.inflight().end_streams()
             if not self._wait(are_all_gone, _END_SECONDS):
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
