@@ -29,6 +29,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi import metrics_folder
 from wsgi.engines.upstream import proxy_for
+from wsgi.master import Master
 from wsgi.settings import SettingsError, read_settings
 from wsgi.stream.log import LogFormatter
 from wsgi.stream.middleware import with_direct_writes
@@ -98,6 +99,9 @@ def on_starting(server: Arbiter) -> None:
     """In the master, before it listens: what would fail later, or in many lines, fails here in one."""
     if not issubclass(server.cfg.worker_class, GeventWorker):
         sys.exit(f"sluice: {WORKER_CLASS_NEEDED}")
+    if issubclass(server.cfg.worker_class, Worker):
+        # gunicorn has no setting for it.
+        server.__class__ = Master
     _raise_file_limit()
     # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:

@@ -79,6 +79,14 @@ class Connections:
             raise ApiError(408, "request_timeout", "the request's body took too long to come")
         return data
 
+    @property
+    def have_new(self) -> bool:
+        """Whether the first request of one is still to come."""
+        return any(
+            until < float("inf") and sock not in self._answering
+            for sock, until in self._waiting.items()
+        )
+
     def end_idle(self) -> None:
         """Those without a request are answered no more."""
         for sock in [sock for sock in self._waiting if sock not in self._answering]:

@@ -1,5 +1,8 @@
 """gunicorn's gevent worker, with an end in good order, and guarded against clients that keep it waiting."""
 
+import mmap
+import signal
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,16 +17,20 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from wsgi.connections import BodySource, Connections, stop_reading
 from wsgi.fairness import give_way
+from wsgi.master import ENDING_SIGNALS, Stage
 from wsgi.stream import worker
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
+_FIRST_REQUEST_SECONDS = 1.0
+"""For those that have connected before the worker was told to end: their request is on its way."""
 _END_SECONDS = 10.0
 """For the streams that are told to end: for reading their last event, too."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """Drains: when it is to end (SIGTERM, a reload, ``max_requests``), its streams go on for a while.
+    """Drains: when it is to end (SIGTERM, a reload, ``max_requests``), its streams go on for a while. At ``max_requests``
+    it waits for its successor, which ``Master`` brings on; gunicorn's own would not.
 
     gunicorn's own goes on accepting for up to a second, then waits for all connections, idle ones too, and
     cuts what is left. This one accepts no more, closes idle connections, has new requests refused,
@@ -40,10 +47,24 @@ class Worker(GeventWorker):  # type: ignore[misc]
     body_timeout_seconds = 60.0
     write_timeout_seconds = 30.0
     room_at = 9500
+    max_requests: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connections = Connections(self.room_at, self.write_timeout_seconds)
+        # gunicorn's own has a worker end at once, without a successor.
+        self._requests, self.max_requests = self.max_requests, sys.maxsize
+        self._retires_at = self._requests
+        self._stage = mmap.mmap(-1, 1)
+
+    @property
+    def stage(self) -> Stage:
+        """In memory that the master, which forks, has in common with the worker."""
+        return Stage(self._stage[0])
+
+    @stage.setter
+    def stage(self, stage: Stage) -> None:
+        self._stage[0] = stage
 
     def init_process(self) -> None:
         # gunicorn looks its settings up in a dictionary of objects, some 25 times for each request. As the
@@ -51,19 +72,28 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
 
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
     def run(self) -> None:
         servers = [self._serve(sock) for sock in self.sockets]
-        self._wait(lambda: not self.alive)
-        worker.inflight().drain()
+        self.stage = Stage.SERVING
+        self._wait(self._is_told_to_end)
+        self.stage = Stage.DRAINING
+        told_at = time.monotonic()
         for server in servers:
             server.close()
+        give_way()  # Those that have just been accepted are known then.
+        self._wait(lambda: not self._connections.have_new, _FIRST_REQUEST_SECONDS)
+        worker.inflight().drain()
         self._connections.end_idle()
 
         def are_all_gone() -> bool:
             # A stream that is kept goes on without a connection.
             return not (worker.inflight().count or any(server.pool for server in servers))
 
-        if not self._wait(are_all_gone, self.drain_seconds):
+        if not self._wait(are_all_gone, told_at + self.drain_seconds - time.monotonic()):
             worker.inflight().end_streams()
             if not self._wait(are_all_gone, _END_SECONDS):
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
@@ -100,6 +130,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         if req.unreader.buf.tell():
             # The next request is there already, perhaps thousands are: others have their turn between.
             give_way()
+
+    def _is_told_to_end(self) -> bool:
+        if self.nr >= self._retires_at:
+            self._retires_at = self.nr + self._requests
+            self.log.info("Worker has served %d requests (pid: %s)", self.nr, self.pid)
+            self.stage = Stage.RETIRING
+        return not self.alive
 
     def _serve(self, sock: gevent_socket.socket) -> StreamServer:
         sock.setblocking(True)

@@ -81,6 +81,16 @@ def test_idle_connections_do_not_hold_the_end_up():
         assert unused.recv(1) == b""
 
 
+def test_who_had_connected_before_is_answered():
+    with Server(drain_seconds=60) as server, server.connect() as sock:
+        assert open_streams(server) == 0  # It has connected later, so the other is accepted, too.
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: is_refused(server))
+        sock.sendall(get("/v1/models"))
+        assert Response(sock).status == 200
+        assert server.wait_for_exit() == 0
+
+
 def test_new_connections_are_refused_and_new_requests_get_a_503():
     with Server(drain_seconds=1) as server, server.connect() as sock:
         response = open_stream(server, sock, tokens=100_000)
