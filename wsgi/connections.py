@@ -14,8 +14,7 @@ from wsgi.stream import worker
 from wsgi.stream.client_socket import ClientSocket
 
 HEAD_SECONDS = 20.0
-"""From the connection to the end of the first request's head; browsers open some that they never use. Those that have
-had an answer may wait for gunicorn's ``keepalive``."""
+"""From the connection to the end of the first request's head; browsers open some that they never use."""
 
 REST_OF_BODY_SECONDS = 5.0
 """For the rest of a body whose answer is there. To close at once would be a reset, which may overtake the answer."""
@@ -33,17 +32,23 @@ class Connections:
     A connection waits for its client when it has no request, or a part of one. Streams look after their
     own writing; the other responses are looked after here.
 
+    keepalive_seconds: from an answer to the end of the next request's head
     room_at: from so many connections on, each new one ends the one that has waited longest, so that clients
         that send nothing do not keep out others
     write_timeout_seconds: a client that takes nothing of a response for so long is dropped
     """
 
-    def __init__(self, room_at: int, write_timeout_seconds: float) -> None:
+    def __init__(
+        self, room_at: int, keepalive_seconds: float, write_timeout_seconds: float
+    ) -> None:
         self._room_at = room_at
+        self._keepalive_seconds = keepalive_seconds
         self._write_timeout_seconds = write_timeout_seconds
         self._count = 0
         self._waiting: dict[gevent_socket.socket, float] = {}
         """Until when, in monotonic seconds; the longest first."""
+        self._idle: set[gevent_socket.socket] = set()
+        """Those of them that have had an answer."""
         self._answering: dict[gevent_socket.socket, tuple[int, float]] = {}
         """How many bytes the client had not taken at the last look, and since when it is so many."""
         self._look_at_writes_at = 0.0
@@ -56,16 +61,19 @@ class Connections:
 
     def has_request(self, sock: gevent_socket.socket) -> None:
         self._waiting.pop(sock, None)
+        self._idle.discard(sock)
         self._answering[sock] = (0, 0.0)
 
     def is_idle(self, sock: gevent_socket.socket) -> None:
         """Its request has been answered."""
         self._answering.pop(sock, None)
-        self._waiting[sock] = float("inf")
+        self._waiting[sock] = time.monotonic() + self._keepalive_seconds
+        self._idle.add(sock)
 
     def closed(self, sock: gevent_socket.socket) -> None:
         self._count -= 1
         self._waiting.pop(sock, None)
+        self._idle.discard(sock)
         self._answering.pop(sock, None)
 
     def receive(self, sock: gevent_socket.socket, size: int, until: float) -> bytes:
@@ -82,10 +90,7 @@ class Connections:
     @property
     def have_new(self) -> bool:
         """Whether the first request of one is still to come."""
-        return any(
-            until < float("inf") and sock not in self._answering
-            for sock, until in self._waiting.items()
-        )
+        return any(sock not in self._idle and sock not in self._answering for sock in self._waiting)
 
     def end_idle(self) -> None:
         """Those without a request are answered no more."""
