@@ -44,7 +44,7 @@ def test_a_long_window_that_is_trimmed_holds_no_more_than_it_must():
     for _ in range(100_000):
         window.append(b"x" * 10)
         window.trim(1000)
-    assert len(window._events) < 1000
+    assert len(window.events) < 1000
 
 
 def test_reading_a_window_ends_with_the_event_that_exceeds_the_bytes():
