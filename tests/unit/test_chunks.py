@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsgi.engines.chunks import ChunkReader
 
@@ -91,6 +93,18 @@ def test_one_plain_chunk_is_seen_at_once(reader):
 )
 def test_whatever_else_is_looked_into(reader, events):
     assert not reader.is_chunk(events)
+
+
+@given(
+    st.lists(st.sampled_from([b"data: {", b"}", b"\n", b"\r", b"\n\n", b'"error": 1', b"x"]))
+    .map(b"".join)
+    .map(lambda between: b"data: {" + between + b"}\n\n")
+)
+def test_what_is_seen_at_once_is_what_would_be_read(events):
+    if ChunkReader().is_chunk(events):
+        reader = ChunkReader()
+        assert reader.read(events) == [events]
+        assert not reader.is_over
 
 
 def test_no_chunk_is_taken_after_the_end(reader):

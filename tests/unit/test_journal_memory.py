@@ -96,6 +96,17 @@ def test_a_forgotten_stream_makes_room_for_others(clock):
     journal.create("b", ignore)
 
 
+def test_nothing_is_counted_of_what_is_forgotten(clock):
+    journal = MemoryJournal(Limits(total_history_bytes=40_000, history_seconds=1), clock)
+    for _ in range(20):
+        recorder = journal.create("a", ignore)
+        for _ in range(10):
+            recorder.append(event("x" * 1000))
+        recorder.finish(DONE)
+        assert len(ids(journal.follow("a", 0, ignore).take())) == 11
+        pass_time(journal, clock, 1)
+
+
 def test_a_woken_reader_may_take_at_once(journal):
     recorder = journal.create("a", ignore)
     taken = []

@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
-from tests.unit.journals import DONE, LOST, event, ignore
+from tests.unit.greenlets import run_all
+from tests.unit.journals import DONE, LOST, event, ids, ignore
 from wsgi.journal import JournalLostError, Limits
 from wsgi.journal.budget import Budget
 from wsgi.journal.deadlines import Deadlines
 from wsgi.journal.errors import JournalUnavailableError
 from wsgi.journal.redis_client import results_of_transaction
+from wsgi.journal.redis_follower import RedisFollower
 from wsgi.journal.redis_format import Last
 from wsgi.journal.redis_journal import RedisJournal
 from wsgi.journal.redis_recorder import History, RedisRecorder
@@ -44,7 +46,7 @@ def test_a_long_window_that_is_trimmed_holds_no_more_than_it_must():
     for _ in range(100_000):
         window.append(b"x" * 10)
         window.trim(1000)
-    assert len(window._events) < 1000
+    assert len(window.events) < 1000
 
 
 def test_reading_a_window_ends_with_the_event_that_exceeds_the_bytes():
@@ -54,6 +56,21 @@ def test_reading_a_window_ends_with_the_event_that_exceeds_the_bytes():
     assert window.read(1, 20) == (b"x" * 20, 2)
     assert window.read(1, 21) == (b"x" * 30, 3)
     assert window.read(5, 1) == (b"x" * 10, 1)
+
+
+class TestRedisFollower:
+    def test_is_told_that_history_is_gone_before_it_gets_what_comes_next(self):
+        window, forwarded = Window(5), []
+        follower = RedisFollower(window, 0, ignore, ignore, fetch_history=lambda *_: [])
+        follower.forward = forwarded.append
+        run_all()
+        window.append(b"id: 5\ndata: x\n\n")
+        window.wake()
+        assert forwarded == []
+        assert follower.take() == b'event: reset\ndata: {"oldest": 5}\n\nid: 5\ndata: x\n\n'
+        window.append(b"id: 6\ndata: x\n\n")
+        window.wake()
+        assert ids(b"".join(forwarded)) == [6]
 
 
 class TestDeadlines:

@@ -32,6 +32,20 @@ class Generation:
     on_end: called once, when it is over
     """
 
+    __slots__ = (
+        "_chunks",
+        "_context",
+        "_error",
+        "_feed",
+        "_first_event_seconds",
+        "_guard",
+        "_lost",
+        "_on_end",
+        "_reason",
+        "_recorder",
+        "_timers",
+    )
+
     def __init__(
         self,
         feed: Feed,
@@ -124,7 +138,7 @@ class Generation:
     def _append(self, events: bytes) -> bool:
         """Returns whether there is more to come."""
         assert self._recorder is not None
-        now = self._timers.written_at = self._timers.event_at = time.monotonic()
+        now = self._timers.event_at = time.monotonic()
         if self._first_event_seconds is None:
             self._first_event_seconds = now - self._timers.started_at
         try:

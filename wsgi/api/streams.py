@@ -71,7 +71,7 @@ def blueprint(
     @routes.get("/<stream_id>")
     def read(stream_id: str) -> Response:
         feed = ReplayFeed(_RETRY_MS)
-        feed.follower = available().follow(stream_id, _last_event_id(), feed.wake_up)
+        feed.follower = available().follow(stream_id, _last_event_id(), feed.wake)
         if feed.is_finished and not feed.has_events:
             feed.stop()
             # The one answer that makes an EventSource stop reconnecting.

@@ -11,39 +11,53 @@ class WindowFollower:
     """Takes events from a window, which others add to.
 
     after: the number of the last event that the reader has
+    wake: called when there is something to take
     on_close: called when the reader leaves
     """
 
-    __slots__ = ("_next_id", "_on_close", "_window", "event_count")
+    __slots__ = ("_next_id", "_on_close", "_wake", "_window", "event_count", "forward")
 
     def __init__(
         self, window: Window, after: int, wake: Callable[[], None], on_close: Callable[[], None]
     ) -> None:
         self._window = window
         self._next_id = after + 1
+        self._wake = wake
         self._on_close = on_close
         self.event_count = 0
-        window.join(self, wake)
+        self.forward: Callable[[bytes], bool] | None = None
+        window.join(self, self.on_events)
 
     @property
     def has_events(self) -> bool:
         return self._next_id <= self._window.last_id
 
     @property
-    def is_waiting(self) -> bool:
-        return self._next_id > self._window.last_id and not self._window.is_finished
-
-    @property
     def is_finished(self) -> bool:
         return self._window.is_finished and self._next_id > self._window.last_id
 
-    def take(self) -> bytes:
-        window = self._window
-        # Nearly always a reader keeps up, and takes the one event that is new.
-        if window.first_id <= self._next_id == window.last_id:
+    def on_events(self) -> None:
+        """The window has more, or has ended."""
+        window, forward = self._window, self.forward
+        # Nearly always a reader waits, has kept up, and gets the one event that is new: 0.3 us less than if it were
+        # told, and took it. The last one it takes, to send the end of the body along.
+        if (
+            forward is not None
+            and window.first_id <= self._next_id == window.last_id
+            and not window.is_finished
+        ):
+            is_done = forward(window.events[-1])
+            # Only now: if that fails, the reader is still to get the event.
             self._next_id += 1
             self.event_count += 1
-            return window.last_event
+            if is_done:
+                return
+            # A part of it is left to be sent, which the next one must not overtake.
+            self.forward = None
+        self._wake()
+
+    def take(self) -> bytes:
+        window = self._window
         if self._next_id > window.last_id:
             return b""
         if self._next_id < window.first_id:

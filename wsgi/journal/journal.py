@@ -44,7 +44,14 @@ class Recorder(Protocol):
 
 
 class Follower(Protocol):
-    """One reader's side of one stream."""
+    """One reader's side of one stream.
+
+    forward: while it is set, gets each event that comes when all before it have been taken, in place of a ``wake``.
+        Must not block. Returns whether it wants more; if not, it is unset, and ``wake`` called. The terminal
+        event is left to be taken
+    """
+
+    forward: Callable[[bytes], bool] | None
 
     @property
     def has_events(self) -> bool:
@@ -53,10 +60,6 @@ class Follower(Protocol):
     @property
     def is_finished(self) -> bool:
         """Whether the terminal event has been taken: nothing will come."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether all that there is has been taken, and more is to come."""
 
     @property
     def event_count(self) -> int:

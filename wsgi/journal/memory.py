@@ -14,6 +14,9 @@ from wsgi.journal.journal import Limits
 from wsgi.journal.stop_request import StopRequest
 from wsgi.journal.window import Window
 
+_AHEAD_BYTES = 4096
+"""What a stream that runs counts more than it has, so that its bytes are not counted event by event."""
+
 _IS_FINISHED = "nothing may follow the terminal event"
 
 
@@ -76,19 +79,23 @@ class MemoryJournal:
 
     # For the recorders.
 
-    def trim(self, window: Window, added: int) -> None:
-        """Makes room for the bytes that this stream has just been given."""
+    def count(self, window: Window, counted_bytes: int, ahead_bytes: int) -> int:
+        """Counts the bytes that a stream has, where ``counted_bytes`` were; drops what may not be kept.
+
+        ahead_bytes: that it will have soon, which are counted, too, if there is room. Returns how many are
+            counted now
+        """
         limits, budget = self._limits, self._budget
-        # Nearly always there is room: 1 us of an event's 45.
+        wanted = window.byte_count + ahead_bytes
         if (
-            window.byte_count <= limits.history_bytes
-            and budget.byte_count + added <= limits.total_history_bytes
+            wanted > limits.history_bytes
+            or budget.byte_count + wanted - counted_bytes > limits.total_history_bytes
         ):
-            budget.byte_count += added
-            return
-        before = window.byte_count - added
-        window.trim(self._budget.max_history_bytes(before, added))
-        self._budget.byte_count += window.byte_count - before
+            added = window.byte_count - counted_bytes
+            window.trim(budget.max_history_bytes(counted_bytes, added))
+            wanted = window.byte_count
+        budget.byte_count += wanted - counted_bytes
+        return wanted
 
     def begin_to_forget(self, stream_id: str) -> None:
         self._set_deadline(stream_id, self._limits.history_seconds)
@@ -120,15 +127,15 @@ class MemoryJournal:
 class MemoryRecorder:
     """See ``Recorder``."""
 
-    __slots__ = ("_journal", "_stream_id", "_trim", "stop_request", "window")
+    __slots__ = ("_counted_bytes", "_journal", "_stream_id", "stop_request", "window")
 
     def __init__(
         self, journal: MemoryJournal, stream_id: str, on_stop: Callable[[str], None]
     ) -> None:
         self._journal = journal
-        self._trim = journal.trim
         self._stream_id = stream_id
         self.window = Window()
+        self._counted_bytes = 0
         self.stop_request = StopRequest(on_stop)
 
     @property
@@ -139,21 +146,18 @@ class MemoryRecorder:
         window = self.window
         if window.is_finished:
             raise RuntimeError(_IS_FINISHED)
-        event = b"id: %d\n%b" % (window.last_id + 1, event)
-        window.append(event)
-        self._trim(window, len(event))
+        window.append(b"id: %d\n%b" % (window.last_id + 1, event))
+        # Nearly always there is room: 0.1 us less than to have each event counted.
+        if window.byte_count > self._counted_bytes:
+            self._counted_bytes = self._journal.count(window, self._counted_bytes, _AHEAD_BYTES)
         window.wake()
 
     def finish(self, event: bytes) -> None:
         window = self.window
-        self._check()
-        before = window.byte_count
+        if window.is_finished:
+            raise RuntimeError(_IS_FINISHED)
         window.finish(event)
-        self._journal.trim(window, window.byte_count - before)
+        self._counted_bytes = self._journal.count(window, self._counted_bytes, 0)
         self.stop_request.withdraw()
         self._journal.begin_to_forget(self._stream_id)
         window.wake()
-
-    def _check(self) -> None:
-        if self.window.is_finished:
-            raise RuntimeError(_IS_FINISHED)

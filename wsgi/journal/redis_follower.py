@@ -20,7 +20,7 @@ class RedisFollower(WindowFollower):
     That is done by a greenlet of its own, while the reader waits: nobody else is held up by it.
     """
 
-    __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset", "_wake")
+    __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset")
 
     def __init__(
         self,
@@ -31,7 +31,6 @@ class RedisFollower(WindowFollower):
         fetch_history: FetchHistory,
     ) -> None:
         super().__init__(window, after, wake, on_close)
-        self._wake = wake
         self._fetch_history = fetch_history
         self._history = Window()
         self._reset = b""
@@ -44,6 +43,12 @@ class RedisFollower(WindowFollower):
         if self._reset or self._next_id <= self._history.last_id:
             return True
         return not self._is_behind and super().has_events
+
+    def on_events(self) -> None:
+        if self._reset:
+            self._wake()  # That comes before any event.
+        else:
+            super().on_events()
 
     def take(self) -> bytes:
         reset, self._reset = self._reset, b""

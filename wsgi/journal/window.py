@@ -18,22 +18,23 @@ class Window:
     Their numbers have no gaps, so that finding one is arithmetic, however many there are. All readers share
     them.
 
+    events: the last of them is the last of these; before the first there may be some that are dropped, now empty
     first_id: of the oldest event, or of the one that will come
     """
 
     __slots__ = (
         "_dropped",
-        "_events",
         "_wakes",
         "_wakes_in_order",
         "byte_count",
+        "events",
         "first_id",
         "is_finished",
         "last_id",
     )
 
     def __init__(self, first_id: int = 1) -> None:
-        self._events: list[bytes] = []
+        self.events: list[bytes] = []
         self._dropped = 0
         # How many of the list are gone already: dropping each one from its front would move all others.
         self._wakes: dict[object, Callable[[], None]] = {}
@@ -45,14 +46,9 @@ class Window:
         """The last event is the terminal one."""
 
     def append(self, event: bytes) -> None:
-        self._events.append(event)
+        self.events.append(event)
         self.last_id += 1
         self.byte_count += len(event)
-
-    @property
-    def last_event(self) -> bytes:
-        """There must be one."""
-        return self._events[-1]
 
     def finish(self, event: bytes) -> None:
         """Adds the terminal event, which comes without its id."""
@@ -61,7 +57,7 @@ class Window:
 
     def trim(self, max_bytes: int) -> None:
         """Drops the oldest events that are too many, but never the last."""
-        events, dropped = self._events, self._dropped
+        events, dropped = self.events, self._dropped
         last = len(events) - 1
         while self.byte_count > max_bytes and dropped < last:
             self.byte_count -= len(events[dropped])
@@ -75,7 +71,7 @@ class Window:
 
     def skip_to(self, first_id: int) -> None:
         """Drops everything: the event that comes next has this number."""
-        self._events.clear()
+        self.events.clear()
         self._dropped = self.byte_count = 0
         self.first_id = first_id
         self.last_id = first_id - 1
@@ -85,7 +81,7 @@ class Window:
 
         There is always one; the last is the one that exceeds ``max_bytes``.
         """
-        events = self._events
+        events = self.events
         start = end = self._dropped + first_id - self.first_id
         # A reader that keeps up: nothing is copied.
         if start == len(events) - 1:
@@ -98,7 +94,7 @@ class Window:
 
     def event(self, number: int) -> bytes:
         """One event, which must be there."""
-        return self._events[self._dropped + number - self.first_id]
+        return self.events[self._dropped + number - self.first_id]
 
     # Those who wait.
 

@@ -9,14 +9,13 @@ from wsgi.stream.feed import Forward
 class Follower(Protocol):
     """A reader's place in a journal (``wsgi.journal``)."""
 
+    forward: Forward | None
+
     @property
     def has_events(self) -> bool: ...
 
     @property
     def is_finished(self) -> bool: ...
-
-    @property
-    def is_waiting(self) -> bool: ...
 
     @property
     def event_count(self) -> int: ...
@@ -27,7 +26,7 @@ class Follower(Protocol):
 
 
 class ReplayFeed:
-    """Gives the events of a follower. Whoever adds to the journal calls ``wake_up``.
+    """Gives the events of a follower, which calls ``wake``.
 
     retry_ms: how long an EventSource is to wait before it reconnects; goes out with the first event
     """
@@ -39,7 +38,6 @@ class ReplayFeed:
     def __init__(self, retry_ms: int) -> None:
         self._retry = b"retry: %d\n" % retry_ms
         self._signal = Signal()
-        self._forward: Forward | None = None
         self.follower: Follower | None = None
         self.wake = self._signal.give
 
@@ -71,21 +69,14 @@ class ReplayFeed:
         return events
 
     def wait(self, forward: Forward | None = None) -> None:
-        self._forward = forward
+        follower = self.follower
+        assert follower is not None
+        # The first event goes out with ``retry``, by ``take``.
+        follower.forward = None if self._retry else forward
         try:
             self._signal.wait()
         finally:
-            self._forward = None
-
-    def wake_up(self) -> None:
-        """There are events. From any greenlet, or from the hub; never blocks."""
-        forward, follower = self._forward, self.follower
-        if forward is not None and follower is not None:
-            events = self.take() if self._retry else follower.take()
-            # All that has come is written: the request greenlet may go on waiting.
-            if (not events or forward(events)) and follower.is_waiting:
-                return
-        self._signal.give()
+            follower.forward = None
 
     def stop(self) -> None:
         if self.follower is not None:

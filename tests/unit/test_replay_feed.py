@@ -1,0 +1,118 @@
+"""How a reader that waits gets the events of a journal: from the hub, or by being woken."""
+
+import gevent
+import pytest
+
+from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
+from tests.unit.journals import DONE, event, ids, ignore
+from wsgi.journal import MemoryJournal
+from wsgi.journal.journal import Limits
+from wsgi.stream.replay_feed import ReplayFeed
+
+
+@pytest.fixture
+def journal():
+    journal = MemoryJournal(Limits())
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def recorder(journal):
+    recorder = journal.create("a", ignore)
+    recorder.append(event("1"))
+    return recorder
+
+
+class Reader:
+    """Waits on a feed as a request does. What comes meanwhile is forwarded.
+
+    takes: what ``forward`` returns of each event, or raises; True of all that are not named
+    """
+
+    def __init__(self, journal, takes=()):
+        self._takes = list(takes)
+        self.forwarded = []
+        self.feed = ReplayFeed(2000)
+        self.feed.follower = journal.follow("a", 0, self.feed.wake)
+        self.first = self.feed.take()
+        self._greenlet = gevent.spawn(self.feed.wait, self._forward)
+        run_all()
+
+    def _forward(self, events):
+        taken = self._takes.pop(0) if self._takes else True
+        if isinstance(taken, Exception):
+            raise taken
+        self.forwarded.append(events)
+        return taken
+
+    @property
+    def is_waiting(self):
+        run_all()
+        return not self._greenlet.dead
+
+    def rest(self):
+        """What it takes when it has been woken."""
+        with gevent.Timeout(TIMEOUT_SECONDS):
+            self._greenlet.join()
+        return self.feed.take()
+
+    def leave(self):
+        self.feed.wake()
+        self._greenlet.join()
+        self.feed.stop()
+
+
+def test_the_first_event_comes_with_the_time_to_wait_before_a_reconnection(journal, recorder):
+    reader = Reader(journal)
+    assert reader.first == b"retry: 2000\nid: 1\ndata: 1\n\n"
+    reader.leave()
+
+
+def test_events_that_come_while_it_waits_are_forwarded(journal, recorder):
+    reader = Reader(journal)
+    for number in range(2, 5):
+        recorder.append(event())
+        assert ids(reader.forwarded[-1]) == [number]
+    assert reader.is_waiting
+    reader.leave()
+
+
+def test_the_terminal_event_is_left_for_the_woken_reader(journal, recorder):
+    reader = Reader(journal)
+    recorder.append(event())
+    recorder.finish(DONE)
+    assert ids(b"".join(reader.forwarded)) == [2]
+    assert ids(reader.rest()) == [3]
+    assert reader.feed.is_finished
+
+
+def test_nothing_overtakes_an_event_that_is_half_written(journal, recorder):
+    reader = Reader(journal, takes=[True, False])
+    for _ in range(3):
+        recorder.append(event())
+    assert ids(b"".join(reader.forwarded)) == [2, 3]
+    assert ids(reader.rest()) == [4]
+    reader.leave()
+
+
+def test_an_event_whose_forwarding_failed_is_not_lost(journal, recorder, caplog):
+    reader = Reader(journal, takes=[RuntimeError("a defect")])
+    recorder.append(event())
+    assert "RuntimeError: a defect" in caplog.text
+    recorder.append(event())
+    assert ids(reader.rest()) == [2, 3]
+    reader.leave()
+
+
+def test_a_reader_that_is_behind_takes_what_it_has_missed_before_it_gets_more(journal, recorder):
+    reader = Reader(journal)
+    reader.feed.wake()
+    recorder.append(event())
+    assert ids(b"".join(reader.forwarded)) == [2]
+    reader.rest()
+    recorder.append(event())
+    recorder.append(event())
+    assert ids(b"".join(reader.forwarded)) == [2]
+    assert ids(reader.feed.take()) == [3, 4]
+    reader.leave()
