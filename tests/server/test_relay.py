@@ -27,7 +27,7 @@ from tests.server.raw_upstream import (
 )
 from tests.server.test_faults import read_until_cut
 from tests.support.server import Server, wait_until
-from tests.support.stream import Response, chat, get, post
+from tests.support.stream import Response, ask, chat, get, post
 
 MIB = 1024 * 1024
 PATH = "/v1/chat/completions"
@@ -118,21 +118,6 @@ SHAPES = {
 
 
 @pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> Iterator[RawUpstream]:
-    """The upstream of the servers below, without connections left by other tests."""
-    raw_upstream.close_connections()
-    yield raw_upstream
-    raw_upstream.handler = SILENT
-    raw_upstream.close_connections()
-
-
-@pytest.fixture(scope="module")
 def relay(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server(upstream=raw_upstream.url) as server:
         yield server
@@ -149,13 +134,6 @@ def impatient(raw_upstream: RawUpstream) -> Iterator[Server]:
 def quick_commit(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server(upstream=raw_upstream.url, commit_seconds=0.05) as server:
         yield server
-
-
-def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
-    with server.connect() as sock:
-        sock.sendall(request)
-        response = Response(sock)
-        return response, response.body()
 
 
 def ask_chat(server: Server, **fields) -> tuple[Response, bytes]:

@@ -63,19 +63,6 @@ MOMENTS = {
 
 
 @pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> Iterator[RawUpstream]:
-    raw_upstream.close_connections()
-    yield raw_upstream
-    raw_upstream.close_connections()
-
-
-@pytest.fixture(scope="module")
 def relay(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server("tests.server.inspected_app:app", upstream=raw_upstream.url) as server:
         yield server

@@ -29,18 +29,6 @@ TIMEOUT_SECONDS = 2
 
 
 @pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> RawUpstream:
-    raw_upstream.close_connections()
-    return raw_upstream
-
-
-@pytest.fixture(scope="module")
 def server(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server(
         "tests.system.attacked_app:app",
