@@ -5,9 +5,13 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from tests.support.server import Server
+
+class Connects(Protocol):
+    """A server, or nginx in front of one."""
+
+    def connect(self) -> socket.socket: ...
 
 
 def get(path: str, **headers: str) -> bytes:
@@ -33,7 +37,7 @@ def chat(content: str = "hi", *, stream: bool = True, **fields: object) -> dict[
     return {"model": "test", "messages": messages, "stream": stream, **fields}
 
 
-def ask(server: Server, request: bytes) -> tuple["Response", bytes]:
+def ask(server: Connects, request: bytes) -> tuple["Response", bytes]:
     """The response, on a connection of its own, and its whole body. EOFError if that is cut."""
     with server.connect() as sock:
         sock.sendall(request)
