@@ -19,12 +19,6 @@ PATH = "/v1/streams"
 TOKENS = 20
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with RedisServer() as redis:
-        yield redis
-
-
 @pytest.fixture(scope="module", params=["memory", "redis", "relay"])
 def server(request) -> Iterator[Server]:
     """The three ways there are: kept in memory, kept in Redis by two workers, and an upstream's answers."""
