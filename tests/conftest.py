@@ -29,3 +29,10 @@ def upstream(raw_upstream: RawUpstream) -> Iterator[RawUpstream]:
     yield raw_upstream
     raw_upstream.handler = sends()
     raw_upstream.close_connections()
+
+
+@pytest.fixture(scope="module")
+def relay(raw_upstream: RawUpstream) -> Iterator[Server]:
+    """Sluice in front of the ``upstream``."""
+    with Server(upstream=raw_upstream.url) as server:
+        yield server

@@ -20,8 +20,8 @@ from tests.server.raw_upstream import (
     target_of,
     whole,
 )
+from tests.server.relayed import DONE, HELLO, PATH, STOP, stream_of
 from tests.server.test_faults import read_until_cut
-from tests.server.test_relay import DONE, HELLO, PATH, STOP, stream_of
 from tests.server.test_relay_cancel import open_request
 from tests.support.certificate import TlsUpstream, ends_properly, is_cut, make_certificates, shows
 from tests.support.proxy import forwards_to, server_in

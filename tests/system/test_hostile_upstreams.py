@@ -19,7 +19,7 @@ from tests.server.raw_upstream import (
     streams,
     whole,
 )
-from tests.server.test_relay import ANSWER, DONE, HELLO, PATH, STOP
+from tests.server.relayed import ANSWER, DONE, HELLO, PATH, STOP
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, post
 from tests.system.bystanders import Bystanders, check_log
