@@ -8,6 +8,8 @@ from playwright.sync_api import Page
 
 from tests.system.site import Site
 
+pytestmark = pytest.mark.slow
+
 SOURCES = 20
 HTTP_1_1_CONNECTIONS = 6
 """Of a browser to one host."""

@@ -11,6 +11,8 @@ from tests.support.readme import DEPLOY_README, example
 from tests.support.stream import Response, get
 from tests.system.site import Site
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "/sluice"
 
 

@@ -95,6 +95,7 @@ def test_refused_answers_are_no_measurement():
         Target(simulator, None).answers(events=7, at_once=2, answers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", PEERS, ids=lambda start: start.__name__)
 def test_each_peer_passes_on_what_the_upstream_sends(start, upstream):
     if start is servers.go_reverse_proxy and not shutil.which("go"):

@@ -174,6 +174,7 @@ def test_a_body_that_nobody_reads_is_not_taken_for_the_next_request(hurried):
         assert ask(sock, get("/readyz")).status == 200
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_no_answers_is_dropped(hurried):
     with hurried.connect(receive_buffer_bytes=4096) as sock:
         sock.setblocking(False)

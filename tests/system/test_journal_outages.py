@@ -41,6 +41,7 @@ def assert_nobody_misses_an_event(pair, stream_id, readers, last):
 
 
 class TestRedisRestarted:
+    @pytest.mark.slow
     def test_after_the_leases_have_expired_costs_no_reader_an_event(self, redis, pair, stream_id):
         one, other = pair
         one.create(stream_id)

@@ -52,6 +52,7 @@ def up_to(last):
     return list(range(1, last + 1))
 
 
+@pytest.mark.slow
 def test_does_all_that_a_journal_in_memory_does(redis):
     program = (
         "from gevent import monkey; monkey.patch_all()\n"
