@@ -8,13 +8,16 @@ BENCH := .venv-bench
 run: .venv/installed
 	@exec $(BIN)/gunicorn -c gunicorn.conf.py app:app
 
+# Half of the time a test waits, so that there are more of them than cores. What measures runs by itself.
+PARALLEL := --numprocesses 4 --dist worksteal
+
 test: .venv/installed-dev tests/node/node_modules/installed
-	@$(BIN)/python -m pytest -m "not measures" --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not measures" $(PARALLEL)
 	@$(BIN)/python -m pytest -m measures
 
-# For all the time: without what is slow, or has to run by itself.
+# For all the time: without a browser, what else is slow, and what has to run by itself.
 test-quick: .venv/installed-dev tests/node/node_modules/installed
-	@$(BIN)/python -m pytest -m "not (measures or slow)" --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not (measures or slow)" $(PARALLEL)
 
 # Ten minutes; writes benchmarks/RESULTS.md. Needs nginx, and for two of its peers Go and Redis:
 # apt-get install nginx golang-go redis-server

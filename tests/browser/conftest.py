@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -43,7 +44,15 @@ def expected_complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, expected_complaints: list[str]) -> Iterator[Page]:
+def profile_options() -> dict[str, Any]:
+    """What else the browser is told for a test; those that need something override it."""
+    return {}
+
+
+@pytest.fixture
+def page(
+    browser: Browser, profile_options: dict[str, Any], expected_complaints: list[str]
+) -> Iterator[Page]:
     """An empty tab in a profile of its own."""
     complaints: list[str] = []
 
@@ -52,7 +61,7 @@ def page(browser: Browser, expected_complaints: list[str]) -> Iterator[Page]:
         if message.type in ("error", "warning"):
             complaints.append(message.text)
 
-    with browser.new_context() as context:
+    with browser.new_context(**profile_options) as context:
         context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
         page.on("console", note)

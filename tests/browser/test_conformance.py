@@ -15,6 +15,8 @@ from tests.browser.conformance_server_cases import SERVER_GROUPS
 from tests.browser.event_server import EventServer, Request
 from tests.support.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 TABLE = ROOT / "docs" / "conformance.md"
 RENEW = "UPDATE_CONFORMANCE"
 CLIENTS = ("EventSource", "FetchEventSource")

@@ -8,6 +8,8 @@ from playwright.sync_api import Page
 from tests.browser.event_server import EventServer
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 # Posts with what needs a preflight; resolves to what came of it.
 POST = """async ({url, key, credentials, module = url}) => {
     const { FetchEventSource } = await import(module + "/static/js/fetch-event-source.js");

@@ -10,6 +10,8 @@ from playwright.sync_api import Page
 
 from tests.browser.event_server import EventServer
 
+pytestmark = pytest.mark.slow
+
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "unit" / "parser-vectors.json").read_text(encoding="utf-8")
 )["vectors"]

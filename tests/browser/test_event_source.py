@@ -9,6 +9,8 @@ from playwright.sync_api import Page, Route
 from tests.browser.demo_page import DemoPage, whole_answer
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Why stream?"
 MESSAGES = [{"role": "user", "content": QUESTION}]
 LAST_CHARACTERS = 20

@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from tests.browser.demo_page import DemoPage, whole_answer
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Why stream?"
 
 

@@ -21,6 +21,8 @@ from tests.server.raw_upstream import (
 )
 from tests.support.server import Server, wait_until
 
+pytestmark = pytest.mark.slow
+
 MODULE = "/static/js/fetch-event-source.js"
 EVENT = b"data: a\n\n"
 REFUSAL = b'{"error": {"code": "rate_limit_exceeded"}}'

@@ -1,12 +1,14 @@
 """Many streams in one page: over HTTP/2 all of them live, over HTTP/1.1 six."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
-from tests.browser.conftest import TIMEOUT_MS
 from tests.system.site import Site
+
+pytestmark = pytest.mark.slow
 
 SOURCES = 20
 HTTP_1_1_CONNECTIONS = 6
@@ -35,10 +37,15 @@ def over_http_1_1() -> Iterator[Site]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(ignore_https_errors=True) as context:
-        context.set_default_timeout(TIMEOUT_MS)
-        yield context.new_page()
+def profile_options() -> dict[str, Any]:
+    """nginx's certificate is its own."""
+    return {"ignore_https_errors": True}
+
+
+@pytest.fixture
+def expected_complaints() -> list[str]:
+    """Of streams that still run when their server is stopped, and of the icon that it does not have."""
+    return ["Failed to load resource: "]
 
 
 def open_sources(page: Page, site: Site) -> None:

@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 
 from tests.browser.demo_page import DemoPage
 
+pytestmark = pytest.mark.slow
+
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}

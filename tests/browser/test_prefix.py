@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.demo_page import DemoPage
 from tests.support.readme import DEPLOY_README, example
 from tests.support.stream import Response, get
 from tests.system.site import Site
+
+pytestmark = pytest.mark.slow
 
 PREFIX = "/sluice"
 
@@ -22,10 +23,9 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(ignore_https_errors=True) as context:
-        context.set_default_timeout(TIMEOUT_MS)
-        yield context.new_page()
+def profile_options() -> dict[str, Any]:
+    """nginx's certificate is its own."""
+    return {"ignore_https_errors": True}
 
 
 @pytest.mark.parametrize("transport", ["fetch", "eventsource", "resumable"])

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 from playwright.sync_api import Page, Route
 
 from tests.support.readme import example
 from tests.support.server import Server
+
+pytestmark = pytest.mark.slow
 
 HTML = (
     "<!doctype html><html><head><link rel='icon' href='data:,'></head><body>{script}</body></html>"

@@ -1,7 +1,11 @@
 """The page in front of an upstream."""
 
+import pytest
+
 from tests.browser.demo_page import DemoPage
 from tests.support.server import Server
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_page_shows_the_answer_of_an_upstream_by_a_model_that_it_lists(page):

@@ -76,7 +76,15 @@ def test_a_relayed_answer_counts_the_same(upstream):
     with relay(servers.sluice, upstream) as sluice:
         result = sluice.answers(events=7, at_once=3, answers=8)
     assert (result.answers, result.events, result.errors) == (8, 8 * 7, 0)
-    assert 0 < result.usage.server < result.usage.wall
+
+
+def test_the_cpu_that_is_told_is_what_the_server_took_for_its_answers(upstream):
+    with relay(servers.sluice, upstream) as sluice:
+        before = sluice.server.cpu_seconds()
+        result = sluice.answers(events=7, at_once=3, answers=100)
+        around = sluice.server.cpu_seconds() - before
+    # By the same clock, and in the time around it the server had nothing else to do.
+    assert around / 2 < result.usage.server <= around
 
 
 def test_refused_answers_are_no_measurement():
@@ -87,6 +95,7 @@ def test_refused_answers_are_no_measurement():
         Target(simulator, None).answers(events=7, at_once=2, answers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", PEERS, ids=lambda start: start.__name__)
 def test_each_peer_passes_on_what_the_upstream_sends(start, upstream):
     if start is servers.go_reverse_proxy and not shutil.which("go"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server.raw_upstream import RawUpstream, chunk, sends, whole
+from tests.server.raw_upstream import RawUpstream, chunk, head, sends, whole
 from tests.support.server import Server
 from tests.support.stream import Response, chat, get, post
 
@@ -149,29 +149,40 @@ def test_any_origin_is_without_credentials(open_to_all):
         assert "access-control-allow-credentials" not in headers
 
 
-@pytest.mark.parametrize("origins", [LISTED, "*", None])
-@pytest.mark.parametrize("kind", ["stream", "JSON", "refusal"])
-def test_what_an_upstream_says_of_origins_does_not_count(origins, kind):
-    said = {"Access_Control_Allow_Origin": OTHER, "Access_Control_Allow_Credentials": "true"}
-    handlers = {
-        "stream": sends(
-            whole(b"", **said, Content_Type="text/event-stream").replace(
-                b"Content-Length: 0", b"Transfer-Encoding: chunked"
-            ),
-            chunk(b"data: {}\n\n"),
-        ),
-        "JSON": sends(whole(b"{}", **said)),
-        "refusal": sends(whole(b'{"error": {}}', "400 No", **said)),
-    }
-    settings = {} if origins is None else {"cors_origins": origins}
-    with (
-        RawUpstream(handlers[kind]) as upstream,
-        Server(upstream=upstream.url, **settings) as relay,
-    ):
-        asked = ask(relay, post(PATH, chat(stream=kind == "stream"), Origin=OTHER))
-        allowed = cors_headers(asked).get("access-control-allow-origin")
-    assert asked.status == (400 if kind == "refusal" else 200)
-    assert allowed == ("*" if origins == "*" else None)
+ALLOWED_TO_OTHER = {
+    "one": ({"cors_origins": LISTED}, None),
+    "all": ({"cors_origins": "*"}, "*"),
+    "none": ({}, None),
+}
+
+
+@pytest.fixture(scope="module", params=ALLOWED_TO_OTHER)
+def relay(request, raw_upstream) -> Iterator[tuple[Server, str | None]]:
+    """A relay for the pages of so many origins, and what it allows to ``OTHER``."""
+    settings, allowed = ALLOWED_TO_OTHER[request.param]
+    with Server(upstream=raw_upstream.url, **settings) as relay:
+        yield relay, allowed
+
+
+SAID = {"Access_Control_Allow_Origin": OTHER, "Access_Control_Allow_Credentials": "true"}
+STREAM = head(Content_Type="text/event-stream", Transfer_Encoding="chunked", **SAID)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stream", "status"),
+    [
+        (sends(STREAM, chunk(b"data: {}\n\n")), True, 200),
+        (sends(whole(b"{}", **SAID)), False, 200),
+        (sends(whole(b'{"error": {}}', "400 No", **SAID)), False, 400),
+    ],
+    ids=["stream", "JSON", "refusal"],
+)
+def test_what_an_upstream_says_of_origins_does_not_count(relay, upstream, answer, stream, status):
+    upstream.handler = answer
+    server, allowed = relay
+    response = ask(server, post(PATH, chat(stream=stream), Origin=OTHER))
+    assert response.status == status
+    assert cors_headers(response).get("access-control-allow-origin") == allowed
 
 
 def test_without_the_setting_no_origin_is_allowed(sluice):

@@ -2,7 +2,6 @@
 
 import itertools
 import socket
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.observer import Observer
+from tests.support.quick import assert_quick
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, get, reset
 
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.measures
 TRIES = 200
 TRIES_OF_VARIANTS = 100
 ROUNDS = 3
-LIMIT_SECONDS = 0.010
 TERMINAL_CHUNK = b"0\r\n\r\n"
 
 _keys = (str(number) for number in itertools.count())
@@ -52,34 +51,23 @@ def open_stream(server: Server, kind: str, key: str, *, pipelined: bytes = b"") 
     return sock
 
 
-def seconds_to_end(
+def assert_ends_at_once(
     server: Server, kind: str, leave: Callable[[socket.socket], None], tries: int = TRIES, **options
-) -> list[float]:
-    """From the client's leaving to the generator's ``finally``, many times, sorted."""
+) -> None:
     observer = Observer(server)
-    took = []
-    for _ in range(tries):
+
+    def seconds_to_end() -> float:
+        """From the client's leaving to the generator's ``finally``."""
         key = next(_keys)
-        sock = open_stream(server, kind, key, **options)
-        if kind == "floods":
-            observer.until_write_blocks(key)
-        left_at = time.monotonic()
-        leave(sock)
-        took.append(observer.ended_at(key) - left_at)
-        sock.close()
-    return sorted(took)
+        with open_stream(server, kind, key, **options) as sock:
+            if kind == "floods":
+                observer.until_write_blocks(key)
+            left_at = time.monotonic()
+            leave(sock)
+            return observer.ended_at(key) - left_at
 
-
-def assert_ends_at_once(*stream, **options) -> None:
-    """99 % within the limit. Another program may hold the core for longer than that, now and then; what is
-    the server's own doing shows in every round."""
-    for _ in range(ROUNDS):
-        took = seconds_to_end(*stream, **options)
-        p99 = took[len(took) * 99 // 100]
-        print(f"p50 {statistics.median(took) * 1000:.2f} ms, p99 {p99 * 1000:.2f} ms")
-        if p99 <= LIMIT_SECONDS:
-            return
-    pytest.fail(f"p99 {p99 * 1000:.1f} ms in the last of {ROUNDS} rounds")
+    assert_quick(seconds_to_end, tries=tries, rounds=ROUNDS)
+    observer.close()
 
 
 @pytest.mark.parametrize("leave", LEAVES)

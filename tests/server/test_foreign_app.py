@@ -54,6 +54,7 @@ def test_the_deadline_ends_a_stream_with_an_error_event(foreign):
         assert b'"code":"stream_timeout"' in Response(sock).body()
 
 
+@pytest.mark.slow
 def test_the_deadline_holds_for_a_reader_that_stands_still():
     with (
         Server(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
-from tests.support.stream import Response, chat, post
+from tests.support.stream import Response, ask, chat, post
 
 pytestmark = pytest.mark.measures
 
@@ -17,13 +17,6 @@ pytestmark = pytest.mark.measures
 def quick_commit() -> Iterator[Server]:
     with Server("tests.server.inspected_app:app", commit_seconds=0.2) as server:
         yield server
-
-
-def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
-    with server.connect() as sock:
-        sock.sendall(request)
-        response = Response(sock)
-        return response, response.body()
 
 
 def test_a_refusal_keeps_its_status_and_retry_after(sluice):

@@ -314,8 +314,8 @@ def test_what_another_server_has_counted_is_not_read_and_nothing_is_left(tmp_pat
             Metrics(first).wait_for(1, "streams_ended_total")
             assert Metrics(second).value("streams_ended_total") == 0
             assert len(metrics_folders(tmp_path)) == 2
-        assert metrics_folders(tmp_path) == [folder]
-    assert metrics_folders(tmp_path) == []
+        wait_until(lambda: metrics_folders(tmp_path) == [folder])
+    wait_until(lambda: metrics_folders(tmp_path) == [])
 
 
 def test_files_do_not_become_more_with_each_worker_that_ends(tmp_path):

@@ -5,16 +5,9 @@ import json
 import pytest
 
 from tests.support.server import Server
-from tests.support.stream import Response, chat, get, post
+from tests.support.stream import Response, ask, chat, get, post
 
 QUICK = {"itl_ms": 0, "tokens": 5}
-
-
-def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
-    with server.connect() as sock:
-        sock.sendall(request)
-        response = Response(sock)
-        return response, response.body()
 
 
 def error_of(server: Server, request: bytes) -> tuple[int, dict]:

@@ -17,6 +17,7 @@ from wsgi.settings import PREFIX, Settings
 PORT_OF_README = "localhost:8080"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mark", ["from openai import", "import requests", "from wsgi.client import"]
 )

@@ -1,7 +1,6 @@
 """What goes through Sluice to an upstream and back, and what an upstream that fails looks like."""
 
 import json
-import re
 import select
 import socket
 import threading
@@ -18,25 +17,28 @@ from tests.server.raw_upstream import (
     breaks_off,
     chunk,
     head,
-    headers_of,
     sends,
     sends_and_closes,
     streams,
-    target_of,
     whole,
 )
-from tests.server.test_faults import read_until_cut
+from tests.server.relayed import (
+    ANSWER,
+    DONE,
+    HELLO,
+    JSON_ANSWER,
+    MIB,
+    PATH,
+    SILENT,
+    STOP,
+    ask_chat,
+    in_stream_error,
+    logged_end,
+    refusal,
+    stream_of,
+)
 from tests.support.server import Server, wait_until
-from tests.support.stream import Response, chat, get, post
-
-MIB = 1024 * 1024
-PATH = "/v1/chat/completions"
-HELLO = b'data: {"choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}\n\n'
-STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-ANSWER = HELLO + STOP + DONE
-SILENT = sends()
-JSON_ANSWER = b'{"id":"chatcmpl-1","choices":[{"message":{"content":"hello"}}]}'
+from tests.support.stream import Response, ask, chat, post
 
 CHUNK = (
     b'{"id":"chatcmpl-B9","object":"chat.completion.chunk","created":1741569952,"model":"m",'
@@ -118,27 +120,6 @@ SHAPES = {
 
 
 @pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> Iterator[RawUpstream]:
-    """The upstream of the servers below, without connections left by other tests."""
-    raw_upstream.close_connections()
-    yield raw_upstream
-    raw_upstream.handler = SILENT
-    raw_upstream.close_connections()
-
-
-@pytest.fixture(scope="module")
-def relay(raw_upstream: RawUpstream) -> Iterator[Server]:
-    with Server(upstream=raw_upstream.url) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def impatient(raw_upstream: RawUpstream) -> Iterator[Server]:
     timeouts = {"first_event_timeout_seconds": 0.2, "idle_timeout_seconds": 0.2}
     with Server(upstream=raw_upstream.url, **timeouts) as server:
@@ -149,47 +130,6 @@ def impatient(raw_upstream: RawUpstream) -> Iterator[Server]:
 def quick_commit(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server(upstream=raw_upstream.url, commit_seconds=0.05) as server:
         yield server
-
-
-def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
-    with server.connect() as sock:
-        sock.sendall(request)
-        response = Response(sock)
-        return response, response.body()
-
-
-def ask_chat(server: Server, **fields) -> tuple[Response, bytes]:
-    return ask(server, post(PATH, chat(**fields)))
-
-
-def stream_of(server: Server, path: str = PATH) -> bytes:
-    response, body = ask(server, post(path, chat()))
-    assert response.status == 200, body
-    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-    return body
-
-
-def refusal(server: Server) -> tuple[int, str]:
-    """Status and code of an answer that failed before its headers."""
-    response, body = ask_chat(server)
-    assert response.headers["content-type"] == "application/json"
-    return response.status, json.loads(body)["error"]["code"]
-
-
-def in_stream_error(body: bytes) -> tuple[bytes, str]:
-    """What came before the one error event at the end, and that event's code."""
-    before, mark, error = body.rpartition(b'data: {"error":')
-    assert mark, body
-    assert error.endswith(b"\n\n")
-    assert b'"error"' not in before
-    assert DONE not in body
-    return before, json.loads(mark[6:] + error)["error"]["code"]
-
-
-def logged_end(server: Server, request_id: str) -> dict[str, object]:
-    """The stream's line in the log."""
-    (line,) = wait_until(lambda: server.logged("stream ended", request_id=request_id))
-    return line
 
 
 # A stream is forwarded as it comes.
@@ -505,273 +445,44 @@ def test_a_redirect_is_passed_through_and_not_followed(relay, upstream):
     assert len(upstream.requests) == 1
 
 
-def late(answer: bytes):
-    """Comes after the 200 has gone out."""
+def behind_the_keepalive(server: Server, upstream: RawUpstream, answer: bytes) -> bytes:
+    """What the client gets of an answer that comes when its 200 has gone out, with a keep-alive."""
+    is_committed = threading.Event()
 
     def handler(sock, request):
-        time.sleep(0.3)
+        assert is_committed.wait(10)
         sock.sendall(answer)
 
-    return handler
+    upstream.handler = handler
+    with server.connect() as sock:
+        sock.sendall(post(PATH, chat()))
+        response = Response(sock)
+        assert (response.status, response.chunk()) == (200, b": keep-alive\n\n")
+        is_committed.set()
+        return response.body()
 
 
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (whole(b'{"error":{"message":"slow down"}}', "429 Slow"), b'"code":"upstream_error"'),
+        (whole(b'{"error":{"message":"slow down"}}', "429 Slow"), "upstream_error"),
         (
             STREAM_HEAD + chunk(b'data: {"error":{"message":"slow down","code":429}}\n\n'),
-            b'"code":"upstream_error"',
+            "upstream_error",
         ),
-        (whole(b"<html>", Content_Type="text/html"), b'"code":"upstream_invalid"'),
-        (whole(JSON_ANSWER), b'"code":"upstream_invalid"'),
+        (whole(b"<html>", Content_Type="text/html"), "upstream_invalid"),
+        (whole(JSON_ANSWER), "upstream_invalid"),
     ],
     ids=["429", "error-event", "html", "json"],
 )
 def test_a_refusal_after_the_commit_is_an_error_event(quick_commit, upstream, answer, code):
-    upstream.handler = late(answer)
-    keepalives, found = in_stream_error(stream_of(quick_commit))
-    assert keepalives == b": keep-alive\n\n"
-    assert f'"code":"{found}"'.encode() == code
+    body = behind_the_keepalive(quick_commit, upstream, answer)
+    assert in_stream_error(body) == (b"", code)
 
 
 def test_a_stream_after_the_commit_comes_out_behind_the_keepalive(quick_commit, upstream):
-    upstream.handler = late(STREAM_HEAD + chunk(ANSWER) + LAST_CHUNK)
-    assert stream_of(quick_commit) == b": keep-alive\n\n" + ANSWER
-
-
-# What else passes: other answers, methods, headers, paths.
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [(JSON_ANSWER, "application/json"), (bytes(range(256)) * 1000, "audio/mpeg")],
-    ids=["json", "binary"],
-)
-def test_an_answer_that_is_no_stream_passes_byte_for_byte(relay, upstream, body, content_type):
-    upstream.handler = sends(whole(body, Content_Type=content_type))
-    response, received = ask(relay, post("/v1/audio/speech", {"model": "m"}))
-    assert (response.status, received) == (200, body)
-    assert response.headers["content-type"] == content_type
-    assert response.headers["content-length"] == str(len(body))
-
-
-def test_a_chunked_answer_that_is_no_stream_passes(relay, upstream):
-    chunks = [chunk(JSON_ANSWER[:10]), chunk(JSON_ANSWER[10:]), LAST_CHUNK]
-    upstream.handler = sends(
-        head(Content_Type="application/json", Transfer_Encoding="chunked"), *chunks
-    )
-    assert ask_chat(relay, stream=False)[1] == JSON_ANSWER
-
-
-def test_a_content_length_beside_chunks_does_not_count(relay, upstream):
-    both = head(Content_Type="application/json", Content_Length=3, Transfer_Encoding="chunked")
-    upstream.handler = sends(both, chunk(JSON_ANSWER), LAST_CHUNK)
-    assert ask_chat(relay, stream=False)[1] == JSON_ANSWER
-
-
-def test_an_answer_cut_before_its_end_is_cut_for_the_client_too(relay, upstream):
-    upstream.handler = sends_and_closes(whole(JSON_ANSWER)[:-1])
-    with relay.connect() as sock:
-        sock.sendall(post(PATH, chat(stream=False)))
-        response = Response(sock)
-        with pytest.raises(EOFError):
-            response.body()
-
-
-def test_a_chunked_answer_cut_before_its_end_is_cut_for_the_client_too(relay, upstream):
-    upstream.handler = sends_and_closes(
-        head(Content_Type="application/json", Transfer_Encoding="chunked"), chunk(JSON_ANSWER)
-    )
-    with relay.connect() as sock:
-        sock.sendall(post(PATH, chat(stream=False)))
-        read_until_cut(Response(sock), EOFError)
-
-
-@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
-def test_other_methods_pass(relay, upstream, method):
-    upstream.handler = sends(whole(b'{"deleted":true}'))
-    request = post("/v1/files/file-1", {"name": "x"}).replace(b"POST", method.encode(), 1)
-    assert ask(relay, request)[1] == b'{"deleted":true}'
-    assert upstream.requests[0].startswith(method.encode() + b" /v1/files/file-1 HTTP/1.1\r\n")
-    assert upstream.requests[0].endswith(b'\r\n\r\n{"name": "x"}')
-
-
-def test_a_head_request_has_no_body(relay, upstream):
-    upstream.handler = sends(head(Content_Type="application/json", Content_Length=5))
-    with relay.connect() as sock:
-        for _ in range(2):
-            sock.sendall(get("/v1/models").replace(b"GET", b"HEAD"))
-            response = Response(sock)
-            assert (response.status, response.headers["content-length"]) == (200, "5")
-    assert [request[:4] for request in upstream.requests] == [b"HEAD"] * 2
-
-
-def test_a_204_has_no_body(relay, upstream):
-    upstream.handler = sends(head("204 No Content"))
-    with relay.connect() as sock:
-        for _ in range(2):
-            sock.sendall(get("/v1/files/file-1").replace(b"GET", b"DELETE"))
-            assert Response(sock).status == 204
-
-
-def test_interim_responses_are_read_over(relay, upstream):
-    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-    upstream.handler = sends(interim + STREAM_HEAD, chunk(ANSWER), LAST_CHUNK)
-    assert stream_of(relay) == ANSWER
-
-
-def test_end_to_end_headers_reach_the_upstream_and_hop_by_hop_ones_do_not(relay, upstream):
-    upstream.handler = streams(ANSWER)
-    request = post(
-        PATH,
-        chat(),
-        Authorization="Bearer client",
-        OpenAI_Beta="assistants=v2",
-        anthropic_version="2023-06-01",
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        X_Request_Id="end-to-end",
-        User_Agent="test/1",
-        Accept_Encoding="gzip, br",
-        Connection="keep-alive, X-Hop",
-        X_Hop="1",
-        Keep_Alive="timeout=5",
-        TE="trailers",
-        Proxy_Authorization="Basic eA==",
-        Upgrade="h2c",
-    )
-    ask(relay, request)
-    received = headers_of(upstream.requests[0])
-    length = str(len(json.dumps(chat())))
-    assert received == {
-        "host": upstream.host,
-        "content-type": "application/json",
-        "content-length": length,
-        "authorization": "Bearer client",
-        "openai-beta": "assistants=v2",
-        "anthropic-version": "2023-06-01",
-        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        "x-request-id": "end-to-end",
-        "user-agent": "test/1",
-        "accept-encoding": "identity",
-    }
-
-
-def test_without_a_stream_the_clients_accept_encoding_goes_through(relay, upstream):
-    upstream.handler = sends(whole(JSON_ANSWER))
-    ask(relay, post(PATH, chat(stream=False), Accept_Encoding="gzip"))
-    assert headers_of(upstream.requests[0])["accept-encoding"] == "gzip"
-
-
-def test_a_request_without_an_id_gets_one_for_upstream_and_client(relay, upstream):
-    upstream.handler = streams(ANSWER)
-    response, _ = ask_chat(relay)
-    request_id = response.headers["x-request-id"]
-    assert re.fullmatch("[0-9a-f]{32}", request_id)
-    assert headers_of(upstream.requests[0])["x-request-id"] == request_id
-
-
-@pytest.mark.parametrize("is_stream", [True, False])
-def test_end_to_end_headers_reach_the_client_and_hop_by_hop_ones_do_not(relay, upstream, is_stream):
-    extra = {
-        "openai_processing_ms": "12",
-        "x_ratelimit_remaining_requests": "59",
-        "Connection": "X-Hop",
-        "X_Hop": "1",
-        "Keep_Alive": "timeout=5",
-        "Proxy_Authenticate": "Basic",
-        "X_Request_Id": "the-upstreams",
-        "Server": "uvicorn",
-    }
-    if is_stream:
-        upstream.handler = sends_and_closes(head(Content_Type="text/event-stream", **extra), ANSWER)
-    else:
-        upstream.handler = sends(whole(JSON_ANSWER, **extra))
-    response, _ = ask(relay, post(PATH, chat(stream=is_stream), X_Request_Id="mine"))
-    assert response.headers["openai-processing-ms"] == "12"
-    assert response.headers["x-ratelimit-remaining-requests"] == "59"
-    assert response.headers["x-request-id"] == "mine"
-    assert not {"x-hop", "keep-alive", "proxy-authenticate"} & response.headers.keys()
-    assert "uvicorn" not in response.headers.values()
-
-
-def test_headers_of_the_same_name_are_all_kept(relay, upstream):
-    two = b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"
-    upstream.handler = sends(whole(b"{}").replace(b"\r\n\r\n", b"\r\n" + two))
-    with relay.connect() as sock:
-        sock.sendall(get("/v1/models"))
-        received = sock.recv(65536)
-    assert received.lower().count(b"set-cookie: ") == 2
-
-
-def test_the_upstreams_key_replaces_the_clients(upstream):
-    upstream.handler = streams(ANSWER)
-    with Server(upstream=upstream.url, upstream_api_key="sk-secret") as server:
-        response, _ = ask(server, post(PATH, chat(), Authorization="Bearer client"))
-        assert headers_of(upstream.requests[0])["authorization"] == "Bearer sk-secret"
-        assert "sk-secret" not in server.log + str(response.headers)
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/v1/files?purpose=a%20b&after=%2Fx&u=http://x/../y",
-        "/v1/models/org%2Fname",
-        "/v1/models/caf%C3%A9%20x",
-        "/v1/files?",
-        "/v1/files/",
-        "/v1/%252e%252e/x",
-        "/v1/files/http://elsewhere/v1/x",
-    ],
-)
-def test_path_and_query_are_kept_as_they_came(relay, upstream, target):
-    upstream.handler = sends(whole(b"{}"))
-    assert ask(relay, get(target))[0].status == 200
-    assert target_of(upstream.requests[0]) == target
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/v1/../x",
-        "/v1/..",
-        "/v1/a/../../x",
-        "/v1/%2e%2e/x",
-        "/v1/.%2E/x",
-        "/v1/%2e%2e%2fx",
-        "/v1/..%5cx",
-        "/v1/..\\x",
-        "/v1/./x",
-        "//elsewhere/v1/x",
-        "//v1/x",
-        "/v1//elsewhere/x",
-        "/x/v1/y",
-        "http://elsewhere/x",
-        "http://elsewhere/v1/../x",
-        "elsewhere/v1/x",
-        "@elsewhere/v1/x",
-        "*",
-    ],
-)
-def test_no_target_leads_out_of_the_upstreams_url(relay, upstream, target):
-    upstream.handler = sends(whole(b"{}"))
-    response, _ = ask(relay, get(target, Connection="close"))
-    assert response.status in (308, 400, 404)
-    assert upstream.requests == []
-
-
-def test_a_target_in_absolute_form_goes_to_the_upstream(relay, upstream):
-    upstream.handler = sends(whole(b"{}"))
-    ask(relay, get("http://elsewhere/v1/models?x=1"))
-    assert target_of(upstream.requests[0]) == "/v1/models?x=1"
-    assert headers_of(upstream.requests[0])["host"] == upstream.host
-
-
-def test_a_body_over_the_limit_never_reaches_the_upstream(upstream):
-    with Server(upstream=upstream.url, max_body_bytes=1000) as server:
-        response, body = ask(server, post("/v1/embeddings", {"input": "x" * 1000}))
-        assert (response.status, json.loads(body)["error"]["code"]) == (413, "body_too_large")
-        assert upstream.requests == []
+    answer = STREAM_HEAD + chunk(ANSWER) + LAST_CHUNK
+    assert behind_the_keepalive(quick_commit, upstream, answer) == ANSWER
 
 
 # Connections.
@@ -879,131 +590,6 @@ def test_a_reader_that_pauses_misses_nothing(relay, upstream):
         response = Response(slow)
         assert is_blocked.wait(10)
         assert response.body() == b"".join([HELLO, *events, STOP, DONE])
-
-
-# Several upstreams.
-
-
-FIRST = sends(whole(b'{"from":"first"}'))
-SECOND = sends(whole(b'{"from":"second"}'))
-
-
-@pytest.fixture(scope="module")
-def two_upstreams() -> Iterator[tuple[RawUpstream, RawUpstream]]:
-    with RawUpstream() as first, RawUpstream() as second:
-        yield first, second
-
-
-@pytest.fixture(scope="module")
-def pair_server(two_upstreams) -> Iterator[Server]:
-    with server_before(*two_upstreams) as server:
-        yield server
-
-
-@pytest.fixture
-def first(two_upstreams) -> RawUpstream:
-    return two_upstreams[0]
-
-
-@pytest.fixture
-def second(two_upstreams) -> RawUpstream:
-    return two_upstreams[1]
-
-
-@pytest.fixture
-def pair(pair_server: Server, first: RawUpstream, second: RawUpstream) -> Server:
-    """In front of both; no failures of other tests count, because both have answered since."""
-    first.handler, second.handler = FIRST, SECOND
-    answers(pair_server, 2)
-    first.close_connections()
-    second.close_connections()
-    return pair_server
-
-
-def server_before(*upstreams: RawUpstream) -> Server:
-    urls = ",".join(upstream.url for upstream in upstreams)
-    return Server(upstream=urls, first_event_timeout_seconds=0.2)
-
-
-def answers(server: Server, count: int) -> list[tuple[int, bytes]]:
-    return [
-        (response.status, body)
-        for response, body in (ask_chat(server, stream=False) for _ in range(count))
-    ]
-
-
-def test_requests_go_to_the_upstreams_in_turn(pair, first, second):
-    answers(pair, 6)
-    assert (len(first.requests), len(second.requests)) == (3, 3)
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        sends_and_closes(),
-        sends(whole(b"{}", "502 Bad Gateway")),
-        sends(whole(b"{}", "503 Service Unavailable")),
-        sends(whole(b"{}", "504 Gateway Timeout")),
-        sends(whole(b"{}", "529 Overloaded")),
-        SILENT,
-    ],
-    ids=["closes", "502", "503", "504", "529", "times-out"],
-)
-def test_the_next_upstream_answers_where_one_fails(pair, first, failure):
-    first.handler = failure
-    assert answers(pair, 2) == [(200, b'{"from":"second"}')] * 2
-    assert first.requests
-
-
-@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "429 Too Many Requests"])
-def test_no_other_upstream_is_tried_after_a_4xx(pair, first, second, status):
-    first.handler = sends(whole(b"{}", status))
-    assert sorted(answers(pair, 2)) == [(200, b'{"from":"second"}'), (int(status[:3]), b"{}")]
-    assert (len(first.requests), len(second.requests)) == (1, 1)
-
-
-def test_no_other_upstream_is_tried_after_the_first_event(pair, first, second):
-    first.handler = second.handler = breaks_off(HELLO)
-    assert in_stream_error(stream_of(pair)) == (HELLO, "upstream_truncated")
-    assert len(first.requests) + len(second.requests) == 1
-
-
-def test_if_all_fail_each_was_tried_once_and_the_last_answer_counts(pair, first, second):
-    first.handler = second.handler = sends(whole(b'{"error":{}}', "503 Busy", Retry_After="3"))
-    response, body = ask_chat(pair)
-    assert (response.status, response.headers["retry-after"], body) == (503, "3", b'{"error":{}}')
-    assert (len(first.requests), len(second.requests)) == (1, 1)
-
-
-def test_an_upstream_that_failed_three_times_is_left_alone_and_readyz_says_so():
-    busy = sends(whole(b"{}", "503 Busy"))
-    with RawUpstream(busy) as first, RawUpstream(SECOND) as second:
-        with server_before(first, second) as server:
-            assert {status for status, _ in answers(server, 12)} == {200}
-            assert len(first.requests) == 3
-            response, body = ask(server, get("/readyz"))
-        assert response.status == 200
-        states = json.loads(body)["upstreams"]
-        assert states[first.url].startswith("out: it has failed three times")
-        assert states[second.url] == "ok"
-
-
-def test_readyz_is_503_only_if_no_upstream_can_be_reached():
-    with (
-        RawUpstream() as first,
-        RawUpstream(SECOND) as second,
-        server_before(first, second) as server,
-    ):
-        first.stop()
-        # The next upstream answers where one refuses the connection.
-        assert answers(server, 2) == [(200, b'{"from":"second"}')] * 2
-        response, body = ask(server, get("/readyz"))
-        states = {first.url: "out: it takes no connection", second.url: "ok"}
-        assert (response.status, json.loads(body)["upstreams"]) == (200, states)
-        second.stop()
-        response, body = ask(server, get("/readyz"))
-        assert response.status == 503
-        assert set(json.loads(body)["upstreams"].values()) == {"out: it takes no connection"}
 
 
 # The log.

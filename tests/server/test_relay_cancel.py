@@ -3,9 +3,8 @@
 import re
 import select
 import socket
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from tests.server.raw_upstream import (
     sends,
     streams,
 )
-from tests.server.test_disconnect import LIMIT_SECONDS
+from tests.support.quick import assert_quick
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, post, reset
 
@@ -63,19 +62,6 @@ MOMENTS = {
 
 
 @pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> Iterator[RawUpstream]:
-    raw_upstream.close_connections()
-    yield raw_upstream
-    raw_upstream.close_connections()
-
-
-@pytest.fixture(scope="module")
 def relay(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server("tests.server.inspected_app:app", upstream=raw_upstream.url) as server:
         yield server
@@ -97,17 +83,6 @@ def open_request(
     return sock, upstream.connections[-1]
 
 
-def assert_quick(measure: Callable[[], float]) -> None:
-    """99 % within the limit in the best of several rounds: another program may hold the core now and then."""
-    for _ in range(ROUNDS):
-        took = sorted(measure() for _ in range(TRIES))
-        p99 = took[len(took) * 99 // 100]
-        print(f"p50 {statistics.median(took) * 1000:.2f} ms, p99 {p99 * 1000:.2f} ms")
-        if p99 <= LIMIT_SECONDS:
-            return
-    pytest.fail(f"p99 {p99 * 1000:.1f} ms in the last of {ROUNDS} rounds")
-
-
 @pytest.mark.parametrize("leave", LEAVES)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_the_upstreams_connection_closes_within_10_ms_of_the_client_leaving(
@@ -121,7 +96,7 @@ def test_the_upstreams_connection_closes_within_10_ms_of_the_client_leaving(
         LEAVES[leave](sock)
         return wait_until(lambda: connection.closed_at) - left_at
 
-    assert_quick(seconds_to_close)
+    assert_quick(seconds_to_close, tries=TRIES, rounds=ROUNDS)
 
 
 @pytest.fixture
@@ -157,7 +132,7 @@ def test_a_connection_that_is_being_made_is_given_up_within_10_ms_of_the_client_
             sock.sendall(STREAM)
             wait_until(lambda: is_connecting_to(full))
         wait_until(lambda: count(files) == at_rest)
-        assert_quick(seconds_to_give_up)
+        assert_quick(seconds_to_give_up, tries=TRIES, rounds=ROUNDS)
         observer.until_idle()
         assert "Traceback" not in relay.log
 

@@ -101,12 +101,6 @@ class Script:
 
 
 @pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as raw:
-        yield raw
-
-
-@pytest.fixture(scope="module")
 def raw_relay(raw_upstream: RawUpstream) -> Iterator[Server]:
     with Server(upstream=raw_upstream.url) as server:
         yield server

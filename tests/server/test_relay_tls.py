@@ -20,13 +20,13 @@ from tests.server.raw_upstream import (
     target_of,
     whole,
 )
+from tests.server.relayed import DONE, HELLO, PATH, STOP, stream_of
 from tests.server.test_faults import read_until_cut
-from tests.server.test_relay import DONE, HELLO, PATH, STOP, ask, stream_of
 from tests.server.test_relay_cancel import open_request
 from tests.support.certificate import TlsUpstream, ends_properly, is_cut, make_certificates, shows
 from tests.support.proxy import forwards_to, server_in
 from tests.support.server import Server, wait_until
-from tests.support.stream import Response, chat, get, post
+from tests.support.stream import Response, ask, chat, get, post
 
 CHAT = post(PATH, chat(), Authorization="Bearer client")
 WHOLE = post(PATH, chat(stream=False))

@@ -13,8 +13,6 @@ from tests.server.observer import Observer
 from tests.support.server import ROOT, Server, answers_on, clean_environment, wait_until
 from tests.support.stream import Response, get
 
-pytestmark = pytest.mark.measures
-
 
 def start_in_vain(*command: str, **variables: str) -> list[str]:
     """The lines that a start prints that fails."""
@@ -102,6 +100,7 @@ def test_ctrl_c_ends_it_cleanly_also_in_mid_stream():
         assert "Traceback" not in server.log
 
 
+@pytest.mark.measures
 def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

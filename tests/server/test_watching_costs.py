@@ -45,7 +45,7 @@ def servers(upstream: Process) -> Iterator[list[Process]]:
 
 
 def cpu_of_an_event(target: Target) -> float:
-    return cpu_per_event_us(target.open_streams(streams=100, interval_ms=20, window_seconds=1))
+    return cpu_per_event_us(target.open_streams(streams=100, interval_ms=20, window_seconds=0.5))
 
 
 def cpu_of_a_short_answer(target: Target) -> float:

@@ -2,11 +2,12 @@
 
 import json
 import socket
-from collections.abc import Iterator
 
 import h2.config
 import h2.connection
 import h2.events
+
+from tests.support.stream import Body
 
 Headers = list[tuple[str, str]]
 
@@ -131,8 +132,8 @@ class Http2Connection:
         self._sock.sendall(self._h2.data_to_send())
 
 
-class Http2Response:
-    """What has come of one response. Reads like ``tests.support.stream.Response``."""
+class Http2Response(Body):
+    """What has come of one response."""
 
     def __init__(self, connection: Http2Connection, stream: int) -> None:
         self._connection = connection
@@ -165,24 +166,6 @@ class Http2Response:
             self._receive()
         data = self.received[self._read :]
         self._read = len(self.received)
-        return data
-
-    def chunks(self) -> Iterator[bytes]:
-        return iter(self.chunk, b"")
-
-    def body(self) -> bytes:
-        """The rest of it; EOFError if it is cut."""
-        return b"".join(self.chunks())
-
-    def json(self) -> object:
-        return json.loads(self.body())
-
-    def until(self, text: bytes) -> bytes:
-        data = b""
-        while text not in data:
-            chunk = self.chunk()
-            assert chunk, f"the body ended: {data!r}"
-            data += chunk
         return data
 
     def _receive(self) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,14 +111,21 @@ class Server:
         os.killpg(self._process.pid, signal.SIGINT)
 
     def stop(self) -> None:
+        """Does not wait for the end: gunicorn looks whether its workers have gone ten times a second, half a second
+        in all, in which the next test can begin."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            # Not a daemon: the tests' process stays until all that it has started is gone.
+            threading.Thread(target=self._see_end).start()
         os.close(self._log)
+
+    def _see_end(self) -> None:
+        try:
+            self._process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            raise
 
 
 def clean_environment() -> dict[str, str]:

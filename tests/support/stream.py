@@ -1,9 +1,17 @@
 """A client that speaks HTTP/1.1 over a bare socket, so that a test sees what is on the wire."""
 
+import abc
 import json
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any, Protocol
+
+
+class Connects(Protocol):
+    """A server, or nginx in front of one."""
+
+    def connect(self) -> socket.socket: ...
 
 
 def get(path: str, **headers: str) -> bytes:
@@ -29,7 +37,43 @@ def chat(content: str = "hi", *, stream: bool = True, **fields: object) -> dict[
     return {"model": "test", "messages": messages, "stream": stream, **fields}
 
 
-class Response:
+def ask(server: Connects, request: bytes) -> tuple["Response", bytes]:
+    """The response, on a connection of its own, and its whole body. EOFError if that is cut."""
+    with server.connect() as sock:
+        sock.sendall(request)
+        response = Response(sock)
+        return response, response.body()
+
+
+class Body(abc.ABC):
+    """What comes of a response's body, as it comes."""
+
+    @abc.abstractmethod
+    def chunk(self) -> bytes:
+        """What comes next, b"" at the proper end; EOFError if the body is cut before."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The chunks up to the proper end; EOFError if the body is cut."""
+        return iter(self.chunk, b"")
+
+    def body(self) -> bytes:
+        """The rest of the body; EOFError if it is cut."""
+        return b"".join(self.chunks())
+
+    def until(self, text: bytes) -> bytes:
+        """The body up to the chunk in which ``text`` is complete."""
+        data = b""
+        while text not in data:
+            chunk = self.chunk()
+            assert chunk, f"the body ended: {data!r}"
+            data += chunk
+        return data
+
+    def json(self) -> Any:
+        return json.loads(self.body())
+
+
+class Response(Body):
     """Reads one response from a connection: the head at once, the chunked body as it comes."""
 
     def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
@@ -51,30 +95,15 @@ class Response:
         return data
 
     def body(self) -> bytes:
-        """The rest of the body; EOFError if it is cut."""
+        if self.status == 204:
+            return b""
         if "content-length" in self.headers:
             return self._read_exactly(int(self.headers["content-length"]))
-        return b"".join(self.chunks())
-
-    def chunks(self) -> Iterator[bytes]:
-        """The chunks up to the proper end; EOFError if the body is cut."""
-        return iter(self.chunk, b"")
-
-    def until(self, text: bytes) -> bytes:
-        """The body up to the chunk in which ``text`` is complete."""
-        data = b""
-        while text not in data:
-            chunk = self.chunk()
-            assert chunk, f"the body ended: {data!r}"
-            data += chunk
-        return data
+        return super().body()
 
     def following(self) -> "Response":
         """The response to a request that was sent before this one had been read."""
         return Response(self._sock, bytes(self._buffer))
-
-    def json(self) -> object:
-        return json.loads(self.body())
 
     def _read_until(self, mark: bytes) -> bytes:
         while mark not in self._buffer:

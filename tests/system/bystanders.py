@@ -26,7 +26,7 @@ from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, get
 
 READERS = 5
-EVENTS = 50
+EVENTS = 25
 PACE_SECONDS = 0.02
 MAX_GAP_SECONDS = 0.5
 """25 times the pace, and beyond what the machine itself holds up."""

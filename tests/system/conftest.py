@@ -1,9 +1,11 @@
-"""nginx, as it is shipped, in front of Sluice and in front of a foreign app; clients of both protocols."""
+"""nginx, as it is shipped, in front of Sluice and in front of a foreign app; clients of both protocols; Redis."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.system.journal_worker import new_stream_id
+from tests.system.redis_server import RedisServer
 from tests.system.site import Client, Site
 
 
@@ -23,3 +25,16 @@ def foreign_site() -> Iterator[Site]:
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     with Client(request.param) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """One for each file of tests, which may kill it if they start it again."""
+    with RedisServer() as redis:
+        yield redis
+
+
+@pytest.fixture
+def stream_id() -> str:
+    """Nobody else's in that Redis."""
+    return new_stream_id()

@@ -17,6 +17,7 @@ WANTED = Crowd(
     keepalive_seconds=3,
     settle_seconds=2,
 )
+FITTING = crowd.fitting(WANTED)
 FIRST_EVENT_SECONDS = 1.5  # the benchmark's: 0.25
 GAP_SECONDS = 0.15  # 0.025
 KEEPALIVE_LATE_SECONDS = 2  # 1
@@ -27,11 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.measures, pytest.mark.timeout(240)]
 
 @pytest.fixture(scope="module")
 def figures() -> Figures:
-    fits = crowd.fitting(WANTED)
-    if fits.idle < 1000:
+    if FITTING.idle < 1000:
         pytest.skip("so many files may not be open here (ulimit -Hn)")
-    figures = crowd.measure(fits)
-    crowd.report(fits, figures)
+    figures = crowd.measure(FITTING)
+    crowd.report(FITTING, figures)
     return figures
 
 
@@ -63,4 +63,6 @@ def test_memory_does_not_grow_while_streams_run(figures):
 
 
 def test_a_second_crowd_uses_the_memory_of_the_first(figures):
-    assert figures.second_wave_kib_per_idle <= figures.kib_per_idle + 3
+    # Where the first had its paced streams, too.
+    share = (FITTING.idle + FITTING.paced) / FITTING.idle
+    assert figures.second_wave_kib_per_idle <= figures.kib_per_idle * share + 3

@@ -8,7 +8,7 @@ import pytest
 from tests.server.observer import Observer
 from tests.server.raw_upstream import STREAM_HEAD as HEAD
 from tests.server.raw_upstream import RawUpstream, chunk, hang_up, streams
-from tests.server.test_relay import ANSWER, HELLO, PATH, in_stream_error
+from tests.server.relayed import ANSWER, HELLO, PATH, in_stream_error
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.bystanders import bystanders

@@ -12,16 +12,10 @@ from tests.system.bystanders import check_log
 PREFIX = "/some/where/v1"
 
 
-@pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream(sends(whole(b"{}"))) as upstream:
-        yield upstream
-
-
 @pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> RawUpstream:
-    raw_upstream.close_connections()
-    return raw_upstream
+def upstream(upstream: RawUpstream) -> RawUpstream:
+    upstream.handler = sends(whole(b"{}"))
+    return upstream
 
 
 @pytest.fixture(scope="module")

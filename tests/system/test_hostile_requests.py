@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.server.observer import Observer
 from tests.support.server import Server
-from tests.support.stream import Response, chat, get, post
+from tests.support.stream import Response, ask, chat, get, post
 from tests.system.bystanders import Bystanders, check_log
 
 CHAT = "/v1/chat/completions"
@@ -42,13 +42,6 @@ def server() -> Iterator[Server]:
 def others(server: Server) -> Iterator[Bystanders]:
     with Bystanders(server) as others:
         yield others
-
-
-def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
-    with server.connect() as sock:
-        sock.sendall(request)
-        response = Response(sock)
-        return response, response.body()
 
 
 def refusal(server: Server, request: bytes) -> tuple[int, dict[str, object]]:

@@ -19,25 +19,13 @@ from tests.server.raw_upstream import (
     streams,
     whole,
 )
-from tests.server.test_relay import ANSWER, DONE, HELLO, PATH, STOP
+from tests.server.relayed import ANSWER, DONE, HELLO, PATH, STOP
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, post
 from tests.system.bystanders import Bystanders, check_log
 
 MIB = 1024 * 1024
 TIMEOUT_SECONDS = 2
-
-
-@pytest.fixture(scope="module")
-def raw_upstream() -> Iterator[RawUpstream]:
-    with RawUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(raw_upstream: RawUpstream) -> RawUpstream:
-    raw_upstream.close_connections()
-    return raw_upstream
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,15 @@
 """Streams in a Redis that fails: killed, started again, empty, full, out of reach."""
 
-import socket
 import time
 
 import pytest
 
 from tests.support.certificate import make_certificates
-from tests.support.server import wait_until
-from tests.system.journal_worker import JournalWorker, WorkerError, new_stream_id
+from tests.support.server import free_port, wait_until
+from tests.system.journal_worker import JournalWorker, WorkerError
 from tests.system.redis_server import RedisServer
 
 LEASE_SECONDS = 3.0
-
-
-@pytest.fixture(scope="module")
-def redis():
-    """A Redis that tests may kill, if they start it again."""
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -29,34 +21,32 @@ def pair(redis):
         yield one, other
 
 
-@pytest.fixture
-def stream_id():
-    return new_stream_id()
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def up_to(last):
     return list(range(1, last + 1))
 
 
-class TestRedisRestarted:
-    def follow_on_both(self, pair, stream_id, count):
-        """Readers on both workers, who have so many events."""
-        readers = [(worker, worker.follow(stream_id)) for worker in pair]
-        for worker, reader in readers:
-            worker.until_has(reader, count)
-        return readers
+def follow_on_both(pair, stream_id, count):
+    """Readers on both workers, who have so many events."""
+    readers = [(worker, worker.follow(stream_id)) for worker in pair]
+    for worker, reader in readers:
+        worker.until_has(reader, count)
+    return readers
 
+
+def assert_nobody_misses_an_event(pair, stream_id, readers, last):
+    """Neither those who are reading it nor one who comes now."""
+    assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(last)] * 2
+    _, other = pair
+    assert other.all_ids(other.follow(stream_id)) == up_to(last)
+
+
+class TestRedisRestarted:
+    @pytest.mark.slow
     def test_after_the_leases_have_expired_costs_no_reader_an_event(self, redis, pair, stream_id):
         one, other = pair
         one.create(stream_id)
         one.append(stream_id, 50)
-        readers = self.follow_on_both(pair, stream_id, 50)
+        readers = follow_on_both(pair, stream_id, 50)
         inboxes = redis.client.keys("sluice:inbox:*")
         redis.kill()
         killed_at = time.monotonic()
@@ -72,14 +62,13 @@ class TestRedisRestarted:
         one.resume()
         one.append(stream_id, 50)
         one.finish(stream_id)
-        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(151)] * 2
+        assert_nobody_misses_an_event(pair, stream_id, readers, 151)
         assert one.problem() is None
-        assert other.all_ids(other.follow(stream_id)) == up_to(151)
 
     def test_in_mid_stream_again_and_again_costs_no_reader_an_event(self, redis, pair, stream_id):
         one, _ = pair
         one.create(stream_id)
-        readers = self.follow_on_both(pair, stream_id, 0)
+        readers = follow_on_both(pair, stream_id, 0)
         one.produce(stream_id, 600, 600)
         for _ in range(3):
             seen = one.last_id(stream_id)
@@ -89,10 +78,10 @@ class TestRedisRestarted:
         assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(600)] * 2
 
     def test_gets_back_from_the_producer_what_it_has_lost_of_the_end(self, redis, pair, stream_id):
-        one, other = pair
+        one, _ = pair
         one.create(stream_id)
         one.append(stream_id, 10)
-        readers = self.follow_on_both(pair, stream_id, 10)
+        readers = follow_on_both(pair, stream_id, 10)
         redis.remember()
         one.append(stream_id, 10)
         for worker, reader in readers:
@@ -102,27 +91,25 @@ class TestRedisRestarted:
         redis.start()
         one.append(stream_id, 10)
         one.finish(stream_id)
-        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(31)] * 2
-        assert other.all_ids(other.follow(stream_id)) == up_to(31)
+        assert_nobody_misses_an_event(pair, stream_id, readers, 31)
 
     def test_empty_gets_back_the_streams_that_run(self, redis, pair, stream_id):
-        one, other = pair
+        one, _ = pair
         one.create(stream_id)
         one.append(stream_id, 10)
-        readers = self.follow_on_both(pair, stream_id, 10)
+        readers = follow_on_both(pair, stream_id, 10)
         redis.kill()
         redis.go_back()
         redis.start()
         one.append(stream_id, 10)
         one.finish(stream_id)
-        assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(21)] * 2
-        assert other.all_ids(other.follow(stream_id)) == up_to(21)
+        assert_nobody_misses_an_event(pair, stream_id, readers, 21)
 
     def test_too_late_ends_a_stream_with_an_error(self, redis, pair, stream_id):
         one, _ = pair
         one.create(stream_id)
         one.append(stream_id, 5)
-        readers = self.follow_on_both(pair, stream_id, 5)
+        readers = follow_on_both(pair, stream_id, 5)
         redis.kill()
         assert one.append(stream_id, 3900, 1024) is True
         assert one.append(stream_id, 200, 1024) is False

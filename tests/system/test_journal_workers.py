@@ -10,17 +10,11 @@ from itertools import pairwise
 import pytest
 
 from tests.support.server import ROOT, wait_until
-from tests.system.journal_worker import JournalWorker, WorkerError, new_stream_id
+from tests.system.journal_worker import JournalWorker, WorkerError
 from tests.system.redis_server import RedisServer
 
 LEASE_SECONDS = 0.8
 ABANDON_SECONDS = 0.5
-
-
-@pytest.fixture(scope="module")
-def redis():
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +48,11 @@ def start(redis):
         worker.kill()
 
 
-@pytest.fixture
-def stream_id():
-    return new_stream_id()
-
-
 def up_to(last):
     return list(range(1, last + 1))
 
 
+@pytest.mark.slow
 def test_does_all_that_a_journal_in_memory_does(redis):
     program = (
         "from gevent import monkey; monkey.patch_all()\n"

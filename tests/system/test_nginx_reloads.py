@@ -10,6 +10,8 @@ from tests.support.server import wait_until
 from tests.support.stream import chat
 from tests.system.site import Client, Site
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/chat/completions"
 ASKING = 16
 UNHEARD = repr(EOFError("the stream was cut after b''"))
@@ -38,7 +40,6 @@ def test_running_stream_goes_on_to_its_end(client, reload: Callable[[Site], None
         assert response.body().endswith(b"data: [DONE]\n\n")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reload", RELOADS.values(), ids=RELOADS)
 def test_nobody_is_refused_or_cut(client, reload: Callable[[Site], None]):
     outcomes: list[str] = []

@@ -1,13 +1,14 @@
 """What else nginx does in front of Sluice: statuses, limits, static files, and what is closed from outside."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from tests.server.observer import Observer
 from tests.support.http2 import Http2Response
 from tests.support.server import ROOT, wait_until
-from tests.support.stream import Response, chat, get
+from tests.support.stream import Response, ask, chat, get
 from tests.system.site import Site
 from wsgi.settings import Settings
 
@@ -34,13 +35,30 @@ def test_errors_of_sluice_keep_their_status_their_body_and_retry_after(sluice_si
     assert error_of(response)["code"] != "unavailable"
 
 
-def test_refusal_of_a_full_worker_passes(client):
-    with Site(max_streams=1) as site:
-        first = client.get(site.nginx, "/stream_chat?name=x")
-        assert first.until(b"data: ")
-        response = client.post(site.nginx, COMPLETIONS, chat())
-        assert (response.status, response.headers["retry-after"]) == (503, "1")
-        assert error_of(response)["code"] == "overloaded"
+IMPATIENT = {"proxy_read_timeout    330s;": "proxy_read_timeout 200ms;"}
+
+
+@pytest.fixture(scope="module")
+def shared_small_site() -> Iterator[Site]:
+    with Site(changes=IMPATIENT, max_streams=1) as site:
+        yield site
+
+
+@pytest.fixture
+def small_site(shared_small_site) -> Site:
+    """Has place for one stream, which is free, and an nginx that is impatient."""
+    observer = Observer(shared_small_site.gunicorn)
+    wait_until(lambda: observer.ask("/readyz")["streams"] == 0)
+    observer.close()
+    return shared_small_site
+
+
+def test_refusal_of_a_full_worker_passes(small_site, client):
+    first = client.get(small_site.nginx, "/stream_chat?name=x")
+    assert first.until(b"data: ")
+    response = client.post(small_site.nginx, COMPLETIONS, chat())
+    assert (response.status, response.headers["retry-after"]) == (503, "1")
+    assert error_of(response)["code"] == "overloaded"
 
 
 def test_request_id_is_the_clients_in_the_answer_and_in_all_logs(sluice_site, client):
@@ -146,11 +164,9 @@ def test_static_files_are_compressed(sluice_site, client):
     ],
 )
 def test_nothing_but_static_files_is_served_from_the_disk(sluice_site, path):
-    with sluice_site.nginx.connect() as sock:
-        sock.sendall(get(path))
-        response = Response(sock)
-        assert response.status in (301, 400, 403, 404)
-        assert b"import" not in response.body()
+    response, body = ask(sluice_site.nginx, get(path))
+    assert response.status in (301, 400, 403, 404)
+    assert b"import" not in body
 
 
 # What is not for everybody.
@@ -179,11 +195,9 @@ def test_nothing_but_static_files_is_served_from_the_disk(sluice_site, path):
     ],
 )
 def test_operations_are_closed_from_outside(sluice_site, target):
-    with sluice_site.nginx.connect() as sock:
-        sock.sendall(get(target))
-        response = Response(sock)
-        assert response.status == 404
-        assert b'"streams"' not in response.body()
+    response, body = ask(sluice_site.nginx, get(target))
+    assert response.status == 404
+    assert b'"streams"' not in body
 
 
 def test_operations_are_open_on_the_host_itself(sluice_site):
@@ -203,8 +217,8 @@ def test_operations_are_open_on_the_host_itself(sluice_site):
 # gunicorn is not there.
 
 
-@pytest.fixture
-def stopped_site(sluice_site):
+@pytest.fixture(scope="module")
+def stopped_site(sluice_site) -> Iterator[Site]:
     sluice_site.gunicorn.signal(signal.SIGTERM)
     sluice_site.gunicorn.wait_for_exit()
     yield sluice_site
@@ -223,9 +237,8 @@ def test_without_gunicorn_static_files_are_still_served(stopped_site, client):
     assert response.body() == (ROOT / MODULE.removeprefix("/")).read_bytes()
 
 
-def test_gunicorn_that_takes_too_long_is_a_timeout(client):
-    with Site(changes={"proxy_read_timeout    330s;": "proxy_read_timeout 200ms;"}) as site:
-        body = chat(stream=False, simulator={"ttft_ms": 60_000})
-        response = client.post(site.nginx, COMPLETIONS, body)
-        assert response.status == 504
-        assert error_of(response)["code"] == "timeout"
+def test_gunicorn_that_takes_too_long_is_a_timeout(small_site, client):
+    body = chat(stream=False, simulator={"ttft_ms": 60_000})
+    response = client.post(small_site.nginx, COMPLETIONS, body)
+    assert response.status == 504
+    assert error_of(response)["code"] == "timeout"

@@ -11,18 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.server import Server, wait_until
-from tests.support.stream import Response, chat, get, post
+from tests.support.stream import Response, ask, chat, get, post
 from tests.system.redis_server import RedisServer
 from wsgi.sse import EventParser, ReceivedEvent
 
 PATH = "/v1/streams"
 TOKENS = 20
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with RedisServer() as redis:
-        yield redis
 
 
 @pytest.fixture(scope="module", params=["memory", "redis", "relay"])
@@ -38,13 +32,6 @@ def server(request) -> Iterator[Server]:
     else:
         with Server() as server:
             yield server
-
-
-def ask(server: Server, request: bytes) -> tuple[Response, bytes]:
-    with server.connect() as sock:
-        sock.sendall(request)
-        response = Response(sock)
-        return response, b"" if response.status == 204 else response.body()
 
 
 def start(server: Server, **simulator) -> str:

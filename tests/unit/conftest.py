@@ -1,7 +1,27 @@
-"""Settings for the unit tests."""
+"""Settings for the unit tests, and what must be left of a stream: nothing."""
 
+import gevent
+import pytest
 from hypothesis import settings
+
+from tests.unit.greenlets import TIMEOUT_SECONDS
+from wsgi.stream import worker
 
 # No deadline for a single example: on a busy machine any one of them may take long.
 settings.register_profile("sluice", deadline=None)
 settings.load_profile("sluice")
+
+
+@pytest.fixture
+def nothing_is_left_behind():
+    """No test may hang, and each stream gives back its place and its timers."""
+    with gevent.Timeout(TIMEOUT_SECONDS, AssertionError("the stream hangs")):
+        yield
+    assert len(worker.ticker()) == 0
+    assert worker.inflight().count == 0
+
+
+@pytest.fixture
+def ended():
+    """How the generator that was given this list ended: what it appends to it."""
+    return []

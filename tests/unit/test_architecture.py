@@ -3,13 +3,12 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 from tests.support.server import ROOT
 
 # What each room of wsgi/ may import of the others. `errors`, `settings`, `chunk_starts`, `fairness` and `waits` are shared; `settings` builds on
 # the stream's options, so that `stream`, a library for other apps too, must do without it.
 MAY_IMPORT = {
+    "__init__": set(),
     "sse": set(),
     "errors": {"sse"},
     "chunk_starts": set(),
@@ -73,8 +72,13 @@ def imports_of(path):
     return set(imported_modules(path.read_text(), package))
 
 
-def imports_any(path, packages):
-    return any(module.split(".")[0] in packages for module in imports_of(path))
+def importers(paths, packages):
+    """The names of those that import any of the packages."""
+    return [
+        name(path)
+        for path in paths
+        if packages & {module.split(".")[0] for module in imports_of(path)}
+    ]
 
 
 def room(module):
@@ -83,39 +87,41 @@ def room(module):
     return rest[0] if package == "wsgi" and rest else None
 
 
-@pytest.mark.parametrize("path", OURS, ids=name)
-def test_imports_go_down_only(path):
-    if path.parent == ROOT / "wsgi":
-        here = path.stem
-        if here == "__init__":
-            assert imports_of(path) == set()
-            return
-    else:
-        here = path.relative_to(ROOT / "wsgi").parts[0]
-    assert here in MAY_IMPORT, "a new room: MAY_IMPORT is to say what it may import"
-    others = {room(module) for module in imports_of(path)} - {here, None}
-    assert others <= MAY_IMPORT[here]
+def here(path):
+    """The room that a file of wsgi/ is in, or is by itself."""
+    return path.relative_to(ROOT / "wsgi").with_suffix("").parts[0]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if not name(path).startswith(KNOW_FLASK)], ids=name
-)
-def test_flask_is_known_to_the_routes_only(path):
-    assert not imports_any(path, {"flask", "werkzeug"})
+def outside(*places):
+    """All sources but those in ``places``."""
+    return [path for path in SOURCES if not name(path).startswith(places)]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if not name(path).startswith(KNOW_GEVENT)], ids=name
-)
-def test_gevent_is_known_to_streams_only(path):
-    assert not imports_any(path, {"gevent", "greenlet"})
+def test_each_room_says_what_it_may_import():
+    assert {here(path) for path in OURS} == MAY_IMPORT.keys()
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if not name(path).startswith("tests/")], ids=name
-)
-def test_the_app_is_imported_by_nobody(path):
-    assert not imports_any(path, {"app"})
+def test_imports_go_down_only():
+    upwards = {
+        name(path): others
+        for path in OURS
+        if (
+            others := set(map(room, imports_of(path))) - {here(path), None} - MAY_IMPORT[here(path)]
+        )
+    }
+    assert upwards == {}
+
+
+def test_flask_is_known_to_the_routes_only():
+    assert importers(outside(*KNOW_FLASK), {"flask", "werkzeug"}) == []
+
+
+def test_gevent_is_known_to_streams_only():
+    assert importers(outside(*KNOW_GEVENT), {"gevent", "greenlet"}) == []
+
+
+def test_the_app_is_imported_by_nobody():
+    assert importers(outside("tests/"), {"app"}) == []
 
 
 def test_every_import_is_seen():

@@ -8,8 +8,6 @@ from tests.unit.test_parser import cut
 from tests.unit.test_sse_speed import best_of, cpu_seconds, pieces
 from wsgi.sse import EventFramer, EventParser, EventTooLargeError
 
-pytestmark = pytest.mark.measures
-
 CAP = 100
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
 
@@ -114,6 +112,7 @@ def test_no_event_is_held_back_once_its_blank_line_has_come(stream, data):
         assert parse(given_out) == parse(fed)
 
 
+@pytest.mark.measures
 def test_an_event_that_comes_byte_by_byte_takes_linear_time():
     def seconds(size):
         chunks = pieces(b"data: " + b"x" * size + b"\n\n", 1)
@@ -125,6 +124,7 @@ def test_an_event_that_comes_byte_by_byte_takes_linear_time():
     assert best_of(ratio, 3) <= 3
 
 
+@pytest.mark.measures
 def test_many_lines_without_a_blank_one_take_linear_time():
     def seconds(size):
         chunks = pieces(b"data: x\r\n" * (size // 9), 100)

@@ -48,6 +48,13 @@ def finished(journal, stream_id, recorder):
     return recorder
 
 
+def append_kibs(recorder, count):
+    """So many events of a KiB, and a turn of the loop after each."""
+    for _ in range(count):
+        recorder.append(event("x" * KIB))
+        gevent.sleep(0)
+
+
 def read(journal, stream_id, after=0):
     """All that a stream still gives, up to its end."""
     reader = Reader(journal, stream_id, after)
@@ -219,9 +226,7 @@ class TestHistory:
     def test_is_bounded_by_bytes_and_its_gap_is_told_first(self, open_journal, stream_id):
         journal = open_journal(history_bytes=100 * KIB)
         recorder = journal.create(stream_id, ignore)
-        for _ in range(1000):
-            recorder.append(event("x" * KIB))
-            gevent.sleep(0)
+        append_kibs(recorder, 1000)
         recorder.finish(DONE)
         read(journal, stream_id)
         reader = read(journal, stream_id)
@@ -236,9 +241,7 @@ class TestHistory:
     def test_that_a_reader_has_seen_is_not_missed(self, open_journal, stream_id):
         journal = open_journal(history_bytes=100 * KIB)
         recorder = journal.create(stream_id, ignore)
-        for _ in range(1000):
-            recorder.append(event("x" * KIB))
-            gevent.sleep(0)
+        append_kibs(recorder, 1000)
         recorder.finish(DONE)
         read(journal, stream_id)
         assert read(journal, stream_id, after=990).ids == list(range(991, 1002))
@@ -252,9 +255,7 @@ class TestHistory:
         wait_until(lambda: slow.has_events)
         received = slow.take()
         quick = Reader(journal, stream_id)
-        for _ in range(1000):
-            recorder.append(event("x" * KIB))
-            gevent.sleep(0)
+        append_kibs(recorder, 1000)
         recorder.finish(DONE)
         wait_until(lambda: quick.is_done)
         while not slow.is_finished:
@@ -303,9 +304,7 @@ class TestHistory:
     def test_does_not_grow_when_there_is_no_room_in_all(self, open_journal, stream_id):
         journal = open_journal(total_history_bytes=200 * KIB)
         recorder = journal.create(stream_id, ignore)
-        for _ in range(2000):
-            recorder.append(event("x" * KIB))
-            gevent.sleep(0)
+        append_kibs(recorder, 2000)
         recorder.finish(DONE)
         read(journal, stream_id)
         reader = read(journal, stream_id)

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 import msgspec
 from flask import Blueprint, Response, render_template, request
 
+from wsgi.api.event_source import RETRY_MS, event_source_response, last_event_id, nothing_more
 from wsgi.api.openai import DEFAULT_MODEL
 from wsgi.engines.answers import tokenize, write_answer
 from wsgi.errors import ApiError
 from wsgi.settings import Settings
 from wsgi.sse import Event, Pause
-from wsgi.stream import EventStream, TimedFeed
-from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
-from wsgi.stream.response import client_of, context_of, stream_response
+from wsgi.stream import TimedFeed
+from wsgi.stream.response import context_of
 
 _CHARACTER_SECONDS = 0.03
-_RETRY_MS = 2000
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -47,40 +46,14 @@ def blueprint(settings: Settings) -> Blueprint:
             raise ApiError(400, "invalid_request", "?name= takes the question", param="name")
         answer = "".join(write_answer(question, seed=0))
         done_id = len(answer) + 1
-        seen = _last_event_id(done_id)
+        seen = last_event_id(newest=done_id)
         if seen == done_id:
-            # The one answer that makes an EventSource stop reconnecting.
-            return Response(status=204)
+            return nothing_more()
         context = context_of(request)
-        stream = EventStream(
-            TimedFeed(_characters(question, answer, seen), context, settings.channel_size),
-            context=context,
-            render_error=error_for_event_source,
-            client=client_of(request),
-            options=settings.stream_options,
-            preamble=EVENT_SOURCE_PREAMBLE,
-        )
-        if request.method != "HEAD":
-            stream.start()
-        return stream_response(stream)
+        feed = TimedFeed(_characters(question, answer, seen), context, settings.channel_size)
+        return event_source_response(feed, context, settings)
 
     return routes
-
-
-def _last_event_id(done_id: int) -> int:
-    """The number of the last event that the client has, 0 for none.
-
-    Raises ApiError for what cannot be an id of this stream; EventSource then gives up.
-    """
-    given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or "0"
-    if not (given.isascii() and given.isdigit()) or len(given) > 9 or int(given) > done_id:
-        raise ApiError(
-            400,
-            "invalid_request",
-            f"Last-Event-ID takes the id of an event of this stream, 0 to {done_id}",
-            param="last_event_id",
-        )
-    return int(given)
 
 
 def _characters(question: str, answer: str, seen: int) -> Iterator[Event | Pause]:
@@ -97,7 +70,7 @@ def _characters(question: str, answer: str, seen: int) -> Iterator[Event | Pause
         yield Event(
             data=msgspec.json.encode(data).decode(),
             id=str(number),
-            retry=_RETRY_MS if number == seen + 1 else None,
+            retry=RETRY_MS if number == seen + 1 else None,
         )
     tokens = len(tokenize(answer)), len(tokenize(question))
     usage = {

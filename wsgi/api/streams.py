@@ -9,18 +9,16 @@ from flask import Blueprint, Response, request, url_for
 
 from wsgi.api.auth import Tickets
 from wsgi.api.clients import client_name
+from wsgi.api.event_source import RETRY_MS, event_source_response, last_event_id, nothing_more
 from wsgi.api.generation import Generation
 from wsgi.errors import ApiError
 from wsgi.journal import Journal
 from wsgi.settings import Settings
-from wsgi.stream import EventStream, StreamContext, StreamOptions
+from wsgi.stream import StreamContext, StreamOptions
 from wsgi.stream.feed import Feed
-from wsgi.stream.rendering import EVENT_SOURCE_PREAMBLE, error_for_event_source
 from wsgi.stream.replay_feed import ReplayFeed
-from wsgi.stream.response import client_of, context_of, stream_response
+from wsgi.stream.response import context_of
 
-_RETRY_MS = 2000
-_MAX_ID_DIGITS = 18
 _RETRY_SECONDS = 5
 
 
@@ -31,93 +29,111 @@ def blueprint(
 ) -> Blueprint:
     """open_feed: checks the current request and gives the feed of its answer, a stream of chat chunks
     journal: None where streams cannot be kept: several workers without Redis"""
+    streams = Streams(open_feed, journal, settings)
     routes = Blueprint("streams", __name__, url_prefix="/v1/streams")
-    generating = StreamOptions(
-        keepalive_seconds=0,
-        idle_timeout_seconds=settings.idle_timeout_seconds,
-        deadline_seconds=settings.stream_timeout_seconds,
-    )
-    # At the latest: it is kept so long after its end, which may come earlier.
-    lifetime_seconds = settings.stream_timeout_seconds + settings.history_seconds
-    tickets = Tickets(settings.api_keys)
-    running: Counter[str] = Counter()
+    routes.post("")(streams.create)
+    routes.get("/<stream_id>")(streams.read)
+    routes.delete("/<stream_id>")(streams.stop)
+    return routes
 
-    @routes.post("")
-    def create() -> tuple[dict[str, object], int, dict[str, str]]:
-        kept_in = available()
+
+class Streams:
+    """The views of a worker: what begins an answer, what reads it, what stops it."""
+
+    def __init__(
+        self,
+        open_feed: Callable[[StreamContext], Feed],
+        journal: Journal | None,
+        settings: Settings,
+    ) -> None:
+        self._open_feed = open_feed
+        self._journal = journal
+        self._settings = settings
+        self._tickets = Tickets(settings.api_keys)
+        self._running = RunningStreams(settings.streams_per_client)
+        self._generating = StreamOptions(
+            keepalive_seconds=0,
+            idle_timeout_seconds=settings.idle_timeout_seconds,
+            deadline_seconds=settings.stream_timeout_seconds,
+        )
+
+    def create(self) -> tuple[dict[str, object], int, dict[str, str]]:
+        journal = self._available_journal()
         # Behind a unix socket all come from the same place, unless the proxy is trusted to say whence.
-        client = client_name(settings)
-        if client and running[client] >= settings.streams_per_client:
-            raise ApiError(
-                429,
-                "rate_limit_exceeded",
-                f"{running[client]} resumable streams of yours are running, the limit",
-                headers={"Retry-After": str(_RETRY_SECONDS)},
-            )
+        client = client_name(self._settings)
+        self._running.check(client)
         context = context_of(request)
         generation = Generation(
-            open_feed(context), context, generating, on_end=lambda: has_ended(client)
+            self._open_feed(context),
+            context,
+            self._generating,
+            on_end=lambda: self._running.remove(client),
         )
         stream_id = secrets.token_urlsafe(16)
-        generation.start(kept_in, stream_id)
-        running[client] += 1
-        url = url_for("streams.read", stream_id=stream_id)
-        expires_at = int(time.time() + lifetime_seconds)
-        if settings.api_keys:
-            url = f"{url}?ticket={tickets.issue(stream_id, expires_at)}"
+        generation.start(journal, stream_id)
+        self._running.add(client)
+        expires_at = self._expires_at()
+        url = self._url(stream_id, expires_at)
         body = {"id": stream_id, "url": url, "expires_at": expires_at}
         return body, 201, {"Location": url}
 
-    @routes.get("/<stream_id>")
-    def read(stream_id: str) -> Response:
-        feed = ReplayFeed(_RETRY_MS)
-        feed.follower = available().follow(stream_id, _last_event_id(), feed.wake)
+    def read(self, stream_id: str) -> Response:
+        feed = ReplayFeed(RETRY_MS)
+        feed.follower = self._available_journal().follow(stream_id, last_event_id(), feed.wake)
         if feed.is_finished and not feed.has_events:
             feed.stop()
-            # The one answer that makes an EventSource stop reconnecting.
-            return Response(status=204)
-        stream = EventStream(
-            feed,
-            context=context_of(request),
-            render_error=error_for_event_source,
-            client=client_of(request),
-            options=settings.stream_options,
-            preamble=EVENT_SOURCE_PREAMBLE,
-        )
-        if request.method != "HEAD":
-            stream.start()
-        return stream_response(stream)
+            return nothing_more()
+        return event_source_response(feed, context_of(request), self._settings)
 
-    @routes.delete("/<stream_id>")
-    def stop(stream_id: str) -> Response:
-        available().stop(stream_id)
+    def stop(self, stream_id: str) -> Response:
+        self._available_journal().stop(stream_id)
         return Response(status=204)
 
-    def has_ended(client: str) -> None:
-        running[client] -= 1
-        if not running[client]:
-            del running[client]
-
-    def available() -> Journal:
-        if journal is None:
+    def _available_journal(self) -> Journal:
+        if self._journal is None:
             raise ApiError(
                 503,
                 "needs_redis",
                 "resumable streams need SLUICE_REDIS_URL where there is more than one worker",
             )
-        return journal
+        return self._journal
 
-    return routes
+    def _expires_at(self) -> int:
+        """At the latest: an answer is kept so long after its end, which may come earlier."""
+        settings = self._settings
+        return int(time.time() + settings.stream_timeout_seconds + settings.history_seconds)
+
+    def _url(self, stream_id: str, expires_at: int) -> str:
+        url = url_for("streams.read", stream_id=stream_id)
+        if self._settings.api_keys:
+            url = f"{url}?ticket={self._tickets.issue(stream_id, expires_at)}"
+        return url
 
 
-def _last_event_id() -> int:
-    """The number of the last event that the client has, 0 for none."""
-    given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or "0"
-    if not (given.isascii() and given.isdigit()) or len(given) > _MAX_ID_DIGITS:
-        raise ApiError(
-            400,
-            "invalid_request",
-            "Last-Event-ID takes the number of an event of this stream",
-            param="last_event_id",
-        )
-    return int(given)
+class RunningStreams:
+    """How many answers are being generated for each client.
+
+    limit: for each; a client without a name has none
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._counts: Counter[str] = Counter()
+
+    def check(self, client: str) -> None:
+        """Raises ApiError if there may be no more."""
+        if client and self._counts[client] >= self._limit:
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                f"{self._counts[client]} resumable streams of yours are running, the limit",
+                headers={"Retry-After": str(_RETRY_SECONDS)},
+            )
+
+    def add(self, client: str) -> None:
+        self._counts[client] += 1
+
+    def remove(self, client: str) -> None:
+        self._counts[client] -= 1
+        if not self._counts[client]:
+            del self._counts[client]
