@@ -186,7 +186,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         return nullcontext()
 
     def _is_told_to_end(self) -> bool:
-        if self.nr >= self._retires_at:
+        if self.stage == Stage.SERVING and self.nr >= self._retires_at:
             self._retires_at = self.nr + self._requests
             self.log.info("Worker has served %d requests (pid: %s)", self.nr, self.pid)
             self.stage = Stage.RETIRING
