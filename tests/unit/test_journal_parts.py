@@ -68,6 +68,7 @@ class TestRedisFollower:
         window.wake()
         assert forwarded == []
         assert follower.take() == b'event: reset\ndata: {"oldest": 5}\n\nid: 5\ndata: x\n\n'
+        follower.forward = forwarded.append
         window.append(b"id: 6\ndata: x\n\n")
         window.wake()
         assert ids(b"".join(forwarded)) == [6]

@@ -146,11 +146,10 @@ class MemoryRecorder:
         window = self.window
         if window.is_finished:
             raise RuntimeError(_IS_FINISHED)
-        window.append(b"id: %d\n%b" % (window.last_id + 1, event))
+        window.add(event)
         # Nearly always there is room: 0.1 us less than to have each event counted.
         if window.byte_count > self._counted_bytes:
             self._counted_bytes = self._journal.count(window, self._counted_bytes, _AHEAD_BYTES)
-        window.wake()
 
     def finish(self, event: bytes) -> None:
         window = self.window

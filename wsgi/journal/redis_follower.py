@@ -46,9 +46,8 @@ class RedisFollower(WindowFollower):
 
     def on_events(self) -> None:
         if self._reset:
-            self._wake()  # That comes before any event.
-        else:
-            super().on_events()
+            self.forward = None  # That comes before any event, when it is taken.
+        super().on_events()
 
     def take(self) -> bytes:
         reset, self._reset = self._reset, b""
