@@ -45,6 +45,16 @@ class ResponseHead(msgspec.Struct, frozen=True):
         value = self.values.get(name)
         return value is not None and token in map(str.strip, value.lower().split(","))
 
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether another request may follow on the same connection."""
+        if self.has_token("connection", "close"):
+            return False
+        # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
+        if self.get("transfer-encoding") and self.get("content-length"):
+            return False
+        return not self.is_http_1_0 or self.has_token("connection", "keep-alive")
+
 
 def parse_head(head: bytes) -> ResponseHead:
     """``head`` is all before the empty line. Raises InvalidResponseError."""

@@ -25,6 +25,7 @@ class UpstreamResponse:
     is_completion: whether its end can be judged: a completion's stream ends with ``[DONE]``, or at least has
         a ``finish_reason``
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
+    head: until it is dropped
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class UpstreamResponse:
         "_framer",
         "_is_at_boundary",
         "_is_completion",
+        "_keeps_connection",
         "_last",
         "_on_failure",
         "_ready",
@@ -74,6 +76,7 @@ class UpstreamResponse:
         self._body = body
         self._upstream = upstream
         self._is_completion = is_completion
+        self._keeps_connection = head.keeps_connection
         self._on_failure = on_failure
         self._framer = EventFramer() if self.is_event_stream else None
         self._ready = b""
@@ -97,11 +100,9 @@ class UpstreamResponse:
         return self._ready
 
     def take(self) -> bytes:
-        if self._ready:
+        if self._ready or self.is_finished:
             ready, self._ready = self._ready, b""
             return ready
-        if self.is_finished:
-            return b""
         try:
             data = self._receive_now(READ_BYTES)
         except WOULD_BLOCK:
@@ -130,6 +131,10 @@ class UpstreamResponse:
     def feed(self, data: bytes) -> None:
         """Bytes that were read while the connection was opened; b"" for its end."""
         self._ready += self._decode(data)
+
+    def drop_head(self) -> None:
+        """For when the client has its own: of a stream that waits, eight headers would keep 1.8 KiB."""
+        del self.head
 
     def abandon(self) -> None:
         if not self.is_finished:
@@ -198,21 +203,12 @@ class UpstreamResponse:
             self._fail("upstream_truncated", "the upstream's answer ended without its last event")
             return
         self.is_finished = True
-        if self._may_be_reused():
-            unread = None if self._body.is_complete else self._body
+        body = self._body
+        if self._keeps_connection and not (body.is_broken or body.ends_with_connection):
+            unread = None if body.is_complete else body
             self._upstream.release(self.connection, unread)
         else:
             self.connection.close()
-
-    def _may_be_reused(self) -> bool:
-        if self._body.is_broken or self._body.ends_with_connection:
-            return False
-        if self.head.has_token("connection", "close"):
-            return False
-        # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
-        if self.head.get("transfer-encoding") and self.head.get("content-length"):
-            return False
-        return not self.head.is_http_1_0 or self.head.has_token("connection", "keep-alive")
 
     def _has_proper_end(self, framer: EventFramer) -> bool:
         if framer.holds_part:
