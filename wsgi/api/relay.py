@@ -200,6 +200,7 @@ def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
     if not source.is_event_stream:
         headers.append(("X-Request-Id", stream.request_id))
         return StreamResponse(stream, headers, source.head.status)
+    source.drop_head()
     headers = [header for header in headers if header[0] not in _MADE_FOR_STREAMS]
     return StreamResponse(stream, headers + stream_headers(stream.request_id))
 

@@ -45,6 +45,16 @@ class ResponseHead(msgspec.Struct, frozen=True):
         value = self.values.get(name)
         return value is not None and token in map(str.strip, value.lower().split(","))
 
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether another request may follow on the same connection."""
+        if self.has_token("connection", "close"):
+            return False
+        # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
+        if self.get("transfer-encoding") and self.get("content-length"):
+            return False
+        return not self.is_http_1_0 or self.has_token("connection", "keep-alive")
+
 
 def parse_head(head: bytes) -> ResponseHead:
     """``head`` is all before the empty line. Raises InvalidResponseError."""
@@ -69,11 +79,13 @@ class Body(Protocol):
 
     is_broken: the framing is not HTTP from here on; what ``feed`` has returned still counts
     is_at_chunk: the next byte begins a chunk
+    chunk_left: bytes to come of a chunk that has begun, with the CRLF behind its data
     """
 
     is_complete: bool
     is_broken: bool
     ends_with_connection: bool
+    chunk_left: int
 
     @property
     def is_at_chunk(self) -> bool: ...
@@ -112,6 +124,7 @@ class SizedBody:
 
     ends_with_connection = False
     is_at_chunk = False
+    chunk_left = 0
 
     __slots__ = (
         "_left",
@@ -139,6 +152,7 @@ class EndlessBody:
     is_complete = False
     is_broken = False
     is_at_chunk = False
+    chunk_left = 0
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -150,10 +164,10 @@ class ChunkedBody:
     ends_with_connection = False
 
     __slots__ = (
-        "_chunk_left",
         "_in_trailers",
         "_pending",
         "_trailer_bytes",
+        "chunk_left",
         "is_broken",
         "is_complete",
     )
@@ -162,14 +176,13 @@ class ChunkedBody:
         self.is_complete = False
         self.is_broken = False
         self._pending = b""
-        self._chunk_left = 0
-        """Of the current chunk, with the CRLF behind its data."""
+        self.chunk_left = 0
         self._in_trailers = False
         self._trailer_bytes = 0
 
     @property
     def is_at_chunk(self) -> bool:
-        return not (self._pending or self._chunk_left or self._in_trailers)
+        return not (self._pending or self.chunk_left or self._in_trailers or self.is_broken)
 
     def feed(self, data: bytes) -> bytes:
         if self._pending:
@@ -177,17 +190,17 @@ class ChunkedBody:
             self._pending = b""
         pieces: list[bytes] = []
         place = 0
-        if not (self._chunk_left or self._in_trailers):
-            place = self._take_whole_chunks(data, pieces)
         while place < len(data) and not (self.is_complete or self.is_broken):
-            if self._chunk_left > 2:
-                piece = data[place : place + self._chunk_left - 2]
+            if self.chunk_left > 2:
+                piece = data[place : place + self.chunk_left - 2]
                 pieces.append(piece)
                 place += len(piece)
-                self._chunk_left -= len(piece)
-            elif self._chunk_left:
-                place += self._take_chunk_end(data[place : place + self._chunk_left])
+                self.chunk_left -= len(piece)
+            elif self.chunk_left:
+                place += self._take_chunk_end(data[place : place + self.chunk_left])
             else:
+                if not self._in_trailers:
+                    place = self._take_whole_chunks(data, place, pieces)
                 line_end = data.find(b"\r\n", place)
                 if line_end < 0:
                     break
@@ -199,9 +212,8 @@ class ChunkedBody:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     @staticmethod
-    def _take_whole_chunks(data: bytes, pieces: list[bytes]) -> int:
-        """Returns where they end. Nearly always a read brings nothing else: 1 us for each instead of 3."""
-        place = 0
+    def _take_whole_chunks(data: bytes, place: int, pieces: list[bytes]) -> int:
+        """Returns where they end. Nearly always a read brings little else: 0.7 us for each instead of 2.5."""
         while (start := _CHUNK_START.match(data, place)) is not None:
             begin = start.end()
             end = begin + int(start[1], 16)
@@ -213,8 +225,8 @@ class ChunkedBody:
 
     def _take_chunk_end(self, end: bytes) -> int:
         """Each chunk's data ends with CRLF, which may be cut."""
-        self.is_broken = not b"\r\n"[2 - self._chunk_left :].startswith(end)
-        self._chunk_left -= len(end)
+        self.is_broken = not b"\r\n"[2 - self.chunk_left :].startswith(end)
+        self.chunk_left -= len(end)
         return len(end)
 
     def _take_line(self, line: bytes) -> None:
@@ -227,8 +239,8 @@ class ChunkedBody:
         if not _CHUNK_SIZE.fullmatch(size):
             self.is_broken = True
             return
-        self._chunk_left = int(size, 16)
-        if self._chunk_left:
-            self._chunk_left += 2
+        self.chunk_left = int(size, 16)
+        if self.chunk_left:
+            self.chunk_left += 2
         else:
             self._in_trailers = True

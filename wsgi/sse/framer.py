@@ -52,13 +52,12 @@ class EventFramer:
         # Nearly always a read holds exactly what was written: whole events, with LF.
         if not self._held and data.endswith(b"\n\n"):
             return data
-        seen = self._last_held()
-        searched = seen + data
-        end = max(
-            searched.rfind(mark) + len(mark) if mark in searched else 0 for mark in BLANK_LINE_ENDS
-        )
-        end -= len(seen)
-        if end <= 0:
+        end = _end_of_last_event(data)
+        if not end and self._held:
+            # The blank line may have been cut.
+            seen = self._last_held()
+            end = max(_end_of_last_event(seen + data[:_LONGEST_END]) - len(seen), 0)
+        if not end:
             self._hold(data)
             return b""
         events = b"".join((*self._held, data[:end]))
@@ -83,3 +82,18 @@ class EventFramer:
         self._held_bytes += len(data)
         if self._held_bytes > self._max_event_bytes:
             raise EventTooLargeError(self._max_event_bytes)
+
+
+def _end_of_last_event(data: bytes) -> int:
+    """Where the last blank line in ``data`` ends; 0 if there is none."""
+    end = data.rfind(b"\n\n") + 2
+    if end < 2:
+        end = 0
+    # Nearly always that is all: to search for the other marks, too, takes 1.6 us of a short read and not 0.4.
+    behind = max(end - 1, 0)
+    if data.find(b"\r", behind) >= 0:
+        for mark in BLANK_LINE_ENDS:
+            place = data.rfind(mark, behind)
+            if place >= 0:
+                end = max(end, place + len(mark))
+    return end
