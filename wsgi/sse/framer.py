@@ -10,8 +10,7 @@ _LONGEST_END = 3
 class EventFramer:
     """Bytes in as they come, bytes out as they came, but in whole events.
 
-    Linear however the input is cut: what is held back is the list of its pieces, and only new bytes (and the
-    last two before them) are searched.
+    Linear however the input is cut: only new bytes, and the last two before them, are searched.
 
     max_event_bytes: the most that one event may take
     """
@@ -19,14 +18,13 @@ class EventFramer:
     __slots__ = (
         "_ended_in_cr",
         "_held",
-        "_held_bytes",
         "_max_event_bytes",
     )
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        # Not a list of pieces: freed, a thousand of them leave the process as large as it was, one block does not.
+        self._held = bytearray()
         self._ended_in_cr = False
 
     @property
@@ -55,32 +53,21 @@ class EventFramer:
         end = _end_of_last_event(data)
         if not end and self._held:
             # The blank line may have been cut.
-            seen = self._last_held()
+            seen = bytes(self._held[-_LONGEST_END + 1 :])
             end = max(_end_of_last_event(seen + data[:_LONGEST_END]) - len(seen), 0)
         if not end:
             self._hold(data)
             return b""
-        events = b"".join((*self._held, data[:end]))
-        self._held, self._held_bytes = [], 0
+        events = b"".join((self._held, data[:end]))
+        self._held = bytearray()
         self._ended_in_cr = end == len(data) and data.endswith(b"\r")
         if end < len(data):
             self._hold(data[end:])
         return events
 
-    def _last_held(self) -> bytes:
-        last = b""
-        for piece in reversed(self._held):
-            last = piece[-_LONGEST_END + 1 :] + last
-            if len(last) >= _LONGEST_END - 1:
-                break
-        return last[-_LONGEST_END + 1 :]
-
     def _hold(self, data: bytes) -> None:
-        if not data:
-            return
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > self._max_event_bytes:
+        self._held += data
+        if len(self._held) > self._max_event_bytes:
             raise EventTooLargeError(self._max_event_bytes)
 
 
