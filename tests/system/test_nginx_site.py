@@ -218,11 +218,11 @@ def test_operations_are_open_on_the_host_itself(sluice_site):
 
 
 @pytest.fixture(scope="module")
-def stopped_site(sluice_site) -> Iterator[Site]:
-    sluice_site.gunicorn.signal(signal.SIGTERM)
-    sluice_site.gunicorn.wait_for_exit()
-    yield sluice_site
-    sluice_site.start_gunicorn()
+def stopped_site() -> Iterator[Site]:
+    with Site() as site:
+        site.gunicorn.signal(signal.SIGTERM)
+        site.gunicorn.wait_for_exit()
+        yield site
 
 
 def test_without_gunicorn_the_answer_is_an_error_that_says_when_to_come_back(stopped_site, client):
