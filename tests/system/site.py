@@ -31,7 +31,11 @@ class Site:
 
     def __enter__(self) -> "Site":
         with self._running:
-            self.start_gunicorn()
+            self.gunicorn = self._running.enter_context(
+                Server(
+                    self._app, unix_socket=self._socket, trusted_proxies="unix", **self._settings
+                )
+            )
             self.nginx = self._running.enter_context(
                 Nginx(self._socket, self._changes, self._edited_by)
             )
@@ -40,12 +44,6 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
-
-    def start_gunicorn(self) -> None:
-        """Once more, if the first has ended."""
-        self.gunicorn = self._running.enter_context(
-            Server(self._app, unix_socket=self._socket, trusted_proxies="unix", **self._settings)
-        )
 
 
 class Client:
