@@ -87,9 +87,9 @@ class TestEvents:
         assert not feed.is_finished
 
     def test_do_not_come_before_the_pause_is_over(self):
+        started_at = time.monotonic()
         feed = started([A, Pause(0.05), DONE])
         feed.take()
-        started_at = time.monotonic()
         feed.wait()
         assert time.monotonic() - started_at > 0.04
         assert feed.take() == DONE
