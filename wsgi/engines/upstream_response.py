@@ -83,7 +83,7 @@ class UpstreamResponse:
         self._last = (b"", b"", b"")
         """Enough batches to find the finish_reason behind which usage came."""
         self._receive_now = connection.receive_now
-        self._is_at_boundary = False
+        self._is_at_boundary = self.is_event_stream and body.is_at_chunk
         """Of a chunk and of an event alike."""
         if body.is_complete:
             self._finish()
