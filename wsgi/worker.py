@@ -6,14 +6,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import gevent
 from gevent import socket as gevent_socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gunicorn.http.wsgi import FileWrapper, create
+from gunicorn import util
+from gunicorn.http import wsgi as gunicorn_wsgi
+from gunicorn.http.wsgi import FileWrapper, WSGIErrorsWrapper, create
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -77,9 +79,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._stage[0] = stage
 
     def init_process(self) -> None:
-        # gunicorn looks its settings up in a dictionary of objects, some 25 times for each request. As the
-        # configuration's own attributes they are found at once: 20 us less.
-        self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
+        self._make_requests_cheaper()
         settings = [self.cfg.settings[name] for name in _TOLD_OF_REQUESTS]
         self._tells_nobody = all(setting.get() == setting.default for setting in settings)
         super().init_process()
@@ -185,6 +185,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
         # ``Connections`` looks after that: 10 us less than a timer for each request.
         return nullcontext()
 
+    def _make_requests_cheaper(self) -> None:
+        """Does once what gunicorn does for each."""
+        # It looks its settings up in a dictionary of objects, some 25 times. As the configuration's own attributes
+        # they are found at once: 20 us less.
+        self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
+        # It writes the date, and looks for the files of its log: 3.4 % of a short answer's instructions.
+        http_date_at = lru_cache(maxsize=1)(util.http_date)
+        util.http_date = lambda: http_date_at(int(time.time()))
+        gunicorn_wsgi.WSGIErrorsWrapper = _Errors
+
     def _is_told_to_end(self) -> bool:
         if self.stage == Stage.SERVING and self.nr >= self._retires_at:
             self._retires_at = self.nr + self._requests
@@ -217,3 +227,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 notify_at = now + _NOTIFY_SECONDS
             gevent.sleep(_POLL_SECONDS)
         return True
+
+
+class _Errors:
+    """``wsgi.errors``: gunicorn's own, made when it is written to, which is hardly ever."""
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(WSGIErrorsWrapper(self._cfg), name)

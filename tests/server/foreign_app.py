@@ -50,6 +50,12 @@ def plain():
     return "plain"
 
 
+@app.get("/complains")
+def complains():
+    print("something is wrong", file=request.environ["wsgi.errors"])
+    return "complained"
+
+
 def waits(key: str) -> Iterator[Event]:
     """A prefill that lasts: the generator waits and knows nothing of its client."""
     try:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -46,6 +48,24 @@ def test_a_generator_that_exits_ends_its_own_stream_only(foreign):
         assert b"internal_error" in Response(sock).body()
         for _ in range(10):
             assert other.chunk()
+
+
+def test_what_a_view_writes_to_wsgi_errors_is_in_the_log(foreign):
+    with foreign.connect() as sock:
+        sock.sendall(get("/complains"))
+        assert Response(sock).body() == b"complained"
+    wait_until(lambda: "something is wrong\n" in foreign.log)
+
+
+def test_an_answer_has_the_time_that_it_was_made_at(foreign):
+    def date() -> datetime:
+        with foreign.connect() as sock:
+            sock.sendall(get("/plain"))
+            return parsedate_to_datetime(Response(sock).headers["date"])
+
+    first = date()
+    assert abs(first - datetime.now(UTC)) < timedelta(seconds=5)
+    wait_until(lambda: date() > first)
 
 
 def test_the_deadline_ends_a_stream_with_an_error_event(foreign):
