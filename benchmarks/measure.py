@@ -17,7 +17,7 @@ class Scale:
     events_per_second: of all streams together; slow_events_per_second: what each of the peers can take
     more_streams: numbers of streams that make the same events per second
     flat_out: streams, and events of each
-    short_answers: of ten events each, ``short_at_once`` at a time
+    short_answers: of ten events each, ``short_at_once`` at a time; of the slow peers fewer
     idle_relayed, idle_simulated: numbers of streams whose memory is taken
     cancels: clients that leave, one after the other
     codec_events: that are parsed, and made
@@ -30,7 +30,7 @@ class Scale:
     streams: int = 200
     more_streams: tuple[int, ...] = (50, 200, 1000, 4000)
     flat_out: tuple[int, int] = (50, 1000)
-    short_answers: int = 1000
+    short_answers: int = 2000
     short_at_once: int = 50
     idle_relayed: tuple[int, ...] = (1000, 8000)
     idle_simulated: tuple[int, ...] = (1000, 8000, 15_000)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from benchmarks.processes import CORES
+
 _LIBRARIES = (
     "gunicorn",
     "gevent",
@@ -89,7 +91,7 @@ def machine() -> str:
         _version(["redis-server", "--version"], r"v=([0-9.]+)", "Redis"),
     ]
     return (
-        f"{model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores, "
+        f"{model[1] if model else platform.machine()}, {CORES} cores, "
         f"Linux {platform.release()}, Python {platform.python_version()}, "
         + ", ".join([*versions, *filter(None, programs)])
     )
