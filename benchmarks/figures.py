@@ -87,7 +87,7 @@ def speed_cell(results: Sequence[Result], figure: Figure) -> str:
 
 def lost_notes(rounds: Rounds) -> list[str]:
     return [
-        f"{name}: {lost} streams never had an event and were given up."
+        f"{name}: {lost} streams were refused, closed, or never had an event."
         for name, results in rounds.items()
         if (lost := sum(result.errors for result in results))
     ]

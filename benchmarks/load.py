@@ -53,7 +53,7 @@ class Result:
     """What came of it. Times in seconds.
 
     events: of answers, all; of streams left open, those within the window
-    errors: refused answers; streams that were to be left open and never had an event
+    errors: refused answers; streams that were to be left open, and were refused, closed or never had an event
     first_events: from an answer's request to its first event
     first_event_spread: from the first of all first events to the last, where each reader asks once
     delays: from an event's sending by the upstream to its arrival
@@ -221,24 +221,8 @@ def read_open_streams(load: Load) -> Result:
     """Opens ``load.concurrent`` streams and counts what comes of them all within the window."""
     result = Result()
     with Readers() as readers:
-        opened: list[Reader] = []
-        waiting: set[Reader] = set()
-        progress_at = time.monotonic()
-        while waiting or len(opened) < load.concurrent:
-            while len(opened) < load.concurrent and len(waiting) < _OPENING_AT_ONCE:
-                opened.append(_open(load, readers))
-                waiting.add(opened[-1])
-            for reader in readers.ready_in_time():
-                reader.read()
-                if reader in waiting and reader.first_event_at:
-                    waiting.remove(reader)
-                    progress_at = time.monotonic()
-            if time.monotonic() - progress_at > _STALL_SECONDS:
-                result.errors += len(waiting)
-                for reader in waiting:
-                    opened.remove(reader)
-                    readers.remove(reader)
-                break
+        opened = _open_streams(load, readers)
+        result.errors = load.concurrent - len(opened)
         _read_until(time.monotonic() + _SETTLE_SECONDS, readers, load, Result())
         before = Usage.now(load.server_pid, load.upstream_pid)
         _read_until(time.monotonic() + load.window_seconds, readers, load, result)
@@ -247,6 +231,40 @@ def read_open_streams(load: Load) -> Result:
     result.first_events = [reader.first_event_at - reader.asked_at for reader in opened]
     result.answers = len(opened)
     return result
+
+
+def _open_streams(load: Load, readers: Readers) -> list[Reader]:
+    """Those of ``load.concurrent`` that have had their first event.
+
+    Raises RefusedError or ConnectionError if more than one in a hundred is refused or closed.
+    """
+    opened: list[Reader] = []
+    waiting: set[Reader] = set()
+    asked = failed = 0
+    progress_at = time.monotonic()
+    while waiting or asked < load.concurrent:
+        while asked < load.concurrent and len(waiting) < _OPENING_AT_ONCE:
+            waiting.add(_open(load, readers))
+            asked += 1
+        for reader in readers.ready_in_time():
+            try:
+                reader.read()
+            except (RefusedError, ConnectionError):
+                failed += 1
+                if reader not in waiting or failed > load.concurrent / 100:
+                    raise
+                waiting.remove(reader)
+                readers.remove(reader)
+                continue
+            if reader in waiting and reader.first_event_at:
+                waiting.remove(reader)
+                opened.append(reader)
+                progress_at = time.monotonic()
+        if time.monotonic() - progress_at > _STALL_SECONDS:
+            for reader in waiting:
+                readers.remove(reader)
+            break
+    return opened
 
 
 def _open(load: Load, readers: Readers) -> Reader:

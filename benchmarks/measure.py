@@ -108,5 +108,9 @@ def in_turns(targets: Mapping[str, Target], run: Callable[[Target], Result], rou
     results: dict[str, list[Result]] = {name: [] for name in targets}
     for _ in range(rounds):
         for name, target in targets.items():
-            results[name].append(run(target))
+            try:
+                results[name].append(run(target))
+            except RuntimeError as error:
+                error.add_note(f"so it is with {name}")
+                raise
     return results

@@ -57,7 +57,9 @@ def idle(bench: Bench) -> Section:
 def _memory_with(target: Target, streams: int) -> Memory:
     result = target.open_streams(streams, _HOUR_MS, window_seconds=0)
     if result.errors:
-        raise RuntimeError(f"{result.errors} of {streams} streams never had an event")
+        raise RuntimeError(
+            f"{result.errors} of {streams} streams were refused, closed, or never had an event"
+        )
     return result.memory
 
 
