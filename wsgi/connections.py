@@ -5,7 +5,7 @@ import socket
 import time
 
 from gevent import socket as gevent_socket
-from gunicorn.http.body import Body
+from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import ParseException
 
 from wsgi.errors import ApiError
@@ -150,6 +150,8 @@ class BodySource:
 
     def discard_rest(self, body: Body) -> bool:
         """Reads what the application has left of the body. Whether another request may follow it."""
+        if isinstance(body.reader, LengthReader) and not body.reader.length:
+            return True  # All of it has come.
         self._until = time.monotonic() + REST_OF_BODY_SECONDS
         try:
             while not body.failed and body.read(_READ_BYTES):

@@ -1,5 +1,6 @@
 """gunicorn's gevent worker, with an end in good order, and guarded against clients that keep it waiting."""
 
+import io
 import mmap
 import signal
 import sys
@@ -36,6 +37,9 @@ _TOLD_OF_REQUESTS = (
     *("logger_class", "pre_request", "post_request"),
 )
 """The settings by which somebody is told of each request."""
+
+
+_NOTHING = io.BytesIO()
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -139,6 +143,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             req.unreader.sock = sock
         if not may_go_on:
             raise StopIteration
+        req.body = _NOTHING  # gunicorn would look for a rest of it once more.
         self._connections.is_idle(sock)
         if not self.alive:
             stop_reading(sock)

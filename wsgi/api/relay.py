@@ -1,7 +1,7 @@
 """Every route below /v1, passed on to an upstream."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import unquote
@@ -165,12 +165,19 @@ def _headers_for_upstream(
 
 
 def _end_to_end_headers(environ: WSGIEnvironment) -> dict[str, str]:
-    named = {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
+    named = _named_by(environ.get("HTTP_CONNECTION"))
     return {
         name: value
         for key, value in environ.items()
         if (name := _header_of(key)) and name not in _NOT_PASSED_ON and name not in named
     }
+
+
+def _named_by(connection: str | None) -> Collection[str]:
+    """The headers that are for the next hop alone (RFC 9110, section 7.6.1), in lower case."""
+    if connection is None:
+        return ()
+    return {name.strip().lower() for name in connection.split(",")}
 
 
 # werkzeug's headers do the same for each request anew: 20 us of a short answer's 700.
@@ -188,16 +195,16 @@ def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
     if source is None:
         # The commit time has come first, or the client has left.
         return stream_response(stream)
-    named = {name.strip().lower() for name in (source.head.get("connection") or "").split(",")}
-    # Beside chunks a Content-Length does not count (RFC 9112, section 6.3).
-    if source.head.get("transfer-encoding") is not None:
-        named.add("content-length")
+    named = _named_by(source.head.values.get("connection"))
     headers = [
         (name, value)
         for name, value in source.head.headers
         if name not in _NOT_PASSED_BACK and name not in named and not name.startswith(_CORS_HEADERS)
     ]
     if not source.is_event_stream:
+        # Beside chunks a Content-Length does not count (RFC 9112, section 6.3).
+        if "transfer-encoding" in source.head.values:
+            headers = [header for header in headers if header[0] != "content-length"]
         headers.append(("X-Request-Id", stream.request_id))
         return StreamResponse(stream, headers, source.head.status)
     source.drop_head()

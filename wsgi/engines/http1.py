@@ -37,9 +37,6 @@ class ResponseHead(msgspec.Struct, frozen=True):
     values: dict[str, str]
     is_http_1_0: bool
 
-    def get(self, name: str) -> str | None:
-        return self.values.get(name)
-
     def has_token(self, name: str, token: str) -> bool:
         """Whether a comma-separated header names ``token``."""
         value = self.values.get(name)
@@ -51,7 +48,7 @@ class ResponseHead(msgspec.Struct, frozen=True):
         if self.has_token("connection", "close"):
             return False
         # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
-        if self.get("transfer-encoding") and self.get("content-length"):
+        if "transfer-encoding" in self.values and "content-length" in self.values:
             return False
         return not self.is_http_1_0 or self.has_token("connection", "keep-alive")
 
@@ -98,11 +95,11 @@ def body_of(head: ResponseHead, method: str) -> Body:
     """How the body of this response is framed (RFC 9112, section 6.3)."""
     if method == "HEAD" or head.status in (204, 304):
         return SizedBody(0)
-    if head.get("transfer-encoding") is not None:
-        if (head.get("transfer-encoding") or "").lower() != "chunked":
+    if "transfer-encoding" in head.values:
+        if head.values["transfer-encoding"].lower() != "chunked":
             raise InvalidResponseError("a transfer encoding that is not chunked alone")
         return ChunkedBody()
-    length = head.get("content-length")
+    length = head.values.get("content-length")
     if length is None:
         return EndlessBody()
     if not _LENGTH.fullmatch(length):

@@ -324,9 +324,9 @@ def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:
         raise response.error
     is_answer = response.is_event_stream or response.is_json
     if request.is_completion and response.head.status == 200 and not is_answer:
-        content_type = response.head.get("content-type") or "no content type"
+        content_type = response.head.values.get("content-type") or "no content type"
         if response.is_compressed:
-            content_type += f" in {response.head.get('content-encoding')}"
+            content_type += f" in {response.head.values.get('content-encoding')}"
         raise ApiError(
             502,
             "upstream_invalid",

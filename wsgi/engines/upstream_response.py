@@ -59,11 +59,12 @@ class UpstreamResponse:
         is_completion: bool,
         on_failure: Callable[[str], None],
     ) -> None:
-        content_type = (head.get("content-type") or "").lower()
+        content_type = head.values.get("content-type", "").lower()
         self.head = head
         self.connection = connection
         # One that is compressed, although not asked to be, has no events that could be told apart.
-        self.is_compressed = (head.get("content-encoding") or "identity").lower() != "identity"
+        encoding = head.values.get("content-encoding") or "identity"
+        self.is_compressed = encoding.lower() != "identity"
         self.is_event_stream = (
             head.status == 200
             and content_type.startswith("text/event-stream")
