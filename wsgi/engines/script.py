@@ -17,7 +17,7 @@ from wsgi.engines.schema import (
 from wsgi.errors import ApiError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of the answers that the request asks for."""
 
@@ -25,19 +25,28 @@ class Choice:
     finish_reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Script:
     """The choices, how they are written, and what they cost."""
 
     format: Format
     choices: list[Choice]
-    usage: Json
+    prompt_tokens: int
+    completion_tokens: int
     seed: int
 
     @property
     def longest(self) -> int:
         """Tokens of the longest choice."""
         return max(len(choice.tokens) for choice in self.choices)
+
+    @property
+    def usage(self) -> Json:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+        }
 
 
 def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
@@ -77,8 +86,7 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
             if left < 0:
                 raise _too_much()
             choices.append(choice)
-    usage = _usage(count_tokens(prompt_text), MAX_TOKENS - left)
-    return Script(format_, choices, usage, seed)
+    return Script(format_, choices, count_tokens(prompt_text), MAX_TOKENS - left, seed)
 
 
 def _too_much() -> ApiError:
@@ -129,11 +137,3 @@ def _tool_call(options: SimulatorOptions) -> ToolCall | None:
     if not isinstance(arguments, str):
         arguments = msgspec.json.encode(arguments).decode()
     return ToolCall(wanted.name, arguments)
-
-
-def _usage(prompt_tokens: int, completion_tokens: int) -> Json:
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
