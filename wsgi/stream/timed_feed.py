@@ -16,7 +16,7 @@ from wsgi.stream.items import StreamItem, close, encode, failure, is_terminal
 class TimedFeed:
     """Takes a generator's items up to its next pause, and lets a timer of the loop take the ones after that.
 
-    So a pause costs a timer where a greenlet costs two switches, and an idle stream 29 KiB instead of 53. Not more
+    So a pause costs a timer where a greenlet costs two switches, and an idle stream little more than half the memory. Not more
     than ``size`` events are taken at once; then it is the turn of other streams. And not more than ``size`` wait
     for the client or are being written: meanwhile the generator is not asked, and makes no pause.
 
