@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,18 +111,20 @@ def test_a_stream_shows_before_its_end(server, metrics):
 
 
 def test_times_are_what_they_were(server, metrics):
-    ask_chat(server, simulator={"tokens": 10, "ttft_ms": 120, "itl_ms": 60})
+    asked_at = time.monotonic()
+    ask_chat(server, simulator={"tokens": 5, "ttft_ms": 120, "itl_ms": 300})
     metrics.wait_until_added(1, "streams_ended_total")
+    took = time.monotonic() - asked_at
     first_event = metrics.added("first_event_seconds_sum", model="test")
-    # Nine from one token to the next; role, finish_reason and [DONE] come along at once. Those timers, too, count
-    # in a loop's time, which is a little behind.
     gaps = metrics.added("event_gap_seconds_sum")
-    assert 0.11 < first_event < 0.5
-    assert 0.5 < gaps < 2
-    gap_count = metrics.added("event_gap_seconds_count")
-    assert gap_count - metrics.added("event_gap_seconds_bucket", le="0.03") >= 9
     duration = metrics.added("stream_duration_seconds_sum", route=PATH)
-    assert first_event + gaps <= duration < first_event + gaps + 1
+    # Timers count in a loop's time, which is a little behind.
+    assert first_event > 0.11
+    # Four from one token to the next; role, finish_reason and [DONE] come along at once.
+    assert gaps > 4 * 0.3 - 0.02
+    assert first_event + gaps <= duration <= took
+    gap_count = metrics.added("event_gap_seconds_count")
+    assert gap_count - metrics.added("event_gap_seconds_bucket", le="0.03") == 4
 
 
 def test_keepalives_are_counted_while_they_are_sent(server, metrics):
