@@ -168,6 +168,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 else:
                     for chunk in body:
                         response.write(chunk)
+                        del chunk  # Not kept while the next is waited for.
                 response.close()
             finally:
                 if hasattr(body, "close"):

@@ -50,8 +50,9 @@ class Written:
         self.last_event_at = now
         if byte_count < _LONGEST_END:
             # The blank line may come in an item of its own.
-            events = self._last_bytes[-_LONGEST_END:] + events
-        self._last_bytes = events
+            events = self._last_bytes + events
+        # Not all of them: a silent stream would keep what it has sent, half a KiB.
+        self._last_bytes = events[-_LONGEST_END:]
 
     def add_other(self, data: bytes) -> None:
         """Comments, an error event: whole in themselves."""
