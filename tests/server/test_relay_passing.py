@@ -252,3 +252,36 @@ def test_a_body_over_the_limit_never_reaches_the_upstream(upstream):
         response, body = ask(server, post("/v1/embeddings", {"input": "x" * 1000}))
         assert (response.status, json.loads(body)["error"]["code"]) == (413, "body_too_large")
         assert upstream.requests == []
+
+
+@pytest.fixture(scope="module")
+def choosy(raw_upstream):
+    with Server(upstream=raw_upstream.url, models="ours,ours-small") as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        (PATH, "application/json"),
+        ("/v1/messages", "application/json"),
+        ("/v1/embeddings", "application/json"),
+        ("/v1/responses", "text/plain"),
+    ],
+)
+def test_a_model_that_is_not_accepted_reaches_the_upstream_on_no_route(
+    choosy, upstream, path, content_type
+):
+    response, body = ask(choosy, post(path, {"model": "theirs"}, Content_Type=content_type))
+    error = json.loads(body)["error"]
+    assert (response.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"model": "ours"}, {"input": "x"}, ["theirs"], {"model": 1}, b"\xff", b'{"model":"\xff"}'],
+)
+def test_what_names_no_other_model_passes(choosy, upstream, body):
+    upstream.handler = sends(whole(b"{}"))
+    assert ask(choosy, post("/v1/embeddings", body))[0].status == 200

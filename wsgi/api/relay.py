@@ -92,8 +92,8 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         request = request_ctx.request
         is_completion = request.method == "POST" and rest in _COMPLETIONS
         body = read_json(request) if is_completion else read_bytes(request)
-        call = decode(body, Call) if is_completion else _call_of(body, request)
-        if is_completion and call.model is not None:
+        call = decode(body, Call) if is_completion else _call_of(body)
+        if call.model is not None:
             check_model(call.model, settings.models)
         context = context_of(request)
         context.notes.update(route=_route(rest), model=call.model, stream=bool(call.stream))
@@ -216,13 +216,11 @@ def _route(rest: str) -> str:
     return f"/v1/{rest}" if rest in _ROUTES_TOLD_APART else "/v1/<path:rest>"
 
 
-def _call_of(body: bytes, request: Request) -> Call:
-    """For a route that Sluice does not know: what its body says, if it is such JSON."""
-    if "json" not in request.mimetype:
-        return Call()
+def _call_of(body: bytes) -> Call:
+    """For a route that Sluice does not know: what its body says if it is such JSON, whatever it is called."""
     try:
         return msgspec.json.decode(body, type=Call)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Call()
 
 
