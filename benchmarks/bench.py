@@ -35,8 +35,7 @@ class Bench:
         warm_up: Callable[[Target], Result] | None = None,
     ) -> Rounds:
         """warm_up: makes the connections to the upstream and warms up the interpreters; None: as ``run`` does"""
-        for target in targets.values():
-            (warm_up or run)(target)
+        in_turns(targets, warm_up or run, 1)
         rounds = in_turns(targets, run, self.scale.rounds)
         for results in rounds.values():
             self.foreign_shares += [_foreign_share(result) for result in results]

@@ -47,13 +47,19 @@ class Load:
     window_seconds: float = 0.0
     has_send_times: bool = True
 
+    @property
+    def may_be_lost(self) -> int:
+        """Go 1.19's proxy now and then closes its own connection to the upstream ("use of closed network connection"), and
+        so one stream in tens of thousands: that is told, and is not to end ten minutes of measuring."""
+        return max(self.concurrent // 100, 1)
+
 
 @dataclass
 class Result:
     """What came of it. Times in seconds.
 
     events: of answers, all; of streams left open, those within the window
-    errors: refused answers; streams that were to be left open, and were refused, closed or never had an event
+    errors: refused answers; of streams that were to be left open, those that were refused, closed or never had an event
     first_events: from an answer's request to its first event
     first_event_spread: from the first of all first events to the last, where each reader asks once
     delays: from an event's sending by the upstream to its arrival
@@ -222,8 +228,9 @@ def read_open_streams(load: Load) -> Result:
     result = Result()
     with Readers() as readers:
         opened = _open_streams(load, readers)
-        result.errors = load.concurrent - len(opened)
-        _read_until(time.monotonic() + _SETTLE_SECONDS, readers, load, Result())
+        settling = Result(errors=load.concurrent - len(opened))
+        _read_until(time.monotonic() + _SETTLE_SECONDS, readers, load, settling)
+        result.errors = settling.errors
         before = Usage.now(load.server_pid, load.upstream_pid)
         _read_until(time.monotonic() + load.window_seconds, readers, load, result)
         result.usage = Usage.now(load.server_pid, load.upstream_pid).since(before)
@@ -236,11 +243,11 @@ def read_open_streams(load: Load) -> Result:
 def _open_streams(load: Load, readers: Readers) -> list[Reader]:
     """Those of ``load.concurrent`` that have had their first event.
 
-    Raises RefusedError or ConnectionError if more than one in a hundred is refused or closed.
+    Raises RefusedError or ConnectionError if more are refused or closed than may be lost.
     """
     opened: list[Reader] = []
     waiting: set[Reader] = set()
-    asked = failed = 0
+    asked = lost = 0
     progress_at = time.monotonic()
     while waiting or asked < load.concurrent:
         while asked < load.concurrent and len(waiting) < _OPENING_AT_ONCE:
@@ -250,11 +257,11 @@ def _open_streams(load: Load, readers: Readers) -> list[Reader]:
             try:
                 reader.read()
             except (RefusedError, ConnectionError):
-                failed += 1
-                if reader not in waiting or failed > load.concurrent / 100:
+                lost += 1
+                if lost > load.may_be_lost:
                     raise
-                waiting.remove(reader)
                 readers.remove(reader)
+                (waiting if reader in waiting else opened).remove(reader)
                 continue
             if reader in waiting and reader.first_event_at:
                 waiting.remove(reader)
@@ -277,10 +284,17 @@ def _open(load: Load, readers: Readers) -> Reader:
 def _read_until(end: float, readers: Readers, load: Load, result: Result) -> None:
     while (left := end - time.monotonic()) > 0:
         for reader in readers.ready(left):
-            data = reader.receive(262144)
+            try:
+                data = reader.receive(262144)
+            except ConnectionError:
+                data = b""
             result.events += data.count(EVENT_MARK)
             if not data:
-                raise RefusedError("a stream ended that should not")
+                result.errors += 1
+                if result.errors > load.may_be_lost:
+                    raise RefusedError("streams ended that should not")
+                readers.remove(reader)
+                continue
             if load.has_send_times:
                 # One of each read: with streams that are paced it is the only one.
                 place = data.find(SEND_TIME_MARK) + len(SEND_TIME_MARK)

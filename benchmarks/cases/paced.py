@@ -79,11 +79,13 @@ def more_streams(bench: Bench) -> Section:
     scale = bench.scale
     rows, by_name = [], {name: list[float]() for name in bench.fast}
     notes: list[str] = []
+    lost: list[str] = []
     with bench.relays(bench.fast) as relays:
         for streams in scale.more_streams:
             rounds = bench.open_streams(relays, streams, scale.events_per_second)
             rows.append([f"{streams:,}", *[cpu_cell(rounds, name) for name in rounds]])
             notes = notes or busy_notes(rounds)
+            lost += lost_notes(rounds)
             for name, results in rounds.items():
                 by_name[name].append(median(results, cpu_per_event_us))
     title = f"{scale.events_per_second:,} events/s from more and more streams"
@@ -101,5 +103,5 @@ def more_streams(bench: Bench) -> Section:
                 dict(by_name),
             ),
         ],
-        notes,
+        [*notes, *lost],
     )

@@ -1,5 +1,6 @@
 """The benchmarks' own parts count right, and each case still runs. What they measure is for ``make bench``."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from benchmarks.measure import Scale, Target
 from benchmarks.processes import Process
 from benchmarks.report import Bars, Lines, Section, Table
 from benchmarks.usage import Usage
+from tests.support.stream import chat
 
 SMALL = Scale(
     rounds=1,
@@ -94,6 +96,24 @@ def test_refused_answers_are_no_measurement():
         pytest.raises(RuntimeError, match="2 of 2 answers failed"),
     ):
         Target(simulator, None).answers(events=7, at_once=2, answers=2)
+
+
+@pytest.fixture(scope="module")
+def cut_streams():
+    """Each is closed after its third token."""
+    simulator = {"itl_ms": 10, "tokens": 1000, "fault": {"kind": "cut", "after": 3}}
+    body = json.dumps(chat(simulator=simulator))
+    with servers.sluice(None) as server:
+        yield Target(server, None, body=body)
+
+
+def test_a_stream_that_is_closed_is_told(cut_streams):
+    assert cut_streams.open_streams(streams=1, interval_ms=10, window_seconds=0.1).errors == 1
+
+
+def test_streams_that_are_closed_are_no_measurement(cut_streams):
+    with pytest.raises(RuntimeError, match=r"streams ended that should not|connection was closed"):
+        cut_streams.open_streams(streams=3, interval_ms=10, window_seconds=0.1)
 
 
 @pytest.mark.slow
