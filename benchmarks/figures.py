@@ -49,15 +49,10 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return sorted(values)[min(len(values) * percent // 100, len(values) - 1)]
 
 
-def in_same_round(
-    rounds: Rounds, name: str, other: str, figure: Figure, compare: Callable[[float, float], float]
-) -> list[float]:
-    pairs = zip(rounds[name], rounds[other], strict=True)
-    return [compare(figure(one), figure(another)) for one, another in pairs]
-
-
 def ratios(rounds: Rounds, name: str, to: str, figure: Figure) -> list[float]:
-    return in_same_round(rounds, name, to, figure, lambda one, other: one / other)
+    """Of the two in the same round, for each round."""
+    pairs = zip(rounds[name], rounds[to], strict=True)
+    return [figure(one) / figure(another) for one, another in pairs]
 
 
 # Cells of tables.
@@ -73,12 +68,16 @@ def cpu_cell(rounds: Rounds, name: str, figure: Figure = cpu_per_event_us) -> st
 
 
 def added_delay_cells(rounds: Rounds, name: str, to: str) -> list[str]:
-    """What a server adds to the delays of another, at p50 and p99."""
-    added = [
-        in_same_round(rounds, name, to, delay_us(percent), lambda one, other: one - other)
-        for percent in (50, 99)
-    ]
-    return [f"{statistics.median(each) / 1e3:.2f}" for each in added]
+    """What a server adds to the delays of another, at p50 and p99, each in the calmest of its rounds.
+
+    Not in the same round: when the machine stands still for 20 ms, that is the p99 of who is measured then.
+    """
+
+    def least(results: Sequence[Result], percent: int) -> float:
+        return min(map(delay_us(percent), results))
+
+    added = [least(rounds[name], percent) - least(rounds[to], percent) for percent in (50, 99)]
+    return [f"{each / 1e3:.2f}" for each in added]
 
 
 def speed_cell(results: Sequence[Result], figure: Figure) -> str:

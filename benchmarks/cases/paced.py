@@ -40,8 +40,9 @@ def paced(bench: Bench) -> Section:
         f"Paced: {title}",
         f"Streams that stay open, their events spread evenly, counted for {scale.window_seconds:g} s once all are there. "
         "Added latency: from an event's sending by the upstream to its arrival at the client, less the same for a "
-        "client that reads from the upstream itself, in the same round. The simulator makes its events itself; it "
-        "stands beside relays of events of about the same size.",
+        "client that reads from the upstream itself, each in the calmest of its rounds: where the machine stands still "
+        "for 20 ms, that is a round's p99. The simulator makes its events itself; it stands beside relays of events of "
+        "about the same size.",
         [
             _table(full),
             Bars("paced", title, "µs of the server's CPU for an event", bars),

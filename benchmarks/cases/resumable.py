@@ -43,6 +43,6 @@ def resumable(bench: Bench) -> Section:
         "Streams that can be resumed",
         f"{scale.events_per_second:,} events/s from {scale.streams} streams, relayed: directly, kept in memory, kept in "
         "Redis. CPU is that of the server, without Redis's own, which takes the load's core; latency is what is added to "
-        "that of the direct ones.",
+        "that of the direct ones, each in its calmest round.",
         [Table(columns, rows)],
     )
