@@ -28,6 +28,9 @@ INSPECTED = "tests.server.inspected_app:app"
 def server() -> Iterator[Server]:
     """Looks at each stream ten times a second, four times in its write timeout."""
     with Server(write_timeout_seconds=0.4, keepalive_seconds=0.2) as server:
+        # A model's name is told from others once an answer by it was complete.
+        ask_chat(server, simulator={"tokens": 1})
+        Metrics(server).wait_for(1, "streams_ended_total", model="test")
         yield server
 
 
