@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Application:
         app.register_blueprint(openai.blueprint(simulator, settings))
     journal = _journal(settings)
     metrics = Metrics(worker.tally(), worker.inflight(), upstreams)
-    app.extensions["metrics"] = metrics
+    app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
     app.register_blueprint(streams.blueprint(open_feed, journal, settings))
     app.register_blueprint(demo.blueprint(settings))
     app.register_blueprint(operations.blueprint(upstreams, journal, metrics))

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 # On a reload (HUP) the master reads this file again, and the new workers have of it what it has imported: without
 # this, parts of the old code beside the new.
@@ -35,10 +35,6 @@ from wsgi.stream.log import LogFormatter
 from wsgi.stream.middleware import with_direct_writes
 from wsgi.stream.worker import WORKER_CLASS_NEEDED
 from wsgi.worker import Worker
-
-if TYPE_CHECKING:
-    # Not here: it is to find the folder that the master makes for it.
-    from wsgi.metrics import Metrics
 
 _MOVE_METRICS_SECONDS = 1.0
 
@@ -135,7 +131,10 @@ def post_worker_init(worker: Worker) -> None:
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:
     """In the worker, at its end."""
-    if (metrics := _metrics_of(worker)) is not None:
+    if (journal := _extension(worker, "sluice_journal")) is not None:
+        # A stream has just come to its end, perhaps, and Redis does not have that yet.
+        journal.close()
+    if (metrics := _extension(worker, "sluice_metrics")) is not None:
         metrics.move()
 
 
@@ -177,13 +176,13 @@ def when_ready(server: Arbiter) -> None:
     )
 
 
-def _metrics_of(worker: Worker) -> "Metrics | None":
-    # Another app than Sluice's has none, one that failed to load neither.
-    return getattr(worker.app.callable, "extensions", {}).get("metrics")
+def _extension(worker: Worker, name: Literal["sluice_journal", "sluice_metrics"]) -> Any:
+    """What the app has of its own for the worker. Another than Sluice's has none, one that failed to load neither."""
+    return getattr(worker.app.callable, "extensions", {}).get(name)
 
 
 def _move_metrics(worker: Worker) -> None:
-    while (metrics := _metrics_of(worker)) is not None:
+    while (metrics := _extension(worker, "sluice_metrics")) is not None:
         metrics.move()
         gevent.sleep(_MOVE_METRICS_SECONDS)
 

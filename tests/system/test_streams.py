@@ -89,7 +89,7 @@ def test_an_answer_is_started_and_its_url_given(server):
 def test_events_are_numbered_and_the_last_says_how_it_ended(server):
     events = read(server, start(server))
     assert numbers(events) == list(range(1, len(events) + 1))
-    assert events[-1].event == "done"
+    assert events[-1].event == "done", events[-1]
     end = json.loads(events[-1].data)
     assert end["finish_reason"] == "stop"
     assert end["usage"]["completion_tokens"] == TOKENS
@@ -266,6 +266,7 @@ def test_readers_miss_nothing_when_redis_is_killed_and_comes_back():
 @pytest.mark.slow
 def test_a_rolling_reload_loses_no_event(redis):
     with Server(workers=2, redis_url=redis.url, drain_seconds=20) as server:
+        wait_until(lambda: server.log.count("Booting worker") == 2)
         url = start(server, tokens=150, itl_ms=20)
         events: list[ReceivedEvent] = []
         for _ in range(2):
@@ -276,7 +277,19 @@ def test_a_rolling_reload_loses_no_event(redis):
             events += read(server, url, after=len(events), count=10)
         events += read(server, url, after=len(events))
     assert numbers(events) == list(range(1, len(events) + 1))
-    assert events[-1].event == "done"
+    assert events[-1].event == "done", events[-1]
+
+
+def test_a_worker_that_ends_has_written_the_end_of_its_streams(redis):
+    with Server(redis_url=redis.url) as first, Server(redis_url=redis.url) as second:
+        url = start(first, tokens=20, itl_ms=20)
+        events = read(second, url, count=5)
+        redis.client.execute_command("CLIENT", "PAUSE", 1000, "WRITE")
+        first.signal(signal.SIGTERM)
+        wait_until(lambda: first.logged("generation ended"))
+        events += read(second, url, after=5)
+    assert numbers(events) == list(range(1, len(events) + 1))
+    assert events[-1].event == "done", events[-1]
 
 
 def test_a_start_with_a_redis_that_is_not_there_says_so_in_readyz(tmp_path):
