@@ -38,6 +38,7 @@ def create_app(settings: Settings) -> Application:
 
         rate_limits.register(app, settings)
     if settings.trusted_proxies:
+        # As Flask's documentation has it; mypy takes it for a method that is overwritten.
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     open_feed: Callable[[StreamContext], Feed]
     if settings.upstream:

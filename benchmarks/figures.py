@@ -86,7 +86,7 @@ def speed_cell(results: Sequence[Result], figure: Figure) -> str:
 
 def lost_notes(rounds: Rounds) -> list[str]:
     return [
-        f"{name}: {lost} streams were refused, closed, or never had an event."
+        f"{name} lost streams (refused, closed, or never had an event): {lost}."
         for name, results in rounds.items()
         if (lost := sum(result.errors for result in results))
     ]

@@ -49,8 +49,11 @@ class Load:
 
     @property
     def may_be_lost(self) -> int:
-        """Go 1.19's proxy now and then closes its own connection to the upstream ("use of closed network connection"), and
-        so one stream in tens of thousands: that is told, and is not to end ten minutes of measuring."""
+        """With more streams lost than this, what is left is no measurement.
+
+        Go 1.19's proxy now and then closes its own connection to the upstream ("use of closed network connection"), and
+        so one stream in tens of thousands: that is told, and is not to end ten minutes of measuring.
+        """
         return max(self.concurrent // 100, 1)
 
 

@@ -37,8 +37,6 @@ _TOLD_OF_REQUESTS = (
     *("logger_class", "pre_request", "post_request"),
 )
 """The settings by which somebody is told of each request."""
-
-
 _NOTHING = io.BytesIO()
 
 

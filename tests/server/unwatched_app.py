@@ -3,7 +3,7 @@
 from app import app
 from wsgi.stream import EventStream
 from wsgi.stream.tally import Tally
-from wsgi.stream.written import Written
+from wsgi.stream.written import _LONGEST_END, Written
 
 __all__ = ["app"]
 
@@ -12,7 +12,7 @@ def add_events(written: Written, events: bytes, now: float) -> None:
     written.byte_count += len(events)
     if written.first_event_at is None:
         written.first_event_at = now
-    written._last_bytes = events[-4:]
+    written._last_bytes = events[-_LONGEST_END:]
 
 
 def does_nothing(*_: object) -> None:

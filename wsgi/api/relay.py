@@ -217,7 +217,7 @@ def _route(rest: str) -> str:
 
 
 def _call_of(body: bytes) -> Call:
-    """For a route that Sluice does not know: what its body says if it is such JSON, whatever it is called."""
+    """For a route that Sluice does not know: what its body says if it is such JSON, whatever its Content-Type."""
     try:
         return msgspec.json.decode(body, type=Call)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
