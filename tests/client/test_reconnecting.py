@@ -73,7 +73,7 @@ BREAKS = {
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
 def test_a_get_continues_behind_its_last_event(server, client, broken):
     server.handler = in_turn(broken, REST)
-    stream = get(client, timeouts=Timeouts(idle_seconds=0.05, total_seconds=10))
+    stream = get(client, timeouts=Timeouts(idle_seconds=1, total_seconds=10))
     assert texts(stream) == ["a", "b"]
     assert last_event_ids(server) == [None, "7"]
     assert (stream.ending, stream.last_event_id) == (Ending.COMPLETE, "8")
@@ -91,7 +91,7 @@ def test_a_get_continues_behind_its_last_event(server, client, broken):
 )
 def test_what_failed_before_its_first_event_is_tried_again(server, client, failing):
     server.handler = in_turn(failing, REST)
-    stream = get(client, timeouts=Timeouts(first_event_seconds=0.3, total_seconds=10))
+    stream = get(client, timeouts=Timeouts(first_event_seconds=1, total_seconds=10))
     with stream:
         assert texts(stream) == ["b"]
     assert last_event_ids(server) == [None, None]
@@ -148,7 +148,7 @@ def test_the_first_event_has_a_limit_on_each_connection(server, client):
     # The limits for silence, once they are in force, are for that connection alone.
     both = STREAM_HEAD + chunk(EVENT) + chunk(DRAINING)
     server.handler = in_turn(sends(both), sends(STREAM_HEAD))
-    timeouts = Timeouts(first_event_seconds=0.3, idle_seconds=0.05, total_seconds=10)
+    timeouts = Timeouts(first_event_seconds=1, idle_seconds=1, total_seconds=10)
     error = failure_of(get(client, timeouts=timeouts, reconnect=Reconnect(max_tries=1)))
     assert isinstance(error, FirstEventTimeoutError)
 
@@ -215,7 +215,7 @@ def test_a_204_on_coming_back_ends_it(server, client):
 
 def test_the_total_limit_is_final(server, client):
     server.handler = sends(STREAM_HEAD, chunk(EVENT))
-    error = failure_of(get(client, timeouts=Timeouts(total_seconds=0.05)))
+    error = failure_of(get(client, timeouts=Timeouts(total_seconds=1)))
     assert isinstance(error, TotalTimeoutError)
     assert len(server.requests) == 1
 

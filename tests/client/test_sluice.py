@@ -34,7 +34,7 @@ def sluice() -> Iterator[Server]:
 
 @pytest.fixture
 def client(sluice) -> SSEClient:
-    return SSEClient(sluice.url, timeouts=Timeouts(idle_event_seconds=0.4, total_seconds=10))
+    return SSEClient(sluice.url, timeouts=Timeouts(idle_event_seconds=2, total_seconds=10))
 
 
 def ask(client, *, stream=True, on_comment=None, **simulator):

@@ -42,7 +42,7 @@ def upstream() -> Iterator[RawUpstream]:
 
 @pytest.fixture(scope="module")
 def relay(upstream: RawUpstream) -> Iterator[Server]:
-    with Server(upstream=upstream.url, first_event_timeout_seconds=0.3) as server:
+    with Server(upstream=upstream.url, first_event_timeout_seconds=1) as server:
         yield server
 
 

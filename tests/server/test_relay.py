@@ -121,7 +121,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def impatient(raw_upstream: RawUpstream) -> Iterator[Server]:
-    timeouts = {"first_event_timeout_seconds": 0.2, "idle_timeout_seconds": 0.2}
+    timeouts = {"first_event_timeout_seconds": 1, "idle_timeout_seconds": 1}
     with Server(upstream=raw_upstream.url, **timeouts) as server:
         yield server
 
@@ -178,7 +178,7 @@ def test_a_whole_answer_in_one_write_is_sent_on_at_once(relay, upstream):
     upstream.handler = sends(stream_head.replace(b"1.1", b"1.0") + ANSWER)
     started_at = time.monotonic()
     assert stream_of(relay) == ANSWER
-    assert time.monotonic() - started_at < 2
+    assert time.monotonic() - started_at < 5
 
 
 def test_several_events_in_one_write_arrive_before_the_next_write(relay, upstream):
@@ -324,7 +324,7 @@ def test_silence_after_the_first_event_ends_the_stream(impatient, upstream):
     upstream.handler = sends(STREAM_HEAD, chunk(HELLO))
     started_at = time.monotonic()
     assert in_stream_error(stream_of(impatient)) == (HELLO, "upstream_timeout")
-    assert 0.2 <= time.monotonic() - started_at < 2
+    assert 1 <= time.monotonic() - started_at < 5
     assert wait_until(lambda: upstream.connections[0].closed_at)
 
 
@@ -336,7 +336,7 @@ def test_a_stream_that_takes_too_long_is_ended(upstream):
             time.sleep(0.02)
 
     upstream.handler = handler
-    with Server(upstream=upstream.url, stream_timeout_seconds=0.3) as server:
+    with Server(upstream=upstream.url, stream_timeout_seconds=1) as server:
         events, code = in_stream_error(stream_of(server))
         assert code == "stream_timeout"
         assert events == HELLO * events.count(HELLO)

@@ -453,7 +453,7 @@ def test_openai_that_waits_no_longer_ends_the_answer_on_the_upstream(
 ) -> None:
     call = chat(
         stream=stream,
-        timeout=0.3,
+        timeout=2,  # By then it has reached the upstream.
         extra_headers={"X-Request-Id": request_id},
         extra_body=simulator(ttft_ms=60_000),
     )

@@ -271,7 +271,7 @@ class TestKeys:
             assert [key for key in keys if redis.client.ttl(key) < 0] == []
 
     def test_are_none_when_all_is_over(self, start, stream_id):
-        options = {"lease_seconds": 0.6, "history_seconds": 0.3, "abandon_seconds": 0.3}
+        options = {"lease_seconds": 2, "history_seconds": 1, "abandon_seconds": 1}
         with RedisServer() as redis:
             one, other = start(redis.url, **options), start(redis.url, **options)
             one.create(stream_id)
@@ -282,4 +282,4 @@ class TestKeys:
             other.create(f"{stream_id}-2")
             one.kill()
             other.close()
-            wait_until(lambda: redis.client.dbsize() == 0, 5, redis.client.keys)
+            wait_until(lambda: redis.client.dbsize() == 0, 20, redis.client.keys)

@@ -26,10 +26,12 @@ import time
 from pathlib import Path
 
 gate = Path(__file__).with_name("gate")
-while gate.exists():
-    if gate.read_text() == "broken":
-        raise RuntimeError("this is not the code of before")
-    time.sleep(0.01)
+try:
+    while gate.read_text() != "broken":
+        time.sleep(0.01)
+    raise RuntimeError("this is not the code of before")
+except FileNotFoundError:
+    pass
 
 from app import app
 """

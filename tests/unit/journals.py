@@ -20,7 +20,7 @@ _MEAN_SECONDS_TO_A_BREAK = 0.05
 LOST = b"event: error\ndata: producer_lost\n\n"
 
 
-def make_journal(lease_seconds=0.5, **limits):
+def make_journal(lease_seconds=3, **limits):
     if REDIS_URL is None:
         return MemoryJournal(Limits(**limits))
     return RedisJournal(REDIS_URL, Limits(**limits), lost_event=LOST, lease_seconds=lease_seconds)

@@ -268,7 +268,7 @@ class TestHistory:
         assert rest[0] > 800
 
     def test_is_forgotten_so_long_after_the_end(self, open_journal, stream_id):
-        journal = open_journal(history_seconds=0.3)
+        journal = open_journal(history_seconds=1)
         recorder = journal.create(stream_id, ignore)
         recorder.finish(DONE)
         assert read(journal, stream_id).ids == [1]
@@ -278,7 +278,7 @@ class TestHistory:
             journal.stop(stream_id)
 
     def test_of_all_streams_is_bounded_until_some_is_forgotten(self, open_journal, stream_id):
-        journal = open_journal(total_history_bytes=200 * KIB, history_seconds=0.3)
+        journal = open_journal(total_history_bytes=200 * KIB, history_seconds=1)
         recorder = journal.create(stream_id, ignore)
         for _ in range(200):
             recorder.append(event("x" * KIB))
@@ -343,7 +343,7 @@ class TestAbandonedStream:
         wait_until(lambda: reasons == ["abandoned"])
 
     def test_is_none_that_is_read(self, open_journal, stream_id):
-        journal, reasons, others = open_journal(abandon_seconds=0.1), [], []
+        journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
         journal.create(stream_id, reasons.append)
         reader = journal.follow(stream_id, 0, ignore)
         # One that nobody reads shows that the time is over.
@@ -354,7 +354,7 @@ class TestAbandonedStream:
         wait_until(lambda: reasons == ["abandoned"])
 
     def test_is_none_that_is_finished(self, open_journal, stream_id):
-        journal, reasons, others = open_journal(abandon_seconds=0.1), [], []
+        journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
         journal.create(stream_id, reasons.append).finish(DONE)
         journal.create(f"{stream_id}-2", others.append)
         wait_until(lambda: others)
