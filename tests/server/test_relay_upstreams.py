@@ -48,7 +48,7 @@ def pair(pair_server: Server, first: RawUpstream, second: RawUpstream) -> Server
 
 def server_before(*upstreams: RawUpstream) -> Server:
     urls = ",".join(upstream.url for upstream in upstreams)
-    return Server(upstream=urls, first_event_timeout_seconds=1)
+    return Server(upstream=urls, first_event_timeout_seconds=2)
 
 
 def answers(server: Server, count: int) -> list[tuple[int, bytes]]:

@@ -254,16 +254,19 @@ class TestPace:
     @pytest.mark.parametrize("unevenness", [0, 0.001], ids=["even", "uneven"])
     def test_does_not_add_delays_up(self, unevenness):
         pauses = [self.PAUSE_SECONDS + unevenness * (number % 2) for number in range(20)]
-        started_at = time.monotonic()
-        feed, times = self.paced(pauses)
-        while not feed.is_finished:
-            if feed.take():
-                time.sleep(self.PAUSE_SECONDS / 2)  # Blocks the loop.
-            else:
-                feed.wait()
-        took = times[-1] - started_at
-        # Added up it would be half as long again.
-        assert sum(pauses) - 0.002 < took < 1.25 * sum(pauses)
+
+        def seconds_taken():
+            started_at = time.monotonic()
+            feed, times = self.paced(pauses)
+            while not feed.is_finished:
+                if feed.take():
+                    time.sleep(self.PAUSE_SECONDS / 2)  # Blocks the loop.
+                else:
+                    feed.wait()
+            return times[-1] - started_at
+
+        # The calmest of three, as the machine may stand still. Added up it would be half as long again.
+        assert sum(pauses) - 0.002 < min(seconds_taken() for _ in range(3)) < 1.25 * sum(pauses)
 
     @pytest.mark.parametrize("unevenness", [0, 0.001], ids=["even", "uneven"])
     def test_sends_no_burst_after_a_reader_was_slow(self, unevenness):
