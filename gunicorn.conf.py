@@ -72,6 +72,9 @@ forwarder_headers = ""
 # As these two are empty it does not matter who connects. Any other value has each request's address parsed: 15 us.
 forwarded_allow_ips = "*"
 
+# The most that gunicorn offers, and what nginx takes: a question to /stream_chat is a part of it.
+limit_request_line = 8190
+
 # Seconds without a sign of life from a worker's loop, not of a stream: streams may last for hours.
 timeout = 30
 

@@ -66,6 +66,11 @@ def draining() -> ApiError:
     )
 
 
+def internal_error() -> ApiError:
+    """What a client may know of an unexpected failure: only that it happened."""
+    return ApiError(500, "internal_error", "the server failed while answering; the log says why")
+
+
 class PlainAnswer(Exception):
     """The answer is a plain HTTP response, whatever the request asked for.
 
@@ -80,12 +85,12 @@ class PlainAnswer(Exception):
 
 
 def as_api_error(error: BaseException) -> ApiError:
-    """What a client may know of any exception: of an unexpected one, only that it happened."""
+    """What a client may know of any exception."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, EventError):
         return ApiError(_UPSTREAM_ERROR_STATUS, "upstream_error", str(error))
-    return ApiError(500, "internal_error", "the server failed while answering; the log says why")
+    return internal_error()
 
 
 def _error_type(status: int) -> str:

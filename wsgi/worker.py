@@ -23,6 +23,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from wsgi.connections import BodySource, Connections, stop_reading
 from wsgi.fairness import give_way
 from wsgi.master import ENDING_SIGNALS, Stage
+from wsgi.refusal import write_refusal
 from wsgi.stream import worker
 from wsgi.stream.client_socket import ClientSocket
 
@@ -82,6 +83,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         self._make_requests_cheaper()
+        util.write_error = write_refusal
         settings = [self.cfg.settings[name] for name in _TOLD_OF_REQUESTS]
         self._tells_nobody = all(setting.get() == setting.default for setting in settings)
         super().init_process()

@@ -1,0 +1,58 @@
+"""What gunicorn answers by itself has the shape of all errors, and arrives."""
+
+import pytest
+
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, get
+
+LINE_THAT_IS_TOO_LONG = b"GET /" + b"x" * 500_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "message"),
+    [
+        (b"rubbish\r\n\r\n", 400, "Invalid Request Line"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "Invalid HTTP Version"),
+        (LINE_THAT_IS_TOO_LONG, 414, "Request Line is too large"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 431, "Error parsing headers"),
+    ],
+    ids=["no-request", "version", "long-line", "long-header"],
+)
+def test_a_head_that_is_refused(sluice, request_, status, message):
+    with sluice.connect() as sock:
+        sock.sendall(request_)
+        response = Response(sock)
+        error = response.json()["error"]
+    assert (response.status, response.headers["connection"]) == (status, "close")
+    assert error.pop("message").startswith(message)
+    assert error == {"type": "invalid_request_error", "param": None, "code": "invalid_request"}
+
+
+def test_a_failure_before_the_answer_begins():
+    with Server("tests.server.failing_middleware_app:app") as server, server.connect() as sock:
+        sock.sendall(get("/healthz", X_Fail="call"))
+        response = Response(sock)
+        assert response.status == 500
+        assert response.json()["error"]["code"] == "internal_error"
+        assert "Traceback" in server.log
+
+
+def test_a_request_line_may_have_eight_thousand_bytes(sluice):
+    with sluice.connect() as sock:
+        sock.sendall(get("/healthz?" + "x" * 8000))
+        assert Response(sock).status == 200
+
+
+def test_who_goes_on_sending_is_not_read_for_ever(sluice):
+    with sluice.connect() as sock:
+        sock.sendall(b"rubbish\r\n\r\n")
+        assert Response(sock).status == 400
+
+        def is_closed() -> bool:
+            try:
+                sock.sendall(b"x")
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+
+        wait_until(is_closed)
