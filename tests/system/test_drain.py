@@ -23,7 +23,10 @@ def open_stream(server: Server, sock, **simulator) -> Response:
 def is_refused(server: Server) -> bool:
     try:
         server.connect().close()
-    except ConnectionRefusedError:
+    except (
+        ConnectionRefusedError,
+        ConnectionResetError,
+    ):  # The latter in the moment in which it closes.
         return True
     return False
 
