@@ -213,10 +213,10 @@ class Readers:
         """None has fallen silent, which would be no error by itself."""
         now = time.monotonic()
         for stream in self._streams.values():
+            silence = now - (stream.last_at or stream.asked_at)
             if stream.kind == "idle":
-                silence = now - (stream.last_at or stream.asked_at)
                 self.seen.keepalives_missing += silence > self._plan.keepalive_seconds + 1
-            elif now - stream.last_at > 1:
+            elif silence > 1:
                 self._note_error(f"a {stream.kind} stream has stopped")
 
     def _fail(self, stream: Stream, reason: str) -> None:
