@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import resource
 import shutil
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from benchmarks import usage
 from benchmarks.load import Load, Result
+from benchmarks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = len(os.sched_getaffinity(0))
@@ -71,7 +71,7 @@ class Process:
 
 @contextmanager
 def started(make: Callable[[int], Process]) -> Iterator[Process]:
-    process = make(random.randint(20000, 31999))
+    process = make(free_port())
     try:
         process.wait_until_it_listens()
         yield process

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,7 @@ from benchmarks.measure import Scale, Target
 from benchmarks.processes import Process
 from benchmarks.report import Bars, Lines, Section, Table
 from benchmarks.usage import Usage
+from tests.support.server import ROOT
 from tests.support.stream import chat
 
 SMALL = Scale(
@@ -161,3 +164,22 @@ def test_a_run_is_written_as_markdown_with_charts(tmp_path):
     )
     for name in ("lines", "bars"):
         assert (tmp_path / f"plots/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_processes_that_start_servers_at_once_get_ports_of_their_own():
+    # 400 of 12,000 at random would be different once in a thousand times.
+    program = "import benchmarks.ports as p; print(*[p.free_port() for _ in range(50)]); input()"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    ports = [port for process in processes for port in process.stdout.readline().split()]
+    for process in processes:
+        process.communicate("\n")
+    assert len(ports) == len(set(ports)) == 400

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.support.server import ROOT, answers_on, clean_environment, wait_until
 
 INSTALL_TIMEOUT_SECONDS = 150
@@ -29,8 +29,7 @@ def test_make_run_serves_from_a_fresh_clone_with_nothing_but_its_own_requirement
         if (ROOT / name).exists():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             (clone / name).write_bytes((ROOT / name).read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["make", "run", f"SLUICE_BIND=127.0.0.1:{port}"],
         cwd=clone,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.server.raw_upstream import (
     LAST_CHUNK,
     STREAM_HEAD,
@@ -347,9 +348,7 @@ def test_a_stream_that_takes_too_long_is_ended(upstream):
 
 
 def test_no_listener_is_a_502():
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    with Server(upstream=f"http://127.0.0.1:{port}/v1") as server:
+    with Server(upstream=f"http://127.0.0.1:{free_port()}/v1") as server:
         assert refusal(server) == (502, "upstream_unreachable")
 
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.server.observer import Observer
 from tests.support.server import ROOT, Server, answers_on, clean_environment, wait_until
 from tests.support.stream import Response, get
@@ -102,8 +103,7 @@ def test_ctrl_c_ends_it_cleanly_also_in_mid_stream():
 
 @pytest.mark.measures
 def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     started_at = time.monotonic()
     process = subprocess.Popen(
         ["make", "run", f"SLUICE_BIND=127.0.0.1:{port}"],

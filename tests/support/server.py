@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -11,6 +10,8 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from benchmarks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 20
@@ -148,20 +149,6 @@ def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
             return result
         time.sleep(0.005)
     raise AssertionError(f"not within {timeout_seconds} s: {condition}; {explain()}")
-
-
-def free_port() -> int:
-    """A port that nobody listens on, on 127.0.0.1."""
-    # Below the kernel's ephemeral ports (from 32768 on): one of those may become some client's before the
-    # server has it.
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def answers_on(port: int) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.support.certificate import make_certificates
-from tests.support.server import ROOT, free_port, wait_until
+from tests.support.server import ROOT, wait_until
 
 _TIMEOUT_SECONDS = 10
 

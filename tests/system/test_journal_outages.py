@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.support.certificate import make_certificates
-from tests.support.server import free_port, wait_until
+from tests.support.server import wait_until
 from tests.system.journal_worker import JournalWorker, WorkerError
 from tests.system.redis_server import RedisServer
 
