@@ -65,14 +65,15 @@ worker_connections = max(_settings.max_streams * 10 // 9, _settings.max_streams 
 # Half of what is above the streams stays free for requests: new connections end idle ones before that is used.
 Worker.room_at = (worker_connections + _settings.max_streams) // 2
 
-# gunicorn would believe whoever connects from this host, or over a unix socket, about the scheme and
-# SCRIPT_NAME. Which proxies are believed, and what, is said in one place: SLUICE_TRUSTED_PROXIES.
+# gunicorn would believe whoever connects from this host, or over a unix socket, about the scheme, and about SCRIPT_NAME
+# and PATH_INFO, which change the path that keys are asked for. Which proxies are believed, and what, is said in one
+# place: SLUICE_TRUSTED_PROXIES. Where there is a prefix, the environment's SCRIPT_NAME says so.
 secure_scheme_headers = {}
 forwarder_headers = ""
 # As these two are empty it does not matter who connects. Any other value has each request's address parsed: 15 us.
 forwarded_allow_ips = "*"
 
-# The most that gunicorn offers, and what nginx takes: a question to /stream_chat is a part of it.
+# The most that gunicorn offers, and what nginx passes on (its default is half of it): a question to /stream_chat is in it.
 limit_request_line = 8190
 
 # Seconds without a sign of life from a worker's loop, not of a stream: streams may last for hours.
@@ -84,10 +85,6 @@ gevent.config.track_greenlet_tree = False
 # Longer than the 60 s for which nginx keeps idle connections to its upstream, so that it is never gunicorn
 # that closes one just as nginx takes it.
 keepalive = 75
-
-# SCRIPT_NAME and PATH_INFO as headers, which gunicorn takes from a proxy on the same host, would change the path
-# that keys are asked for. Where there is a prefix, the environment's SCRIPT_NAME says so.
-forwarder_headers = ""
 
 # The control socket is a thread with an asyncio loop in the master, which gevent has patched; signals do all
 # that is needed.

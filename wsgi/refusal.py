@@ -16,12 +16,13 @@ _READ_BYTES = 65536
 
 
 def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
-    """In place of ``gunicorn.util.write_error``: not a page, but what all errors here look like. gunicorn closes the
-    connection behind it.
+    """In place of ``gunicorn.util.write_error``: not a page, but what all errors here look like.
 
-    message: what gunicorn says of the request; nothing where the failure is not the client's
+    gunicorn closes the connection behind it. Raises OSError if the client has left, which gunicorn expects.
+
+    message: what gunicorn has against the request; of a failure of the server's own nothing is told
     """
-    error = ApiError(status, "invalid_request", message) if message else internal_error()
+    error = internal_error() if status == 500 else ApiError(status, "invalid_request", message)
     worker.tally().refused[str(status), error.code] += 1
     body = msgspec.json.encode({"error": error.body()})
     head = (

@@ -16,7 +16,7 @@ class Recorder:
     def on_open(self, status, headers):
         self.calls.append(("open", status))
 
-    def on_content(self, id, data):  # noqa: A002
+    def on_content(self, id, data):  # noqa: A002 - named so by the protocol
         self.calls.append(("content", id, data))
 
     def on_comment(self, comment):
@@ -106,7 +106,7 @@ def test_each_connection_is_opened(server, client, callback):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), StreamClosedError()])
 def test_what_the_callback_raises_closes_the_stream_and_comes_out(server, client, callback, error):
-    def fails(id, data):  # noqa: A002
+    def fails(id, data):  # noqa: A002 - named so by the protocol
         raise error
 
     callback.on_content = fails

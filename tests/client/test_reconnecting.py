@@ -148,7 +148,7 @@ def test_the_first_event_has_a_limit_on_each_connection(server, client):
     # The limits for silence, once they are in force, are for that connection alone.
     both = STREAM_HEAD + chunk(EVENT) + chunk(DRAINING)
     server.handler = in_turn(sends(both), sends(STREAM_HEAD))
-    timeouts = Timeouts(first_event_seconds=1, idle_seconds=1, total_seconds=10)
+    timeouts = Timeouts(first_event_seconds=2, idle_seconds=1, total_seconds=10)
     error = failure_of(get(client, timeouts=timeouts, reconnect=Reconnect(max_tries=1)))
     assert isinstance(error, FirstEventTimeoutError)
 

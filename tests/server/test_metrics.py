@@ -180,6 +180,7 @@ def test_refusals_are_counted_by_status_and_code():
             ("413", "body_too_large"): post(PATH, chat("x" * 20_000), **key),
             ("415", "unsupported_media_type"): post(PATH, b"x", Content_Type="text/x", **key),
             ("400", "invalid_json"): post(PATH, b"{", **key),
+            ("414", "invalid_request"): get("/" + "x" * 9000),
             ("503", "overloaded"): post(PATH, chat(), **key),
         }
         sock.sendall(post(PATH, chat(simulator={"tokens": 100_000}), **key))
