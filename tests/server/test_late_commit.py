@@ -38,8 +38,8 @@ def test_an_error_as_the_first_event_becomes_a_status(sluice):
 
 def test_nothing_is_sent_before_the_first_event(sluice):
     with sluice.connect() as sock:
-        sock.sendall(post("/v1/chat/completions", chat(simulator={"ttft_ms": 400, "tokens": 1})))
         started_at = time.monotonic()
+        sock.sendall(post("/v1/chat/completions", chat(simulator={"ttft_ms": 400, "tokens": 1})))
         assert Response(sock).status == 200
         assert time.monotonic() - started_at >= 0.35
 

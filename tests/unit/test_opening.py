@@ -141,6 +141,21 @@ def test_the_deadline_is_a_timeout_error_where_it_waits(pair):
     assert opened.results == ["too late"]
 
 
+def test_a_deadline_is_not_early_though_the_loop_was_blocked_before_it(pair):
+    near, _ = pair
+    deadline = time.monotonic() + 0.15
+
+    def steps():
+        yield UntilReadable(near, deadline)
+
+    opened = Opened(steps())
+    gevent.sleep(0.001)
+    time.sleep(0.1)  # The loop's own clock stands still from the last turn's begin on.
+    opened.opening.start()
+    wait_until(lambda: opened.is_over)
+    assert time.monotonic() > deadline - 0.01
+
+
 def test_a_deadline_counts_from_wait_to_wait_though_there_is_always_something_to_be_read(pair):
     near, far = pair
     far.send(b"never read")

@@ -133,7 +133,8 @@ class Opening(Generic[T]):
         self._stop_timer()
         self._deadline = deadline
         self._timer = get_hub().loop.timer(max(deadline - time.monotonic(), 0))
-        self._timer.start(self._on_deadline)
+        # update: by the loop's own clock, which stands still during a turn, it would be early.
+        self._timer.start(self._on_deadline, update=True)
 
     def _on_deadline(self) -> None:
         self._go_on(error=TimeoutError())
