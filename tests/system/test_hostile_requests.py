@@ -348,8 +348,8 @@ def test_a_wrong_type_anywhere_is_answered_or_refused(server, mutations):
                 simulator[field] = min(simulator[field], 1)
     response, answer = ask(server, post(path, body))
     if response.status != 200:
-        if response.status not in (500, 503) or b'"simulated"' not in answer:
-            assert response.status in (400, 502), answer
+        # A failure that is asked for may have any status.
+        assert b'"simulated"' in answer or response.status in (400, 502), answer
         error = json.loads(answer)["error"]
         assert error.keys() == {"message", "type", "param", "code"}
         if error["code"] == "invalid_request" and "answers are more" not in error["message"]:
