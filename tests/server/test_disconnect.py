@@ -17,7 +17,6 @@ pytestmark = pytest.mark.measures
 
 TRIES = 200
 TRIES_OF_VARIANTS = 100
-ROUNDS = 3
 TERMINAL_CHUNK = b"0\r\n\r\n"
 
 _keys = (str(number) for number in itertools.count())
@@ -66,7 +65,7 @@ def assert_ends_at_once(
             leave(sock)
             return observer.ended_at(key) - left_at
 
-    assert_quick(seconds_to_end, tries=tries, rounds=ROUNDS)
+    assert_quick(seconds_to_end, tries=tries)
     observer.close()
 
 
