@@ -35,18 +35,15 @@ def test_errors_of_sluice_keep_their_status_their_body_and_retry_after(sluice_si
     assert error_of(response)["code"] != "unavailable"
 
 
-IMPATIENT = {"proxy_read_timeout    330s;": "proxy_read_timeout 200ms;"}
-
-
 @pytest.fixture(scope="module")
 def shared_small_site() -> Iterator[Site]:
-    with Site(changes=IMPATIENT, max_streams=1) as site:
+    with Site(max_streams=1) as site:
         yield site
 
 
 @pytest.fixture
 def small_site(shared_small_site) -> Site:
-    """Has place for one stream, which is free, and an nginx that is impatient."""
+    """Has place for one stream, which is free."""
     observer = Observer(shared_small_site.gunicorn)
     wait_until(lambda: observer.ask("/readyz")["streams"] == 0)
     observer.close()
@@ -54,7 +51,8 @@ def small_site(shared_small_site) -> Site:
 
 
 def test_refusal_of_a_full_worker_passes(small_site, client):
-    first = client.get(small_site.nginx, "/stream_chat?name=x")
+    endless = chat(simulator={"tokens": 100_000, "itl_ms": 10})
+    first = client.post(small_site.nginx, COMPLETIONS, endless)
     assert first.until(b"data: ")
     response = client.post(small_site.nginx, COMPLETIONS, chat())
     assert (response.status, response.headers["retry-after"]) == (503, "1")
@@ -237,8 +235,17 @@ def test_without_gunicorn_static_files_are_still_served(stopped_site, client):
     assert response.body() == (ROOT / MODULE.removeprefix("/")).read_bytes()
 
 
-def test_gunicorn_that_takes_too_long_is_a_timeout(small_site, client):
+IMPATIENT = {"proxy_read_timeout    330s;": "proxy_read_timeout 200ms;"}
+
+
+@pytest.fixture(scope="module")
+def impatient_site() -> Iterator[Site]:
+    with Site(changes=IMPATIENT) as site:
+        yield site
+
+
+def test_gunicorn_that_takes_too_long_is_a_timeout(impatient_site, client):
     body = chat(stream=False, simulator={"ttft_ms": 60_000})
-    response = client.post(small_site.nginx, COMPLETIONS, body)
+    response = client.post(impatient_site.nginx, COMPLETIONS, body)
     assert response.status == 504
     assert error_of(response)["code"] == "timeout"
