@@ -62,7 +62,7 @@ def test_of_two_workers_one_that_is_killed_takes_only_its_own_streams_with_it():
             response = Response(sock)
             pid = json.loads(response.body())["pid"]
             # The connection stays at its worker.
-            sock.sendall(post(CHAT, chat(simulator={"tokens": 100, "itl_ms": 20})))
+            sock.sendall(post(CHAT, chat(simulator={"tokens": 200, "itl_ms": 20})))
             streams.setdefault(pid, Response(sock))
             return len(streams) == 2
 
