@@ -4,10 +4,12 @@ So a wait costs no greenlet: see ``wsgi.stream.opening``.
 """
 
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 
 class UntilReadable(msgspec.Struct, frozen=True):
@@ -38,3 +40,6 @@ class UntilDone(msgspec.Struct, frozen=True):
 
 
 Wait = UntilReadable | UntilWritable | UntilDone
+
+Steps = Generator[Wait, Any, T]
+"""What takes a while, and blocks nobody."""

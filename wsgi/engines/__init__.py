@@ -1,7 +1,8 @@
 """Where answers come from."""
 
 from wsgi.engines.engine import Context, Engine
-from wsgi.engines.relay import Relay, UpstreamRequest
+from wsgi.engines.exchange import UpstreamRequest
+from wsgi.engines.relay import Relay
 from wsgi.engines.simulator import Simulator
 from wsgi.engines.upstream import Upstream, Upstreams
 
