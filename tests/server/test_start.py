@@ -23,7 +23,7 @@ def start_in_vain(*command: str, **variables: str) -> list[str]:
         env={**clean_environment(), "SLUICE_BIND": "127.0.0.1:1", **variables},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=50,
         check=False,
     )
     assert ended.returncode != 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_SECONDS = 20
+START_TIMEOUT_SECONDS = 40
 STOP_TIMEOUT_SECONDS = 10
 
 
