@@ -20,7 +20,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 # An answer of the tests takes at most a second or two; the rest is for slow machines.
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 30_000
 
 
 # Not longer than this package: while Playwright's event loop lives, asyncio.run() of other tests fails.

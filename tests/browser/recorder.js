@@ -6,7 +6,7 @@ const CLIENTS = { EventSource, FetchEventSource };
 const STATES = ["CONNECTING", "OPEN", "CLOSED"];
 const CLOSED = 2;
 // A run takes milliseconds, or what its server asks for.
-const PATIENCE_MS = 6000;
+const PATIENCE_MS = 20_000;
 // A browser opens no more than six connections to one server.
 const RUNS_AT_ONCE = 5;
 

@@ -18,7 +18,7 @@ ANSWER = [b'data: {"choices": []}\n\n', chunk_of("Grüße, "), chunk_of("Welt �
 def test_the_answer_is_printed_and_its_pace_told(server):
     server.handler = streams(*ANSWER)
     process = start_command("--url", f"http://{server.host}", "--model", "m", "Why?")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=50)
     assert (process.returncode, out) == (0, "Grüße, Welt 🌊\n")
     assert re.fullmatch(r"first token after \d\.\d{3} s, 2 tokens, \d+\.\d tokens/s\n", err)
     (request,) = server.requests

@@ -39,14 +39,14 @@ def seen() -> dict[str, Any]:
     silence = threading.Event()
 
     def waits_for_all(sock, request):
-        together.wait(10)
+        together.wait(30)
         streams(EVENT, DONE)(sock, request)
 
     def says_so_and_nothing(sock, request):
         silence.set()
 
     def tells(sock, request):
-        silence.wait(10)
+        silence.wait(30)
         streams(DONE)(sock, request)
 
     handlers = {

@@ -130,7 +130,7 @@ def test_ctrl_c_cancels_on_the_server(sluice):
     process = start_command("--url", sluice.url, "--model", "test", "Why?")
     assert process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=50)
     assert process.returncode == 130
     assert out.endswith("\n")
     assert re.fullmatch(r"first token after .*\ninterrupted\n", err)
@@ -143,7 +143,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(sluice):
         process.stdout.read(1)
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(20) == 141
+        assert process.wait(50) == 141
 
 
 def test_a_model_that_there_is_not(sluice, run):

@@ -43,4 +43,4 @@ def test_make_run_serves_from_a_fresh_clone_with_nothing_but_its_own_requirement
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
-        process.wait(20)
+        process.wait(50)

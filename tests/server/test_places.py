@@ -134,7 +134,7 @@ def test_dropped_by_middleware_that_fails(server, sock, where):
         assert response.status == (500 if where == "call" else 200)
         response.body()
     # At once, with the connection's end, not when its timers find out.
-    wait_until(lambda: places(server) == 0, timeout_seconds=5)
+    wait_until(lambda: places(server) == 0)
 
 
 def test_relayed_answers():

@@ -60,7 +60,7 @@ def run(command: str, server: Server) -> str:
         ["bash", "-c", command.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=50,
         check=True,
     ).stdout
 

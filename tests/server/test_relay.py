@@ -449,7 +449,7 @@ def behind_the_keepalive(server: Server, upstream: RawUpstream, answer: bytes) -
     is_committed = threading.Event()
 
     def handler(sock, request):
-        assert is_committed.wait(10)
+        assert is_committed.wait(30)
         sock.sendall(answer)
 
     upstream.handler = handler
@@ -563,7 +563,7 @@ def test_a_slow_reader_holds_its_upstream_and_nobody_else(relay, upstream):
     with relay.connect(receive_buffer_bytes=4096) as slow:
         slow.sendall(post(PATH, chat()))
         assert Response(slow).status == 200
-        assert is_blocked.wait(10)
+        assert is_blocked.wait(30)
         upstream.handler = streams(HELLO, STOP, DONE)
         assert stream_of(relay) == ANSWER
 
@@ -587,7 +587,7 @@ def test_a_reader_that_pauses_misses_nothing(relay, upstream):
     with relay.connect(receive_buffer_bytes=4096) as slow:
         slow.sendall(post(PATH, chat()))
         response = Response(slow)
-        assert is_blocked.wait(10)
+        assert is_blocked.wait(30)
         assert response.body() == b"".join([HELLO, *events, STOP, DONE])
 
 

@@ -569,7 +569,7 @@ def test_anthropic_gets_each_event_as_it_comes(script: Script, claude: Anthropic
 
     def answer(sock: socket.socket, request: bytes) -> None:
         sends(STREAM_HEAD, *map(chunk, BEGINNING))(sock, request)
-        assert has_come.wait(10)
+        assert has_come.wait(30)
         sends(*map(chunk, END), LAST_CHUNK)(sock, request)
 
     script.answers = [answer]

@@ -42,7 +42,7 @@ def _make(path: Path, hosts: str) -> Path:
         *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
         *("-keyout", path, "-out", path),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    subprocess.run(command, check=True, capture_output=True, timeout=50)
     return path
 
 

@@ -15,7 +15,7 @@ from benchmarks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 40
-STOP_TIMEOUT_SECONDS = 10
+STOP_TIMEOUT_SECONDS = 30
 
 
 class Server:

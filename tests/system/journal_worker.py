@@ -24,7 +24,7 @@ from tests.unit.journals import DONE, LOST, Reader, event, read_with_breaks
 from wsgi.journal import JournalLostError, Limits
 from wsgi.journal.redis_journal import RedisJournal
 
-_END_TIMEOUT_SECONDS = 10
+_END_TIMEOUT_SECONDS = 30
 
 
 class Acts:

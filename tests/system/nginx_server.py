@@ -15,7 +15,7 @@ from benchmarks.ports import free_port
 from tests.support.certificate import make_certificates
 from tests.support.server import ROOT, wait_until
 
-_TIMEOUT_SECONDS = 10
+_TIMEOUT_SECONDS = 30
 
 # What a site finds around it, on Debian (/etc/nginx/nginx.conf), with the folders of this test, and with compression of
 # everything, event streams too: the site has to see to itself.

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from tests.support.server import wait_until
 
-_TIMEOUT_SECONDS = 10
+_TIMEOUT_SECONDS = 30
 
 
 class RedisServer:

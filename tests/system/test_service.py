@@ -36,7 +36,7 @@ def unit(tmp_path: Path) -> Path:
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["systemd-analyze", *arguments], check=False, capture_output=True, text=True, timeout=20
+        ["systemd-analyze", *arguments], check=False, capture_output=True, text=True, timeout=50
     )
 
 
@@ -82,7 +82,7 @@ def test_reload_tries_the_new_code_first(tmp_path, line, works):
         env=clean_environment(),
         check=False,
         capture_output=True,
-        timeout=20,
+        timeout=50,
     )
     assert (result.returncode == 0) == works
     assert hang_up == "kill -HUP $MAINPID"
