@@ -72,8 +72,11 @@ def _leave_once(listener: socket.socket, port: int, events_before: int) -> float
             while not request.endswith(_BODY):
                 request += upstream.recv(65536)
             upstream.sendall(_HEAD + event_chunk(0) * events_before)
-            # Some relays pass headers on at once, some with the first event: from outside there is nothing to wait for.
-            _read_until(client, EVENT_MARK) if events_before else time.sleep(_HEADERS_SECONDS)
+            if events_before:
+                _read_until(client, EVENT_MARK)
+            else:
+                # Some relays pass headers on at once, some with the first event: from outside there is nothing to wait for.
+                time.sleep(_HEADERS_SECONDS)
             return _seconds_until_closed(client, upstream)
 
 

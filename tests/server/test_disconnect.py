@@ -15,8 +15,6 @@ from tests.support.stream import Response, get, reset
 
 pytestmark = pytest.mark.measures
 
-TRIES = 200
-TRIES_OF_VARIANTS = 100
 TERMINAL_CHUNK = b"0\r\n\r\n"
 
 _keys = (str(number) for number in itertools.count())
@@ -51,7 +49,7 @@ def open_stream(server: Server, kind: str, key: str, *, pipelined: bytes = b"") 
 
 
 def assert_ends_at_once(
-    server: Server, kind: str, leave: Callable[[socket.socket], None], tries: int = TRIES, **options
+    server: Server, kind: str, leave: Callable[[socket.socket], None], **options
 ) -> None:
     observer = Observer(server)
 
@@ -65,7 +63,7 @@ def assert_ends_at_once(
             leave(sock)
             return observer.ended_at(key) - left_at
 
-    assert_quick(seconds_to_end, tries=tries)
+    assert_quick(seconds_to_end)
     observer.close()
 
 
@@ -79,15 +77,13 @@ def test_the_generator_ends_within_10_ms_of_the_client_leaving(foreign, kind, le
 
 @pytest.mark.parametrize("kind", ["waits", "produces"])
 def test_a_pipelined_request_does_not_hide_that_the_client_left(foreign, kind):
-    assert_ends_at_once(
-        foreign, kind, LEAVES["fin"], tries=TRIES_OF_VARIANTS, pipelined=get("/plain")
-    )
+    assert_ends_at_once(foreign, kind, LEAVES["fin"], pipelined=get("/plain"))
 
 
 @pytest.mark.parametrize("leave", ["fin", "half-close"])
 @pytest.mark.parametrize("kind", ["waits", "produces", "floods"])
 def test_the_same_holds_on_a_unix_socket(foreign_on_unix_socket, kind, leave):
-    assert_ends_at_once(foreign_on_unix_socket, kind, LEAVES[leave], tries=TRIES_OF_VARIANTS)
+    assert_ends_at_once(foreign_on_unix_socket, kind, LEAVES[leave])
 
 
 def test_a_client_that_half_closes_sees_the_body_cut(foreign):

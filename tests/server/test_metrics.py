@@ -121,10 +121,9 @@ def test_times_are_what_they_were(server, metrics):
     first_event = metrics.added("first_event_seconds_sum", model="test")
     gaps = metrics.added("event_gap_seconds_sum")
     duration = metrics.added("stream_duration_seconds_sum", route=PATH)
-    # Timers count in a loop's time, which is a little behind.
-    assert first_event > 0.11
-    # Four from one token to the next; role, finish_reason and [DONE] come along at once. The fewer of them is left
-    # the later the first token was.
+    assert first_event >= 0.12
+    # Four from one token to the next; role, finish_reason and [DONE] come along at once. By as much as the first token
+    # is late, on a busy machine, they are shorter.
     assert gaps > 3.5 * 0.3
     assert first_event + gaps <= duration <= took
     gap_count = metrics.added("event_gap_seconds_count")

@@ -25,7 +25,6 @@ from tests.support.stream import Response, chat, post, reset
 
 pytestmark = pytest.mark.measures
 
-TRIES = 20
 LEAVES = {"fin": socket.socket.close, "rst": reset}
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 STREAM = post("/v1/chat/completions", chat())
@@ -95,7 +94,7 @@ def test_the_upstreams_connection_closes_within_10_ms_of_the_client_leaving(
         LEAVES[leave](sock)
         return wait_until(lambda: connection.closed_at) - left_at
 
-    assert_quick(seconds_to_close, tries=TRIES)
+    assert_quick(seconds_to_close)
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ def test_a_connection_that_is_being_made_is_given_up_within_10_ms_of_the_client_
             sock.sendall(STREAM)
             wait_until(lambda: is_connecting_to(full))
         wait_until(lambda: count(files) == at_rest)
-        assert_quick(seconds_to_give_up, tries=TRIES)
+        assert_quick(seconds_to_give_up)
         observer.until_idle()
         assert "Traceback" not in relay.log
 

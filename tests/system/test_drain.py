@@ -23,10 +23,7 @@ def open_stream(server: Server, sock, **simulator) -> Response:
 def is_refused(server: Server) -> bool:
     try:
         server.connect().close()
-    except (
-        ConnectionRefusedError,
-        ConnectionResetError,
-    ):  # The latter in the moment in which it closes.
+    except (ConnectionRefusedError, ConnectionResetError):  # A reset just when it closes.
         return True
     return False
 

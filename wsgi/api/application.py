@@ -15,7 +15,7 @@ from werkzeug.routing import Map, MapAdapter, Rule
 class _NoSession(SessionInterface):
     _none = NullSession()
 
-    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask's
         return self._none
 
 

@@ -61,7 +61,7 @@ class Connection:
     def send_all(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            sent = self._patiently(wait_for_write, lambda sock: sock.send(rest))  # noqa: B023
+            sent = self._patiently(wait_for_write, lambda sock: sock.send(rest))  # noqa: B023 - not kept
             rest = rest[sent:]
 
     def close(self) -> None:
