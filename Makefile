@@ -38,9 +38,11 @@ format: .venv/installed-dev
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
+MAKE_VENV = $(PYTHON) -c 'import sys; sys.exit("Sluice needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)' \
+	&& $(PYTHON) -m venv
+
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit("Sluice needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -m venv .venv
+	@$(MAKE_VENV) .venv
 
 .venv/installed: requirements.txt | .venv/bin/python
 	@echo "Installing into .venv ..."
@@ -53,9 +55,9 @@ format: .venv/installed-dev
 	@touch .venv/installed $@
 
 # Its own, so that what is compared with is neither needed nor seen by anything else.
-$(BENCH)/installed: requirements.txt benchmarks/requirements.txt | .venv/bin/python
+$(BENCH)/installed: requirements.txt benchmarks/requirements.txt
 	@echo "Installing Sluice and its peers into $(BENCH) ..."
-	@$(BIN)/python -m venv $(BENCH)
+	@$(MAKE_VENV) $(BENCH)
 	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 

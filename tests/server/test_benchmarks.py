@@ -183,3 +183,9 @@ def test_processes_that_start_servers_at_once_get_ports_of_their_own():
     for process in processes:
         process.communicate("\n")
     assert len(ports) == len(set(ports)) == 400
+
+
+def test_the_bench_runs_on_the_python_that_is_asked_for():
+    plan = ["make", "--dry-run", "--always-make", "bench", "PYTHON=another"]
+    printed = subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "another -m venv .venv-bench" in printed
