@@ -1,4 +1,4 @@
-"""gunicorn's settings, each with its reason. Sluice's own come from the environment (wsgi/settings.py)."""
+"""gunicorn's settings, each with its reason. Sluice's own come from the environment (wsgi/flask_sluice/gateway/settings.py)."""
 
 # Before anything imports ssl, socket or threading: what is imported unpatched blocks the whole worker.
 import gevent
@@ -21,20 +21,20 @@ from typing import Any, Literal
 
 # On a reload (HUP) the master reads this file again, and the new workers have of it what it has imported: without
 # this, parts of the old code beside the new.
-for _name in [name for name in sys.modules if name.partition(".")[0] == "wsgi"]:
+for _name in [name for name in sys.modules if name.partition(".")[0] == "flask_sluice"]:
     del sys.modules[_name]
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
-from wsgi import metrics_folder
-from wsgi.engines.upstream import proxy_for
-from wsgi.master import Master
-from wsgi.settings import SettingsError, read_settings
-from wsgi.stream.log import LogFormatter
-from wsgi.stream.middleware import with_direct_writes
-from wsgi.stream.worker import WORKER_CLASS_NEEDED
-from wsgi.worker import Worker
+from flask_sluice.gateway.relay.upstream import proxy_for
+from flask_sluice.gateway.settings import SettingsError, read_settings
+from flask_sluice.observe import metrics_folder
+from flask_sluice.observe.json_log import LogFormatter
+from flask_sluice.server.master import Master
+from flask_sluice.server.worker import Worker
+from flask_sluice.stream.gevent_check import GEVENT_NEEDED
+from flask_sluice.stream.transport.middleware import with_direct_writes
 
 _MOVE_METRICS_SECONDS = 1.0
 
@@ -50,7 +50,7 @@ workers = _settings.workers
 
 # A stream waits most of its life; on gevent that costs a greenlet, not a thread or a process. Ours is gunicorn's
 # with an end in good order.
-worker_class = "wsgi.worker.Worker"
+worker_class = "flask_sluice.server.worker.Worker"
 Worker.drain_seconds = _settings.drain_seconds
 Worker.body_timeout_seconds = _settings.body_timeout_seconds
 Worker.write_timeout_seconds = _settings.write_timeout_seconds
@@ -94,7 +94,7 @@ control_socket_disable = True
 def on_starting(server: Arbiter) -> None:
     """In the master, before it listens: what would fail later, or in many lines, fails here in one."""
     if not issubclass(server.cfg.worker_class, GeventWorker):
-        sys.exit(f"sluice: {WORKER_CLASS_NEEDED}")
+        sys.exit(f"sluice: {GEVENT_NEEDED}")
     if issubclass(server.cfg.worker_class, Worker):
         # gunicorn has no setting for it.
         server.__class__ = Master

@@ -10,7 +10,8 @@ from sse_starlette import ServerSentEvent
 
 from benchmarks.bench import SLUICE, Bench
 from benchmarks.report import Section, Table
-from wsgi.sse import Annotated, EventParser
+from flask_sluice.gateway.simulator.annotated import Annotated
+from flask_sluice.sse import EventParser
 
 _EVENT = b"data: " + b"x" * 162 + b"\n\n"
 _CHUNK_BYTES = 16 * 1024

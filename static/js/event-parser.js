@@ -26,7 +26,7 @@ const ASCII_DIGITS = /^[0-9]+$/;
 const BYTE_ORDER_MARK = "\uFEFF";
 const DATA = "data: ";
 const LF = 0x0a;
-// Far above any event seen: images in base64 take a few MiB. wsgi/sse/parser.py has the same.
+// Far above any event seen: images in base64 take a few MiB. wsgi/flask_sluice/sse/parser.py has the same.
 const MAX_EVENT_SIZE = 64 * 1024 * 1024;
 // One UTF-16 unit of a string is at most so many bytes of UTF-8.
 const MAX_BYTES_PER_UNIT = 3;

@@ -7,9 +7,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+from flask_sluice.client import SSEClient, SSEStream, StreamError
 from tests.server.raw_upstream import LAST_CHUNK, STREAM_HEAD, Handler, chunk
 from tests.support.server import ROOT, clean_environment
-from wsgi.client import SSEClient, SSEStream, StreamError
 
 EVENT = b"id: 7\ndata: a\n\n"
 _SYN_SENT = "02"
@@ -106,9 +106,9 @@ def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list]:
 
 
 def start_command(*arguments: str) -> subprocess.Popen:
-    """``python -m wsgi.client`` with these arguments."""
+    """``python -m flask_sluice.client`` with these arguments."""
     return subprocess.Popen(
-        [sys.executable, "-m", "wsgi.client", *arguments],
+        [sys.executable, "-m", "flask_sluice.client", *arguments],
         cwd=ROOT,
         env={**clean_environment(), "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": ""},
         stdout=subprocess.PIPE,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from flask_sluice.client import SSEClient, Timeouts
+from flask_sluice.client.ask import main
 from tests.server.raw_upstream import RawUpstream
-from wsgi.client import SSEClient, Timeouts
-from wsgi.client.__main__ import main
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def gate() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs ``python -m wsgi.client`` in this process; returns the exit code and what it printed."""
+    """Runs ``python -m flask_sluice.client`` in this process; returns the exit code and what it printed."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wsgi.client", *arguments])
+        monkeypatch.setattr(sys, "argv", ["flask_sluice.client", *arguments])
         code = main()
         return code, *capsys.readouterr()
 

@@ -13,8 +13,8 @@ import time  # noqa: E402
 
 import gevent  # noqa: E402
 
+from flask_sluice.client import SSEClient, Timeouts  # noqa: E402
 from tests.client.answers import connecting_to, failure_of, texts  # noqa: E402
-from wsgi.client import SSEClient, Timeouts  # noqa: E402
 
 READERS = 20
 LIMIT = 0.05

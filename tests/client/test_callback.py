@@ -2,9 +2,9 @@
 
 import pytest
 
+from flask_sluice.client import Ending, Reconnect, StreamClosedError, StreamCounts
 from tests.client.answers import DONE, EVENT, in_turn
 from tests.server.raw_upstream import breaks_off, head, sends, streams, whole
-from wsgi.client import Ending, Reconnect, StreamClosedError, StreamCounts
 
 
 class Recorder:

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
+from flask_sluice.client import Ending, SSEClient, SSEStream, StreamClosedError, Timeouts
+from flask_sluice.client.connection import Connection
+from flask_sluice.client.timeouts import Deadlines
 from tests.client.answers import EVENT, connecting_to, deaf_server, in_thread, post, texts
 from tests.server.raw_upstream import STREAM_HEAD, chunk, head, sends
 from tests.support.server import wait_until
-from wsgi.client import Ending, SSEClient, SSEStream, StreamClosedError, Timeouts
-from wsgi.client.connection import Connection
-from wsgi.client.timeouts import Deadlines
 
 AT_ONCE_SECONDS = 5
 """On a busy machine; all limits of the streams here are longer."""

@@ -1,4 +1,4 @@
-"""python -m wsgi.client "question"."""
+"""python -m flask_sluice.client "question"."""
 
 import re
 

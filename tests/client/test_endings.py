@@ -4,6 +4,17 @@ import socket
 
 import pytest
 
+from flask_sluice.client import (
+    Ending,
+    ErrorEventError,
+    RefusedError,
+    SSEClient,
+    StreamClosedError,
+    StreamEvent,
+    TransportError,
+    TruncatedError,
+)
+from flask_sluice.client.event import History
 from tests.client.answers import DONE, EVENT, failure_of, post, texts
 from tests.server.raw_upstream import (
     STREAM_HEAD,
@@ -18,17 +29,6 @@ from tests.server.raw_upstream import (
 )
 from tests.support.server import wait_until
 from tests.support.stream import reset
-from wsgi.client import (
-    Ending,
-    ErrorEventError,
-    RefusedError,
-    SSEClient,
-    StreamClosedError,
-    StreamEvent,
-    TransportError,
-    TruncatedError,
-)
-from wsgi.client.event import History
 
 
 def read_all(stream):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from flask_sluice.client import Ending, SSEClient, TransportError, TruncatedError
 from tests.client.answers import DONE, failure_of, in_thread, post, streams_then_waits, texts
 from tests.server.raw_upstream import (
     LAST_CHUNK,
@@ -17,7 +18,6 @@ from tests.server.raw_upstream import (
     whole,
 )
 from tests.support.server import wait_until
-from wsgi.client import Ending, SSEClient, TransportError, TruncatedError
 
 # A byte order mark, each line end, a comment, several lines of data, characters of several bytes.
 STREAM = (

@@ -6,6 +6,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from flask_sluice.client import (
+    NEVER,
+    ConnectError,
+    Ending,
+    ErrorEventError,
+    FirstEventTimeoutError,
+    Reconnect,
+    RefusedError,
+    Timeouts,
+    TotalTimeoutError,
+    TransportError,
+)
 from tests.client.answers import DONE, EVENT, failure_of, in_thread, in_turn, post, texts
 from tests.server.raw_upstream import (
     STREAM_HEAD,
@@ -19,18 +31,6 @@ from tests.server.raw_upstream import (
     whole,
 )
 from tests.support.server import wait_until
-from wsgi.client import (
-    NEVER,
-    ConnectError,
-    Ending,
-    ErrorEventError,
-    FirstEventTimeoutError,
-    Reconnect,
-    RefusedError,
-    Timeouts,
-    TotalTimeoutError,
-    TransportError,
-)
 
 REST = streams(b"id: 8\ndata: b\n\n", DONE)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from flask_sluice.client import ConnectError, Ending, RedirectError, SSEClient
 from tests.client.answers import DONE, EVENT, failure_of, in_turn, post, streams_then_waits, texts
 from tests.server.raw_upstream import RawUpstream, head, headers_of, sends, streams
 from tests.support.certificate import TlsUpstream, make_certificates, shows
 from tests.support.server import wait_until
-from wsgi.client import ConnectError, Ending, RedirectError, SSEClient
 
 ANSWER = streams(EVENT, DONE)
 

@@ -7,10 +7,7 @@ from typing import get_args
 
 import pytest
 
-from tests.client.answers import failure_of, start_command
-from tests.support.server import Server, wait_until
-from tests.support.stream import chat
-from wsgi.client import (
+from flask_sluice.client import (
     Ending,
     ErrorEventError,
     IdleEventTimeoutError,
@@ -20,8 +17,11 @@ from wsgi.client import (
     TransportError,
     TruncatedError,
 )
-from wsgi.engines.answers import write_answer
-from wsgi.engines.schema import FaultKind
+from flask_sluice.gateway.simulator.request_schema import FaultKind
+from flask_sluice.gateway.simulator.texts import write_answer
+from tests.client.answers import failure_of, start_command
+from tests.support.server import Server, wait_until
+from tests.support.stream import chat
 
 AFTER = 2
 

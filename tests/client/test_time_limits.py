@@ -5,6 +5,18 @@ import time
 
 import pytest
 
+from flask_sluice.client import (
+    ConnectTimeoutError,
+    Ending,
+    FirstEventTimeoutError,
+    IdleEventTimeoutError,
+    IdleTimeoutError,
+    RefusedError,
+    SSEClient,
+    StreamTimeoutError,
+    Timeouts,
+    TotalTimeoutError,
+)
 from tests.client.answers import (
     DONE,
     EVENT,
@@ -21,18 +33,6 @@ from tests.server.raw_upstream import (
     head,
     sends,
     streams,
-)
-from wsgi.client import (
-    ConnectTimeoutError,
-    Ending,
-    FirstEventTimeoutError,
-    IdleEventTimeoutError,
-    IdleTimeoutError,
-    RefusedError,
-    SSEClient,
-    StreamTimeoutError,
-    Timeouts,
-    TotalTimeoutError,
 )
 
 LIMIT = 0.05

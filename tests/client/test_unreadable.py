@@ -5,6 +5,7 @@ import zlib
 
 import pytest
 
+from flask_sluice.client import TransportError, UnreadableError
 from tests.client.answers import DONE, failure_of, post, texts
 from tests.server.raw_upstream import (
     LAST_CHUNK,
@@ -17,7 +18,6 @@ from tests.server.raw_upstream import (
     streams,
     whole,
 )
-from wsgi.client import TransportError, UnreadableError
 
 HTML = b"\n <!DOCTYPE html>\n<title>Sign in</title>" + b" " * 3000
 

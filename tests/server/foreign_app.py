@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from flask import Flask, request
 
+from flask_sluice.sse import Event
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.responses import sse_response
 from tests.server.inspection import register_inspection
-from wsgi.sse import Event
-from wsgi.stream import StreamContext, sse_response
 
 app = Flask(__name__)
 register_inspection(app)

@@ -4,7 +4,7 @@ import runpy
 
 globals().update(runpy.run_path("gunicorn.conf.py"))
 
-from wsgi import connections  # noqa: E402  gunicorn.conf.py patches first
+from flask_sluice.server import connections  # noqa: E402  gunicorn.conf.py patches first
 
 connections.HEAD_SECONDS = 1.0
 connections.REST_OF_BODY_SECONDS = 1.0

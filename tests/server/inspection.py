@@ -6,7 +6,8 @@ import os
 import gevent
 from flask import Flask
 
-from wsgi.stream import EventStream, worker
+from flask_sluice.stream import registry
+from flask_sluice.stream.event_stream import EventStream
 
 
 def register_inspection(app: Flask) -> None:
@@ -18,9 +19,9 @@ def register_inspection(app: Flask) -> None:
             "pid": os.getpid(),
             "greenlets": sum(not greenlet.dead for greenlet in greenlets),
             "files": len(os.listdir("/proc/self/fd")),
-            "watched": len(worker.disconnects()),
-            "timed": len(worker.ticker()),
-            "inflight": worker.inflight().count,
+            "watched": len(registry.disconnect_watcher()),
+            "timed": len(registry.ticker()),
+            "inflight": registry.admission().count,
             "resident_kib": _resident_kib(),
         }
 

@@ -59,7 +59,7 @@ def test_pip_installs_what_other_apps_import_and_says_what_it_needs(clone, tmp_p
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--target", site, clone], check=True)
-    program = "import wsgi.client, wsgi.stream, wsgi.worker; print(wsgi.stream.__file__)"
+    program = "import flask_sluice.client, flask_sluice.stream, flask_sluice.server.worker; print(flask_sluice.stream.__file__)"
     printed = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

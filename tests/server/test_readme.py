@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from flask_sluice.gateway.settings import PREFIX, Settings
+from flask_sluice.gateway.simulator.request_schema import FaultKind
 from tests.support.readme import README, example
 from tests.support.server import ROOT, Server
 from tests.support.stream import Response, get
-from wsgi.engines.schema import FaultKind
-from wsgi.settings import PREFIX, Settings
 
 PORT_OF_README = "localhost:8080"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "mark", ["from openai import", "import requests", "from wsgi.client import"]
+    "mark", ["from openai import", "import requests", "from flask_sluice.client import"]
 )
 def test_a_client_in_python_prints_the_answer(sluice, mark):
     program = example("python", mark).replace(PORT_OF_README, f"127.0.0.1:{sluice.port}")

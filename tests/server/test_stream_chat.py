@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 import pytest
 
+from flask_sluice.gateway.simulator.texts import write_answer
+from flask_sluice.sse import EventParser, ReceivedEvent
 from tests.server.observer import Observer
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, get
-from wsgi.engines.answers import write_answer
-from wsgi.sse import EventParser, ReceivedEvent
 
 QUESTION = "Què és això?"
 PATH = f"/stream_chat?name={quote(QUESTION)}"

@@ -10,19 +10,16 @@ from flask import Response, request
 from gevent import monkey
 
 from app import app
+from flask_sluice.sse import Event
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.event_stream import EventStream
+from flask_sluice.stream.feeds.event_queue import EventQueue
+from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
+from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.responses import client_of, sse_response, stream_response
 from tests.server.inspection import register_inspection
 from tests.system.bystanders import EVENTS, PACE_SECONDS
-from wsgi.sse import Event
-from wsgi.stream import (
-    Channel,
-    EventStream,
-    PushFeed,
-    StreamContext,
-    StreamOptions,
-    sse_response,
-)
-from wsgi.stream.rendering import error_for_event_source
-from wsgi.stream.response import client_of, stream_response
 
 register_inspection(app)
 
@@ -48,7 +45,7 @@ def flooding() -> Response:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
     context = StreamContext()
     stream = EventStream(
-        PushFeed(itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"), context, Channel(8)),
+        GeneratorFeed(itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"), context, EventQueue(8)),
         context=context,
         render_error=error_for_event_source,
         client=client_of(request),

@@ -19,10 +19,10 @@ from typing import Any
 import gevent
 from gevent.fileobject import FileObject
 
+from flask_sluice.journal import JournalLostError, Limits
+from flask_sluice.journal.redis.journal import RedisJournal
 from tests.support.server import ROOT, wait_until
 from tests.unit.journals import DONE, LOST, Reader, event, read_with_breaks
-from wsgi.journal import JournalLostError, Limits
-from wsgi.journal.redis_journal import RedisJournal
 
 _END_TIMEOUT_SECONDS = 30
 

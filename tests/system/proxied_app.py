@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from flask import request
 from gevent.queue import Queue
 
+from flask_sluice.sse import Event
+from flask_sluice.stream.responses import sse_response
 from tests.server.foreign_app import app
-from wsgi.sse import Event
-from wsgi.stream import sse_response
 
 _seen: list[dict[str, object]] = []
 _given: defaultdict[str, Queue] = defaultdict(Queue)

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from flask_sluice.gateway.settings import Settings
 from tests.server.observer import Observer
 from tests.support.http2 import Http2Response
 from tests.support.server import ROOT, wait_until
 from tests.support.stream import Response, ask, chat, get
 from tests.system.site import Site
-from wsgi.settings import Settings
 
 COMPLETIONS = "/v1/chat/completions"
 MODULE = "/static/js/fetch-event-source.js"

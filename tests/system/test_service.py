@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flask_sluice.gateway.settings import Settings
 from tests.support.server import ROOT, Server, clean_environment
-from wsgi.settings import Settings
 
 UNIT = (ROOT / "deploy/sluice.service").read_text()
 MOST_EXPOSED = 1.5

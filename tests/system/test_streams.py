@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from flask_sluice.sse import EventParser, ReceivedEvent
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, ask, chat, get, post
 from tests.system.redis_server import RedisServer
-from wsgi.sse import EventParser, ReceivedEvent
 
 PATH = "/v1/streams"
 TOKENS = 20

@@ -4,8 +4,8 @@ import gevent
 import pytest
 from hypothesis import settings
 
+from flask_sluice.stream import registry
 from tests.unit.greenlets import TIMEOUT_SECONDS
-from wsgi.stream import worker
 
 # No deadline for a single example: on a busy machine any one of them may take long.
 settings.register_profile("sluice", deadline=None)
@@ -17,8 +17,8 @@ def nothing_is_left_behind():
     """No test may hang, and each stream gives back its place and its timers."""
     with gevent.Timeout(TIMEOUT_SECONDS, AssertionError("the stream hangs")):
         yield
-    assert len(worker.ticker()) == 0
-    assert worker.inflight().count == 0
+    assert len(registry.ticker()) == 0
+    assert registry.admission().count == 0
 
 
 @pytest.fixture

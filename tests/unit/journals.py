@@ -10,9 +10,9 @@ import random
 import gevent
 from gevent.event import Event as Flag
 
-from wsgi.journal import Limits, MemoryJournal
-from wsgi.journal.redis_journal import RedisJournal
-from wsgi.sse import EventParser
+from flask_sluice.journal import Limits, MemoryJournal
+from flask_sluice.journal.redis.journal import RedisJournal
+from flask_sluice.sse import EventParser
 
 REDIS_URL = os.environ.get("JOURNAL_TEST_REDIS_URL")
 DONE = b"event: done\ndata: the end\n\n"

@@ -4,9 +4,13 @@ import json
 
 import gevent
 
-from wsgi.sse import EventParser
-from wsgi.stream import Channel, EventStream, PushFeed, StreamContext, StreamOptions
-from wsgi.stream.rendering import error_for_openai
+from flask_sluice.sse import EventParser
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.event_stream import EventStream
+from flask_sluice.stream.feeds.event_queue import EventQueue
+from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
+from flask_sluice.stream.headers_and_errors import error_for_openai
+from flask_sluice.stream.options import StreamOptions
 
 A, B = b"data: a\n\n", b"data: b\n\n"
 KEEPALIVE = b": keep-alive\n\n"
@@ -23,7 +27,7 @@ class Stream(EventStream):
         self.context = context or StreamContext("request-7")
         settled = StreamOptions(**{"keepalive_seconds": FOREVER_SECONDS, **options})
         super().__init__(
-            PushFeed(items, self.context, Channel(settled.channel_size)),
+            GeneratorFeed(items, self.context, EventQueue(settled.channel_size)),
             context=self.context,
             render_error=error_for_openai,
             client=None,

@@ -28,14 +28,14 @@ MAY_IMPORT = {
     "api": {"engines", "journal", "metrics", "stream", "sse", "errors", "settings"},
 }
 
-KNOW_FLASK = ("app.py", "wsgi/api/", "wsgi/stream/response.py", "benchmarks/peers/", "tests/")
+KNOW_FLASK = ("app.py", "wsgi/api/", "wsgi/flask_sluice/stream/responses.py", "benchmarks/peers/", "tests/")
 KNOW_GEVENT = (
     "gunicorn.conf.py",
     "wsgi/stream/",
     "wsgi/journal/",
-    "wsgi/connections.py",
-    "wsgi/refusal.py",
-    "wsgi/worker.py",
+    "wsgi/flask_sluice/server/connections.py",
+    "wsgi/flask_sluice/server/error_answers.py",
+    "wsgi/flask_sluice/server/worker.py",
     "tests/",
     "benchmarks/",
 )
@@ -141,6 +141,6 @@ def lazily():
 
 
 def test_the_sources_are_found():
-    assert {"app.py", "gunicorn.conf.py", "wsgi/sse/parser.py", name(Path(__file__))} <= {
+    assert {"app.py", "gunicorn.conf.py", "wsgi/flask_sluice/sse/parser.py", name(Path(__file__))} <= {
         name(path) for path in SOURCES
     }

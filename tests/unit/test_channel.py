@@ -4,8 +4,10 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.feeds.event_queue import EventQueue
+from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from tests.unit.greenlets import run_all, wait_until
-from wsgi.stream import Channel, PushFeed, StreamContext
 
 
 class Source:
@@ -13,7 +15,7 @@ class Source:
 
     def __init__(self, channel):
         self.asked_for = 0
-        PushFeed(self._events(), StreamContext(), channel).start()
+        GeneratorFeed(self._events(), StreamContext(), channel).start()
         run_all()
 
     def _events(self):
@@ -24,12 +26,12 @@ class Source:
 
 @pytest.mark.parametrize("size", [1, 2, 8])
 def test_no_more_events_are_asked_for_than_there_is_room(size):
-    source = Source(Channel(size))
+    source = Source(EventQueue(size))
     assert source.asked_for == size
 
 
 def test_events_being_written_take_room_until_the_write_is_done():
-    channel = Channel(3)
+    channel = EventQueue(3)
     source = Source(channel)
 
     assert channel.take() == b"123"
@@ -44,7 +46,7 @@ def test_events_being_written_take_room_until_the_write_is_done():
 
 
 def test_room_is_freed_for_those_that_are_written_and_not_for_those_that_wait():
-    channel = Channel(3)
+    channel = EventQueue(3)
     channel.put(b"1")
     channel.take()
     for event in (b"2", b"3"):
@@ -58,7 +60,7 @@ def test_room_is_freed_for_those_that_are_written_and_not_for_those_that_wait():
 
 
 def test_events_that_have_piled_up_are_taken_as_one():
-    channel = Channel(8)
+    channel = EventQueue(8)
     for event in (b"a", b"b", b"c"):
         channel.put(event)
     assert channel.has_events
@@ -68,7 +70,7 @@ def test_events_that_have_piled_up_are_taken_as_one():
 
 
 def test_all_events_are_counted():
-    channel = Channel(8)
+    channel = EventQueue(8)
     channel.put(b"a")
     channel.take()
     channel.put(b"b")
@@ -84,24 +86,24 @@ def waiting_for(channel):
 
 @pytest.mark.parametrize(
     "happens",
-    [lambda channel: channel.put(b"a"), Channel.finish, Channel.wake],
+    [lambda channel: channel.put(b"a"), EventQueue.finish, EventQueue.wake],
     ids=["an-event", "the-end", "a-wake-up"],
 )
 class TestReader:
     def test_that_waits_is_woken(self, happens):
-        channel = Channel(8)
+        channel = EventQueue(8)
         waiting = waiting_for(channel)
         happens(channel)
         wait_until(lambda: waiting.dead)
 
     def test_that_was_busy_does_not_miss_it(self, happens):
-        channel = Channel(8)
+        channel = EventQueue(8)
         happens(channel)
         with gevent.Timeout(5, AssertionError("it was missed")):
             channel.wait()
 
     def test_is_woken_once(self, happens):
-        channel = Channel(8)
+        channel = EventQueue(8)
         happens(channel)
         happens(channel)
         channel.wait()
@@ -109,7 +111,7 @@ class TestReader:
 
 
 def test_a_late_wake_up_does_not_hit_what_a_killed_reader_does_by_then():
-    channel, may_end = Channel(8), Flag()
+    channel, may_end = EventQueue(8), Flag()
 
     def read():
         try:
@@ -128,7 +130,7 @@ def test_a_late_wake_up_does_not_hit_what_a_killed_reader_does_by_then():
 
 
 def test_closing_tells_a_producer_that_waits_for_room():
-    channel = Channel(1)
+    channel = EventQueue(1)
     channel.put(b"a")
     waiting = gevent.spawn(channel.wait_for_room)
     run_all()
@@ -139,13 +141,13 @@ def test_closing_tells_a_producer_that_waits_for_room():
 
 
 def test_a_closed_channel_has_no_room():
-    channel = Channel(1)
+    channel = EventQueue(1)
     channel.close()
     assert channel.wait_for_room() is False
 
 
 def test_the_end_leaves_the_events_before_it():
-    channel = Channel(8)
+    channel = EventQueue(8)
     error = RuntimeError()
     channel.put(b"a")
     channel.finish(error)

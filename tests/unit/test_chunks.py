@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgi.engines.chunks import ChunkReader
+from flask_sluice.gateway.relay.completion_chunks import ChunkReader
 
 
 def chunk(content=None, finish_reason=None, **fields) -> bytes:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_sluice.client.decoders import EventStreamDecoder, JsonDecoder, NdjsonDecoder
 from tests.unit.test_parser import CUTS, cut, nearly_streams, parse
-from wsgi.client.decoders import EventStreamDecoder, JsonDecoder, NdjsonDecoder
 
 CAP = 1 << 20
 

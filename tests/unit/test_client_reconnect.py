@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from wsgi.client import Reconnect
-from wsgi.client import response as response_module
-from wsgi.client.response import parse_retry_after
+from flask_sluice.client import Reconnect
+from flask_sluice.client import response as response_module
+from flask_sluice.client.response import parse_retry_after
 
 
 def test_nobody_comes_back_before_what_the_server_asked_for(monkeypatch):

@@ -2,8 +2,8 @@
 
 import gevent
 
+from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
-from wsgi.stream import StreamContext
 
 
 def test_a_wait_ends_after_its_seconds():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgi.sse import Annotated, Event, EventError, ReceivedEvent
+from flask_sluice.gateway.simulator.annotated import Annotated, EventError
+from flask_sluice.sse import Event, ReceivedEvent
 
 NOT_LINE_ENDS = ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85"]
 """str.splitlines() cuts at these; the standard does not."""

@@ -7,6 +7,13 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
+from flask_sluice.gateway.simulator.annotated import Annotated
+from flask_sluice.observe.outcome import Outcome
+from flask_sluice.sse import Event, EventParser
+from flask_sluice.stream import registry
+from flask_sluice.stream.admission import TooManyStreamsError
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.errors import ApiError, PlainAnswer
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
 from tests.unit.streams import (
     FOREVER_SECONDS,
@@ -19,10 +26,6 @@ from tests.unit.streams import (
     error_in,
     listening,
 )
-from wsgi.errors import ApiError, PlainAnswer
-from wsgi.sse import Annotated, Event, EventParser
-from wsgi.stream import Outcome, StreamContext, TooManyStreamsError
-from wsgi.stream import worker as worker_objects
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -448,7 +451,7 @@ class TestPlaces:
 
     @pytest.fixture(autouse=True)
     def one_place(self, monkeypatch):
-        monkeypatch.setattr(worker_objects.inflight(), "limit", 1)
+        monkeypatch.setattr(registry.admission(), "limit", 1)
 
     def test_one_stream_too_many_is_refused(self):
         stream, refused = Stream(endless([])), Stream([A])

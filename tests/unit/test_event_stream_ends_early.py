@@ -7,11 +7,13 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
+from flask_sluice.observe.outcome import Outcome
+from flask_sluice.sse import Event
+from flask_sluice.stream import event_stream, registry
+from flask_sluice.stream.admission import TooManyStreamsError
+from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
 from tests.unit.streams import KEEPALIVE, A, B, Stream, blocked, endless, error_in, listening
-from wsgi.sse import Event
-from wsgi.stream import Outcome, StreamContext, TooManyStreamsError, event_stream
-from wsgi.stream import worker as worker_objects
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -252,7 +254,7 @@ class TestClientThatLeaves:
         assert "ZeroDivisionError" in caplog.text
 
     def test_what_is_refused_before_its_headers_is_closed(self, monkeypatch):
-        monkeypatch.setattr(worker_objects.inflight(), "limit", 0)
+        monkeypatch.setattr(registry.admission(), "limit", 0)
         closed = []
 
         class Items(list):
@@ -352,7 +354,7 @@ def test_a_stream_whose_client_left_is_closed_even_if_nobody_does(monkeypatch, e
     abandoned = Stream(blocked(ended), write_timeout_seconds=TINY_SECONDS)
     next(abandoned)
     abandoned.on_disconnect()
-    wait_until(lambda: worker_objects.inflight().count == 0)
+    wait_until(lambda: registry.admission().count == 0)
     wait_until(lambda: ended == ["GeneratorExit"])
     # The clock goes on for the others.
     stream = Stream(blocked([]), keepalive_seconds=TINY_SECONDS)

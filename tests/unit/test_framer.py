@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_sluice.sse import EventFramer, EventParser, EventTooLargeError
 from tests.support.ratio import assert_linear
 from tests.unit.test_parser import cut
 from tests.unit.test_sse_speed import pieces
-from wsgi.sse import EventFramer, EventParser, EventTooLargeError
 
 CAP = 100
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]

@@ -4,8 +4,8 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
+from flask_sluice.stream.loop.greenlet_pool import GreenletPool
 from tests.unit.greenlets import run_all, wait_until
-from wsgi.stream.helpers import Helpers
 
 
 class Job:
@@ -27,8 +27,8 @@ class Job:
 
 
 @pytest.fixture
-def helpers() -> Helpers:
-    return Helpers()
+def helpers() -> GreenletPool:
+    return GreenletPool()
 
 
 def test_jobs_run_side_by_side(helpers):

@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_sluice.gateway.relay.http1_parser import (
+    ChunkedBody,
+    InvalidResponseError,
+    body_of,
+    parse_head,
+)
 from tests.unit.test_parser import cut
-from wsgi.engines.http1 import ChunkedBody, InvalidResponseError, body_of, parse_head
 
 
 def head(*headers, status_line="HTTP/1.1 200 OK"):

@@ -3,9 +3,9 @@
 import gevent
 import pytest
 
+from flask_sluice.journal import InvalidEventIdError, JournalFullError, UnknownStreamError
 from tests.unit.greenlets import run_all, wait_until
 from tests.unit.journals import DONE, Reader, event, ids, ignore, make_journal, read_with_breaks
-from wsgi.journal import InvalidEventIdError, JournalFullError, UnknownStreamError
 
 KIB = 1024
 

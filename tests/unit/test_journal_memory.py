@@ -4,10 +4,10 @@ import time
 
 import pytest
 
+from flask_sluice.journal import JournalFullError, Limits, MemoryJournal, UnknownStreamError
+from flask_sluice.journal.budget import STREAM_BYTES
 from tests.unit.greenlets import run_all
 from tests.unit.journals import DONE, Reader, event, ids, ignore
-from wsgi.journal import JournalFullError, Limits, MemoryJournal, UnknownStreamError
-from wsgi.journal.budget import STREAM_BYTES
 
 
 class Clock:

@@ -5,19 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
+from flask_sluice.journal import JournalLostError, Limits
+from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.redis.client import results_of_transaction
+from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.redis.journal import RedisJournal
+from flask_sluice.journal.redis.keys_and_commands import Last
+from flask_sluice.journal.redis.recorder import History, RedisRecorder
+from flask_sluice.journal.redis.streams import FollowedStream, RedisStreams
+from flask_sluice.journal.window import Window
+from flask_sluice.stream.loop.deadlines import Deadlines
 from tests.unit.greenlets import run_all
 from tests.unit.journals import DONE, LOST, event, ids, ignore
-from wsgi.journal import JournalLostError, Limits
-from wsgi.journal.budget import Budget
-from wsgi.journal.deadlines import Deadlines
-from wsgi.journal.errors import JournalUnavailableError
-from wsgi.journal.redis_client import results_of_transaction
-from wsgi.journal.redis_follower import RedisFollower
-from wsgi.journal.redis_format import Last
-from wsgi.journal.redis_journal import RedisJournal
-from wsgi.journal.redis_recorder import History, RedisRecorder
-from wsgi.journal.redis_streams import FollowedStream, RedisStreams
-from wsgi.journal.window import Window
 
 LARGEST_ID = b"9223372036854775807-0"
 

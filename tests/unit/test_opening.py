@@ -8,9 +8,8 @@ import pytest
 from gevent import get_hub
 from gevent.event import Event as Flag
 
+from flask_sluice.stream.loop.steps import StepRunner, UntilDone, UntilReadable, UntilWritable
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
-from wsgi.stream.opening import Opening
-from wsgi.waits import UntilDone, UntilReadable, UntilWritable
 
 NEVER = time.monotonic() + 3600
 
@@ -22,7 +21,7 @@ class Opened:
         self.results: list[object] = []
         self.errors: list[Exception] = []
         self.ended_in: list[object] = []
-        self.opening = Opening(steps, self._on_opened, self._on_failed)
+        self.opening = StepRunner(steps, self._on_opened, self._on_failed)
 
     @property
     def is_over(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgi.sse import Event, EventParser, EventTooLargeError
+from flask_sluice.sse import Event, EventParser, EventTooLargeError
 
 VECTORS = json.loads(Path(__file__).with_name("parser-vectors.json").read_bytes())["vectors"]
 

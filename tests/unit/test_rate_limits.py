@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgi.api.rate_limits import MemoryWindow
+from flask_sluice.gateway.request.rate_limits import MemoryWindow
 
 START = 1_200_000_000.0
 """A window of any length in these tests begins here."""

@@ -3,11 +3,11 @@
 import gevent
 import pytest
 
+from flask_sluice.journal import MemoryJournal
+from flask_sluice.journal.protocol import Limits
+from flask_sluice.stream.feeds.journal_feed import JournalFeed
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
 from tests.unit.journals import DONE, event, ids, ignore
-from wsgi.journal import MemoryJournal
-from wsgi.journal.journal import Limits
-from wsgi.stream.replay_feed import ReplayFeed
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ class Reader:
     def __init__(self, journal, takes=()):
         self._takes = list(takes)
         self.forwarded = []
-        self.feed = ReplayFeed(2000)
+        self.feed = JournalFeed(2000)
         self.feed.follower = journal.follow("a", 0, self.feed.wake)
         self.first = self.feed.take()
         self._greenlet = gevent.spawn(self.feed.wait, self._forward)

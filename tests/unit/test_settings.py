@@ -2,8 +2,8 @@
 
 import pytest
 
-from wsgi.settings import Settings, SettingsError, read_settings
-from wsgi.stream.options import StreamOptions
+from flask_sluice.gateway.settings import Settings, SettingsError, read_settings
+from flask_sluice.stream.options import StreamOptions
 
 DEFAULTS = {
     "bind": "127.0.0.1:8080",

@@ -7,13 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_sluice.gateway.simulator.annotated import Annotated, EventError
+from flask_sluice.gateway.simulator.formats import (
+    ChatFormat,
+    CompletionFormat,
+    TokenTemplate,
+    ToolCall,
+)
+from flask_sluice.gateway.simulator.pause import Pause
+from flask_sluice.gateway.simulator.request_schema import ChatRequest, CompletionRequest
+from flask_sluice.gateway.simulator.simulator import Simulator
+from flask_sluice.gateway.simulator.texts import tokenize, write_answer
+from flask_sluice.sse import EventParser
+from flask_sluice.stream.errors import ApiError, PlainAnswer
 from tests.support.stream import chat
-from wsgi.engines import Simulator
-from wsgi.engines.answers import tokenize, write_answer
-from wsgi.engines.formats import ChatFormat, CompletionFormat, TokenTemplate, ToolCall
-from wsgi.engines.schema import ChatRequest, CompletionRequest
-from wsgi.errors import ApiError, PlainAnswer
-from wsgi.sse import Annotated, EventError, EventParser, Pause
 
 TEXT = "One two three four five."
 TOKENS = ["One", " two", " three", " four", " five", "."]

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from flask_sluice.gateway.simulator.annotated import Annotated
+from flask_sluice.sse import EventParser, ReceivedEvent
 from tests.support.ratio import assert_cpu, assert_linear
-from wsgi.sse import Annotated, EventParser, ReceivedEvent
 
 pytestmark = pytest.mark.measures
 

@@ -5,20 +5,22 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from wsgi.engines import Upstream, Upstreams
-from wsgi.errors import ApiError, PlainAnswer
-from wsgi.metrics import Metrics
-from wsgi.stream import Inflight, Outcome, StreamContext
-from wsgi.stream.end import StreamEnd
-from wsgi.stream.log import LogLine
-from wsgi.stream.tally import NO_MODEL, OTHER, Histogram, Models, Tally
-from wsgi.stream.written import GAP_BOUNDS_SECONDS, Written
+from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
+from flask_sluice.observe.exporter import MetricsExporter
+from flask_sluice.observe.json_log import LogLine
+from flask_sluice.observe.outcome import Outcome
+from flask_sluice.observe.stream_end import StreamEnd
+from flask_sluice.observe.stream_stats import NO_MODEL, OTHER, Histogram, Models, StreamStats
+from flask_sluice.observe.write_stats import GAP_BOUNDS_SECONDS, WriteStats
+from flask_sluice.stream.admission import Admission
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.errors import ApiError, PlainAnswer
 
 EVENT = b"data: a\n\n"
 
 
-def written(*times: float) -> Written:
-    stream = Written()
+def written(*times: float) -> WriteStats:
+    stream = WriteStats()
     for at in times:
         stream.add_events(EVENT, at)
     return stream
@@ -40,7 +42,7 @@ def end_of(outcome=Outcome.COMPLETE, error=None, byte_count=100, **notes) -> Str
     )
 
 
-def ended(tally: Tally, end: StreamEnd) -> None:
+def ended(tally: StreamStats, end: StreamEnd) -> None:
     tally.begin(end.context)
     tally.end(end)
 
@@ -98,7 +100,7 @@ class TestWritten:
         }
 
     def test_everything_is_counted_once_however_often_it_is_looked_at(self):
-        tally, stream = Tally(), written(1.0, 1.5)
+        tally, stream = StreamStats(), written(1.0, 1.5)
         stream.keepalive_count = 1
         for _ in range(2):
             tally.add_written(stream, 2, is_streamed=True)
@@ -110,7 +112,7 @@ class TestWritten:
         assert (sum(counts), total) == (2, 1.5)
 
     def test_a_document_has_no_gaps(self):
-        tally = Tally()
+        tally = StreamStats()
         tally.add_written(written(1.0, 1.5), 2, is_streamed=False)
         counts, total = tally.gaps.take()
         assert (sum(counts), total) == (0, 0.0)
@@ -119,7 +121,7 @@ class TestWritten:
 
 class TestEnd:
     def test_a_stream_is_open_from_its_begin_to_its_end(self):
-        tally, end = Tally(), end_of()
+        tally, end = StreamStats(), end_of()
         tally.begin(end.context)
         assert tally.open == {"/chat": 1}
         tally.end(end)
@@ -127,25 +129,25 @@ class TestEnd:
         assert tally.ended == {("/chat", "m", "complete"): 1}
 
     def test_the_first_byte_of_a_document_is_no_first_event(self):
-        tally = Tally()
+        tally = StreamStats()
         ended(tally, end_of(stream=False))
         assert tally.first_events == {}
         assert sum(tally.durations["/chat"].counts) == 1
 
     def test_an_error_is_counted_by_its_code(self):
-        tally = Tally()
+        tally = StreamStats()
         ended(tally, end_of(Outcome.ERROR, ApiError(503, "draining", "…")))
         assert tally.errors == {("draining",): 1}
         assert tally.upstream_errors == {}
 
     def test_one_of_the_upstreams_in_mid_stream_is_counted_by_upstream(self):
-        tally = Tally()
+        tally = StreamStats()
         error = ApiError(502, "upstream_truncated", "…")
         ended(tally, end_of(Outcome.ERROR, error, upstream="u:1", upstream_status=200))
         assert tally.upstream_errors == {("u:1", "upstream_truncated"): 1}
 
     def test_one_that_came_in_place_of_an_answer_is_left_to_who_asked(self):
-        tally = Tally()
+        tally = StreamStats()
         error = ApiError(502, "upstream_unreachable", "…")
         ended(tally, end_of(Outcome.ERROR, error, upstream="u:1", upstream_status=None))
         assert tally.upstream_errors == {}
@@ -175,7 +177,7 @@ class TestEnd:
 class TestMetrics:
     @pytest.fixture
     def tally(self):
-        return Tally()
+        return StreamStats()
 
     @pytest.fixture
     def upstream(self):
@@ -183,7 +185,7 @@ class TestMetrics:
 
     @pytest.fixture
     def metrics(self, tally, upstream):
-        return Metrics(tally, Inflight(limit=7), Upstreams([upstream]))
+        return MetricsExporter(tally, Admission(limit=7), Upstreams([upstream]))
 
     @staticmethod
     def values(metrics):

@@ -7,10 +7,13 @@ from itertools import pairwise
 import gevent
 import pytest
 
+from flask_sluice.gateway.simulator.annotated import Annotated
+from flask_sluice.gateway.simulator.pause import Pause
+from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.sse import Event
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.errors import ApiError, PlainAnswer
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all, wait_until
-from wsgi.errors import ApiError, PlainAnswer
-from wsgi.sse import Annotated, Event, Pause
-from wsgi.stream import StreamContext, TimedFeed
 
 SIZE = 4
 A = b"data: a\n\n"
@@ -187,7 +190,7 @@ class TestRoom:
         source = Endless(Pause(3600))
         feed = started(source.items(), size=1)
         assert feed.take() == A
-        assert feed.take() == b""  # Written: from here on the pause counts.
+        assert feed.take() == b""  # WriteStats: from here on the pause counts.
         gevent.sleep(SHORT_SECONDS)
         assert source.asked_for == 1
         feed.stop()

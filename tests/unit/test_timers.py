@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgi.stream.options import StreamOptions
-from wsgi.stream.ticker import TICK_SECONDS, Ticker
-from wsgi.stream.timers import Timers
+from flask_sluice.stream.loop.ticker import TICK_SECONDS, Ticker
+from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.timers import Timers
 
 START = 1000.0
 

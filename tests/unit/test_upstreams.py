@@ -2,8 +2,7 @@
 
 import pytest
 
-from wsgi.engines import Upstream, Upstreams
-from wsgi.engines.upstream import FAILURES_UNTIL_OUT, OUT_SECONDS
+from flask_sluice.gateway.relay.upstream import FAILURES_UNTIL_OUT, OUT_SECONDS, Upstream, Upstreams
 
 
 class Clock:

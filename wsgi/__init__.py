@@ -1,1 +1,0 @@
-"""Sluice: token-by-token streaming from ordinary WSGI."""

@@ -1,0 +1,64 @@
+"""Reads streams of server-sent events, Sluice's or anybody's: urllib3 and the parser, in threads or under gevent.
+
+    client = SSEClient("http://127.0.0.1:8080")
+    with client.stream("POST", "/v1/chat/completions", json=question) as stream:
+        for event in stream:
+            print(event.json()["choices"][0]["delta"].get("content", ""), end="", flush=True)
+
+An answer that is not whole ends the loop with a StreamError; one that ends it silently is whole.
+"""
+
+from flask_sluice.client.callback import StreamCallback, StreamCounts
+from flask_sluice.client.client import SSEClient
+from flask_sluice.client.errors import (
+    ConnectError,
+    ConnectTimeoutError,
+    Ending,
+    ErrorDetails,
+    ErrorEventError,
+    FirstEventTimeoutError,
+    IdleEventTimeoutError,
+    IdleTimeoutError,
+    RedirectError,
+    RefusedError,
+    StreamClosedError,
+    StreamError,
+    StreamTimeoutError,
+    TotalTimeoutError,
+    TransportError,
+    TruncatedError,
+    UnreadableError,
+)
+from flask_sluice.client.event import StreamEvent, is_terminal
+from flask_sluice.client.reconnect import NEVER, Reconnect
+from flask_sluice.client.stream import SSEStream
+from flask_sluice.client.timeouts import Timeouts
+
+__all__ = [
+    "NEVER",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "Ending",
+    "ErrorDetails",
+    "ErrorEventError",
+    "FirstEventTimeoutError",
+    "IdleEventTimeoutError",
+    "IdleTimeoutError",
+    "Reconnect",
+    "RedirectError",
+    "RefusedError",
+    "SSEClient",
+    "SSEStream",
+    "StreamCallback",
+    "StreamClosedError",
+    "StreamCounts",
+    "StreamError",
+    "StreamEvent",
+    "StreamTimeoutError",
+    "Timeouts",
+    "TotalTimeoutError",
+    "TransportError",
+    "TruncatedError",
+    "UnreadableError",
+    "is_terminal",
+]

@@ -1,0 +1,205 @@
+"""Bodies of every kind, as events: bytes in, events out. No I/O."""
+
+import contextlib
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from flask_sluice.client.event import BOM, JSON_ID, NOT_JSON
+from flask_sluice.sse import BLANK_LINE_ENDS, EventParser, EventTooLargeError, ReceivedEvent
+
+_NDJSON = frozenset(
+    {
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/x-jsonl",
+        "application/jsonlines",
+        "application/x-jsonlines",
+        "application/stream+json",  # Spring's, though its suffix says otherwise
+    }
+)
+_JSON = re.compile(r"(application|text)/json|[^/]+/[^/]+\+json")
+
+
+class Decoder(Protocol):
+    """Bytes in, events out. ``feed`` and ``finish`` raise EventTooLargeError."""
+
+    @property
+    def last_event_id(self) -> str: ...
+
+    @property
+    def retry(self) -> int | None: ...
+
+    def feed(self, data: bytes) -> list[ReceivedEvent]: ...
+
+    def finish(self) -> list[ReceivedEvent]:
+        """The body has ended properly: what this makes whole."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body itself shows that nothing is missing."""
+
+    @property
+    def unfinished(self) -> bytes:
+        """Of an event that has begun and not ended."""
+
+
+class EventStreamDecoder:
+    """``text/event-stream``.
+
+    Arguments: those of EventParser; but comments come as ``Event`` takes them, without the space behind the colon.
+    """
+
+    is_complete = False
+
+    def __init__(
+        self, last_event_id: str, max_event_bytes: int, on_comment: Callable[[str], object] | None
+    ) -> None:
+        self._on_comment = on_comment
+        self._parser = EventParser(
+            last_event_id, max_event_bytes, None if on_comment is None else self._tell_comment
+        )
+        self._behind_last_event = bytearray()
+
+    @property
+    def last_event_id(self) -> str:
+        return self._parser.last_event_id
+
+    @property
+    def retry(self) -> int | None:
+        return self._parser.retry
+
+    def feed(self, data: bytes) -> list[ReceivedEvent]:
+        if data.endswith(b"\n\n"):  # Nearly always a read holds what was written: whole events.
+            self._behind_last_event.clear()
+        else:
+            self._keep(data)
+        return self._parser.feed(data)
+
+    def finish(self) -> list[ReceivedEvent]:
+        return []
+
+    @property
+    def unfinished(self) -> bytes:
+        # A comment is no event, nor is a blank line; some servers leave out the blank line behind a comment.
+        rest = bytes(self._behind_last_event).lstrip(b"\r\n")
+        if all(not line or line.startswith(b":") for line in re.split(b"[\r\n]", rest)):
+            return b""
+        return rest
+
+    def _tell_comment(self, text: str) -> None:
+        assert self._on_comment is not None
+        self._on_comment(text.removeprefix(" "))
+
+    def _keep(self, data: bytes) -> None:
+        kept = self._behind_last_event
+        searched_from = max(len(kept) - 2, 0)
+        kept += data
+        marks = BLANK_LINE_ENDS if b"\r" in data else BLANK_LINE_ENDS[:1]
+        places = [(kept.rfind(mark, searched_from), len(mark)) for mark in marks]
+        del kept[: max((place + size for place, size in places if place >= 0), default=0)]
+
+
+class JsonDecoder:
+    """One JSON document: one event, at the end of the body."""
+
+    last_event_id = ""
+    retry = None
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._body = bytearray()
+        self.is_complete = False
+
+    def feed(self, data: bytes) -> list[ReceivedEvent]:
+        self._body += data
+        if len(self._body) > self._max_event_bytes:
+            raise EventTooLargeError(self._max_event_bytes)
+        return []
+
+    def finish(self) -> list[ReceivedEvent]:
+        body = bytes(self._body).removeprefix(BOM)
+        self.is_complete = _is_json(body)
+        return (
+            [ReceivedEvent(body.decode("utf-8", "replace"), id=JSON_ID)] if self.is_complete else []
+        )
+
+    @property
+    def unfinished(self) -> bytes:
+        return b"" if self.is_complete else bytes(self._body)
+
+
+class NdjsonDecoder:
+    """One JSON document a line, each an event.
+
+    Ollama's last line has ``"done": true``; it becomes an event of type "done". Others have no terminal event.
+    """
+
+    is_complete = False
+    last_event_id = ""
+    retry = None
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._line = bytearray()
+
+    def feed(self, data: bytes) -> list[ReceivedEvent]:
+        self._line += data
+        if b"\n" not in data:
+            lines = []
+        else:
+            *lines, rest = self._line.split(b"\n")
+            self._line = rest
+        if len(self._line) > self._max_event_bytes:
+            raise EventTooLargeError(self._max_event_bytes)
+        return [_line_event(line) for line in lines if line.strip()]
+
+    def finish(self) -> list[ReceivedEvent]:
+        line = self._line
+        if not _is_json(line):
+            return []
+        # Many leave out the last line's end.
+        self._line = bytearray()
+        return [_line_event(line)]
+
+    @property
+    def unfinished(self) -> bytes:
+        return bytes(self._line) if self._line.strip() else b""
+
+
+def decoder_for(
+    kind: str,
+    last_event_id: str,
+    max_event_bytes: int,
+    on_comment: Callable[[str], object] | None,
+) -> Decoder | None:
+    """For a content type, in lower case and without parameters; None if it is neither events nor JSON.
+
+    The other arguments: those of EventStreamDecoder.
+    """
+    if kind == "text/event-stream":
+        return EventStreamDecoder(last_event_id, max_event_bytes, on_comment)
+    if kind in _NDJSON:
+        return NdjsonDecoder(max_event_bytes)
+    return JsonDecoder(max_event_bytes) if _JSON.fullmatch(kind) else None
+
+
+def _line_event(line: bytearray) -> ReceivedEvent:
+    event = "message"
+    if b'"done"' in line:
+        with contextlib.suppress(*NOT_JSON):
+            document = msgspec.json.decode(line)
+            if isinstance(document, dict) and document.get("done") is True:
+                event = "done"
+    return ReceivedEvent(line.strip().decode("utf-8", "replace"), event)
+
+
+def _is_json(data: bytes | bytearray) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except NOT_JSON:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The gateway: an OpenAI-compatible server in front of another one, or a simulator of one."""

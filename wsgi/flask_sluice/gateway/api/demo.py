@@ -1,0 +1,88 @@
+"""The demo page, and its stream for EventSource."""
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+from flask import Blueprint, Response, render_template, request
+
+from flask_sluice.gateway.api.event_source import (
+    RETRY_MS,
+    event_source_response,
+    last_event_id,
+    nothing_more,
+)
+from flask_sluice.gateway.api.openai import DEFAULT_MODEL
+from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.pause import Pause
+from flask_sluice.gateway.simulator.texts import tokenize, write_answer
+from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.sse import Event
+from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.responses import context_of
+
+_CHARACTER_SECONDS = 0.03
+
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    routes = Blueprint("demo", __name__)
+
+    @routes.get("/")
+    def page() -> Response:
+        model = settings.models[0] if settings.models else DEFAULT_MODEL
+        return Response(
+            render_template("index.html", model=model, simulates=not settings.upstream),
+            headers={
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+            },
+        )
+
+    @routes.get("/stream_chat")
+    def stream_chat() -> Response:
+        question = request.args.get("name", "")
+        if not question.strip():
+            raise ApiError(400, "invalid_request", "?name= takes the question", param="name")
+        answer = "".join(write_answer(question, seed=0))
+        done_id = len(answer) + 1
+        seen = last_event_id(newest=done_id)
+        if seen == done_id:
+            return nothing_more()
+        context = context_of(request)
+        feed = TimedFeed(_characters(question, answer, seen), context, settings.channel_size)
+        return event_source_response(feed, context, settings)
+
+    return routes
+
+
+def _characters(question: str, answer: str, seen: int) -> Iterator[Event | Pause]:
+    """The events after number ``seen``. The answer is a function of the question, so a client that comes
+    back is served without anything being remembered, or asked twice."""
+    stream_id = hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()[:32]
+    for number, character in enumerate(answer[seen:], start=seen + 1):
+        yield Pause(_CHARACTER_SECONDS)
+        data = {
+            "code": 200,
+            "message": "success",
+            "event": {"id": stream_id, "data": character},
+        }
+        yield Event(
+            data=msgspec.json.encode(data).decode(),
+            id=str(number),
+            retry=RETRY_MS if number == seen + 1 else None,
+        )
+    tokens = len(tokenize(answer)), len(tokenize(question))
+    usage = {
+        "prompt_tokens": tokens[1],
+        "completion_tokens": tokens[0],
+        "total_tokens": sum(tokens),
+    }
+    end = {"finish_reason": "stop", "usage": usage}
+    yield Event(data=msgspec.json.encode(end).decode(), event="done", id=str(len(answer) + 1))

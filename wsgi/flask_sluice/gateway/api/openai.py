@@ -1,0 +1,95 @@
+"""OpenAI's API: chat completions, text completions, models."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from flask import Blueprint, Response
+from flask.globals import request_ctx
+
+from flask_sluice.gateway.request.body import check_model, read_body
+from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.engine import Engine
+from flask_sluice.gateway.simulator.request_schema import (
+    AnswerRequest,
+    ChatRequest,
+    CompletionRequest,
+    StreamOptionsField,
+)
+from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.event_stream import EventStream
+from flask_sluice.stream.headers_and_errors import error_for_openai
+from flask_sluice.stream.responses import (
+    StreamResponse,
+    client_of,
+    context_of,
+    stream_response,
+)
+
+DEFAULT_MODEL = "sluice-simulator"
+"""Listed where any name is accepted: programs that let people choose a model need one."""
+
+
+def blueprint(engine: Engine, settings: Settings) -> Blueprint:
+    routes = Blueprint("openai", __name__, url_prefix="/v1")
+    stream_options = settings.stream_options
+    # A comment would spoil a JSON document.
+    whole_options = replace(stream_options, keepalive_seconds=0)
+    started_at = int(time.time())
+
+    @routes.post("/chat/completions")
+    def chat_completions() -> Response:
+        return answer(read_body(ChatRequest))
+
+    @routes.post("/completions")
+    def completions() -> Response:
+        return answer(read_body(CompletionRequest))
+
+    @routes.get("/models")
+    def models() -> dict[str, object]:
+        names = settings.models or (DEFAULT_MODEL,)
+        return {"object": "list", "data": [model_card(name) for name in names]}
+
+    @routes.get("/models/<path:name>")
+    def model(name: str) -> dict[str, object]:
+        check_model(name, settings.models)
+        return model_card(name)
+
+    def answer(asked: AnswerRequest) -> Response:
+        check_model(asked.model, settings.models)
+        request = request_ctx.request
+        context = context_of(request)
+        context.notes.update(model=asked.model, stream=asked.stream)
+        stream = EventStream(
+            TimedFeed(engine.generate(asked, context), context, settings.channel_size),
+            context=context,
+            render_error=error_for_openai,
+            client=client_of(request),
+            options=stream_options if asked.stream else whole_options,
+        )
+        # An answer that is not streamed commits itself to nothing before it is there.
+        stream.wait_for_first_event(settings.commit_seconds if asked.stream else None)
+        if asked.stream:
+            return stream_response(stream)
+        headers = [("Content-Type", "application/json"), ("X-Request-Id", context.request_id)]
+        return StreamResponse(stream, headers)
+
+    def model_card(name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}
+
+    return routes
+
+
+def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], TimedFeed]:
+    """Gives the feed of a chat completion that is always a stream, and says its usage."""
+
+    def open_feed(context: StreamContext) -> TimedFeed:
+        chat = read_body(ChatRequest)
+        check_model(chat.model, settings.models)
+        context.notes["model"] = chat.model
+        chat.stream = True
+        chat.stream_options = StreamOptionsField(include_usage=True)
+        return TimedFeed(engine.generate(chat, context), context, settings.channel_size)
+
+    return open_feed

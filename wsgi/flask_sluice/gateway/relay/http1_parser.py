@@ -1,0 +1,243 @@
+"""Reads HTTP/1.1 responses out of bytes (RFC 9112). No I/O.
+
+Not http.client: it reads line by line through a buffered file, and blocks in each. A relay has to take
+what a read has brought, all at once, and never wait inside.
+"""
+
+import re
+from typing import Protocol
+
+import msgspec
+
+from flask_sluice.stream.transport.chunk_sizes import CHUNK_STARTS, SIZES
+
+MAX_HEAD_BYTES = 64 * 1024
+_MAX_CHUNK_LINE_BYTES = 4096
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
+# A token (RFC 9110, section 5.6.2) and a value (section 5.5).
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_LENGTH = re.compile("[0-9]{1,18}")  # int() refuses what has thousands of digits
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
+_CHUNK_START = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
+
+
+class InvalidResponseError(Exception):
+    """The bytes are not an HTTP/1 response."""
+
+
+class ResponseHead(msgspec.Struct, frozen=True):
+    """Status and headers.
+
+    headers: the names in lower case, in their order
+    values: by name, those of the same name joined by ", "
+    """
+
+    status: int
+    headers: list[tuple[str, str]]
+    values: dict[str, str]
+    is_http_1_0: bool
+
+    def has_token(self, name: str, token: str) -> bool:
+        """Whether a comma-separated header names ``token``."""
+        value = self.values.get(name)
+        return value is not None and token in map(str.strip, value.lower().split(","))
+
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether another request may follow on the same connection."""
+        if self.has_token("connection", "close"):
+            return False
+        # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
+        if "transfer-encoding" in self.values and "content-length" in self.values:
+            return False
+        return not self.is_http_1_0 or self.has_token("connection", "keep-alive")
+
+
+def parse_head(head: bytes) -> ResponseHead:
+    """``head`` is all before the empty line. Raises InvalidResponseError."""
+    status_line, *lines = head.decode("latin-1").split("\r\n")
+    match = _STATUS_LINE.fullmatch(status_line)
+    if match is None:
+        raise InvalidResponseError(f"not an HTTP/1 status line: {status_line[:80]!r}")
+    headers = []
+    values: dict[str, str] = {}
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise InvalidResponseError(f"not a header: {line[:80]!r}")
+        name, value = field[1].lower(), field[2].strip(" \t")
+        headers.append((name, value))
+        values[name] = f"{values[name]}, {value}" if name in values else value
+    return ResponseHead(int(match[2]), headers, values, match[1] == "0")
+
+
+class Body(Protocol):
+    """Takes the framing off a response's body.
+
+    is_broken: the framing is not HTTP from here on; what ``feed`` has returned still counts
+    is_at_chunk: the next byte begins a chunk
+    chunk_left: bytes to come of a chunk that has begun, with the CRLF behind its data
+    """
+
+    is_complete: bool
+    is_broken: bool
+    ends_with_connection: bool
+    chunk_left: int
+
+    @property
+    def is_at_chunk(self) -> bool: ...
+
+    def feed(self, data: bytes) -> bytes:
+        """The body's bytes in ``data``."""
+
+
+def body_of(head: ResponseHead, method: str) -> Body:
+    """How the body of this response is framed (RFC 9112, section 6.3)."""
+    if method == "HEAD" or head.status in (204, 304):
+        return SizedBody(0)
+    if "transfer-encoding" in head.values:
+        if head.values["transfer-encoding"].lower() != "chunked":
+            raise InvalidResponseError("a transfer encoding that is not chunked alone")
+        return ChunkedBody()
+    length = head.values.get("content-length")
+    if length is None:
+        return EndlessBody()
+    if not _LENGTH.fullmatch(length):
+        raise InvalidResponseError(f"not a Content-Length: {length[:80]!r}")
+    return SizedBody(int(length))
+
+
+def whole_chunk(data: bytes) -> bytes:
+    """What is in ``data`` if that is one chunk, of 16 to 4095 bytes and in the usual form; else b""."""
+    size_digits = 2 if len(data) < 0x100 + 6 else 3
+    size = len(data) - size_digits - 4
+    if 0x10 <= size < SIZES and data.startswith(CHUNK_STARTS[size]):
+        return data[size_digits + 2 : -2]
+    return b""
+
+
+class SizedBody:
+    """A body with a Content-Length."""
+
+    ends_with_connection = False
+    is_at_chunk = False
+    chunk_left = 0
+
+    __slots__ = (
+        "_left",
+        "is_broken",
+        "is_complete",
+    )
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.is_complete = not length
+        self.is_broken = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.is_broken = len(data) > self._left
+        data = data[: self._left]
+        self._left -= len(data)
+        self.is_complete = not self._left
+        return data
+
+
+class EndlessBody:
+    """A body that ends where the connection ends: nobody can tell whether it is whole."""
+
+    ends_with_connection = True
+    is_complete = False
+    is_broken = False
+    is_at_chunk = False
+    chunk_left = 0
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
+class ChunkedBody:
+    """A chunked body (RFC 9112, section 7.1). Chunk extensions and trailers are read over."""
+
+    ends_with_connection = False
+
+    __slots__ = (
+        "_in_trailers",
+        "_pending",
+        "_trailer_bytes",
+        "chunk_left",
+        "is_broken",
+        "is_complete",
+    )
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self.is_broken = False
+        self._pending = b""
+        self.chunk_left = 0
+        self._in_trailers = False
+        self._trailer_bytes = 0
+
+    @property
+    def is_at_chunk(self) -> bool:
+        return not (self._pending or self.chunk_left or self._in_trailers or self.is_broken)
+
+    def feed(self, data: bytes) -> bytes:
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        pieces: list[bytes] = []
+        place = 0
+        while place < len(data) and not (self.is_complete or self.is_broken):
+            if self.chunk_left > 2:
+                piece = data[place : place + self.chunk_left - 2]
+                pieces.append(piece)
+                place += len(piece)
+                self.chunk_left -= len(piece)
+            elif self.chunk_left:
+                place += self._take_chunk_end(data[place : place + self.chunk_left])
+            else:
+                if not self._in_trailers:
+                    place = self._take_whole_chunks(data, place, pieces)
+                line_end = data.find(b"\r\n", place)
+                if line_end < 0:
+                    break
+                self._take_line(data[place:line_end])
+                place = line_end + 2
+        self._pending = data[place:]
+        if self._pending and (self.is_complete or len(self._pending) > _MAX_CHUNK_LINE_BYTES):
+            self.is_broken = True
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    @staticmethod
+    def _take_whole_chunks(data: bytes, place: int, pieces: list[bytes]) -> int:
+        """Returns where they end. Nearly always a read brings little else: 0.7 us for each instead of 2.5."""
+        while (start := _CHUNK_START.match(data, place)) is not None:
+            begin = start.end()
+            end = begin + int(start[1], 16)
+            if end == begin or data[end : end + 2] != b"\r\n":
+                break
+            pieces.append(data[begin:end])
+            place = end + 2
+        return place
+
+    def _take_chunk_end(self, end: bytes) -> int:
+        """Each chunk's data ends with CRLF, which may be cut."""
+        self.is_broken = not b"\r\n"[2 - self.chunk_left :].startswith(end)
+        self.chunk_left -= len(end)
+        return len(end)
+
+    def _take_line(self, line: bytes) -> None:
+        if self._in_trailers:
+            self.is_complete = not line
+            self._trailer_bytes += len(line)
+            self.is_broken = self._trailer_bytes > MAX_HEAD_BYTES
+            return
+        size = line.partition(b";")[0].rstrip(b" \t")
+        if not _CHUNK_SIZE.fullmatch(size):
+            self.is_broken = True
+            return
+        self.chunk_left = int(size, 16)
+        if self.chunk_left:
+            self.chunk_left += 2
+        else:
+            self._in_trailers = True

@@ -1,0 +1,1 @@
+"""What every request is asked before its route runs: key, origin, rate, body; and how errors are answered."""

@@ -1,0 +1,90 @@
+"""Every failure before the first byte, in the shape of the OpenAI API."""
+
+import logging
+
+import msgspec
+from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException
+
+from flask_sluice.stream import registry
+from flask_sluice.stream.admission import TooManyStreamsError
+from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error
+from flask_sluice.stream.responses import StreamResponse, request_id
+
+logger = logging.getLogger("sluice.api")
+
+_CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+_RETRY_SECONDS = 1
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(ApiError, _api_error)
+    app.register_error_handler(PlainAnswer, _plain_answer)
+    app.register_error_handler(TooManyStreamsError, _too_many_streams)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _malformed_body)
+    app.register_error_handler(Exception, _unexpected)
+    app.after_request(_add_request_id)
+
+
+def _api_error(error: ApiError) -> Response:
+    registry.stats().refused[str(error.status), error.code] += 1
+    body = msgspec.json.encode({"error": error.body()})
+    headers = {"Content-Type": "application/json", **error.headers}
+    return Response(body, status=error.status, headers=headers)
+
+
+def _plain_answer(answer: PlainAnswer) -> Response:
+    registry.stats().refused[str(answer.status), "upstream_error"] += 1
+    return Response(answer.body, status=answer.status, headers=answer.headers)
+
+
+def _too_many_streams(error: TooManyStreamsError) -> Response:
+    return _api_error(
+        ApiError(
+            503,
+            "overloaded",
+            f"{error}; try again later",
+            headers={"Retry-After": str(_RETRY_SECONDS)},
+        )
+    )
+
+
+def _http_error(error: HTTPException) -> Response:
+    """What Flask and werkzeug raise: no such route, the wrong method, a body over the limit."""
+    status = error.code or 500
+    code = _CODES.get(status, "internal_error" if status >= 500 else "invalid_request")
+    message = error.description or error.name
+    if status == 404:
+        message = f"there is no {request.path} here"
+    elif status == 405:
+        message = f"{request.path} does not take {request.method}"
+    response = _api_error(ApiError(status, code, message))
+    # Allow, for one, without which a 405 is not complete (RFC 9110, section 15.5.6).
+    for name, value in error.get_headers():
+        if name != "Content-Type":
+            response.headers[name] = value
+    return response
+
+
+def _malformed_body(error: ParseException) -> Response:
+    """gunicorn reads a body's chunks when the view asks for them. Behind this answer it closes the connection."""
+    return _api_error(ApiError(400, "invalid_request", f"the body's framing is broken: {error}"))
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.exception("request failed request_id=%s", request_id(request), exc_info=error)
+    return _api_error(as_api_error(error))
+
+
+def _add_request_id(response: Response) -> Response:
+    if not isinstance(response, StreamResponse):  # That has it.
+        response.headers["X-Request-Id"] = request_id(request)
+    return response

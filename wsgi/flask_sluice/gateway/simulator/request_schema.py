@@ -1,0 +1,152 @@
+"""The requests that an engine answers: OpenAI's, as far as they are looked at, and ``simulator``.
+
+Fields that are not here are accepted and ignored, as servers of this kind do.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from flask_sluice.stream.errors import ApiError
+
+Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
+Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
+Name = Annotated[str, Meta(max_length=256)]
+MAX_TOKENS = 100_000
+"""Of all the answers to one request: they are made before the first is sent, in at most 30 ms."""
+MAX_CHOICES = 500
+"""The same, for answers that are short, or cut short: each takes 70 us."""
+MAX_PARTS = 10_000
+"""Messages, and parts of a message: far more than anybody sends, and read in an instant."""
+
+FaultKind = Literal[
+    "status",
+    "json_body",
+    "cut",
+    "reset",
+    "stall",
+    "error_event",
+    "truncate",
+    "malformed",
+    "split_utf8",
+]
+
+
+class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What is to go wrong.
+
+    status, retry_after: of the refusal, for ``kind="status"``
+    after: how many tokens come first, for the kinds that break a stream
+    """
+
+    kind: FaultKind
+    status: Annotated[int, Meta(ge=400, le=599)] | None = None
+    retry_after: Annotated[int, Meta(ge=0)] | None = None
+    after: Annotated[int, Meta(ge=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind != "status" and (self.status is not None or self.retry_after is not None):
+            raise ValueError('status and retry_after go with kind "status" only')
+        if self.kind in ("status", "json_body") and self.after is not None:
+            raise ValueError(f'kind "{self.kind}" comes before the stream, without after')
+
+
+class ToolCallOption(Struct, forbid_unknown_fields=True):
+    """The tool call that the answer is to make; ``arguments`` as JSON text or as the object itself."""
+
+    name: Name
+    arguments: Annotated[str, Meta(max_length=100_000)] | dict[str, Any] = ""
+
+
+class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """How the simulator answers; all optional.
+
+    ttft_ms, ttft_stddev_ms: time to the first token, and how much it varies
+    itl_ms, itl_stddev_ms: time between tokens, and how much it varies
+    tokens: how long the answer is
+    text: the answer itself
+    seed: another seed, another answer; the request's own ``seed`` does the same
+    tool_call: answer with a call of this tool
+    fault: what is to go wrong
+    """
+
+    ttft_ms: Milliseconds = 0
+    ttft_stddev_ms: Milliseconds = 0
+    itl_ms: Milliseconds = 30
+    itl_stddev_ms: Milliseconds = 0
+    tokens: Annotated[int, Meta(ge=0, le=MAX_TOKENS)] | None = None
+    text: Annotated[str, Meta(max_length=500_000)] | None = None
+    seed: int | None = None
+    tool_call: ToolCallOption | None = None
+    fault: Fault | None = None
+
+
+class StreamOptionsField(Struct):
+    include_usage: bool = False
+
+
+class ContentPart(Struct, gc=False):
+    text: str | None = None
+
+
+class Message(Struct):
+    role: str
+    content: str | Annotated[list[ContentPart], Meta(max_length=MAX_PARTS)] | None = None
+
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return " ".join(part.text or "" for part in self.content or [])
+
+
+class AnswerRequest(Struct, kw_only=True):
+    """What both kinds of request have in common."""
+
+    model: Name
+    stream: bool | None = False
+    stream_options: StreamOptionsField | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = 1
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    stop: Stop = None
+    seed: int | None = None
+    simulator: SimulatorOptions | None = None
+
+
+class ChatRequest(AnswerRequest, kw_only=True):
+    """The body of POST /v1/chat/completions."""
+
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_PARTS)]
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+
+    def question(self) -> str:
+        """What was asked last."""
+        users = [message for message in self.messages if message.role == "user"]
+        return (users or self.messages)[-1].text()
+
+    def prompt_text(self) -> str:
+        return "\n".join(message.text() for message in self.messages)
+
+
+class CompletionRequest(AnswerRequest, kw_only=True):
+    """The body of POST /v1/completions."""
+
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=100_000)]
+    """Text, texts, token ids, or lists of token ids."""
+
+    def prompts(self) -> list[str]:
+        """One text for each answer that is asked for; token ids stand for themselves.
+
+        Raises ApiError for texts and token ids side by side.
+        """
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if len({type(item) for item in self.prompt}) > 1:
+            raise ApiError(
+                400, "invalid_request", "prompt takes texts or token ids, not both", param="prompt"
+            )
+        if isinstance(self.prompt[0], int):
+            return [" ".join(map(str, self.prompt))]
+        return [
+            " ".join(map(str, item)) if isinstance(item, list) else str(item)
+            for item in self.prompt
+        ]

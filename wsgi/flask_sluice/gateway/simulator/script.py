@@ -1,0 +1,145 @@
+"""What the simulator is going to say, decided before it says the first word."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from flask_sluice.gateway.simulator.formats import (
+    ChatFormat,
+    CompletionFormat,
+    Format,
+    Json,
+    ToolCall,
+)
+from flask_sluice.gateway.simulator.request_schema import (
+    MAX_CHOICES,
+    MAX_TOKENS,
+    AnswerRequest,
+    ChatRequest,
+    CompletionRequest,
+    SimulatorOptions,
+)
+from flask_sluice.gateway.simulator.texts import apply_stop, count_tokens, tokenize, write_answer
+from flask_sluice.stream.errors import ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the answers that the request asks for."""
+
+    tokens: list[str]
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The choices, how they are written, and what they cost."""
+
+    format: Format
+    choices: list[Choice]
+    prompt_tokens: int
+    completion_tokens: int
+    seed: int
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest choice."""
+        return max(len(choice.tokens) for choice in self.choices)
+
+    @property
+    def usage(self) -> Json:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+        }
+
+
+def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
+    """Raises ApiError for what cannot be had together."""
+    seed = options.seed if options.seed is not None else request.seed or 0
+    if isinstance(request, ChatRequest):
+        tool_call = _tool_call(options)
+        format_: Format = ChatFormat(request.model, tool_call)
+        limit = request.max_completion_tokens or request.max_tokens
+        prompts, prompt_text = [request.question()], request.prompt_text()
+    else:
+        assert isinstance(request, CompletionRequest)
+        if options.tool_call is not None:
+            raise ApiError(
+                400,
+                "invalid_request",
+                "a text completion makes no tool calls; ask /v1/chat/completions",
+                param="simulator.tool_call",
+            )
+        tool_call = None
+        format_ = CompletionFormat(request.model)
+        limit = request.max_tokens
+        prompts = request.prompts()
+        prompt_text = "\n".join(prompts)
+    same = _same_choice(request, options, tool_call, limit)
+    made = len(prompts) * (request.n or 1)
+    # What a stop sequence cuts off is made, too.
+    length = 0 if same else min(options.tokens or 0, limit or MAX_TOKENS)
+    if made > MAX_CHOICES or made * length > MAX_TOKENS:
+        raise _too_much()
+    choices: list[Choice] = []
+    left = MAX_TOKENS
+    for prompt in prompts:
+        for number in range(request.n or 1):
+            choice = same or _generated_choice(prompt, seed + number, request, options, limit)
+            left -= len(choice.tokens)
+            if left < 0:
+                raise _too_much()
+            choices.append(choice)
+    return Script(format_, choices, count_tokens(prompt_text), MAX_TOKENS - left, seed)
+
+
+def _too_much() -> ApiError:
+    return ApiError(
+        400,
+        "invalid_request",
+        f"the answers are more than {MAX_CHOICES}, or come to more than {MAX_TOKENS} tokens; "
+        "ask for fewer or shorter ones",
+    )
+
+
+def _same_choice(
+    request: AnswerRequest,
+    options: SimulatorOptions,
+    tool_call: ToolCall | None,
+    limit: int | None,
+) -> Choice | None:
+    """The one that the request gives itself; None if each is to be generated."""
+    if tool_call is not None:
+        return Choice(tokenize(tool_call.arguments), "tool_calls")
+    if options.text is not None:
+        return _cut(tokenize(options.text)[: options.tokens], request, limit)
+    return None
+
+
+def _generated_choice(
+    prompt: str, seed: int, request: AnswerRequest, options: SimulatorOptions, limit: int | None
+) -> Choice:
+    length = options.tokens
+    if length is not None and limit is not None:
+        length = min(length, limit + 1)  # One more shows that it was cut.
+    return _cut(write_answer(prompt, seed, length), request, limit)
+
+
+def _cut(tokens: list[str], request: AnswerRequest, limit: int | None) -> Choice:
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    tokens = apply_stop(tokens, stops)
+    if limit is not None and len(tokens) > limit:
+        return Choice(tokens[:limit], "length")
+    return Choice(tokens, "stop")
+
+
+def _tool_call(options: SimulatorOptions) -> ToolCall | None:
+    wanted = options.tool_call
+    if wanted is None:
+        return None
+    arguments = wanted.arguments
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments).decode()
+    return ToolCall(wanted.name, arguments)

@@ -1,0 +1,115 @@
+"""The simulator's answers: readable, about the question, the same for the same question and seed."""
+
+import random
+import re
+from functools import cache
+
+from flask_sluice.stream.loop.give_way import give_way
+
+_TOPIC_CHARACTERS = 120
+_COUNTED_AT_ONCE = 65536
+
+_OPENINGS = (
+    "You asked: “{topic}” — a good question to watch an answer arrive by.",
+    "Let us take “{topic}” step by step. ✨",
+    "About “{topic}”: here is what can be said, one token at a time.",
+    "“{topic}” — that deserves more than one line, so here are a few.",
+)
+
+_PARAGRAPHS = (
+    "First of all, this text is simulated. No model has read your question; Sluice has, and it writes what "
+    "a model’s answer would look like on the wire: the same events, the same pace, the same ending. "
+    "What you build against it works against a real server, too.",
+    "A language model writes one token after the other, and a token is about three quarters of a word. At "
+    "30 ms each that makes some thirty tokens a second — faster than most people read, slower than they "
+    "are willing to wait for the whole. That is why one streams.",
+    "On the wire each token is one event: a line that begins with “data:”, then an empty line. "
+    "The format is from 2006, every browser speaks it, and it passes through every proxy that does not hold it "
+    "back. Café, naïve, Größe, 你好, привет, 🌊 — all of it is UTF-8, and no character is ever cut in two.",
+    "The hard part is not the sending, it is the ending. A stream that is complete says so: its last event "
+    "is “[DONE]”. One that failed carries an error instead, and one that was cut has no proper "
+    "end at all. A reader who checks for the three never takes half an answer for a whole one.",
+    "While a model reads a long prompt nothing can be sent, and whoever sits between — a load balancer, "
+    "a firewall — may take the silence for a dead connection. So a comment is sent now and then: a line "
+    "that begins with a colon, which every client ignores. Try it: set “ttft_ms” to 60000.",
+    "If you close this page now, the server knows within a few milliseconds and stops working on the "
+    "answer. With a real model behind it that is a graphics card set free at once — a request nobody "
+    "reads costs as much as one somebody does.",
+    "A reader may be slower than the writer. Then the writer waits: eight events stand between them, no "
+    "more, so that a phone in a tunnel costs the server a few kilobytes and not the whole answer. "
+    "Everybody else goes on at full pace → nothing is shared but the clock.",
+    "All of this is ordinary WSGI: a Flask view, a generator, gunicorn. What is new is small — one "
+    "greenlet that watches the clock for all streams and one that watches for clients who leave. "
+    "10 000 quiet streams cost little more than their buffers.",
+)
+
+_CLOSINGS = (
+    "Ask again with another “seed”, and the answer will be another; with the same one, it will be this "
+    "one, to the letter. 🙂",
+    "That is all there is to say here. To see how each failure looks, ask with a “fault”: the README lists them.",
+    "So much for “{topic}”. The next question is yours — à vous !",
+)
+
+# A word with the space before it, cut when it is long as tokenizers do; a mark; a run of line ends.
+_TOKEN = re.compile(r" ?[^\W\d_]{1,9}| ?\d{1,3}| ?[^\w\s]|_| |\s+")
+
+
+def write_answer(prompt: str, seed: int, tokens: int | None = None) -> list[str]:
+    """The tokens of an answer to ``prompt``; as many as ``tokens`` says, None: a few paragraphs."""
+    # Seeded with text, Random goes through SHA-512: the same on every machine and in every process.
+    rng = random.Random(f"{seed}\n{prompt}")
+    topic = _topic(prompt)
+    answer = tokenize(rng.choice(_OPENINGS).replace("{topic}", topic))
+    for paragraph in rng.sample(_PARAGRAPHS, 3):
+        answer += _paragraph_tokens(paragraph)
+    answer += tokenize("\n\n" + rng.choice(_CLOSINGS).replace("{topic}", topic))
+    if tokens is None:
+        return answer
+    while len(answer) < tokens:
+        answer += _paragraph_tokens(rng.choice(_PARAGRAPHS))
+    return answer[:tokens]
+
+
+@cache
+def _paragraph_tokens(paragraph: str) -> list[str]:
+    # Cached, an answer's tokens are the same few strings over and over: 1 MB for 100,000 and not 6. And cutting
+    # the paragraphs up was most of what a short answer cost its engine.
+    return tokenize("\n\n" + paragraph)
+
+
+def tokenize(text: str) -> list[str]:
+    """Cuts text into word-like tokens; joined they are the text again."""
+    return _TOKEN.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """How many tokens ``text`` has, give or take one for each 64 KiB; gives way to other streams between."""
+    count = 0
+    for start in range(0, len(text), _COUNTED_AT_ONCE):
+        count += len(tokenize(text[start : start + _COUNTED_AT_ONCE]))
+        if start:
+            give_way()
+    return count
+
+
+def apply_stop(tokens: list[str], stops: list[str]) -> list[str]:
+    """The tokens up to the first of the stop sequences, which is not part of the answer."""
+    if not stops:
+        return tokens
+    text = "".join(tokens)
+    places = [place for stop in stops if stop and (place := text.find(stop)) >= 0]
+    if not places:
+        return tokens
+    left = min(places)
+    kept = []
+    for token in tokens:
+        if left <= 0:
+            break
+        kept.append(token[:left])
+        left -= len(token)
+    return kept
+
+
+def _topic(prompt: str) -> str:
+    topic = " ".join(prompt[: 10 * _TOPIC_CHARACTERS].split()) or "nothing in particular"
+    return topic if len(topic) <= _TOPIC_CHARACTERS else topic[: _TOPIC_CHARACTERS - 1] + "…"

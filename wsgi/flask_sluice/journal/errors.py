@@ -1,0 +1,65 @@
+"""What a journal refuses, and why. All may be shown to a client."""
+
+from flask_sluice.stream.errors import ApiError
+
+_RETRY_SECONDS = 5
+
+
+class UnknownStreamError(ApiError):
+    """There never was such a stream, or it is forgotten by now."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "not_found", "there is no such stream, or it has expired")
+
+
+class InvalidEventIdError(ApiError):
+    """The last event id is none that the stream has given out.
+
+    last_id: the last one that it has
+    """
+
+    def __init__(self, last_id: int) -> None:
+        super().__init__(
+            400,
+            "invalid_request",
+            f"Last-Event-ID takes the id of an event of this stream, 0 to {last_id}",
+            param="last_event_id",
+        )
+
+
+class JournalFullError(ApiError):
+    """The worker keeps as many bytes of history as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "overloaded",
+            "the history of all streams takes as much room as it may; try again later",
+            headers={"Retry-After": str(_RETRY_SECONDS)},
+        )
+
+
+class JournalUnavailableError(ApiError):
+    """Redis does not answer, or refuses.
+
+    reason: for the log and for operators; says where Redis is
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            503,
+            "redis_unreachable",
+            "the store of resumable streams does not answer; try again",
+            headers={"Retry-After": str(_RETRY_SECONDS)},
+        )
+        self.reason = reason
+
+
+class JournalLostError(ApiError):
+    """The producer cannot go on: the stream was ended by others, or Redis has not taken it for too long.
+
+    Its readers are told by somebody else, or as soon as Redis is back.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, "producer_lost", message)

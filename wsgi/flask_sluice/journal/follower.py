@@ -1,0 +1,87 @@
+"""A reader's place in a stream."""
+
+import logging
+from collections.abc import Callable
+
+from flask_sluice.journal.window import Window
+
+logger = logging.getLogger("sluice.journal")
+
+_TAKE_BYTES = 256 * 1024
+
+
+class WindowFollower:
+    """Takes events from a window, which others add to.
+
+    after: the number of the last event that the reader has
+    wake: called when there is something to take
+    on_close: called when the reader leaves
+    """
+
+    __slots__ = ("_next_id", "_on_close", "_wake", "_window", "event_count", "forward")
+
+    def __init__(
+        self, window: Window, after: int, wake: Callable[[], None], on_close: Callable[[], None]
+    ) -> None:
+        self._window = window
+        self._next_id = after + 1
+        self._wake = wake
+        self._on_close = on_close
+        self.event_count = 0
+        self.forward: Callable[[bytes], bool] | None = None
+        window.join(self)
+
+    @property
+    def has_events(self) -> bool:
+        return self._next_id <= self._window.last_id
+
+    @property
+    def is_finished(self) -> bool:
+        return self._window.is_finished and self._next_id > self._window.last_id
+
+    def on_events(self) -> None:
+        window, forward = self._window, self.forward
+        try:
+            # Nearly always a reader waits, has kept up, and gets the one event that is new: 0.3 us less than if it
+            # were woken to take it. The last one it takes, to send the end of the body along.
+            if (
+                forward is not None
+                and window.first_id <= self._next_id == window.last_id
+                and not window.is_finished
+            ):
+                is_done = forward(window.events[-1])
+                # Only now: if that fails, the reader is still to get the event.
+                self._next_id += 1
+                self.event_count += 1
+                if is_done:
+                    return
+                # A part of it is left to be sent, which the next one must not overtake.
+                self.forward = None
+            self._wake()
+        except Exception:
+            # A defect in one reader is not to hit the producer and the other readers.
+            logger.exception("waking a reader failed")
+
+    def take(self) -> bytes:
+        window = self._window
+        if self._next_id > window.last_id:
+            return b""
+        if self._next_id < window.first_id:
+            return self._reset_to(window.first_id) + self._read(window)
+        return self._read(window)
+
+    def close(self) -> None:
+        if self._window.leave(self):
+            self._on_close()
+
+    def _read(self, window: Window) -> bytes:
+        events, count = window.read(self._next_id, _TAKE_BYTES)
+        self._next_id += count
+        self.event_count += count
+        return events
+
+    def _reset_to(self, oldest_id: int) -> bytes:
+        """History is gone: the reader goes on with this event, and is told so."""
+        self._next_id = oldest_id
+        # Without an id: a client that breaks off here asks again for what it was told is gone.
+        return b'event: reset\ndata: {"oldest": %d}\n\n' % oldest_id

@@ -1,0 +1,1 @@
+"""Streams that are kept in Redis, for several processes and hosts."""

@@ -1,0 +1,98 @@
+"""A reader's place in a stream that is kept in Redis."""
+
+from collections.abc import Callable
+
+import gevent
+
+from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.follower import WindowFollower
+from flask_sluice.journal.redis.client import RETRY_SECONDS
+from flask_sluice.journal.window import Window
+
+FetchHistory = Callable[[int, int], list[tuple[int, bytes]]]
+"""Reads events, with their numbers, from this one to that one, or the first of them; those that are there. May block.
+Raises JournalUnavailableError."""
+
+
+class RedisFollower(WindowFollower):
+    """Takes what is older than the worker's window from Redis, and then goes on with the window.
+
+    That is done by a greenlet of its own, while the reader waits: nobody else is held up by it.
+    """
+
+    __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset")
+
+    def __init__(
+        self,
+        window: Window,
+        after: int,
+        wake: Callable[[], None],
+        on_close: Callable[[], None],
+        fetch_history: FetchHistory,
+    ) -> None:
+        super().__init__(window, after, wake, on_close)
+        self._fetch_history = fetch_history
+        self._history = Window()
+        self._reset = b""
+        self._is_fetching = False
+        self._is_closed = False
+        self._fetch_if_behind()
+
+    @property
+    def has_events(self) -> bool:
+        if self._reset or self._next_id <= self._history.last_id:
+            return True
+        return not self._is_behind and super().has_events
+
+    def on_events(self) -> None:
+        if self._reset:
+            self.forward = None  # That comes before any event, when it is taken.
+        super().on_events()
+
+    def take(self) -> bytes:
+        reset, self._reset = self._reset, b""
+        if self._next_id <= self._history.last_id:
+            events = self._read(self._history)
+        else:
+            # Also where the window has just run away from a reader that kept up.
+            events = b"" if self._is_behind else super().take()
+        self._fetch_if_behind()
+        return reset + events if reset else events
+
+    def close(self) -> None:
+        self._is_closed = True
+        super().close()
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._next_id < self._window.first_id
+
+    def _fetch_if_behind(self) -> None:
+        needs_more = self._is_behind and self._next_id > self._history.last_id
+        if needs_more and not self._is_fetching:
+            self._is_fetching = True
+            gevent.spawn(self._fetch)
+
+    def _fetch(self) -> None:
+        while not self._is_closed:
+            last_id = self._window.first_id - 1
+            try:
+                events = self._fetch_history(self._next_id, last_id)
+            except JournalUnavailableError:
+                gevent.sleep(RETRY_SECONDS)
+            else:
+                self._take_history(events, last_id)
+                self._is_fetching = False
+                if not self._is_closed:
+                    self._wake()
+                return
+
+    def _take_history(self, events: list[tuple[int, bytes]], last_id: int) -> None:
+        oldest = events[0][0] if events else last_id + 1
+        if oldest > self._next_id:
+            self._reset = self._reset_to(oldest)
+        self._history = Window(oldest)
+        for number, event in events:
+            if number != self._history.last_id + 1:
+                break  # A gap. The next fetch begins in it, and so sees it.
+            self._history.append(event)

@@ -1,0 +1,150 @@
+"""How streams lie in Redis.
+
+A stream of ours is a Redis Stream whose ids are our numbers, ``1-0``, ``2-0`` and so on: reading from a number
+on is a seek, and adding one twice fails. The terminal event has the largest id of all, whatever its number: whoever
+adds it, the producer or one who takes the producer for dead, ends the stream in one atomic step, and nothing can
+come after it. Its number is that of the event before it, plus one; so it is stored without its id.
+
+A worker's inbox is a Redis Stream, too. It is also the worker's lease: it lives only as long as it is renewed.
+
+No key is made without a time to live.
+"""
+
+from dataclasses import dataclass
+
+from flask_sluice.journal.redis.client import Command, Reply
+from flask_sluice.journal.window import numbered
+
+_TERMINAL_NUMBER = 2**63 - 1
+_INBOX_LENGTH = 100
+
+
+def stream_key(stream_id: str) -> str:
+    # In braces, so that a cluster would keep the keys of a stream together.
+    return f"sluice:{{{stream_id}}}"
+
+
+def owner_key(stream_id: str) -> str:
+    """Holds the id of the worker that produces the stream, until it is finished."""
+    return f"sluice:{{{stream_id}}}:owner"
+
+
+def readers_key(stream_id: str) -> str:
+    """Is there if a worker other than the producer's had readers lately."""
+    return f"sluice:{{{stream_id}}}:readers"
+
+
+def inbox_key(worker_id: str) -> str:
+    return f"sluice:inbox:{worker_id}"
+
+
+def milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+# Commands.
+
+
+def create_stream(stream_id: str, worker_id: str, ttl_ms: int) -> list[Command]:
+    """Makes it, without an event. On one that has events the first command fails, and nothing is lost."""
+    key = stream_key(stream_id)
+    return [
+        ("XADD", key, "MAXLEN", 0, "0-1", "", ""),
+        *renew_stream(stream_id, worker_id, ttl_ms),
+    ]
+
+
+def renew_stream(stream_id: str, worker_id: str, ttl_ms: int) -> list[Command]:
+    return [
+        ("PEXPIRE", stream_key(stream_id), ttl_ms),
+        ("SET", owner_key(stream_id), worker_id, "PX", ttl_ms),
+    ]
+
+
+def add_event(stream_id: str, number: int, event: bytes, oldest: int = 0) -> Command:
+    """oldest: the number of the first event that is kept; 0: nothing is dropped"""
+    trim: Command = ("MINID", "=", f"{oldest}-0") if oldest else ()
+    return ("XADD", stream_key(stream_id), "NOMKSTREAM", *trim, f"{number}-0", "e", event)
+
+
+def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:
+    """The result of the first is the id; an error if the stream has its end already; None if it is gone."""
+    key = stream_key(stream_id)
+    return [
+        ("XADD", key, "NOMKSTREAM", f"{_TERMINAL_NUMBER}-0", "e", event),
+        ("PEXPIRE", key, ttl_ms),
+        ("DEL", owner_key(stream_id)),
+    ]
+
+
+def read_last(stream_id: str) -> Command:
+    """See ``Last.of``."""
+    return ("XREVRANGE", stream_key(stream_id), "+", "-", "COUNT", 2)
+
+
+def read_events(stream_id: str, first: int, last: int, count: int) -> Command:
+    """See ``event_of``."""
+    return ("XRANGE", stream_key(stream_id), f"{first}-0", f"{last}-0", "COUNT", count)
+
+
+def renew_lease(worker_id: str, ttl_ms: int) -> list[Command]:
+    """Also ends the worker's blocked read."""
+    key = inbox_key(worker_id)
+    return [
+        ("XADD", key, "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
+        ("PEXPIRE", key, ttl_ms),
+    ]
+
+
+def has_readers(stream_id: str, ttl_ms: int) -> Command:
+    return ("SET", readers_key(stream_id), "", "PX", ttl_ms)
+
+
+def nudge(worker_id: str) -> Command:
+    """Ends the worker's blocked read, so that it begins anew with what the worker follows by now."""
+    return _send(worker_id, "nudge", "")
+
+
+def ask_to_stop(worker_id: str, stream_id: str) -> Command:
+    """The result is None if the worker is gone."""
+    return _send(worker_id, "stop", stream_id)
+
+
+def _send(worker_id: str, word: str, about: str) -> Command:
+    key = inbox_key(worker_id)
+    return ("XADD", key, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", word, about)
+
+
+# Replies.
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """A stream's last event.
+
+    number: 0 if there is none
+    event: with its id
+    """
+
+    number: int
+    event: bytes
+    is_terminal: bool
+
+    @classmethod
+    def of(cls, entries: list[Reply]) -> "Last":
+        """entries: the reply to ``read_last``"""
+        if not entries:
+            return cls(0, b"", is_terminal=False)
+        number, event = event_of(entries[0])
+        if number is not None:
+            return cls(number, event, is_terminal=False)
+        before = event_of(entries[1])[0] if len(entries) > 1 else 0
+        assert before is not None
+        return cls(before + 1, numbered(before + 1, event), is_terminal=True)
+
+
+def event_of(entry: list[Reply]) -> tuple[int | None, bytes]:
+    """The number and the bytes of an event. For the terminal event: None, and its bytes without the id."""
+    id_, (_, event) = entry
+    number = int(id_.partition(b"-")[0])
+    return (None if number == _TERMINAL_NUMBER else number), event

@@ -1,0 +1,215 @@
+"""A stream that this worker produces, and that is kept in Redis."""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.errors import JournalLostError
+from flask_sluice.journal.redis import keys_and_commands as redis_format
+from flask_sluice.journal.redis.client import Command
+from flask_sluice.journal.redis.keys_and_commands import Last
+from flask_sluice.journal.stop_request import StopRequest
+from flask_sluice.journal.window import Window, numbered
+
+WINDOW_BYTES = 128 * 1024
+"""What a worker has of a stream at hand: for readers that keep up, and for a Redis that has lost its last second."""
+
+_BLOCKS = 64
+_BATCH_EVENTS = 100
+_BATCH_BYTES = 256 * 1024
+
+
+class Batch(NamedTuple):
+    """The next events of a stream that are to be written.
+
+    last: the number of the last one
+    """
+
+    commands: list[Command]
+    last: int
+    byte_count: int
+
+
+class History:
+    """Knows how many bytes of a stream Redis keeps, and which event is to be the oldest.
+
+    Sizes are counted in blocks of a 64th of the limit, so that a stream of a million events costs a worker
+    no list of them; a whole block is dropped at a time.
+    """
+
+    __slots__ = ("_blocks", "byte_count")
+
+    def __init__(self) -> None:
+        # The number of the first event, and the bytes of all.
+        self._blocks: deque[tuple[int, int]] = deque([(1, 0)])
+        self.byte_count = 0
+
+    @property
+    def oldest(self) -> int:
+        return self._blocks[0][0]
+
+    def add(self, number: int, event_bytes: int, max_bytes: int) -> None:
+        first, block_bytes = self._blocks.pop()
+        if block_bytes > max_bytes // _BLOCKS:
+            self._blocks.append((first, block_bytes))
+            first, block_bytes = number, 0
+        self._blocks.append((first, block_bytes + event_bytes))
+        self.byte_count += event_bytes
+        while self.byte_count > max_bytes and len(self._blocks) > 1:
+            self.byte_count -= self._blocks.popleft()[1]
+
+
+class RedisRecorder:
+    """See ``Recorder``. Events wait here until Redis has them; only then do readers of this worker get them.
+
+    A reader that knew an event which is lost with this worker would ask the others for what follows it.
+
+    max_queue_bytes: how much may wait
+    history_ms: how long the stream is kept after its end
+    has_events: called when there is something to write; from the hub, too
+    has_ended: called once, when the stream is finished and written, or lost
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        on_stop: Callable[[str], None],
+        *,
+        budget: Budget,
+        max_queue_bytes: int,
+        history_ms: int,
+        has_events: Callable[["RedisRecorder"], None],
+        has_ended: Callable[["RedisRecorder"], None],
+    ) -> None:
+        self.stream_id = stream_id
+        self.window = Window()
+        self.stop_request = StopRequest(on_stop)
+        self.history = History()
+        self.last_id = 0
+        self.is_lost = False
+        self._budget = budget
+        self._max_queue_bytes = max_queue_bytes
+        self._history_ms = history_ms
+        self._has_events = has_events
+        self._has_ended = has_ended
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._terminal_event: bytes | None = None
+        self._written_id = 0
+        # The number of the last event that Redis has; the queue goes on behind it.
+        self._oldest_written = 1
+
+    # The producer's side.
+
+    def append(self, event: bytes) -> None:
+        if self._terminal_event is not None:
+            raise RuntimeError("nothing may follow the terminal event")
+        if not self.is_lost and self._queued_bytes + len(event) > self._max_queue_bytes:
+            self.lose()
+        if self.is_lost:
+            raise JournalLostError(
+                "Redis has taken no events for too long, or others took this worker for dead"
+            )
+        self.last_id += 1
+        event = numbered(self.last_id, event)
+        self._queue.append(event)
+        self._queued_bytes += len(event)
+        self._count(len(event))
+        self._has_events(self)
+
+    def finish(self, event: bytes) -> None:
+        if self._terminal_event is not None:
+            raise RuntimeError("nothing may follow the terminal event")
+        self.stop_request.withdraw()
+        if not self.is_lost:
+            self.last_id += 1
+            self._terminal_event = event
+            self._has_events(self)
+
+    def lose(self) -> None:
+        """The stream goes on without this recorder, or not at all."""
+        self.is_lost = True
+        self._queue.clear()
+        self._queued_bytes = 0
+        self.stop_request.give("lost")
+        self._has_ended(self)
+
+    def _count(self, event_bytes: int) -> None:
+        before = self.history.byte_count
+        max_bytes = self._budget.max_history_bytes(before, event_bytes)
+        self.history.add(self.last_id, event_bytes, max_bytes)
+        self._budget.byte_count += self.history.byte_count - before
+
+    # The writer's side.
+
+    @property
+    def is_open(self) -> bool:
+        """Neither lost nor finished and written."""
+        return not (self.is_lost or self.window.is_finished)
+
+    @property
+    def has_unwritten(self) -> bool:
+        return self.is_open and self._written_id < self.last_id
+
+    def next_batch(self) -> Batch:
+        commands: list[Command] = []
+        byte_count, last = 0, self._written_id
+        for event in islice(self._queue, _BATCH_EVENTS):
+            last += 1
+            commands.append(redis_format.add_event(self.stream_id, last, event))
+            byte_count += len(event)
+            if byte_count > _BATCH_BYTES:
+                break
+        # What is queued may be more than is kept, but nothing goes before it was there.
+        oldest = min(self.history.oldest, last)
+        if commands and oldest > self._oldest_written:
+            commands[-1] = redis_format.add_event(self.stream_id, last, event, oldest)
+            self._oldest_written = oldest
+        if self._terminal_event is not None and len(commands) == len(self._queue):
+            last += 1
+            commands += redis_format.finish_stream(
+                self.stream_id, self._terminal_event, self._history_ms
+            )
+        return Batch(commands, last, byte_count)
+
+    def has_written(self, last_written: int) -> None:
+        """Redis has the events up to this number: the readers of this worker get them."""
+        window = self.window
+        while self._queue and self._written_id < last_written:
+            event = self._queue.popleft()
+            self._queued_bytes -= len(event)
+            self._written_id += 1
+            if self._written_id > window.last_id:
+                window.append(event)
+        if self._written_id < last_written and self._terminal_event is not None:
+            self._written_id += 1
+            window.finish(self._terminal_event)
+        window.trim(WINDOW_BYTES)
+        window.wake()
+        if window.is_finished:
+            self._has_ended(self)
+
+    def reconcile(self, last: Last) -> None:
+        """Goes on behind what Redis has: it may have taken what it did not confirm, and lost what it did."""
+        window = self.window
+        if last.is_terminal and not self._is_ours(last):
+            self.lose()
+        elif last.number >= self._written_id:
+            self.has_written(last.number)
+        else:
+            # Of what is gone, only the window is left.
+            oldest = max(last.number + 1, window.first_id)
+            for number in range(self._written_id, oldest - 1, -1):
+                self._queue.appendleft(window.event(number))
+            self._written_id = oldest - 1
+            self._queued_bytes = sum(map(len, self._queue))
+
+    def _is_ours(self, last: Last) -> bool:
+        terminal = self._terminal_event
+        return (
+            terminal is not None
+            and last.number == self.last_id
+            and last.event == numbered(last.number, terminal)
+        )

@@ -1,0 +1,1 @@
+"""gunicorn: the worker, the master, the connections, and the settings to start from."""

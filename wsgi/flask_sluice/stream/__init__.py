@@ -1,0 +1,1 @@
+"""A generator becomes a response body that behaves: ``responses.sse_response``."""

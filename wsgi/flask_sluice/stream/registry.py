@@ -1,0 +1,40 @@
+"""The objects that all streams of a worker process share: one each, made when the first stream needs it."""
+
+from functools import cache
+
+from flask_sluice.observe.stream_stats import StreamStats
+from flask_sluice.stream.admission import Admission
+from flask_sluice.stream.loop.greenlet_pool import GreenletPool
+from flask_sluice.stream.loop.ticker import Ticker
+from flask_sluice.stream.transport.disconnect_watcher import DisconnectWatcher
+
+
+@cache
+def ticker() -> Ticker:
+    return Ticker(stats().loop_lags.add)
+
+
+@cache
+def disconnect_watcher() -> DisconnectWatcher:
+    return DisconnectWatcher()
+
+
+@cache
+def greenlet_pool() -> GreenletPool:
+    return GreenletPool()
+
+
+@cache
+def admission() -> Admission:
+    return Admission()
+
+
+@cache
+def stats() -> StreamStats:
+    return StreamStats()
+
+
+def reset() -> None:
+    """Forget all of them, so that a test begins with its own; streams that still run keep the old ones."""
+    for make in (ticker, disconnect_watcher, greenlet_pool, admission, stats):
+        make.cache_clear()

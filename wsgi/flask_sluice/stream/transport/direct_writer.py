@@ -1,0 +1,87 @@
+"""Writes a response past gevent's slow path, and a stream's events past gunicorn."""
+
+from typing import Any
+
+from gevent import socket as gevent_socket
+from gunicorn.http.wsgi import Response
+
+from flask_sluice.stream.transport.chunk_sizes import CHUNK_STARTS, SIZES
+
+
+class DirectWriter:
+    """The socket that gunicorn's Response writes to, for a stream that nobody but gunicorn iterates.
+
+    What gunicorn writes (headers, chunks, the last chunk) is kept until ``flush``, so that it goes out together.
+    Events that come while the request greenlet waits are sent by ``write_now`` from wherever they turn up: that
+    saves two switches and gevent's ``sendall``, which asks for the socket's buffer size before each ``send``: a
+    relayed event cost 59 us and costs 38 (nginx in the same runs: 18).
+    There is still one writer at any time, since the request greenlet waits.
+
+    response: one that ``suits``
+    """
+
+    __slots__ = ("_response", "_send_now", "_socket", "_unsent")
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._socket: gevent_socket.socket = response.sock
+        # The inner socket never blocks; gevent's own ``send`` would wait, which the hub must not.
+        self._send_now = self._socket._sock.send
+        self._unsent: list[bytes] = []
+        response.sock = self
+
+    def let_go(self) -> None:
+        """Nothing will be written any more: gives the response its socket back.
+
+        The two would hold each other, and with that all that the stream has, until the next full collection: with
+        ten thousand streams, minutes later.
+        """
+        self._response.sock = self._socket
+
+    @staticmethod
+    def suits(response: Any) -> bool:
+        """Whether it is gunicorn's for HTTP/1, on a socket without TLS."""
+        return type(response) is Response and type(response.sock) is gevent_socket.socket
+
+    @property
+    def may_write_now(self) -> bool:
+        return bool(self._response.headers_sent and self._response.chunked)
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._unsent)
+
+    def sendall(self, data: bytes) -> None:
+        """What gunicorn calls."""
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        """Waits until the socket has taken all that is unsent. Raises OSError. Not from the hub."""
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        sent = self._try_to_send(data)
+        if sent < len(data):
+            self._socket.sendall(memoryview(data)[sent:])
+
+    def write_now(self, data: bytes) -> bool:
+        """Writes ``data`` as a chunk. Returns whether the socket took all of it; if not, the rest is unsent.
+
+        Raises OSError.
+        """
+        size = len(data)
+        start = CHUNK_STARTS[size] if size < SIZES else b"%x\r\n" % size
+        chunk = b"".join((start, data, b"\r\n"))
+        try:
+            sent = self._send_now(chunk)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(chunk):
+            return True
+        self._unsent.append(chunk[sent:])
+        return False
+
+    def _try_to_send(self, data: bytes) -> int:
+        try:
+            return int(self._send_now(data))
+        except BlockingIOError:
+            return 0
