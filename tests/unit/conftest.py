@@ -12,8 +12,14 @@ settings.register_profile("sluice", deadline=None)
 settings.load_profile("sluice")
 
 
+@pytest.fixture(autouse=True)
+def own_worker_objects():
+    """Each test has its own: a stream that a failed test has left does not count in the next."""
+    registry.reset()
+
+
 @pytest.fixture
-def nothing_is_left_behind():
+def nothing_is_left_behind(own_worker_objects):
     """No test may hang, and each stream gives back its place and its timers."""
     with gevent.Timeout(TIMEOUT_SECONDS, AssertionError("the stream hangs")):
         yield

@@ -7,13 +7,12 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from flask_sluice.gateway.simulator.annotated import Annotated
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.sse import Event, EventParser
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, PlainAnswer
+from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
 from tests.unit.streams import (
     FOREVER_SECONDS,
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 class TestComplete:
     def test_body_is_what_was_yielded_in_order(self):
-        items = [Event(data="a", id="7"), Annotated(data={"b": 1}), b"data: c\n\n"]
+        items = [Event(data="a", id="7"), Event.json({"b": 1}), b"data: c\n\n"]
         stream = Stream(iter(items))
         assert stream.read_all() == b'id: 7\ndata: a\n\ndata: {"b":1}\n\ndata: c\n\n'
         assert stream.context.outcome is Outcome.COMPLETE
@@ -112,14 +111,6 @@ class TestFailure:
         Stream(self.failing(ApiError(502, "upstream_error", "it broke"))).read_all()
         assert caplog.text == ""
 
-    def test_as_an_annotated_item_is_one_error_event(self, caplog):
-        stream = Stream([A, Annotated(event="error", comment=["it", "broke"]), B])
-        body = stream.read_all()
-        assert error_in(body)["message"] == "it -- broke"
-        assert B not in body
-        assert stream.context.outcome is Outcome.ERROR
-        assert caplog.text == ""
-
     def test_is_what_a_generator_that_was_killed_comes_to(self):
         stream = Stream(self.failing(gevent.GreenletExit()))
         assert error_in(stream.read_all())["code"] == "internal_error"
@@ -176,18 +167,16 @@ class TestFailure:
 
 
 def test_a_cut_breaks_the_body_off_behind_what_was_yielded():
-    context = StreamContext()
-
     def generate():
         yield A
-        context.cut()
+        raise CutError("a fault was asked for")
 
-    stream = Stream(generate(), context=context)
+    stream = Stream(generate())
     assert next(stream) == A
     with pytest.raises(BrokenPipeError):
         next(stream)
     stream.close()
-    assert context.outcome is Outcome.ERROR
+    assert stream.context.outcome is Outcome.ERROR
 
 
 class TestKeepalive:
@@ -374,9 +363,9 @@ class TestLateCommit:
         stream = Stream(listening(context, None), context=context)
         gevent.spawn(stream.on_disconnect)
         stream.wait_for_first_event(FOREVER_SECONDS)
-        with pytest.raises(BrokenPipeError):
-            next(stream)
+        assert list(stream) == []
         stream.close()
+        assert context.outcome is Outcome.CANCELLED
 
 
 class TestBackpressure:
