@@ -34,7 +34,8 @@ def test_all_fields_are_written_in_a_fixed_order():
         (Event(id="7"), b"id: 7\n\n"),
         (Event(retry=0), b"retry: 0\n\n"),
         (Event(comment="c"), b": c\n\n"),
-        (Event(), b"\n"),
+        (Event(), b""),
+        (Event(comment=[]), b""),
     ],
 )
 def test_a_field_that_is_not_given_is_not_written(event, expected):
@@ -95,9 +96,32 @@ def test_a_retry_that_is_not_a_whole_number_is_refused(retry):
 
 
 @pytest.mark.parametrize("data", [b"a", {"a": 1}, ["a"], 1])
-def test_data_that_is_not_text_is_refused_with_a_hint_at_annotated(data):
-    with pytest.raises(TypeError, match=rf"{type(data).__name__}; Annotated\(data=\.\.\.\)"):
+def test_data_that_is_not_text_is_refused_with_a_hint_at_event_json(data):
+    with pytest.raises(TypeError, match=rf"{type(data).__name__}; Event\.json\(value\)"):
         Event(data=data)
+
+
+@pytest.mark.parametrize("value", [None, True, 1.5, "text\n", [1, {"a": None}], {"é": "\u2028"}])
+def test_event_json_sends_any_value_as_one_line_of_json(value):
+    name, _, line = Event.json(value).encode().partition(b": ")
+    assert name == b"data"
+    assert line.count(b"\n") == 2
+    assert json.loads(line) == value
+
+
+def test_event_json_takes_the_other_fields_too():
+    event = Event.json(1, event="tick", id="7", retry=5, comment=["a", "b\nc"])
+    assert event.encode() == b": a\n: b\n: c\nevent: tick\nid: 7\nretry: 5\ndata: 1\n\n"
+
+
+def test_a_value_that_cannot_be_json_is_refused():
+    with pytest.raises(TypeError, match="object"):
+        Event.json(object())
+
+
+def test_a_comment_in_a_list_must_be_text():
+    with pytest.raises(TypeError, match="comment takes text, got int"):
+        Event(comment=["a", 5])
 
 
 def test_an_event_cannot_be_changed_after_it_was_checked():

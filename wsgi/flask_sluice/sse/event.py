@@ -36,9 +36,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
             raise TypeError(
                 f"data takes text, got {type(self.data).__name__}; Event.json(value) makes JSON of it"
             )
-        if self.comment is not None and not isinstance(self.comment, str):
+        if isinstance(self.comment, list | tuple):
             for line in self.comment:
                 _check_text("comment", line)
+        elif self.comment is not None:
+            _check_text("comment", self.comment)
         if self.event is not None:
             _check_single_line("event", self.event)
         if self.id is not None:
