@@ -35,8 +35,16 @@ def begins(server: Server, path: str) -> bytes:
 def test_new_workers_have_the_new_code_of_every_part(checkout):
     with Server(folder=checkout) as server:
         # The master imports the one, by gunicorn.conf.py, the workers alone the other.
-        change(checkout / "wsgi/flask_sluice/stream/headers_and_errors.py", '": stream', '": new stream')
-        change(checkout / "wsgi/flask_sluice/gateway/api/operations.py", '"status": "ok"}', '"status": "new"}')
+        change(
+            checkout / "wsgi/flask_sluice/stream/headers_and_errors.py",
+            '": stream',
+            '": new stream',
+        )
+        change(
+            checkout / "wsgi/flask_sluice/gateway/api/operations.py",
+            '"status": "ok"}',
+            '"status": "new"}',
+        )
         server.signal(signal.SIGHUP)
         wait_until(lambda: b"new" in begins(server, "/healthz"))
         # A moment longer the old worker may take a connection, too.

@@ -41,4 +41,4 @@ def test_an_event_that_is_cut_anywhere_is_found_with_its_last_piece(terminal, ot
     cuts = sorted(data.draw(st.sets(st.integers(1, len(body) - 1))))
     pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
     finder = TerminalEventFinder()
-    assert any([finder.sees(piece) for piece in pieces])
+    assert any(finder.sees(piece) for piece in pieces)

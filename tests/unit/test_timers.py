@@ -72,31 +72,31 @@ class TestHangingWrite:
         """A write that began at the start, seen with 100 bytes that are not sent."""
         timers_ = timers(write_timeout_seconds=30)
         timers_.write_begins(START)
-        assert not timers_.write_hangs(START, unsent_bytes=100)
+        assert not timers_.check_write(START, unsent_bytes=100)
         return timers_
 
     def test_is_one_without_progress_for_so_long(self, writing):
-        assert not writing.write_hangs(START + 29.9, unsent_bytes=100)
-        assert writing.write_hangs(START + 30, unsent_bytes=100)
+        assert not writing.check_write(START + 29.9, unsent_bytes=100)
+        assert writing.check_write(START + 30, unsent_bytes=100)
 
     def test_is_none_whose_bytes_get_fewer_however_slowly(self, writing):
         for look in range(1, 100):
-            assert not writing.write_hangs(START + 20 * look, unsent_bytes=100 - look)
+            assert not writing.check_write(START + 20 * look, unsent_bytes=100 - look)
 
     def test_counts_from_the_last_progress(self, writing):
-        assert not writing.write_hangs(START + 20, unsent_bytes=99)
-        assert not writing.write_hangs(START + 49.9, unsent_bytes=99)
-        assert writing.write_hangs(START + 50, unsent_bytes=99)
+        assert not writing.check_write(START + 20, unsent_bytes=99)
+        assert not writing.check_write(START + 49.9, unsent_bytes=99)
+        assert writing.check_write(START + 50, unsent_bytes=99)
 
     def test_is_none_that_has_just_begun_behind_one_as_large(self, writing):
         writing.write_begins(START + 29)
-        assert not writing.write_hangs(START + 30, unsent_bytes=100)
-        assert not writing.write_hangs(START + 59.9, unsent_bytes=100)
-        assert writing.write_hangs(START + 60, unsent_bytes=100)
+        assert not writing.check_write(START + 30, unsent_bytes=100)
+        assert not writing.check_write(START + 59.9, unsent_bytes=100)
+        assert writing.check_write(START + 60, unsent_bytes=100)
 
     def test_is_none_if_nothing_is_being_written(self, writing):
         writing.is_writing = False
-        assert not writing.write_hangs(START + 1000, unsent_bytes=100)
+        assert not writing.check_write(START + 1000, unsent_bytes=100)
 
 
 class TestNextLook:

@@ -1,18 +1,18 @@
-"""Cuts a text/event-stream into whole events without looking into them: for a relay."""
+"""Cuts a text/event-stream into whole events without parsing them, for a relay."""
 
 from flask_sluice.sse.parser import MAX_EVENT_BYTES, EventTooLargeError
 
-# How a blank line ends, after a line that ended with LF, CR or CRLF.
 BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\r\r\n", b"\r\r", b"\n\r")
+"""The bytes with which an event can end: a line end, and a blank line that ends with LF, CR or CRLF."""
 _LONGEST_END = 3
 
 
 class EventFramer:
-    """Bytes in as they come, bytes out as they came, but in whole events.
+    """Takes bytes as they come and gives the same bytes in whole events.
 
-    Linear however the input is cut: only new bytes, and the last two before them, are searched.
+    The work is linear however the input is cut: only new bytes, and the last two before them, are searched.
 
-    max_event_bytes: the most that one event may take
+    max_event_bytes: the largest event that is accepted
     """
 
     __slots__ = (
@@ -23,7 +23,7 @@ class EventFramer:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
-        # Not a list of pieces: freed, a thousand of them leave the process as large as it was, one block does not.
+        # One block instead of a list of pieces: a thousand freed pieces would not give memory back to the system.
         self._held = bytearray()
         self._ended_in_cr = False
 
@@ -38,16 +38,16 @@ class EventFramer:
         return not (self._held or self._ended_in_cr)
 
     def feed(self, data: bytes) -> bytes:
-        """Takes the next bytes; returns all events that are whole by them, b"" if none is.
+        """Take the next bytes; return all events that are whole with them, b"" if none is.
 
         Raises EventTooLargeError if an event is larger than ``max_event_bytes``.
         """
         if self._ended_in_cr and data:
-            # The rest of a CRLF whose CR has ended the blank line.
+            # The rest of a CRLF; its CR has ended the blank line.
             self._ended_in_cr = False
             if data.startswith(b"\n"):
                 return b"\n" + self.feed(data[1:])
-        # Nearly always a read holds exactly what was written: whole events, with LF.
+        # The usual case: a read brings exactly what was written, whole events with LF.
         if not self._held and data.endswith(b"\n\n"):
             return data
         end = _end_of_last_event(data)
@@ -72,11 +72,11 @@ class EventFramer:
 
 
 def _end_of_last_event(data: bytes) -> int:
-    """Where the last blank line in ``data`` ends; 0 if there is none."""
+    """Return where the last blank line in ``data`` ends; 0 if there is none."""
     end = data.rfind(b"\n\n") + 2
     if end < 2:
         end = 0
-    # Nearly always that is all: to search for the other marks, too, takes 1.6 us of a short read and not 0.4.
+    # The usual case ends here: a search for the other ends as well takes 1.6 us of a short read instead of 0.4.
     behind = max(end - 1, 0)
     if data.find(b"\r", behind) >= 0:
         for mark in BLANK_LINE_ENDS:

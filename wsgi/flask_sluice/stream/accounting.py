@@ -1,4 +1,4 @@
-"""What the worker knows of one stream: its place among the others, its numbers, and its end."""
+"""The account of one stream: its place among the worker's streams, its counters, and the report of its end."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What a stream and its generator know of each other."""
+"""What a stream and its generator know of each other: whether the stream is stopped, and how it went."""
 
 import logging
 import os
@@ -14,16 +14,17 @@ logger = logging.getLogger("sluice.stream")
 
 
 def new_request_id() -> str:
+    """Return 32 hexadecimal digits, at random."""
     return os.urandom(16).hex()
 
 
 class StreamContext:
-    """Given to a generator, so that it can hear that nobody wants its answer any more, and say how it went.
+    """Tells a generator that its stream has been stopped, and takes from it how the answer went.
 
-    A generator that has used ``wait`` or ``on_stop`` is taken to listen: it ends by itself when the stream is
-    stopped, wherever it waits. See ``GeneratorFeed`` for what becomes of any other.
+    A generator that calls ``wait`` or ``on_stop`` listens: it is expected to end by itself when the stream is stopped.
+    ``GeneratorFeed`` says how any other generator is ended.
 
-    request_id: names the request in logs
+    request_id: names the request in logs; None: a new one
     """
 
     __slots__ = (
@@ -43,29 +44,31 @@ class StreamContext:
     def __init__(self, request_id: str | None = None) -> None:
         self.request_id = request_id or new_request_id()
         self.outcome: Outcome | None = None
-        """None while the stream runs."""
+        """How the stream ended; None while it runs."""
         self.is_stopped = False
         self.is_taken = False
-        """A stream has it."""
+        """Whether a stream uses this context; each is for one stream."""
         self.is_committed = False
-        """The 200 has been sent, without an event."""
+        """Whether the 200 has been sent without an event, so that a failure can no longer change the status."""
         self.notes: dict[str, object] = {}
-        """What else the log line at the stream's end shows: text, numbers. Metrics look at "route", "model", "stream"
-        (False: the answer is one document), "upstream" and "upstream_status"."""
+        """More fields for the log line at the stream's end: text and numbers. Metrics use "route", "model", "stream"
+        (False: the answer is one JSON document), "upstream" and "upstream_status"."""
         self.failure: str | None = None
+        """Why the answer is not whole, although its body ends properly; see ``fail``."""
         self.listens = False
+        """Whether the generator ends by itself when the stream is stopped."""
         self.interrupt: Callable[[], object] | None = None
         """Ends the wait of a generator that does not listen; set by its feed."""
-        self._stop_flag: "Flag | None" = None
+        self._stop_flag: Flag | None = None
         self._stop_callbacks: list[Callable[[], object]] = []
 
     def stop_generating(self) -> None:
-        """Asks the generator to end.
+        """Ask the generator to end. Any greenlet may call this, more than once.
 
-        One that listens does so by itself, and what it still yields is delivered; any other has
-        GeneratorExit raised where it is (see ``GeneratorFeed``). A client that is still there gets an error event,
-        unless the generator has yielded its terminal event. Any greenlet may call it, more than once. Runs the ``on_stop`` callbacks; one that raises is
-        logged, and the others still run.
+        A generator that listens ends by itself, and the events that it still yields are delivered; any other gets
+        GeneratorExit where it is (see ``GeneratorFeed``). A client that is still there gets an error event, unless the
+        generator has yielded its terminal event. The ``on_stop`` callbacks run; one that raises is logged, and the
+        others still run.
         """
         if self.is_stopped:
             return
@@ -81,9 +84,9 @@ class StreamContext:
             self.interrupt()
 
     def on_stop(self, callback: Callable[[], object]) -> None:
-        """``callback`` is called once when the stream is stopped, at once if it is already.
+        """Have ``callback`` called once when the stream is stopped; at once if it is stopped already.
 
-        It must end whatever the generator may be blocked in (close the upstream's connection, say).
+        The callback must end whatever the generator may be blocked in: it closes a connection, for example.
         """
         self.listens = True
         if self.is_stopped:
@@ -92,7 +95,7 @@ class StreamContext:
             self._stop_callbacks.append(callback)
 
     def wait(self, seconds: float | None) -> bool:
-        """Waits, None for ever. Returns True, at once, when the stream is stopped."""
+        """Wait for ``seconds``, None: without a limit. Returns True at once when the stream is stopped, else False."""
         self.listens = True
         if self.is_stopped:
             return True
@@ -104,5 +107,5 @@ class StreamContext:
         return bool(self._stop_flag.wait(seconds))
 
     def fail(self, reason: str) -> None:
-        """The answer is not whole although its body will end properly: the outcome is an error."""
+        """Record that the answer is not whole although its body will end properly: the outcome is *error*."""
         self.failure = reason

@@ -1,4 +1,4 @@
-"""The errors that a client may see, in the shape of the OpenAI API."""
+"""The errors with which a stream, or a request, can end. Clients see them in the shape of the OpenAI API."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -14,16 +14,16 @@ class ErrorBody(TypedDict):
 
 
 class ApiError(Exception):
-    """A failure with a message that may be shown to the client.
+    """A failure with a message that the client may see.
 
-    Before the first byte of the answer it becomes an HTTP response with ``status``; after it, one error
-    event.
+    Before the first byte of the answer the gateway makes it an HTTP response with ``status``; after it, a stream makes it
+    one error event.
 
     status: the HTTP status
-    code: what programs test, such as "invalid_request"
-    message: what people read; says what to do where something can be done
+    code: for programs, such as "invalid_request"
+    message: for people; says what to do where something can be done
     param: the field of the request that is at fault
-    headers: for the response, such as Retry-After
+    headers: of the response, such as Retry-After
     """
 
     def __init__(
@@ -43,8 +43,9 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> ErrorBody:
+        """Return the value of ``error`` in the JSON that the client gets."""
         return {
-            # Half a surrogate pair, which an upstream's JSON may hold, is no text and would fail to be sent.
+            # An upstream's JSON may hold half a surrogate pair, which cannot be sent as UTF-8.
             "message": self.message.encode("utf-8", "replace").decode(),
             "type": _error_type(self.status),
             "param": self.param,
@@ -53,7 +54,7 @@ class ApiError(Exception):
 
 
 def draining() -> ApiError:
-    """What a stream, or a request, is told by a worker that is to end."""
+    """Return the error for streams and requests of a worker that is to end."""
     return ApiError(
         503,
         "draining",
@@ -63,12 +64,12 @@ def draining() -> ApiError:
 
 
 def internal_error() -> ApiError:
-    """What a client may know of an unexpected failure: only that it happened."""
+    """Return the error that tells a client of an unexpected failure, and nothing about it."""
     return ApiError(500, "internal_error", "the server failed while answering; the log says why")
 
 
 class PlainAnswer(Exception):
-    """The answer is a plain HTTP response, whatever the request asked for.
+    """Raised where the answer is a plain HTTP response although the request asked for a stream.
 
     status, headers, body: as they go to the client
     """
@@ -92,14 +93,14 @@ class CutError(Exception):
 
 
 def as_api_error(error: BaseException) -> ApiError:
-    """What a client may know of any exception."""
+    """Return what a client may know of any exception."""
     if isinstance(error, ApiError):
         return error
     return internal_error()
 
 
 def _error_type(status: int) -> str:
-    # The names that OpenAI's own clients and dashboards know.
+    # The names that OpenAI's clients and dashboards know.
     if status == 401:
         return "authentication_error"
     if status == 429:

@@ -1,4 +1,4 @@
-"""The headers of a stream, and its error event in either of the two forms."""
+"""The headers of a stream, and its error event in the form that each kind of client reads."""
 
 import random
 
@@ -10,40 +10,42 @@ from flask_sluice.stream.errors import as_api_error
 Headers = list[tuple[str, str]]
 
 EVENT_SOURCE_PREAMBLE = b": stream\n\n"
-"""Sent at once, so that EventSource opens before there is an event."""
-
+"""Sent at once, so that an EventSource opens before the first event."""
 
 _DRAINED_RETRY_MS = (1000, 5000)
+"""The clients of a worker that ends reconnect after a time between these."""
 
 
 def stream_headers(request_id: str) -> Headers:
-    """The headers of every stream. Those between client and server alone are gunicorn's (PEP 3333)."""
+    """Return the headers of every stream. Hop-by-hop headers are the server's (PEP 3333)."""
     return [
         ("Content-Type", "text/event-stream; charset=utf-8"),
-        # no-transform keeps proxies from compressing, and with that from buffering.
+        # no-transform keeps proxies from compressing, and so from buffering.
         ("Cache-Control", "no-cache, no-transform"),
-        # nginx buffers an answer from upstream unless this says otherwise.
+        # nginx buffers a response from its upstream unless this header forbids it.
         ("X-Accel-Buffering", "no"),
         ("X-Request-Id", request_id),
     ]
 
 
 def error_for_openai(error: Exception) -> bytes:
-    """The error event of OpenAI routes: the clients look for ``error`` in the data of a nameless event."""
+    """Return the error event of OpenAI routes: their clients look for ``error`` in the data of an unnamed event."""
     return Event(data=_error_json(error)).encode()
 
 
 def error_for_messages(error: Exception) -> bytes:
-    """The error event of relayed routes of other kinds: OpenAI's Responses and Anthropic's Messages alike have
-    events with names, and clients of both look for one named ``error``."""
+    """Return the error event of the other relayed routes.
+
+    OpenAI's Responses and Anthropic's Messages have named events, and clients of both look for one named ``error``.
+    """
     body = {"type": "error", "error": as_api_error(error).body()}
     return Event(data=msgspec.json.encode(body).decode(), event="error").encode()
 
 
 def error_for_event_source(error: Exception) -> bytes:
-    """The error event of EventSource routes: ``event: error``, the message as a comment, the same JSON."""
+    """Return the error event of EventSource routes: ``event: error``, the message as a comment, the error as JSON."""
     told = as_api_error(error)
-    # So that the clients of a worker that ends do not come back all at once.
+    # Spread, so that the clients of a worker that ends do not all reconnect at once.
     retry = random.randint(*_DRAINED_RETRY_MS) if told.code == "draining" else None
     return Event(data=_error_json(told), event="error", comment=told.message, retry=retry).encode()
 

@@ -1,19 +1,19 @@
-"""How a stream behaves towards its client."""
+"""The options of a stream, with their defaults."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """The defaults are those of the settings, and stand only here.
+    """How a stream behaves towards its client. The gateway's settings take their defaults from here.
 
-    keepalive_seconds: a comment is sent when nothing was written for so long; 0: never. 15 is well under
-        the 60 s after which nginx and most load balancers give up a silent connection
-    keepalive_blank_line: whether a blank line follows it; some old clients take that for an empty event
+    keepalive_seconds: the silence after which a comment is sent; 0: never. 15 is well under the 60 s after which
+        nginx and most load balancers close a silent connection
+    keepalive_blank_line: whether a blank line follows the comment; some clients take that for an empty event
     channel_size: how many events may wait between generator and socket
     write_timeout_seconds: a client whose kernel takes no byte for so long is dropped
-    idle_timeout_seconds: how long a stream may wait for its next event; None: any time
-    deadline_seconds: how long the whole stream may take; None: any time
+    idle_timeout_seconds: how long a stream may wait for its next event; None: without a limit
+    deadline_seconds: how long the whole stream may take; None: without a limit
     """
 
     keepalive_seconds: float = 15
@@ -25,6 +25,7 @@ class StreamOptions:
 
     @property
     def keepalive(self) -> bytes:
+        """The bytes of one keep-alive; b"" if there are none."""
         if not self.keepalive_seconds:
             return b""
         return b": keep-alive\n\n" if self.keepalive_blank_line else b": keep-alive\n"

@@ -1,4 +1,4 @@
-"""What is due in a stream, and when. Reads no clock: ``now`` is always given, in monotonic seconds."""
+"""The timers of a stream. They read no clock: ``now`` is always given, in monotonic seconds."""
 
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.options import StreamOptions
@@ -9,7 +9,7 @@ _LOOKS_PER_WRITE_TIMEOUT = 4
 
 
 class Timers:
-    """The timers of one stream: keep-alive, commit, deadline, and a write that hangs."""
+    """The timers of one stream: keep-alive, commit, idle limit, deadline, and a write that hangs."""
 
     __slots__ = (
         "_commit_at",
@@ -30,13 +30,13 @@ class Timers:
         self.begin(now, commit_seconds)
 
     def begin(self, now: float, commit_seconds: float | None) -> None:
-        """The stream starts now."""
+        """Start all timers: the stream starts now. commit_seconds: until the 200 is sent; None: no limit"""
         options = self.options
         self.started_at = now
         self.written_at = now
-        """When the last write began; the start counts as one, so that a prefill is covered."""
+        """When the last write began. The start counts as a write, so that keep-alives cover a prefill."""
         self.event_at = _NEVER
-        """When the last event came; the wait for the first is not an idle one."""
+        """When the last event came. The wait for the first event is not idle time."""
         self.is_writing = False
         self._commit_at = now + (_NEVER if commit_seconds is None else commit_seconds)
         deadline = options.deadline_seconds
@@ -63,7 +63,7 @@ class Timers:
         return seconds is not None and now >= self.event_at + seconds
 
     def overdue(self, now: float) -> ApiError | None:
-        """Why the stream has to end now, if it has to."""
+        """Return the error with which the stream has to end now; None if it may go on."""
         options = self.options
         if self.deadline_is_over(now):
             seconds = options.deadline_seconds
@@ -83,11 +83,11 @@ class Timers:
             or self.idle_is_over(now)
         )
 
-    def write_hangs(self, now: float, unsent_bytes: int) -> bool:
-        """Whether the client has taken no byte for the write timeout.
+    def check_write(self, now: float, unsent_bytes: int) -> bool:
+        """Note how much the kernel has yet to send; return whether the client has taken nothing for the write timeout.
 
-        Judged by the kernel's queue and not by the write's progress: a write wakes only when a third of
-        the socket's buffer is free, and of a buffer of 2.5 MB a slow but honest reader takes minutes for that.
+        The kernel's queue decides, not the write's progress: a write wakes only when a third of the socket's
+        buffer is free, and a slow but honest reader takes minutes for a third of 2.5 MB.
         """
         write = (self.written_at, unsent_bytes)
         if not self.is_writing or write != self._seen_write:
@@ -96,16 +96,16 @@ class Timers:
         return now - self._progress_at >= self.options.write_timeout_seconds
 
     def write_is_slow(self, now: float) -> bool:
-        """Whether the current write has lasted so long that another would not be better off."""
+        """Whether the current write has lasted so long that a further write would hang as well."""
         return self.is_writing and now - self.written_at >= _SLOW_WRITE_SECONDS
 
     def next_look(self, now: float) -> float:
-        """When the timers are to be looked at again, if nothing is written meanwhile."""
+        """Return when the timers must be checked again, if nothing is written meanwhile."""
         options = self.options
         looks = [now + options.write_timeout_seconds / _LOOKS_PER_WRITE_TIMEOUT]
         if options.keepalive_seconds:
             due = self.written_at + options.keepalive_seconds
-            # One that is due already waits for the end of an event that is half written.
+            # A keep-alive that is due already waits for the end of an event that is half written.
             looks.append(due if due > now else now + options.keepalive_seconds)
         if options.idle_timeout_seconds is not None:
             last_event_at = self.event_at if self.event_at <= now else now

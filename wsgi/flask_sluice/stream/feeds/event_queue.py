@@ -1,4 +1,4 @@
-"""The one place where the two greenlets of a stream meet."""
+"""The bounded queue between a generator's greenlet and the request greenlet."""
 
 from gevent import get_hub
 
@@ -7,11 +7,11 @@ from flask_sluice.stream.loop.signal import Signal
 
 
 class EventQueue:
-    """Encoded events on their way from the producer greenlet to the request greenlet.
+    """Encoded events on their way from the generator's greenlet to the request greenlet.
 
-    At most ``size`` events wait between the generator and the socket; those that are being written
-    count until the write is done. The producer asks for room before it asks the generator for the next
-    event, so that a reader who stops reading stops the generator, too.
+    At most ``size`` events wait between the generator and the socket; events that are being written count until the
+    write is done. The generator's greenlet waits for room before it asks the generator for the next event, so a
+    reader that stops reading stops the generator.
     """
 
     __slots__ = (
@@ -38,30 +38,32 @@ class EventQueue:
         self._is_forwarding = False
         self.event_count = 0
         self.is_finished = False
-        """The producer is done; ``error`` says why, if it failed."""
+        """Whether the generator is done; ``error`` says why, if it failed."""
         self.error: Exception | None = None
         self.is_closed = False
-        """The reader is gone."""
+        """Whether the reader is gone."""
 
-    # The producer's side.
+    # The generator's side.
 
     def wait_for_room(self) -> bool:
-        """Waits until an event may be put. Returns False once the reader is gone."""
+        """Wait until an event may be put. Returns False once the reader is gone."""
         while not self.is_closed and len(self._events) + self._being_written >= self._size:
             self._room.wait()
         return not self.is_closed
 
     def put(self, event: bytes) -> None:
+        """Add an event. Does not block."""
         self._events.append(event)
         self.event_count += 1
         if self._forward is None:
             self._arrival.give()
         elif not self._is_forwarding:
-            # Through the loop, like a signal: who puts goes on, and puts more meanwhile.
+            # Not at once: the generator goes on, and yields more meanwhile.
             self._is_forwarding = True
-            get_hub().loop.run_callback(self._pass_on)
+            get_hub().loop.run_callback(self._on_put)
 
     def finish(self, error: Exception | None = None) -> None:
+        """Nothing will be put any more."""
         self.is_finished = True
         self.error = error
         self._arrival.give()
@@ -73,7 +75,7 @@ class EventQueue:
         return bool(self._events)
 
     def take(self) -> bytes:
-        """All events that have piled up, b"" if none has. Says that those taken before are written."""
+        """Return all events that wait, b"" if none does. Those taken before count as written now."""
         if not self._events:
             self._free(0)
             return b""
@@ -90,14 +92,14 @@ class EventQueue:
             self._room.give()
 
     def wait(self, forward: Forward | None = None) -> None:
-        """Waits for an event, for the end, or for a ``wake()``; see ``Feed.wait``."""
+        """Wait for an event, for the end, or for ``wake``; see ``Feed.wait``."""
         self._forward = forward
         try:
             self._arrival.wait()
         finally:
             self._forward = None
 
-    def _pass_on(self) -> None:
+    def _on_put(self) -> None:
         self._is_forwarding = False
         if self._forward is not None and self._events and self._forward(self.take()):
             self._free(0)
@@ -105,6 +107,7 @@ class EventQueue:
             self._arrival.give()
 
     def wake(self) -> None:
+        """End the reader's wait."""
         self._arrival.give()
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
-"""The feed of a stream that is read from a connection, by the request greenlet itself.
+"""The feed of a stream that is read from a socket, without a second greenlet.
 
-It waits for the connection and for its other reasons to wake in one place: no second greenlet is needed, and an event
-costs one switch instead of two.
+The request greenlet waits for the socket and for its other reasons to wake in one place.
 """
 
 import logging
@@ -22,14 +21,14 @@ _READ = 1
 
 
 class Source(Protocol):
-    """A connection that has answered. It reads without ever blocking."""
+    """A connection that has answered. It reads without blocking."""
 
     @property
     def is_event_stream(self) -> bool: ...
 
     @property
     def has_events(self) -> bool:
-        """Whether ``take`` has something without a byte more from the connection."""
+        """Whether ``take`` returns something without reading from the connection."""
 
     @property
     def is_finished(self) -> bool: ...
@@ -43,20 +42,20 @@ class Source(Protocol):
     def fileno(self) -> int: ...
 
     def take(self) -> bytes:
-        """Reads what has come and returns what is whole of it."""
+        """Read the bytes that are there; return the events that are whole."""
 
     def abandon(self) -> None:
-        """Closes the connection, unless the answer is finished."""
+        """Close the connection, unless the answer is finished."""
 
 
 S = TypeVar("S", bound=Source)
 
 
 class SocketFeed(Generic[S]):
-    """Opens a source and gives what comes from it.
+    """Opens a source and gives the events that come from it.
 
-    opening: returns the source; see ``StepRunner``. Closed when the reader leaves meanwhile, it closes its connection.
-        What it raises is the feed's error
+    opening: returns the source; see ``StepRunner``. If the reader leaves meanwhile it is closed, and must close its
+        connection then. The exception that it raises is the feed's error
     """
 
     __slots__ = (
@@ -104,7 +103,7 @@ class SocketFeed(Generic[S]):
 
     @property
     def has_terminal_event(self) -> bool:
-        # A relayed answer ends with its terminal event: nothing is to be done after it.
+        # A relayed answer ends with its terminal event: no work follows it.
         return False
 
     @property
@@ -116,20 +115,20 @@ class SocketFeed(Generic[S]):
         self._opening.start()
 
     def take(self) -> bytes:
-        # Asked only when the connection is known to have something: a read that finds nothing costs a
-        # system call and an exception.
+        # Read only when the connection is known to have something: a read that finds nothing costs a system call
+        # and an exception.
         if self.source is None or not (self._may_have_more or self.source.has_events):
             return b""
         self._may_have_more = False
         events = self.source.take()
         if self.source.is_finished:
-            # The connection is closed or serves the next request: its number is another's now.
+            # The connection is closed, or serves the next request: its file descriptor is no longer ours.
             self._unwatch()
         return events
 
     def wait(self, forward: Forward | None = None) -> None:
         if self._watcher is not None and not self._watcher.active:
-            # Level-triggered: it fires at once if bytes came while nobody waited.
+            # Level-triggered: it fires at once if bytes came while no greenlet waited.
             self._watcher.start(self._on_readable)
         self._forward = forward
         try:
@@ -174,7 +173,7 @@ class SocketFeed(Generic[S]):
                 events = source.take()
                 is_written = not events or forward(events)
             except Exception as error:
-                # Here is the hub, where nobody else would see it.
+                # This is the loop: an exception would reach no caller.
                 logger.exception("reading failed request_id=%s", self._context.request_id)
                 self._failure = as_api_error(error)
                 source.abandon()
@@ -184,5 +183,5 @@ class SocketFeed(Generic[S]):
                 return  # The request greenlet goes on waiting.
         self._may_have_more = True
         if not self._signal.give_from_hub() and self._watcher is not None:
-            # The request greenlet is busy, writing to a slow client perhaps: without this the loop would spin.
+            # The request greenlet is busy, perhaps with a slow client; a level-triggered watcher would spin.
             self._watcher.stop()

@@ -1,1 +1,4 @@
-"""What touches the event loop: gevent is used here, in ``feeds`` and in ``transport``."""
+"""Waiting on gevent's event loop: signals, timers, work without a greenlet of its own.
+
+A method or function whose name begins with ``on_`` or ``_on_`` runs on the event loop, and must not block.
+"""

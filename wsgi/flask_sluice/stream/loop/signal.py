@@ -5,7 +5,7 @@ from gevent.hub import Waiter
 
 
 class Signal:
-    """Wakes the one greenlet that waits for it. A signal given before the wait is not lost."""
+    """Wakes the one greenlet that waits for it. A signal that is given before the wait is kept."""
 
     __slots__ = ("_given", "_waiter")
 
@@ -14,16 +14,16 @@ class Signal:
         self._waiter: Waiter[None] | None = None
 
     def give(self) -> None:
-        """Never blocks and never switches, so the hub's own callbacks may call it."""
+        """Wake the waiting greenlet in the next turn of the loop. Does not block or switch, so the loop may call it."""
         if self._given:
             return
         self._given = True
         if self._waiter is not None:
-            # Through the loop, not at once: who gives the signal goes on, and gives more meanwhile.
+            # Not at once: the caller goes on, and produces more meanwhile.
             get_hub().loop.run_callback(self._waiter.switch, None)
 
     def give_from_hub(self) -> bool:
-        """Like ``give``, from a callback of the hub: switches at once. Returns False if nobody waits."""
+        """Like ``give``, from a callback of the loop: switch at once. Returns False if no greenlet waits."""
         if self._waiter is None or self._given:
             self._given = True
             return False
@@ -32,9 +32,10 @@ class Signal:
         return True
 
     def wait(self) -> None:
+        """Wait until the signal is given, or return at once if it was given before; then it is taken."""
         if not self._given:
-            # A Waiter, not a bare switch: if the greenlet is killed in its wait, a late switch hits
-            # the Waiter and not whatever the greenlet does by then.
+            # A Waiter instead of a bare switch: if the greenlet is killed in its wait, a late switch hits the
+            # Waiter and not what the greenlet does by then.
             self._waiter = Waiter()
             try:
                 self._waiter.get()

@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class UntilReadable(msgspec.Struct, frozen=True):
-    """Goes on when ``sock`` has something to be read; TimeoutError is raised at its ``yield`` at the deadline.
+    """Wait until ``sock`` is readable. At the deadline TimeoutError is raised at the ``yield``.
 
-    deadline: in monotonic seconds
+    deadline: monotonic seconds
     """
 
     sock: socket.socket
@@ -28,16 +28,16 @@ class UntilReadable(msgspec.Struct, frozen=True):
 
 
 class UntilWritable(msgspec.Struct, frozen=True):
-    """The same, when ``sock`` takes bytes again."""
+    """Wait until ``sock`` takes bytes again; otherwise like ``UntilReadable``."""
 
     sock: socket.socket
     deadline: float
 
 
 class UntilDone(msgspec.Struct, frozen=True):
-    """Goes on with what ``call`` returns, which may block, or with what it raises.
+    """Run ``call``, which may block, in another greenlet. The ``yield`` returns or raises what ``call`` does.
 
-    undo: gets what ``call`` has returned when nobody wants it any more
+    undo: called with the result of ``call`` if the work was closed meanwhile
     """
 
     call: Callable[[], Any]
@@ -51,22 +51,21 @@ Steps = Generator[Wait, Any, T]
 
 
 class StepRunner(Generic[T]):
-    """Runs a generator from wait to wait, until it returns what it has opened.
+    """Runs a generator from wait to wait until it returns.
 
-    While it waits it is two watchers of the loop. A greenlet would be 8 KiB more of every stream in its prefill, and
-    two switches of every answer.
+    While the generator waits it costs two watchers of the loop. A greenlet would add 8 KiB to every stream in its
+    prefill, and two switches to every answer.
 
-    steps: is run by whoever calls ``start``, then by the hub: must neither block nor switch between its waits. One
-        that yields the same wait again spares a watcher. It is closed at its ``yield`` when nobody wants the
-        result any more
-    on_opened: gets what ``steps`` has returned. Like ``on_failed``, called in ``start`` or by the hub
-    on_failed: gets what ``steps`` has raised
+    steps: run by the caller of ``start``, and then by the loop, so between its waits it must neither block nor switch. A
+        generator that yields the same wait again saves a watcher. It is closed at its ``yield`` by ``close``
+    on_opened: called with the result of ``steps``, in ``start`` or by the loop
+    on_failed: called with the exception that ``steps`` raised, likewise
     """
 
     __slots__ = (
         "_call",
+        "_caller",
         "_deadline",
-        "_helper",
         "_is_closed",
         "_on_failed",
         "_on_opened",
@@ -86,25 +85,26 @@ class StepRunner(Generic[T]):
         self._on_opened = on_opened
         self._on_failed = on_failed
         self._wait: UntilReadable | UntilWritable | None = None
-        """What the watcher is for."""
+        """The wait that the watcher is for."""
         self._watcher: Any = None
         self._timer: Any = None
         self._deadline = 0.0
-        """What the timer is for, in monotonic seconds."""
-        self._helper: PooledGreenlet | None = None
+        """The deadline that the timer is for, in monotonic seconds."""
+        self._caller: PooledGreenlet | None = None
         self._call: UntilDone | None = None
         self._is_closed = False
 
     def start(self) -> None:
+        """Run up to the first wait."""
         self._go_on()
 
     def close(self) -> None:
-        """Gives up. Does not block; neither callback is called any more."""
+        """Give up: close the generator. Does not block; neither callback is called any more."""
         self._is_closed = True
         self._stop_watching()
         self._stop_timer()
-        if self._helper is not None:
-            self._helper.interrupt(self._do_call)
+        if self._caller is not None:
+            self._caller.interrupt(self._do_call)
         self._steps.close()
 
     def _go_on(self, result: object = None, error: Exception | None = None) -> None:
@@ -113,7 +113,7 @@ class StepRunner(Generic[T]):
         except StopIteration as end:
             self._end()
             self._on_opened(end.value)
-        except Exception as failure:  # noqa: BLE001 - it is passed on
+        except Exception as failure:  # noqa: BLE001 - ``on_failed`` gets it
             self._end()
             self._on_failed(failure)
         else:
@@ -129,7 +129,7 @@ class StepRunner(Generic[T]):
             self._stop_watching()
             self._stop_timer()
             self._call = wait
-            self._helper = registry.greenlet_pool().start(self._do_call)
+            self._caller = registry.greenlet_pool().start(self._do_call)
             return
         if wait.deadline != self._deadline:
             self._start_timer(wait.deadline)
@@ -140,21 +140,21 @@ class StepRunner(Generic[T]):
             self._watcher = get_hub().loop.io(wait.sock.fileno(), events)
             self._watcher.start(self._go_on)
 
-    # A call that blocks.
+    # A call that may block.
 
     def _do_call(self) -> None:
-        """In the helper's greenlet."""
+        """Runs in a greenlet of the pool."""
         assert self._call is not None
         result, error = None, None
         try:
             result = self._call.call()
         except Exception as raised:  # noqa: BLE001 - ``steps`` gets it
             error = raised
-        # Not from here: what comes now must not block, and this greenlet is free for another call.
+        # The generator goes on in the loop: it must not block, and this greenlet is free for another call.
         get_hub().loop.run_callback(self._has_called, result, error)
 
     def _has_called(self, result: object, error: Exception | None) -> None:
-        call, self._call, self._helper = self._call, None, None
+        call, self._call, self._caller = self._call, None, None
         assert call is not None
         if not self._is_closed:
             self._go_on(result, error)
@@ -167,7 +167,7 @@ class StepRunner(Generic[T]):
         self._stop_timer()
         self._deadline = deadline
         self._timer = get_hub().loop.timer(max(deadline - time.monotonic(), 0))
-        # update: by the loop's own clock, which stands still during a turn, it would be early.
+        # update: the loop's clock stands still during a turn, and the timer would be early by the turn's length.
         self._timer.start(self._on_deadline, update=True)
 
     def _on_deadline(self) -> None:

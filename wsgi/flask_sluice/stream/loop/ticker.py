@@ -11,24 +11,23 @@ from gevent.event import Event as Flag
 logger = logging.getLogger("sluice.stream")
 
 TICK_SECONDS = 0.05
-"""A timer is up to two ticks late. Twenty wake-ups a second take 0.3 % of a core, for one stream or for all."""
+"""A timer is up to two ticks late. Twenty wake-ups a second take 0.3 % of a core, however many streams there are."""
 
 
 class Timed(Protocol):
-    def on_tick(self, now: float) -> float:
-        """Looks at its timers; returns when (``now`` is monotonic) it wants to be looked at again.
+    """Something with timers: a stream."""
 
-        Runs in the ticker's greenlet and must not block.
-        """
+    def on_tick(self, now: float) -> float:
+        """Check the timers; return when to check them again. Times are monotonic seconds. Must not block."""
 
 
 class Ticker:
-    """Looks at each stream when one of its timers may be due: keep-alive, deadline, a write that hangs.
+    """Calls each stream when one of its timers may be due: keep-alive, deadline, a write that hangs.
 
-    A stream that writes sets no timer; it only notes when it did, and is looked at again later. So ten
-    thousand streams cost one look each per keep-alive interval. Sleeps without streams.
+    A stream that writes sets no timer: it notes when it wrote, and is checked later. So ten thousand streams cost one
+    check each per keep-alive interval. Without streams the ticker sleeps.
 
-    on_lag: told at each tick by how many seconds it is late, for which something else has held the loop
+    on_lag: called at each tick with the seconds that it is late, for which something else held the loop
     """
 
     def __init__(
@@ -46,6 +45,7 @@ class Ticker:
         return len(self._slot_of)
 
     def add(self, stream: Timed, due: float) -> None:
+        """Call the stream's ``on_tick`` at ``due``, and then when it says."""
         if not self._slot_of:
             self._last_slot = self._slot(self._now())
             self._has_streams.set()
@@ -54,6 +54,7 @@ class Ticker:
             self._greenlet = gevent.spawn(self._run)
 
     def remove(self, stream: Timed) -> None:
+        """Stop calling the stream."""
         slot = self._slot_of.pop(stream, None)
         if slot is not None:
             streams = self._slots[slot]
@@ -64,23 +65,23 @@ class Ticker:
             self._has_streams.clear()
 
     def tick(self) -> None:
-        """Looks at all streams that are due."""
+        """Call all streams that are due."""
         now = self._now()
         slot = self._slot(now)
         for due_slot in range(self._last_slot + 1, slot + 1):
             for stream in self._slots.pop(due_slot, ()):
                 try:
-                    next_look = stream.on_tick(now)
+                    next_check = stream.on_tick(now)
                 except Exception:
-                    # The clock of all the others must not stop for a defect in one.
+                    # A defect in one stream must not stop the clock of the others.
                     logger.exception("a stream's timers failed; it goes on without them")
                     del self._slot_of[stream]
                 else:
-                    self._schedule(stream, next_look)
+                    self._schedule(stream, next_check)
         self._last_slot = slot
 
     def _schedule(self, stream: Timed, due: float) -> None:
-        # Not into a slot that has been looked at: it would never be looked at again.
+        # Not into a slot that is past: the stream would not be called again.
         slot = max(self._slot(due) + 1, self._last_slot + 1)
         self._slot_of[stream] = slot
         self._slots.setdefault(slot, set()).add(stream)
@@ -94,6 +95,6 @@ class Ticker:
             self._has_streams.wait()
             due = self._now() + TICK_SECONDS
             gevent.sleep(TICK_SECONDS)
-            # The loop's own clock stands still during a turn: it may be a little early, too.
+            # The loop's clock stands still during a turn, so the sleep may also end a little early.
             self._on_lag(max(0.0, self._now() - due))
             self.tick()

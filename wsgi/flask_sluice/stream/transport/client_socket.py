@@ -1,4 +1,4 @@
-"""What a stream asks of its client's socket, besides gunicorn's writing to it."""
+"""The client's connection, beside what gunicorn writes to it."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from gevent import socket as gevent_socket
 class ClientSocket:
     """The connection that gunicorn writes the body to (``environ["gunicorn.socket"]``).
 
-    is_framed: whether the body's end shows, as it does not where the connection's end is its end (HTTP/1.0)
+    is_framed: whether the body shows its end by itself; False where it ends with the connection (HTTP/1.0)
     """
 
     __slots__ = ("_socket", "fd", "is_framed")
@@ -23,20 +23,20 @@ class ClientSocket:
         self.fd: int = sock.fileno()
 
     def unsent_bytes(self) -> int:
-        """How many written bytes the peer's kernel has not taken yet (SIOCOUTQ, unix(7) and tcp(7))."""
+        """Return how many written bytes the peer's kernel has not taken yet (SIOCOUTQ, unix(7) and tcp(7))."""
         answer = fcntl.ioctl(self.fd, termios.TIOCOUTQ, b"\0\0\0\0")
         return int(struct.unpack("i", answer)[0])
 
     def shut_down(self) -> None:
-        """Ends the connection; a write that is blocked on it fails with EPIPE.
+        """End the connection; a write that is blocked on it fails with EPIPE. The loop may call this.
 
-        The inner socket's shutdown, because gevent's own makes blocked writes fail with EBADF, which
-        gunicorn logs as an error of the server. Safe to call from the hub.
+        The inner socket is shut down: gevent's own ``shutdown`` makes blocked writes fail with EBADF, which gunicorn
+        logs as an error of the server.
         """
-        # ENOTCONN: a reset has ended it already, and the write has failed by that.
+        # ENOTCONN: a reset has ended the connection already, and failed the write.
         with contextlib.suppress(OSError):
             self._socket._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
 
     def reset_on_close(self) -> None:
-        """Closing will send RST instead of FIN (SO_LINGER with a time of zero, socket(7))."""
+        """Have the socket send RST instead of FIN when it is closed (SO_LINGER with a time of zero, socket(7))."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

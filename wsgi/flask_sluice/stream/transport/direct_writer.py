@@ -9,13 +9,13 @@ from flask_sluice.stream.transport.chunk_sizes import CHUNK_STARTS, SIZES
 
 
 class DirectWriter:
-    """The socket that gunicorn's Response writes to, for a stream that nobody but gunicorn iterates.
+    """Stands for the socket that gunicorn's Response writes to, for a stream that only gunicorn iterates.
 
-    What gunicorn writes (headers, chunks, the last chunk) is kept until ``flush``, so that it goes out together.
-    Events that come while the request greenlet waits are sent by ``write_now`` from wherever they turn up: that
-    saves two switches and gevent's ``sendall``, which asks for the socket's buffer size before each ``send``: a
-    relayed event cost 59 us and costs 38 (nginx in the same runs: 18).
-    There is still one writer at any time, since the request greenlet waits.
+    The bytes that gunicorn writes (headers, chunks, the last chunk) are kept until ``flush``, so that they go out
+    together. Events that come while the request greenlet waits are sent by ``write_now``, on the loop: that saves two
+    switches, and gevent's ``sendall``, which asks for the socket's buffer size before each ``send``. A relayed event
+    cost 59 us before and costs 38 (nginx in the same runs: 18). There is still one writer at any time, since the
+    request greenlet waits.
 
     response: one that ``suits``
     """
@@ -25,26 +25,27 @@ class DirectWriter:
     def __init__(self, response: Response) -> None:
         self._response = response
         self._socket: gevent_socket.socket = response.sock
-        # The inner socket never blocks; gevent's own ``send`` would wait, which the hub must not.
+        # The inner socket never blocks; gevent's own ``send`` would wait, which the loop must not.
         self._send_now = self._socket._sock.send
         self._unsent: list[bytes] = []
         response.sock = self
 
     def let_go(self) -> None:
-        """Nothing will be written any more: gives the response its socket back.
+        """Give the response its socket back; nothing will be written any more.
 
-        The two would hold each other, and with that all that the stream has, until the next full collection: with
+        Otherwise the two would hold each other, and all that the stream holds, until the next full garbage collection: with
         ten thousand streams, minutes later.
         """
         self._response.sock = self._socket
 
     @staticmethod
     def suits(response: Any) -> bool:
-        """Whether it is gunicorn's for HTTP/1, on a socket without TLS."""
+        """Whether the response is gunicorn's for HTTP/1, on a socket without TLS."""
         return type(response) is Response and type(response.sock) is gevent_socket.socket
 
     @property
     def may_write_now(self) -> bool:
+        """Whether the headers are sent and the body is chunked."""
         return bool(self._response.headers_sent and self._response.chunked)
 
     @property
@@ -52,11 +53,11 @@ class DirectWriter:
         return bool(self._unsent)
 
     def sendall(self, data: bytes) -> None:
-        """What gunicorn calls."""
+        """Keep the bytes until ``flush``. gunicorn calls this."""
         self._unsent.append(data)
 
     def flush(self) -> None:
-        """Waits until the socket has taken all that is unsent. Raises OSError. Not from the hub."""
+        """Wait until the socket has taken all kept bytes. Raises OSError. Not to be called on the loop."""
         data = b"".join(self._unsent)
         self._unsent.clear()
         sent = self._try_to_send(data)
@@ -64,7 +65,7 @@ class DirectWriter:
             self._socket.sendall(memoryview(data)[sent:])
 
     def write_now(self, data: bytes) -> bool:
-        """Writes ``data`` as a chunk. Returns whether the socket took all of it; if not, the rest is unsent.
+        """Write ``data`` as a chunk. Returns whether the socket took all of it; the rest, if any, is kept.
 
         Raises OSError.
         """

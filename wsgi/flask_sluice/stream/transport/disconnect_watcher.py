@@ -1,4 +1,4 @@
-"""Sees at once that a client has left, for all the streams of a worker."""
+"""Notices at once that a client has left, for all streams of a worker."""
 
 import contextlib
 import select
@@ -7,27 +7,29 @@ from typing import Protocol
 import gevent
 from gevent import monkey
 
-# gevent takes epoll out of the patched select module because its own wait would block the loop. Here it is
-# only asked, never waited for.
+# gevent removes epoll from the patched select module, because its wait would block the loop. Here epoll is only
+# polled with a timeout of zero.
 _epoll = monkey.get_original("select", "epoll")
 _READ = 1
 
 
 class Connected(Protocol):
+    """A stream with a client."""
+
     def on_disconnect(self) -> None:
-        """The client has left. Runs in the hub: must not block or switch."""
+        """The client has left. Runs on the loop: must not block or switch."""
 
     def on_replaced(self) -> None:
-        """Its request is over, or another stream uses the connection; must call ``forget``."""
+        """The request is over, or another stream uses the connection; must call ``forget``."""
 
 
 class DisconnectWatcher:
     """Watches sockets for the peer's FIN or RST, while nothing reads them.
 
-    One epoll for all, itself watched by the event loop. EPOLLRDHUP and not readability: bytes of a
-    pipelined request do not wake it, and a FIN behind such bytes is still seen. It reports half-closed
-    connections, too: on TCP they cannot be told from closed ones, and nginx and HAProxy take them for
-    closed as well. One-shot, because a closed socket stays closed and epoll is level-triggered.
+    One epoll serves all, and the event loop watches it. EPOLLRDHUP instead of readability: the bytes of a pipelined
+    request do not wake it, and a FIN behind such bytes is still seen. It reports half-closed connections, too: on TCP
+    they look like closed ones, and nginx and HAProxy take them for closed as well. One-shot, because a closed
+    socket stays closed and epoll is level-triggered.
     """
 
     def __init__(self) -> None:
@@ -43,20 +45,21 @@ class DisconnectWatcher:
         return fd in self._streams
 
     def watch(self, fd: int, stream: Connected) -> None:
-        """Until ``forget``, which must come before ``fd`` is closed or read again."""
+        """Watch ``fd`` until ``forget``, which must be called before ``fd`` is closed or read again."""
         self.close_stream(fd)
         self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
         self._streams[fd] = stream
 
     def forget(self, fd: int, stream: Connected) -> None:
+        """Stop watching ``fd`` for this stream; does nothing if another stream has taken its place."""
         if self._streams.get(fd) is stream:
             del self._streams[fd]
-            # If the socket was closed before, the kernel has dropped it already.
+            # The kernel has dropped a socket that is closed already.
             with contextlib.suppress(OSError):
                 self._epoll.unregister(fd)
 
     def close_stream(self, fd: int) -> None:
-        """The request is over: so is its stream, if it is still there."""
+        """End the stream that is still watched on ``fd``, if there is one: its request is over."""
         stream = self._streams.get(fd)
         if stream is not None:
             stream.on_replaced()
