@@ -27,7 +27,7 @@ for _name in [name for name in sys.modules if name.partition(".")[0] == "flask_s
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
-from flask_sluice.gateway.relay.upstream import proxy_for
+from flask_sluice.gateway.relay.address import proxy_for
 from flask_sluice.gateway.settings import SettingsError, read_settings
 from flask_sluice.observe import metrics_folder
 from flask_sluice.observe.json_log import LogFormatter

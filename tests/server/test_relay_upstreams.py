@@ -2,13 +2,34 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from tests.server.raw_upstream import RawUpstream, breaks_off, sends, sends_and_closes, whole
-from tests.server.relayed import HELLO, SILENT, ask_chat, in_stream_error, stream_of
-from tests.support.server import Server
-from tests.support.stream import ask, get
+from tests.server.raw_upstream import (
+    LAST_CHUNK,
+    STREAM_HEAD,
+    RawUpstream,
+    breaks_off,
+    chunk,
+    sends,
+    sends_and_closes,
+    whole,
+)
+from tests.server.relayed import (
+    DONE,
+    HELLO,
+    PATH,
+    SILENT,
+    ask_chat,
+    in_stream_error,
+    logged_end,
+    stream_of,
+)
+from tests.support.metrics import Metrics
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, ask, chat, get, post
 
 FIRST = sends(whole(b'{"from":"first"}'))
 SECOND = sends(whole(b'{"from":"second"}'))
@@ -130,3 +151,44 @@ def test_readyz_is_503_only_if_no_upstream_can_be_reached():
         response, body = ask(server, get("/readyz"))
         assert response.status == 503
         assert set(json.loads(body)["upstreams"].values()) == {"out: it takes no connection"}
+
+
+def test_upstreams_on_one_host_have_metrics_and_log_lines_of_their_own():
+    with RawUpstream() as upstream:
+        paths = {"/a/v1": sends(whole(b"{}", "503 Busy")), "/b/v1": sends(whole(b"{}"))}
+        upstream.handler = lambda sock, request: next(
+            answer for path, answer in paths.items() if path.encode() in request
+        )(sock, request)
+        first, second = (f"http://{upstream.host}{path}" for path in paths)
+        with Server(upstream=f"{first},{second}") as server:
+            assert [status for status, _ in answers(server, 6)] == [200] * 6
+            metrics = Metrics(server)
+            assert metrics.value("upstream_errors_total", upstream=first, code="503") == 3
+            assert metrics.label_values("upstream_errors_total", "upstream") == {first}
+            assert metrics.value("upstream_failovers_total", upstream=first) == 3
+            assert metrics.value("upstream_failovers_total", upstream=second) == 0
+            assert metrics.value("upstream_out", upstream=first) == 1
+            assert metrics.value("upstream_out", upstream=second) == 0
+            response, _ = ask(server, post(PATH, chat(stream=False)))
+            assert logged_end(server, response.headers["x-request-id"])["upstream"] == second
+
+
+def connections_to(port: int) -> int:
+    """How many sockets of this machine have it as their peer, in whatever state."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(line.split()[2].endswith(f":{port:04X}") for line in lines)
+
+
+def test_connections_that_the_upstream_closes_after_a_burst_are_closed_without_another_request():
+    with RawUpstream(sends(STREAM_HEAD, chunk(HELLO))) as upstream, ExitStack() as clients:
+        server = clients.enter_context(Server(upstream=upstream.url))
+        burst = [clients.enter_context(server.connect()) for _ in range(20)]
+        for sock in burst:
+            sock.sendall(post(PATH, chat()))
+        wait_until(lambda: len(upstream.requests) == 20)
+        for connection in upstream.connections:
+            connection.sock.sendall(chunk(DONE) + LAST_CHUNK)
+        assert [Response(sock).body() for sock in burst] == [HELLO + DONE] * 20
+        assert connections_to(upstream.port) == 20
+        upstream.close_connections()
+        wait_until(lambda: connections_to(upstream.port) == 0)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_sluice.gateway.relay.bulk_chunks import take_one_line_events
 from flask_sluice.gateway.relay.http1_parser import ChunkedBody
+from flask_sluice.gateway.relay.usual_chunks import take_one_line_events
 from flask_sluice.sse import EventFramer
 
 EVENT = b'data: {"choices":[]}\n\n'

@@ -28,7 +28,7 @@ class FakeUpstream:
     def close(self):
         self.is_closed = True
 
-    def release(self, connection, unread):
+    def put(self, connection):
         self.is_released = True
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from flask_sluice.gateway.relay.upstream import FAILURES_UNTIL_OUT, OUT_SECONDS, Upstream, Upstreams
+from flask_sluice.gateway.relay.health import FAILURES_UNTIL_OUT, OUT_SECONDS
+from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 
 
 class Clock:
@@ -28,8 +29,8 @@ def three(clock):
 
 def take_out(upstream, clock):
     for _ in range(FAILURES_UNTIL_OUT):
-        upstream.begin()
-        upstream.failed(clock.now)
+        upstream.health.begin_request()
+        upstream.health.record_failure(clock.now)
 
 
 def chosen(upstreams, requests):
@@ -53,16 +54,15 @@ def test_each_is_tried_at_most_once_for_a_request(three):
 
 def test_two_failures_do_not_take_one_out(three, clock):
     for _ in range(FAILURES_UNTIL_OUT - 1):
-        three.all[0].failed(clock.now)
+        three.all[0].health.record_failure(clock.now)
     assert chosen(three, 9) == [3, 3, 3]
-    assert not three.all[0].has_failed
 
 
 def test_failures_count_only_if_no_success_is_between_them(three, clock):
     for _ in range(5):
-        three.all[0].failed(clock.now)
-        three.all[0].failed(clock.now)
-        three.all[0].succeeded()
+        three.all[0].health.record_failure(clock.now)
+        three.all[0].health.record_failure(clock.now)
+        three.all[0].health.record_success()
     assert chosen(three, 9) == [3, 3, 3]
 
 
@@ -77,24 +77,23 @@ def test_then_it_gets_one_request_on_trial(three, clock):
     take_out(three.all[0], clock)
     clock.now += OUT_SECONDS
     assert not three.all[0].is_out(clock.now)
-    three.all[0].begin()
+    three.all[0].health.begin_request()
     assert chosen(three, 9)[0] == 0
 
 
 def test_a_success_on_trial_brings_it_back(three, clock):
     take_out(three.all[0], clock)
     clock.now += OUT_SECONDS
-    three.all[0].begin()
-    three.all[0].succeeded()
+    three.all[0].health.begin_request()
+    three.all[0].health.record_success()
     assert chosen(three, 9) == [3, 3, 3]
-    assert not three.all[0].has_failed
 
 
 def test_a_failure_on_trial_takes_it_out_for_another_10_seconds(three, clock):
     take_out(three.all[0], clock)
     clock.now += OUT_SECONDS
-    three.all[0].begin()
-    three.all[0].failed(clock.now)
+    three.all[0].health.begin_request()
+    three.all[0].health.record_failure(clock.now)
     clock.now += OUT_SECONDS - 0.01
     assert chosen(three, 9)[0] == 0
     clock.now += 0.01
@@ -104,19 +103,20 @@ def test_a_failure_on_trial_takes_it_out_for_another_10_seconds(three, clock):
 def test_a_trial_whose_client_left_makes_room_for_another(three, clock):
     take_out(three.all[0], clock)
     clock.now += OUT_SECONDS
-    three.all[0].begin()
-    three.all[0].given_up()
+    three.all[0].health.begin_request()
+    three.all[0].health.record_no_result()
     assert not three.all[0].is_out(clock.now)
-    assert three.all[0].has_failed
+    three.all[0].health.begin_request()
+    assert three.all[0].is_out(clock.now)
 
 
 def test_a_request_given_up_is_neither_a_failure_nor_a_success(three, clock):
     upstream = three.all[0]
-    upstream.failed(clock.now)
-    upstream.failed(clock.now)
-    upstream.given_up()
+    upstream.health.record_failure(clock.now)
+    upstream.health.record_failure(clock.now)
+    upstream.health.record_no_result()
     assert not upstream.is_out(clock.now)
-    upstream.failed(clock.now)
+    upstream.health.record_failure(clock.now)
     assert upstream.is_out(clock.now)
 
 
@@ -136,6 +136,15 @@ def test_the_only_upstream_is_always_tried(clock):
     assert alone.choose(alone.all) is None
 
 
-def test_the_host_is_that_of_the_url():
-    assert Upstream("https://api.example.com/v1", 5).host == "api.example.com"
-    assert Upstream("http://[::1]:8000/v1", 5).host == "[::1]:8000"
+def labels_of(*urls):
+    return [upstream.label for upstream in Upstreams.at(urls, 5).all]
+
+
+def test_an_upstream_is_labelled_with_its_host():
+    urls = ["https://api.example.com/v1", "http://[::1]:8000/v1", "http://[::1]:8001/v1"]
+    assert labels_of(*urls) == ["api.example.com", "[::1]:8000", "[::1]:8001"]
+
+
+def test_upstreams_on_one_host_are_labelled_with_their_urls():
+    urls = ["http://h/a/v1", "http://h/b/v1"]
+    assert labels_of("http://other/v1", *urls) == ["other", *urls]

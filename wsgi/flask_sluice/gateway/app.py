@@ -7,7 +7,7 @@ from pathlib import Path
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.relay.relay import Relay
-from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
+from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import auth, error_handlers
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings, read_settings
@@ -52,9 +52,7 @@ def create_app(settings: Settings | None = None) -> Application:
         from flask_sluice.gateway.request import cors  # noqa: PLC0415
 
         cors.register(app, settings.cors_origins)
-    upstreams = Upstreams(
-        [Upstream(url, settings.connect_timeout_seconds) for url in settings.upstream]
-    )
+    upstreams = Upstreams.at(settings.upstream, settings.connect_timeout_seconds)
     if settings.api_keys:
         auth.register(app, settings.api_keys)
     if settings.rate_limit:

@@ -32,12 +32,12 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 class CountedUpstream(Protocol):
     """An upstream as metrics see it.
 
-    host: its label
+    label: its label
     errors: requests that it did not answer, or refused, by the error's code or the status
     failovers: requests that went on to another upstream
     """
 
-    host: str
+    label: str
     errors: Counts[str]
     failovers: int
 
@@ -117,7 +117,7 @@ class MetricsExporter:
             "upstream_out", "1 while a worker leaves the upstream alone", "livemax", "upstream"
         )
         for upstream in self._upstreams:
-            self._out.labels(upstream.host)
+            self._out.labels(upstream.label)
 
     def read(self) -> bytes:
         """The numbers of all workers in Prometheus's text format."""
@@ -153,13 +153,13 @@ class MetricsExporter:
     def _move_upstreams(self) -> None:
         now = time.monotonic()
         for upstream in self._upstreams:
-            host = upstream.host
+            label = upstream.label
             for code, count in upstream.errors.items():
-                self._upstream_errors.labels(host, code).inc(count)
+                self._upstream_errors.labels(label, code).inc(count)
             upstream.errors.clear()
-            self._failovers.labels(host).inc(upstream.failovers)
+            self._failovers.labels(label).inc(upstream.failovers)
             upstream.failovers = 0
-            self._out.labels(host).set(upstream.is_out(now))
+            self._out.labels(label).set(upstream.is_out(now))
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         return Counter(f"sluice_{name}_total", help_, labels, registry=self._registry)

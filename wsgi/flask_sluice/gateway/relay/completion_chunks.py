@@ -1,19 +1,62 @@
-"""A stream of completion chunks, taken apart."""
+"""The chunks of a streamed completion: what is in them, and how the stream ends."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
-from flask_sluice.gateway.relay.response import as_json, choices_of
 from flask_sluice.sse import Event, EventParser
 from flask_sluice.stream.errors import ApiError
 
+_DONE = (b"data: [DONE]", b"data:[DONE]")
 _CR = ord("\r")
 
 
-class ChunkReader:
-    """Takes the events of an OpenAI stream; gives each chunk as an event of its own, and says how it ended.
+def as_json(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object in ``text``, an empty one for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
-    is_over: ``[DONE]`` or an error has come; ``error`` says which
+
+def ends_with_done(events: bytes) -> bool:
+    """Return whether the last of these events is ``[DONE]``, without parsing them."""
+    return events[-24:].rstrip(b"\r\n").endswith(_DONE)
+
+
+class CompletionEnd(NamedTuple):
+    """How the last events of a completion's stream end it.
+
+    is_whole: whether the stream may end behind them
+    error: what the upstream says has failed; it has told the client already
+    """
+
+    is_whole: bool
+    error: object = None
+
+
+def end_of_completion(events: bytes) -> CompletionEnd:
+    """Look for what ends a stream: ``[DONE]``, an error, or a ``finish_reason``.
+
+    events: the last ones, whole: enough to reach the ``finish_reason``, behind which usage may come
+    """
+    if ends_with_done(events):
+        return CompletionEnd(is_whole=True)
+    for event in EventParser().feed(events):
+        if event.data == "[DONE]":
+            return CompletionEnd(is_whole=True)
+        chunk = as_json(event.data)
+        if error := chunk.get("error"):
+            return CompletionEnd(is_whole=True, error=error)
+        if any(choice.get("finish_reason") for choice in _choices_of(chunk)):
+            return CompletionEnd(is_whole=True)
+    return CompletionEnd(is_whole=False)
+
+
+class ChunkReader:
+    """Takes the events of an OpenAI stream; gives each chunk as an event of its own, and says how the stream ended.
+
+    is_over: whether ``[DONE]`` or an error has come; ``error`` says which
     """
 
     __slots__ = ("_last", "error", "is_over")
@@ -25,12 +68,11 @@ class ChunkReader:
         """Enough chunks to find the finish_reason, behind which usage may come."""
 
     def is_chunk(self, events: bytes) -> bool:
-        """Whether ``events`` is one chunk, of one line, in which nothing is the matter; it is kept then.
+        """Return whether ``events`` is one plain chunk of one line, without an error; remembers it then.
 
-        Nearly always it is: 0.4 us, where ``read`` takes 4.
+        Nearly every event is. This takes a tenth of the time of ``read``.
         """
-        # With ``find``, ``startswith`` and ``endswith``, which sort out arguments of many kinds, it was 0.7 us. ``in`` is
-        # quick with a number, and slow with bytes: it makes an exception, as they are no number, and drops it.
+        # ``in`` takes longer with bytes: it raises an exception inside, since they are not a number, and drops it.
         line, _, rest = events.partition(b"\n")
         if (
             rest == b"\n"
@@ -44,7 +86,7 @@ class ChunkReader:
         return False
 
     def read(self, events: bytes) -> list[bytes]:
-        """The chunks in ``events``, which are whole: each ``data: …`` and a blank line, nothing else."""
+        """Return the chunks in ``events``, which are whole: each as ``data: …`` and a blank line."""
         chunks = []
         for chunk in self._split(events):
             if self.is_over:
@@ -66,26 +108,34 @@ class ChunkReader:
 
     def terminal_event(self) -> bytes:
         """Return ``event: done`` with the finish_reason and the usage, encoded."""
-        # Not msgspec: it refuses some of what json has read.
+        # msgspec refuses some of the values that json has read.
         data = json.dumps(self.end(), separators=(",", ":"))
         return Event(data=data, event="done").encode()
 
     def end(self) -> dict[str, Any]:
-        """What the last chunks say of the whole: ``finish_reason`` and ``usage``, None where they say nothing."""
+        """Return the ``finish_reason`` and ``usage`` that the last chunks name, None for each that they do not."""
         end: dict[str, Any] = {"finish_reason": None, "usage": None}
         for chunk in self._last:
             body = as_json(chunk[5:])
             end["usage"] = body.get("usage") or end["usage"]
-            for choice in choices_of(body):
+            for choice in _choices_of(body):
                 end["finish_reason"] = choice.get("finish_reason") or end["finish_reason"]
         return end
 
     @staticmethod
     def _split(events: bytes) -> list[bytes]:
         pieces = events.split(b"\n\n")
-        # Nothing but `data: {…}` lines, which need no parsing.
+        # Lines `data: {…}` and nothing else need no parsing.
         if b"\r" not in events and all(
             piece.startswith(b"data: ") and b"\n" not in piece for piece in pieces[:-1]
         ):
             return [piece + b"\n\n" for piece in pieces[:-1]]
         return [Event(data=event.data).encode() for event in EventParser().feed(events)]
+
+
+def _choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a chunk's choices, without those of another form."""
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]

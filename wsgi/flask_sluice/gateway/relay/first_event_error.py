@@ -1,10 +1,10 @@
-"""A stream that is none: its status is 200, and its first event is an error."""
+"""A stream that begins with an error: its status is 200, and its first event says what would have been its status."""
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from flask_sluice.gateway.relay.response import as_json
+from flask_sluice.gateway.relay.completion_chunks import as_json
 from flask_sluice.sse import EventParser
 from flask_sluice.stream.errors import ApiError, PlainAnswer
 
@@ -20,10 +20,10 @@ _STATUS_OF_ERROR_TYPE = {
 
 @dataclass(frozen=True)
 class StreamRefusal:
-    """What the error says.
+    """The error in place of a stream.
 
-    status: that it would have had, were it no event
-    body: its JSON, as it came
+    status: what the upstream would have answered without streaming
+    body: the event's JSON, as it came
     """
 
     status: int
@@ -38,7 +38,7 @@ class StreamRefusal:
 
 
 def first_event_error(events: bytes) -> StreamRefusal | None:
-    """The error that the first of these events is, None if it is none."""
+    """Return the error that the first of these events holds, None if it holds none."""
     if b'"error"' not in events:
         return None
     parsed = EventParser().feed(events)
@@ -54,7 +54,7 @@ def first_event_error(events: bytes) -> StreamRefusal | None:
 
 
 def _status_of(error: dict[str, Any]) -> int:
-    """Servers put it into ``code`` or ``status``, or name it by ``type``."""
+    """Return the status that servers put into ``code`` or ``status``, or name by ``type``."""
     for value in (str(error.get("status")), str(error.get("code"))):
         if re.fullmatch("[45][0-9]{2}", value):
             return int(value)

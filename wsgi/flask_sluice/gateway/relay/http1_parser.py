@@ -1,7 +1,7 @@
 """Reads HTTP/1.1 responses out of bytes (RFC 9112). No I/O.
 
-Not http.client: it reads line by line through a buffered file, and blocks in each. A relay has to take
-what a read has brought, all at once, and never wait inside.
+http.client does not fit: it reads line by line through a buffered file and may block in each line. The relay takes all
+bytes that a read has brought at once, and never waits inside.
 """
 
 import re
@@ -9,14 +9,12 @@ from typing import Protocol
 
 import msgspec
 
-from flask_sluice.stream.transport.chunk_sizes import CHUNK_STARTS, SIZES
-
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 4096
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
 # A token (RFC 9110, section 5.6.2) and a value (section 5.5).
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
-_LENGTH = re.compile("[0-9]{1,18}")  # int() refuses what has thousands of digits
+_LENGTH = re.compile("[0-9]{1,18}")  # int() raises for thousands of digits.
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CHUNK_START = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
 
@@ -26,10 +24,10 @@ class InvalidResponseError(Exception):
 
 
 class ResponseHead(msgspec.Struct, frozen=True):
-    """Status and headers.
+    """A response's status and headers.
 
-    headers: the names in lower case, in their order
-    values: by name, those of the same name joined by ", "
+    headers: in their order, with names in lower case
+    values: the value of each name; several of one name are joined by ", "
     """
 
     status: int
@@ -38,7 +36,7 @@ class ResponseHead(msgspec.Struct, frozen=True):
     is_http_1_0: bool
 
     def has_token(self, name: str, token: str) -> bool:
-        """Whether a comma-separated header names ``token``."""
+        """Return whether a comma-separated header lists ``token``."""
         value = self.values.get(name)
         return value is not None and token in map(str.strip, value.lower().split(","))
 
@@ -47,14 +45,14 @@ class ResponseHead(msgspec.Struct, frozen=True):
         """Whether another request may follow on the same connection."""
         if self.has_token("connection", "close"):
             return False
-        # With both, who sent it and who is between may disagree where it ends (RFC 9112, section 6.1).
+        # With both, the server and a proxy in between may disagree where the body ends (RFC 9112, section 6.1).
         if "transfer-encoding" in self.values and "content-length" in self.values:
             return False
         return not self.is_http_1_0 or self.has_token("connection", "keep-alive")
 
 
 def parse_head(head: bytes) -> ResponseHead:
-    """``head`` is all before the empty line. Raises InvalidResponseError."""
+    """Parse the bytes before the empty line. Raises InvalidResponseError."""
     status_line, *lines = head.decode("latin-1").split("\r\n")
     match = _STATUS_LINE.fullmatch(status_line)
     if match is None:
@@ -74,9 +72,9 @@ def parse_head(head: bytes) -> ResponseHead:
 class Body(Protocol):
     """Takes the framing off a response's body.
 
-    is_broken: the framing is not HTTP from here on; what ``feed`` has returned still counts
-    is_at_chunk: the next byte begins a chunk
-    chunk_left: bytes to come of a chunk that has begun, with the CRLF behind its data
+    is_broken: whether the framing has stopped being HTTP; what ``feed`` has returned still counts
+    is_at_chunk: whether the next byte begins a chunk
+    chunk_left: how many bytes of the present chunk are yet to come, the CRLF behind its data included
     """
 
     is_complete: bool
@@ -88,11 +86,11 @@ class Body(Protocol):
     def is_at_chunk(self) -> bool: ...
 
     def feed(self, data: bytes) -> bytes:
-        """The body's bytes in ``data``."""
+        """Return the body's bytes in ``data``."""
 
 
 def body_of(head: ResponseHead, method: str) -> Body:
-    """How the body of this response is framed (RFC 9112, section 6.3)."""
+    """Return the body that the head announces (RFC 9112, section 6.3). Raises InvalidResponseError."""
     if method == "HEAD" or head.status in (204, 304):
         return SizedBody(0)
     if "transfer-encoding" in head.values:
@@ -107,15 +105,6 @@ def body_of(head: ResponseHead, method: str) -> Body:
     return SizedBody(int(length))
 
 
-def whole_chunk(data: bytes) -> bytes:
-    """What is in ``data`` if that is one chunk, of 16 to 4095 bytes and in the usual form; else b""."""
-    size_digits = 2 if len(data) < 0x100 + 6 else 3
-    size = len(data) - size_digits - 4
-    if 0x10 <= size < SIZES and data.startswith(CHUNK_STARTS[size]):
-        return data[size_digits + 2 : -2]
-    return b""
-
-
 class SizedBody:
     """A body with a Content-Length."""
 
@@ -123,11 +112,7 @@ class SizedBody:
     is_at_chunk = False
     chunk_left = 0
 
-    __slots__ = (
-        "_left",
-        "is_broken",
-        "is_complete",
-    )
+    __slots__ = ("_left", "is_broken", "is_complete")
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -143,7 +128,7 @@ class SizedBody:
 
 
 class EndlessBody:
-    """A body that ends where the connection ends: nobody can tell whether it is whole."""
+    """A body that ends where the connection ends, so that a cut one looks like a whole one."""
 
     ends_with_connection = True
     is_complete = False
@@ -156,7 +141,7 @@ class EndlessBody:
 
 
 class ChunkedBody:
-    """A chunked body (RFC 9112, section 7.1). Chunk extensions and trailers are read over."""
+    """A chunked body (RFC 9112, section 7.1). Chunk extensions and trailers are ignored."""
 
     ends_with_connection = False
 
@@ -210,7 +195,8 @@ class ChunkedBody:
 
     @staticmethod
     def _take_whole_chunks(data: bytes, place: int, pieces: list[bytes]) -> int:
-        """Returns where they end. Nearly always a read brings little else: 0.7 us for each instead of 2.5."""
+        """Take the whole chunks at ``place`` and return where they end, in a third of the time that each step of ``feed``
+        needs; nearly every read brings little else."""
         while (start := _CHUNK_START.match(data, place)) is not None:
             begin = start.end()
             end = begin + int(start[1], 16)
@@ -221,7 +207,7 @@ class ChunkedBody:
         return place
 
     def _take_chunk_end(self, end: bytes) -> int:
-        """Each chunk's data ends with CRLF, which may be cut."""
+        """Check the CRLF behind a chunk's data, which may come in two reads. Returns how many bytes of it were there."""
         self.is_broken = not b"\r\n"[2 - self.chunk_left :].startswith(end)
         self.chunk_left -= len(end)
         return len(end)

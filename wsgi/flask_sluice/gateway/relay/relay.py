@@ -1,29 +1,27 @@
-"""The engine that passes requests on to an upstream, and its answers back as they come."""
+"""Passes a request on to an upstream, or to the next one where the first fails."""
 
 import time
 from typing import Protocol
 
-from flask_sluice.gateway.relay.exchange import (
-    StaleConnectionError,
-    UpstreamRequest,
-    read_first_event,
-    receive,
-    request_bytes,
-    send_and_read_head,
-)
+from flask_sluice.gateway.relay.completion_chunks import as_json
+from flask_sluice.gateway.relay.connection import NoFilesLeftError
+from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask, read_body
 from flask_sluice.gateway.relay.first_event_error import first_event_error
-from flask_sluice.gateway.relay.http1_parser import InvalidResponseError, body_of
-from flask_sluice.gateway.relay.response import UpstreamResponse, as_json
-from flask_sluice.gateway.relay.upstream import Connection, NoFilesLeftError, Upstream, Upstreams
+from flask_sluice.gateway.relay.response import UpstreamResponse
+from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.loop.steps import Steps, UntilDone, UntilReadable
+from flask_sluice.stream.loop.steps import Steps
 
 _TRY_ANOTHER = (502, 503, 504, 529)
 _MAX_REFUSAL_BYTES = 1024 * 1024
 
 
 class RelayContext(Protocol):
-    """What the relay says to the stream, and hears from it (``flask_sluice.stream.StreamContext``)."""
+    """What the relay and the stream tell each other (``flask_sluice.stream.context.StreamContext``).
+
+    is_committed: whether the client has been sent its 200 already
+    notes: shown in the log line at the stream's end
+    """
 
     is_committed: bool
     notes: dict[str, object]
@@ -34,8 +32,8 @@ class RelayContext(Protocol):
 class Relay:
     """Asks one upstream after the other until one answers.
 
-    first_event_timeout_seconds: how long an upstream may take to its first event (or, if its answer is no
-        stream, to its headers)
+    first_event_timeout_seconds: how long an upstream may take to its first event, or to its headers if its answer is not
+        a stream
     """
 
     def __init__(self, upstreams: Upstreams, first_event_timeout_seconds: float) -> None:
@@ -43,11 +41,11 @@ class Relay:
         self._first_event_timeout_seconds = first_event_timeout_seconds
 
     def open(self, request: UpstreamRequest, context: RelayContext) -> Steps[UpstreamResponse]:
-        """Goes on until an upstream has sent its first event, or the headers of what is no stream.
+        """Return the response that goes to the client: with its first event, or with its headers if it is not a stream.
 
-        The next upstream is tried where one cannot be reached, is too late, is no HTTP server or answers 502,
-        503, 504 or 529. Raises ApiError when none is left, and PlainAnswer for a stream that begins with
-        an error; once the client has its 200, ApiError for any answer that is not a stream.
+        The next upstream is tried where one cannot be reached, is too late, does not speak HTTP or answers 502, 503, 504
+        or 529. Raises ApiError when there is none left, and PlainAnswer for a stream that begins with an error. Once the
+        client has its 200, every answer that is not a stream is raised as an ApiError.
         """
         tried: list[Upstream] = []
         outcome: UpstreamResponse | ApiError | None = None
@@ -66,7 +64,7 @@ class Relay:
         if outcome.is_event_stream:
             refusal = first_event_error(outcome.peek())
             if refusal is not None:
-                # The end of the stream counts it.
+                # The metrics count it at the end of the client's stream.
                 outcome.abandon()
                 raise refusal.as_api_error() if context.is_committed else refusal.as_plain_answer()
         elif context.is_committed:
@@ -78,106 +76,40 @@ class Relay:
     def _try(
         self, upstream: Upstream, request: UpstreamRequest, context: RelayContext
     ) -> Steps[UpstreamResponse | ApiError]:
-        context.notes.update(upstream=upstream.host, upstream_status=None)
-        upstream.begin()
+        """Ask one upstream, and record how it did."""
+        context.notes.update(upstream=upstream.label, upstream_status=None)
+        health = upstream.health
+        health.begin_request()
         try:
-            response = yield from self._ask(upstream, request, context)
+            response = yield from ask(
+                upstream, request, self._first_event_timeout_seconds, context.fail
+            )
         except NoFilesLeftError as error:
-            upstream.given_up()
+            health.record_no_result()
             return error
         except ApiError as error:
-            upstream.failed(time.monotonic())
+            health.record_failure(time.monotonic())
             upstream.errors[error.code] += 1
             return error
         except BaseException:
-            upstream.given_up()
+            health.record_no_result()
             raise
         status = response.head.status
         context.notes["upstream_status"] = status
         if status in _TRY_ANOTHER:
-            upstream.failed(time.monotonic())
+            health.record_failure(time.monotonic())
         else:
-            upstream.succeeded()
+            health.record_success()
         if status >= 400:
             upstream.errors[str(status)] += 1
         return response
 
-    def _ask(
-        self, upstream: Upstream, request: UpstreamRequest, context: RelayContext
-    ) -> Steps[UpstreamResponse]:
-        connection = upstream.idle_connection()
-        if connection is not None:
-            try:
-                return (yield from self._exchange(upstream, connection, request, context))
-            except StaleConnectionError:
-                # It closed while it was idle, and has seen nothing of this request: as all clients do,
-                # once more on a new one.
-                pass
-        # urllib3's way to a new one blocks: names, TLS, proxies.
-        connection = yield UntilDone(upstream.connect, undo=Connection.close)
-        return (yield from self._exchange(upstream, connection, request, context))
-
-    def _exchange(
-        self,
-        upstream: Upstream,
-        connection: Connection,
-        request: UpstreamRequest,
-        context: RelayContext,
-    ) -> Steps[UpstreamResponse]:
-        connection.sock.settimeout(0)
-        until_readable = self._until_readable(connection)
-        is_answered = False
-        try:
-            try:
-                head, rest = yield from send_and_read_head(
-                    connection, request_bytes(upstream, request), until_readable
-                )
-                body = body_of(head, request.method)
-                # Bytes behind an answer that has no body belong to nothing that was asked.
-                body.is_broken = body.is_complete and bool(rest)
-                response = UpstreamResponse(
-                    head,
-                    body,
-                    upstream,
-                    connection,
-                    is_completion=request.is_completion,
-                    on_failure=context.fail,
-                )
-                yield from read_first_event(response, rest, until_readable)
-            except TimeoutError:
-                seconds = self._first_event_timeout_seconds
-                raise ApiError(
-                    504,
-                    "upstream_timeout",
-                    f"no first event from upstream within {seconds:g} seconds",
-                ) from None
-            except InvalidResponseError as error:
-                raise ApiError(
-                    502, "upstream_invalid", f"the upstream's answer is not HTTP: {error}"
-                ) from None
-            except OSError as error:
-                raise ApiError(
-                    502, "upstream_unreachable", f"the upstream's connection broke: {error}"
-                ) from None
-            _check(response, request)
-            is_answered = True
-        finally:
-            if not is_answered:
-                connection.close()
-        return response
-
-    def _until_readable(self, connection: Connection) -> UntilReadable:
-        deadline = time.monotonic() + self._first_event_timeout_seconds
-        return UntilReadable(connection.sock, deadline)
-
     def _late_refusal(self, response: UpstreamResponse) -> Steps[ApiError]:
-        """The error event for an answer that came too late to be passed on as it is."""
-        until_readable = self._until_readable(response.connection)
-        body = b""
+        """Return the error for a client that has its 200 already, so that the response cannot be passed on as it is."""
         try:
-            while not response.is_finished and len(body) < _MAX_REFUSAL_BYTES:
-                response.feed((yield from receive(response.connection, until_readable)))
-                body += response.take()
+            body = yield from read_body(
+                response, self._first_event_timeout_seconds, _MAX_REFUSAL_BYTES
+            )
         except OSError:
             body = b""
         finally:
@@ -189,20 +121,4 @@ class Relay:
             status if status >= 400 else 502,
             "upstream_error" if status >= 400 else "upstream_invalid",
             str(message or f"the upstream answered with status {status} and no stream"),
-        )
-
-
-def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:
-    """Raises ApiError for what cannot be the answer to such a request."""
-    if response.error is not None and not response.has_events:
-        raise response.error
-    is_answer = response.is_event_stream or response.is_json
-    if request.is_completion and response.head.status == 200 and not is_answer:
-        content_type = response.head.values.get("content-type") or "no content type"
-        if response.is_compressed:
-            content_type += f" in {response.head.values.get('content-encoding')}"
-        raise ApiError(
-            502,
-            "upstream_invalid",
-            f"the upstream answered with {content_type}, neither JSON nor a stream",
         )

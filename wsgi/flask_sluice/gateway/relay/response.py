@@ -1,31 +1,29 @@
-"""An upstream's answer, read from its connection without blocking, in whole events."""
+"""An upstream's response, read from its connection without blocking, in whole events."""
 
-import json
 import re
-import ssl
 from collections.abc import Callable
-from typing import Any
 
-from flask_sluice.gateway.relay.bulk_chunks import take_one_line_events
-from flask_sluice.gateway.relay.http1_parser import Body, ResponseHead, whole_chunk
-from flask_sluice.gateway.relay.upstream import Connection, Upstream
-from flask_sluice.sse import EventFramer, EventParser, EventTooLargeError
+from flask_sluice.gateway.relay.completion_chunks import end_of_completion, ends_with_done
+from flask_sluice.gateway.relay.connection import WOULD_BLOCK, UpstreamConnection
+from flask_sluice.gateway.relay.connection_pool import ConnectionPool
+from flask_sluice.gateway.relay.http1_parser import Body, ResponseHead
+from flask_sluice.gateway.relay.usual_chunks import take_one_line_events, whole_chunk
+from flask_sluice.sse import EventFramer, EventTooLargeError
 from flask_sluice.stream.errors import ApiError
 
 READ_BYTES = 65536
 _MANY_EVENTS_BYTES = 2048
-WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
-
-_DONE = (b"data: [DONE]", b"data:[DONE]")
 
 
 class UpstreamResponse:
-    """The ``Source`` of a relayed answer.
+    """The ``Source`` of a relayed stream: gives the response's bytes in whole events.
 
-    is_completion: whether its end can be judged: a completion's stream ends with ``[DONE]``, or at least has
-        a ``finish_reason``
+    pool: gets the connection back at the response's end, if that may carry another request
+    is_completion: whether the end can be judged: the stream of a completion ends with ``[DONE]``, or at least has a
+        ``finish_reason``
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
-    head: until it is dropped
+    head: there until ``drop_head``
+    error: why the response failed; None while it has not
     """
 
     __slots__ = (
@@ -36,9 +34,9 @@ class UpstreamResponse:
         "_keeps_connection",
         "_last",
         "_on_failure",
+        "_pool",
         "_ready",
         "_receive_now",
-        "_upstream",
         "connection",
         "error",
         "event_count",
@@ -53,8 +51,8 @@ class UpstreamResponse:
         self,
         head: ResponseHead,
         body: Body,
-        upstream: Upstream,
-        connection: Connection,
+        connection: UpstreamConnection,
+        pool: ConnectionPool,
         *,
         is_completion: bool,
         on_failure: Callable[[str], None],
@@ -62,7 +60,7 @@ class UpstreamResponse:
         content_type = head.values.get("content-type", "").lower()
         self.head = head
         self.connection = connection
-        # One that is compressed, although not asked to be, has no events that could be told apart.
+        # A compressed body, which was not asked for, has no events that could be told apart.
         encoding = head.values.get("content-encoding") or "identity"
         self.is_compressed = encoding.lower() != "identity"
         self.is_event_stream = (
@@ -75,17 +73,17 @@ class UpstreamResponse:
         self.error: ApiError | None = None
         self.event_count = 0
         self._body = body
-        self._upstream = upstream
+        self._pool = pool
         self._is_completion = is_completion
         self._keeps_connection = head.keeps_connection
         self._on_failure = on_failure
         self._framer = EventFramer() if self.is_event_stream else None
         self._ready = b""
         self._last = (b"", b"", b"")
-        """Enough batches to find the finish_reason behind which usage came."""
+        """The last batches of events: enough to find the finish_reason, behind which usage may come."""
         self._receive_now = connection.receive_now
         self._is_at_boundary = self.is_event_stream and body.is_at_chunk
-        """Of a chunk and of an event alike."""
+        """Whether the next byte begins a chunk and an event alike."""
         if body.is_complete:
             self._finish()
 
@@ -97,10 +95,11 @@ class UpstreamResponse:
         return bool(self._ready)
 
     def peek(self) -> bytes:
-        """What ``take`` would give without reading."""
+        """Return the events that the next ``take`` returns without reading."""
         return self._ready
 
     def take(self) -> bytes:
+        """Read once, and return what is whole: of a stream, events. Never blocks, and never raises."""
         if self._ready or self.is_finished:
             ready, self._ready = self._ready, b""
             return ready
@@ -109,10 +108,10 @@ class UpstreamResponse:
         except WOULD_BLOCK:
             return b""
         except OSError as error:
-            # Never let out: an OSError of the upstream's would be taken for the client's.
+            # It must not leave this method: the server would take the upstream's OSError for the client's.
             self._fail("upstream_truncated", f"the upstream's connection broke: {error}")
             return b""
-        # Nearly always a read brings whole chunks of whole events, mostly one, and the last with JSON.
+        # Nearly every read brings whole chunks of whole events, mostly one, and the last of them ends with JSON.
         if self._is_at_boundary and data.endswith(b"}\n\n\r\n"):
             events = whole_chunk(data)
             if events:
@@ -123,21 +122,21 @@ class UpstreamResponse:
                 if rest:
                     return self._decode(data)
             self.event_count += count
-            # ``in`` takes 0.1 us more: it makes an exception, as bytes are no number, and drops it.
-            if events.find(b"data") >= 0:
+            if b"data" in events:  # Comments do not count: many may come behind the last event.
                 self._last = (self._last[1], self._last[2], events)
             return events
         return self._decode(data)
 
     def feed(self, data: bytes) -> None:
-        """Bytes that were read while the connection was opened; b"" for its end."""
+        """Keep for ``take`` what is whole by ``data``: bytes that were read before the stream began, b"" for the end."""
         self._ready += self._decode(data)
 
     def drop_head(self) -> None:
-        """For when the client has its own: of a stream that waits, eight headers would keep 1.8 KiB."""
+        """Free the headers once the client has its own: eight of them would take 1.8 KiB of a stream that waits."""
         del self.head
 
     def abandon(self) -> None:
+        """Close the connection, unless the response is finished."""
         if not self.is_finished:
             self.is_finished = True
             self.connection.close()
@@ -151,7 +150,7 @@ class UpstreamResponse:
         except EventTooLargeError as error:
             self._fail("upstream_invalid", str(error))
             return b""
-        if b"data" in events:  # Not a comment, of which many may come behind the last event.
+        if b"data" in events:
             self._last = (self._last[1], self._last[2], events)
         if self._body.is_broken:
             self._fail("upstream_invalid", "the body of the upstream's answer is not HTTP")
@@ -159,21 +158,21 @@ class UpstreamResponse:
             self._finish()
         elif (
             self._is_completion
-            and _ends_with_done(events)
+            and ends_with_done(events)
             and not events.endswith(b"\r\n\r")  # The last LF of CRLFs is still to come.
         ):
-            # All that the client waits for. The end of the framing may still be on its way.
+            # The client has all that it waits for, even if the end of the framing is still on its way.
             self._finish()
         return events
 
     def _whole_events(self, data: bytes) -> bytes:
-        """All that are whole by ``data``; where there are none to be told apart, what is in it.
+        """Return the events that are whole by ``data``, or of a body without events its bytes.
 
         Raises EventTooLargeError.
         """
         rest_of_chunk = events = b""
-        # A read that is full ends anywhere: only behind the chunk that it cut can many be taken at once. To take one
-        # read apart in three costs 4 us; with ten events that is what it saves.
+        # A full read ends anywhere, and only behind the chunk that it cuts can many events be taken at once. To divide a
+        # read in three pays where it has ten events or more.
         if len(data) > _MANY_EVENTS_BYTES and (left := self._body.chunk_left):
             rest_of_chunk = self._unframe(data[:left])
             data = data[left:]
@@ -206,50 +205,23 @@ class UpstreamResponse:
         self.is_finished = True
         body = self._body
         if self._keeps_connection and not (body.is_broken or body.ends_with_connection):
-            unread = None if body.is_complete else body
-            self._upstream.release(self.connection, unread)
+            self.connection.unread = None if body.is_complete else body
+            self._pool.put(self.connection)
         else:
             self.connection.close()
 
     def _has_proper_end(self, framer: EventFramer) -> bool:
         if framer.holds_part:
             return False
-        if not self._is_completion or _ends_with_done(self._last[-1]):
+        if not self._is_completion:
             return True
-        for event in EventParser().feed(b"".join(self._last)):
-            if event.data == "[DONE]":
-                return True
-            chunk = as_json(event.data)
-            if error := chunk.get("error"):
-                # It has told the client; a second error event would be one too many.
-                self._on_failure(f"upstream: {error}")
-                return True
-            if any(choice.get("finish_reason") for choice in choices_of(chunk)):
-                return True
-        return False
+        end = end_of_completion(b"".join(self._last))
+        if end.error:
+            # The upstream has told the client: a second error event would be one too many.
+            self._on_failure(f"upstream: {end.error}")
+        return end.is_whole
 
     def _fail(self, code: str, message: str) -> None:
         self.error = ApiError(502, code, message)
         self.is_finished = True
         self.connection.close()
-
-
-def _ends_with_done(events: bytes) -> bool:
-    return events[-24:].rstrip(b"\r\n").endswith(_DONE)
-
-
-def as_json(text: str | bytes) -> dict[str, Any]:
-    """The JSON object in ``text``, an empty one if it is none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of a completion's chunk; what has another form is none."""
-    choices = chunk.get("choices")
-    if not isinstance(choices, list):
-        return []
-    return [choice for choice in choices if isinstance(choice, dict)]

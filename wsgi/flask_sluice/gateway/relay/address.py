@@ -1,0 +1,104 @@
+"""Where an upstream is and the way to it: its URL, TLS, and the proxy that the environment names."""
+
+import contextlib
+import socket
+import ssl
+import urllib.request
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from flask_sluice.gateway.settings import SettingsError
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class UpstreamAddress:
+    """An upstream's URL, taken apart for connecting and for requests.
+
+    url: with its ``/v1``, as in the settings
+    host: the value of the Host header
+    target: what every request target begins with: the URL's path, or the whole URL for a proxy that forwards plain HTTP
+        (RFC 9112, section 3.2.2)
+    proxy_headers: what a proxy that forwards plain HTTP gets with every request
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        proxy = proxy_for(url)
+        self.url = url
+        self.host = parts.netloc.rpartition("@")[2]
+        self._server = _host_and_port(url)
+        self._next_hop = _host_and_port(proxy or url)
+        # All connections share one context: urllib3 would read the system's certificates for each connection, 25 ms in
+        # which every other stream of the worker stands still.
+        self._tls = _tls_context() if parts.scheme == "https" else None
+        self._tunnel_headers = _credentials_of(proxy) if proxy and self._tls else None
+        is_forwarded = proxy is not None and self._tls is None
+        self.target = url if is_forwarded else parts.path
+        self.proxy_headers = _credentials_of(proxy) if proxy and is_forwarded else {}
+
+    def new_connection(self, timeout_seconds: float) -> HTTPConnection:
+        """Return a connection of urllib3's whose ``connect`` goes the whole way: proxy, tunnel, verified TLS.
+
+        timeout_seconds: for each step of the way
+        """
+        host, port = self._next_hop
+        if self._tls is None:
+            return HTTPConnection(host, port, timeout=timeout_seconds)
+        connection = HTTPSConnection(host, port, timeout=timeout_seconds, ssl_context=self._tls)
+        if self._tunnel_headers is not None:
+            connection.set_tunnel(*self._server, headers=self._tunnel_headers)
+        return connection
+
+    def accepts_connections(self, timeout_seconds: float) -> bool:
+        """Try whether the upstream, or the proxy on the way to it, accepts a TCP connection. Blocks."""
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(self._next_hop, timeout_seconds),
+        ):
+            return True
+        return False
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the URL of the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for ``url``, None for a direct way.
+
+    Raises SettingsError for a proxy of a kind that cannot be used.
+    """
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy:
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    # With TLS to the proxy, decrypted bytes could wait in a layer that the event loop does not watch.
+    if not proxy.startswith("http://"):
+        kind = proxy.partition("://")[0]
+        raise SettingsError(
+            f"{parts.scheme}_proxy: got a proxy of the kind {kind}://, takes http://HOST:PORT"
+        )
+    return proxy
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urllib3.util.parse_url(url)
+    return (parts.host or "").strip("[]"), parts.port or _DEFAULT_PORTS[parts.scheme or "http"]
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = urllib3.util.create_urllib3_context()
+    context.load_default_certs()
+    return context
+
+
+def _credentials_of(proxy: str) -> dict[str, str]:
+    """Return the header for the user and password in a proxy's URL, which urllib3 does not send by itself."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return dict(urllib3.make_headers(proxy_basic_auth=credentials))
