@@ -479,6 +479,11 @@ def test_a_refusal_after_the_commit_is_an_error_event(quick_commit, upstream, an
     assert in_stream_error(body) == (b"", code)
 
 
+def test_a_refusal_after_the_commit_says_what_the_upstream_said(quick_commit, upstream):
+    answer = whole(b'{"error":{"message":"slow down"}}', "429 Slow")  # Comes in one read.
+    assert b'"message":"slow down"' in behind_the_keepalive(quick_commit, upstream, answer)
+
+
 def test_a_stream_after_the_commit_comes_out_behind_the_keepalive(quick_commit, upstream):
     answer = STREAM_HEAD + chunk(ANSWER) + LAST_CHUNK
     assert behind_the_keepalive(quick_commit, upstream, answer) == ANSWER

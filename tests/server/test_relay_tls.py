@@ -241,6 +241,14 @@ def test_a_tunnel_that_the_proxy_refuses_is_a_502_that_says_so(tunnelled, upstre
     assert upstream.connections == []
 
 
+def test_a_proxy_that_does_not_speak_http_makes_the_upstream_unreachable(
+    tunnelled, upstream, proxy
+):
+    proxy.handler = sends_and_closes(b"SSH-2.0-OpenSSH_9.2\r\n")
+    assert failure(tunnelled)[:2] == (502, "upstream_unreachable")
+    assert upstream.connections == []
+
+
 @pytest.fixture(scope="module")
 def near() -> Iterator[list[RawUpstream]]:
     with RawUpstream(ANSWERS) as one, RawUpstream(ANSWERS) as two, RawUpstream(ANSWERS) as three:

@@ -144,8 +144,8 @@ def _exchange(
 def _request_bytes(address: UpstreamAddress, request: UpstreamRequest) -> bytes:
     """Return head and body, as the upstream at this address gets them."""
     lines = [f"{request.method} {address.target}{request.path} HTTP/1.1", f"Host: {address.host}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    lines += [f"{name}: {value}" for name, value in address.proxy_headers.items()]
+    headers = {**request.headers, **address.proxy_headers}
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     if request.body or request.method in ("POST", "PUT", "PATCH"):
         lines.append(f"Content-Length: {len(request.body)}")
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body

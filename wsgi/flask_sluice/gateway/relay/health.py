@@ -18,10 +18,11 @@ class Health:
 
     def is_out(self, now: float) -> bool:
         """Whether no request is to be sent at present."""
-        return self._has_failed() and (now < self._out_until or self._is_on_trial)
+        has_failed = self._failures >= FAILURES_UNTIL_OUT
+        return has_failed and (now < self._out_until or self._is_on_trial)
 
     def begin_request(self) -> None:
-        self._is_on_trial = self._has_failed()
+        self._is_on_trial = self._failures >= FAILURES_UNTIL_OUT
 
     def record_success(self) -> None:
         self._failures = 0
@@ -35,6 +36,3 @@ class Health:
     def record_no_result(self) -> None:
         """Note that the request ended, through the client or this process, before the upstream could show how it is."""
         self._is_on_trial = False
-
-    def _has_failed(self) -> bool:
-        return self._failures >= FAILURES_UNTIL_OUT

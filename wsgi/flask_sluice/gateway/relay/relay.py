@@ -3,17 +3,15 @@
 import time
 from typing import Protocol
 
-from flask_sluice.gateway.relay.completion_chunks import as_json
 from flask_sluice.gateway.relay.connection import NoFilesLeftError
-from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask, read_body
-from flask_sluice.gateway.relay.first_event_error import first_event_error
+from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask
+from flask_sluice.gateway.relay.refusals import first_event_error, late_refusal
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.steps import Steps
 
 _TRY_ANOTHER = (502, 503, 504, 529)
-_MAX_REFUSAL_BYTES = 1024 * 1024
 
 
 class RelayContext(Protocol):
@@ -62,13 +60,13 @@ class Relay:
         if isinstance(outcome, ApiError):
             raise outcome
         if outcome.is_event_stream:
-            refusal = first_event_error(outcome.peek())
-            if refusal is not None:
+            error = first_event_error(outcome.peek(), is_committed=context.is_committed)
+            if error is not None:
                 # The metrics count it at the end of the client's stream.
                 outcome.abandon()
-                raise refusal.as_api_error() if context.is_committed else refusal.as_plain_answer()
+                raise error
         elif context.is_committed:
-            raise (yield from self._late_refusal(outcome))
+            raise (yield from late_refusal(outcome, self._first_event_timeout_seconds))
         if outcome.head.status >= 400:
             context.fail(f"the upstream answered with status {outcome.head.status}")
         return outcome
@@ -103,22 +101,3 @@ class Relay:
         if status >= 400:
             upstream.errors[str(status)] += 1
         return response
-
-    def _late_refusal(self, response: UpstreamResponse) -> Steps[ApiError]:
-        """Return the error for a client that has its 200 already, so that the response cannot be passed on as it is."""
-        try:
-            body = yield from read_body(
-                response, self._first_event_timeout_seconds, _MAX_REFUSAL_BYTES
-            )
-        except OSError:
-            body = b""
-        finally:
-            response.abandon()
-        status = response.head.status
-        error = as_json(body).get("error")
-        message = error.get("message") if isinstance(error, dict) else None
-        return ApiError(
-            status if status >= 400 else 502,
-            "upstream_error" if status >= 400 else "upstream_invalid",
-            str(message or f"the upstream answered with status {status} and no stream"),
-        )

@@ -76,12 +76,11 @@ class Upstreams:
         Upstreams that are out are left alone; if all are out there is nothing to lose, and they are tried as if none
         were.
         """
-        left = [upstream for upstream in self._in_turn() if upstream not in tried]
-        well = [upstream for upstream in left if not upstream.is_out(self._now())]
-        if not well and all(upstream.is_out(self._now()) for upstream in self.all):
-            well = left
-        return well[0] if well else None
-
-    def _in_turn(self) -> list[Upstream]:
         self._next = (self._next + 1) % len(self.all)
-        return self.all[self._next :] + self.all[: self._next]
+        in_turn = self.all[self._next :] + self.all[: self._next]
+        now = self._now()
+        all_are_out = all(upstream.is_out(now) for upstream in in_turn)
+        for upstream in in_turn:
+            if upstream not in tried and (all_are_out or not upstream.is_out(now)):
+                return upstream
+        return None
