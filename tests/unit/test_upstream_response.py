@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from flask_sluice.gateway.relay.http1_parser import body_of, parse_head
 from flask_sluice.gateway.relay.response import UpstreamResponse
-from tests.unit.test_event_chunks import EVENT, chunk, chunks, lines
 from tests.unit.test_parser import cut
 from tests.unit.test_sse_speed import pieces
+from tests.unit.test_usual_chunks import EVENT, chunk, chunks, lines
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked"
 LAST_CHUNK = b"0\r\n\r\n"

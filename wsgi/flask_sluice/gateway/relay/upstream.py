@@ -79,8 +79,10 @@ class Upstreams:
         self._next = (self._next + 1) % len(self.all)
         in_turn = self.all[self._next :] + self.all[: self._next]
         now = self._now()
-        all_are_out = all(upstream.is_out(now) for upstream in in_turn)
-        for upstream in in_turn:
-            if upstream not in tried and (all_are_out or not upstream.is_out(now)):
+        left = [upstream for upstream in in_turn if upstream not in tried]
+        for upstream in left:
+            if not upstream.health.is_out(now):
                 return upstream
+        if left and all(upstream.health.is_out(now) for upstream in self.all):
+            return left[0]
         return None
