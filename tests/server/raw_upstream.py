@@ -1,4 +1,4 @@
-"""An upstream on a bare socket, for what no server sends on purpose. It runs in threads of the test."""
+"""An upstream on a bare socket, for bytes that no server sends on purpose. It runs in threads of the test."""
 
 import contextlib
 import re
@@ -19,11 +19,11 @@ class Connection:
         self.sock = sock
         self.requests: list[bytes] = []
         self.closed_at: float | None = None
-        """When the peer closed it (time.monotonic()), by FIN or RST."""
+        """When the peer closed it, by FIN or RST, in monotonic seconds."""
 
 
 class RawUpstream:
-    """Reads each request whole and gives it to the handler, which sends what it likes and returns.
+    """Reads each request to its end and gives it to the handler, which sends anything and returns.
 
     A connection stays open, and is read, until the handler closes it: one that returns in the middle of
     an answer has stalled. While nothing is to be sent the peer's leaving is seen at once.
@@ -46,7 +46,7 @@ class RawUpstream:
         self.stop()
 
     def stop(self) -> None:
-        """Refuses connections from now on. May be called more than once."""
+        """Refuse connections from now on. May be called more than once."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -58,7 +58,7 @@ class RawUpstream:
         return [request for connection in self.connections for request in connection.requests]
 
     def close_connections(self) -> None:
-        """As a server does that restarts; forgets what they were asked."""
+        """Close all connections, as a server does that restarts, and forget their requests."""
         connections, self.connections = self.connections, []
         for connection in connections:
             hang_up(connection.sock)
@@ -106,13 +106,13 @@ def target_of(request: bytes) -> str:
 
 
 def headers_of(request: bytes) -> dict[str, str]:
-    """The names in lower case."""
+    """Return the headers, with names in lower case."""
     lines = request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines)
     return {name.lower(): value.strip() for name, _, value in pairs}
 
 
-# What a handler sends.
+# Bytes for a handler to send.
 
 
 def head(status: str = "200 OK", **headers: object) -> bytes:
@@ -122,7 +122,7 @@ def head(status: str = "200 OK", **headers: object) -> bytes:
 
 
 def whole(body: bytes, status: str = "200 OK", **headers: object) -> bytes:
-    """An answer with a Content-Length; JSON, unless it says otherwise."""
+    """Return an answer with a Content-Length; its type is JSON unless the headers say otherwise."""
     headers = {"Content_Type": "application/json", **headers, "Content_Length": len(body)}
     return head(status, **headers) + body
 
@@ -138,7 +138,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def sends(*pieces: bytes) -> Handler:
-    """Each in a write of its own; the connection stays open."""
+    """Send each piece in a write of its own; the connection stays open."""
 
     def handler(sock: socket.socket, request: bytes) -> None:
         for piece in pieces:
@@ -156,17 +156,17 @@ def sends_and_closes(*pieces: bytes) -> Handler:
 
 
 def streams(*writes: bytes) -> Handler:
-    """A proper chunked event stream, one chunk and one write for each."""
+    """Send a whole chunked event stream, with one chunk and one write for each of these."""
     return sends(STREAM_HEAD, *map(chunk, writes), LAST_CHUNK)
 
 
 def breaks_off(*writes: bytes) -> Handler:
-    """The same, but the connection ends behind the last of them."""
+    """Send the same, but close the connection behind the last chunk."""
     return sends_and_closes(STREAM_HEAD, *map(chunk, writes))
 
 
 def hang_up(sock: socket.socket) -> None:
-    """Ends the connection, also if another thread is reading from it, which alone would keep it open."""
+    """End the connection. A thread that reads from it would keep it open after ``close`` alone."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     sock.close()

@@ -1,4 +1,4 @@
-"""What relays are asked, what upstreams answer, and what then comes of it."""
+"""Requests to relays, answers of upstreams, and what clients see of them."""
 
 import json
 
@@ -28,14 +28,14 @@ def stream_of(server: Server, path: str = PATH) -> bytes:
 
 
 def refusal(server: Server) -> tuple[int, str]:
-    """Status and code of an answer that failed before its headers."""
+    """Return status and code of an answer that failed before its headers."""
     response, body = ask_chat(server)
     assert response.headers["content-type"] == "application/json"
     return response.status, json.loads(body)["error"]["code"]
 
 
 def in_stream_error(body: bytes) -> tuple[bytes, str]:
-    """What came before the one error event at the end, and that event's code."""
+    """Return the events before the single error event at the end, and that event's code."""
     before, mark, error = body.rpartition(b'data: {"error":')
     assert mark, body
     assert error.endswith(b"\n\n")
@@ -45,6 +45,6 @@ def in_stream_error(body: bytes) -> tuple[bytes, str]:
 
 
 def logged_end(server: Server, request_id: str) -> dict[str, object]:
-    """The stream's line in the log."""
+    """Return the log line at the stream's end."""
     (line,) = wait_until(lambda: server.logged("stream ended", request_id=request_id))
     return line

@@ -1,4 +1,4 @@
-"""The relay's connections: TLS to the upstream, and through a proxy."""
+"""The relay connects with TLS, and through a proxy."""
 
 import json
 import socket
@@ -30,7 +30,12 @@ from tests.support.stream import Response, ask, chat, get, post
 
 CHAT = post(PATH, chat(), Authorization="Bearer client")
 WHOLE = post(PATH, chat(stream=False))
-EVENTS = [HELLO, b"data: " + b"x" * 20_000 + b"\n\n", STOP, DONE]  # one is longer than a record
+EVENTS = [
+    HELLO,
+    b"data: " + b"x" * 20_000 + b"\n\n",
+    STOP,
+    DONE,
+]  # One is longer than a TLS record.
 ANSWER = b"".join(EVENTS)
 ANSWERS = streams(*EVENTS)
 WIRE = STREAM_HEAD + b"".join(map(chunk, EVENTS)) + LAST_CHUNK
@@ -56,7 +61,7 @@ def raw_proxy() -> Iterator[RawUpstream]:
 
 @pytest.fixture
 def upstream(raw_upstream: TlsUpstream, certificates) -> TlsUpstream:
-    """Without connections left by other tests."""
+    """Has no connections left by other tests."""
     raw_upstream.close_connections()
     raw_upstream.start_tls = shows(certificates["good"])
     raw_upstream.handler = ANSWERS
@@ -86,12 +91,12 @@ def tunnelled(raw_proxy, certificates) -> Iterator[Server]:
 
 @pytest.fixture(params=["relay", "tunnelled"])
 def either(request, proxy) -> Server:
-    """With TLS straight to the upstream, and in a tunnel through the proxy."""
+    """Connects with TLS, once directly to the upstream and once in a tunnel through the proxy."""
     return request.getfixturevalue(request.param)
 
 
 def failure(server: Server) -> tuple[int, str, str]:
-    """Status, code and message of an answer that failed before its headers."""
+    """Return status, code and message of an answer that failed before its headers."""
     response, body = ask(server, CHAT)
     error = json.loads(body)["error"]
     return response.status, error["code"], error["message"]
@@ -117,7 +122,7 @@ def test_a_large_request_arrives_whole(relay, upstream):
 
 
 def test_the_connection_of_a_finished_answer_is_used_again(either, upstream):
-    upstream.handler = sends(WIRE)  # [DONE] and the end of the framing in one record
+    upstream.handler = sends(WIRE)  # [DONE] and the end of the framing come in one record.
     assert [stream_of(either) for _ in range(3)] == [ANSWER] * 3
     assert (len(upstream.connections), len(upstream.requests)) == (1, 3)
 
@@ -152,7 +157,7 @@ def test_an_upstream_that_does_not_speak_tls_is_unreachable(relay, upstream):
 
 def test_an_upstream_that_speaks_tls_only_is_a_502_for_plain_http(upstream):
     with server_in(upstream.url.replace("https", "http")) as server:
-        # Some TLS libraries close, others send an alert first, which is no HTTP.
+        # Some TLS libraries close, others send an alert first, which is not HTTP.
         assert failure(server)[:2] in [(502, "upstream_unreachable"), (502, "upstream_invalid")]
     assert upstream.requests == []
 
@@ -179,7 +184,7 @@ def test_the_upstreams_connection_closes_when_the_client_leaves(either, upstream
 
 
 def test_the_handshake_is_given_up_when_the_client_leaves(either, upstream):
-    upstream.start_tls = lambda sock: sock  # It waits for plain HTTP, and says nothing.
+    upstream.start_tls = lambda sock: sock  # It waits for plain HTTP and sends nothing.
     with either.connect() as client:
         client.sendall(CHAT)
         (connection,) = wait_until(lambda: upstream.connections)
@@ -201,7 +206,7 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_an_early_end_is_told_as_truncated(relay, upstream, end):
     upstream.handler = end
-    # Without [DONE] on this route the connection alone says that more should have come.
+    # This route has no [DONE]: only the connection tells that more should have come.
     events, _, error = stream_of(relay, "/v1/messages").partition(b"event: error")
     assert events == HELLO
     assert b"upstream_truncated" in error
@@ -257,7 +262,7 @@ def near() -> Iterator[list[RawUpstream]]:
 
 @pytest.fixture(scope="module")
 def mixed(raw_proxy, near) -> Iterator[Server]:
-    """Asks in turn an upstream behind the proxy, and three that NO_PROXY names, each in another way."""
+    """Asks in turn an upstream behind the proxy and three that NO_PROXY names, each in a different way."""
     hosts = ["upstream.test", near[0].host, near[1].host, f"localhost:{near[2].port}"]
     with server_in(
         ",".join(f"http://{host}/v1" for host in hosts),
@@ -269,7 +274,7 @@ def mixed(raw_proxy, near) -> Iterator[Server]:
 
 @pytest.fixture
 def far(proxy: RawUpstream) -> Iterator[RawUpstream]:
-    """The one behind the proxy."""
+    """The upstream behind the proxy."""
     with RawUpstream(ANSWERS) as upstream:
         proxy.handler = forwards_to(upstream.port)
         yield upstream

@@ -1,4 +1,4 @@
-"""The upstream dies, and comes back."""
+"""The upstream dies and comes back."""
 
 import threading
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_an_upstream_that_dies_under_100_streams_and_comes_back(server, upstream
         responses = [Response(sock) for sock in clients]
         for response in responses:
             assert response.until(HELLO) == HELLO
-        # Others ask it again at once, and have no part in it.
+        # Other requests reach it again at once, and are not affected.
         upstream.handler = streams(ANSWER)
         dying, upstream.connections = upstream.connections, []
         assert len(dying) == STREAMS
@@ -51,7 +51,7 @@ def test_an_upstream_that_dies_under_100_streams_and_comes_back(server, upstream
             assert rest.count(b'"error"') == 1
         killer.join()
         for sock in clients:
-            # On the same connections, all of them.
+            # All of them on the same connections.
             sock.sendall(post(PATH, chat()))
             assert Response(sock).body() == ANSWER
         for sock in clients:
@@ -70,7 +70,7 @@ def test_an_upstream_that_was_away_is_asked_again():
 
         assert ask() == 200
         upstream.stop()
-        # Of one alone there is no other to be tried: it is asked however often it has failed.
+        # A single upstream is asked however often it has failed, since there is no other.
         assert [ask() for _ in range(5)] == [502] * 5
         returned = RawUpstream(streams(ANSWER), port=upstream.port)
         with returned:

@@ -1,4 +1,4 @@
-"""An upstream that does what no server does: its client is told, and nobody else notices."""
+"""An upstream misbehaves: its own client gets an error, and no other stream is affected."""
 
 import gzip
 import socket
@@ -47,7 +47,7 @@ def others(server: Server, raw_upstream: RawUpstream) -> Iterator[Bystanders]:
     with server.connect() as sock:
         sock.sendall(
             post("/v1/streams", chat())
-        )  # What keeps histories is made with the first, and stays.
+        )  # The first one makes the objects that keep histories, and they stay.
         Response(sock).body()
     with Bystanders(server, idle_connections=3) as others:
         yield others
@@ -61,7 +61,7 @@ def ask(server: Server, **fields: object) -> tuple[Response, bytes]:
 
 
 def code_of(server: Server) -> tuple[int, str]:
-    """Status and code of a refusal, or of the error event at a stream's end."""
+    """Return status and code of a refusal, or of the error event at a stream's end."""
     response, body = ask(server)
     _, mark, code = body.rpartition(b'"code":"')
     assert mark, body
@@ -69,7 +69,7 @@ def code_of(server: Server) -> tuple[int, str]:
 
 
 def forever(first: bytes, again: bytes) -> Handler:
-    """Faster than it is read, until the connection is closed."""
+    """Send faster than the relay reads, until the connection is closed."""
 
     def handler(sock: socket.socket, request: bytes) -> None:
         sock.sendall(first)
@@ -79,7 +79,7 @@ def forever(first: bytes, again: bytes) -> Handler:
     return handler
 
 
-# What never ends.
+# Parts that never end.
 
 ENDLESS = {
     "informational-responses": forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 3000),
@@ -125,7 +125,7 @@ def test_an_event_without_end_takes_64_mib_and_gives_them_back(server, upstream)
     observer.close()
 
 
-# What is compressed, although it was not to be.
+# Bodies that are compressed although the relay asked for plain ones.
 
 BOMB = gzip.compress(bytes(64 * MIB))
 
@@ -152,7 +152,7 @@ def test_a_stream_that_is_compressed_is_none(server, upstream, encoding):
 
 
 def test_a_stream_of_another_route_that_is_compressed_passes_as_bytes(server, upstream):
-    # A client that asks for it there may get it.
+    # Here a client may ask for compression, and gets it.
     compressed = gzip.compress(ANSWER)
     stream_head = head(
         Content_Type="text/event-stream", Content_Encoding="gzip", Content_Length=len(compressed)

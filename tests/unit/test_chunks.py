@@ -1,4 +1,4 @@
-"""A stream of completion chunks, taken apart for a journal."""
+"""A stream of completion chunks is taken apart for a journal."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a relay takes from its upstream's connection is the same however the bytes come."""
+"""An upstream's response gives the same events however its bytes come."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class FakeUpstream:
-    """Connection and pool in one: gives what a connection would bring, read by read."""
+    """A connection and its pool in one; each read returns the next of the given pieces."""
 
     def __init__(self, reads):
         self._reads = iter(reads)
@@ -33,7 +33,7 @@ class FakeUpstream:
 
 
 def take_all(reads, is_completion=False):
-    """The response at its end, and all that it gave."""
+    """Return the response at its end, and all events that it gave."""
     head = parse_head(HEAD)
     upstream = FakeUpstream(reads)
     response = UpstreamResponse(
@@ -67,7 +67,7 @@ def test_events_are_counted_however_the_bytes_are_cut(events, data):
     assert response.event_count == len(events)
 
 
-# A full read ends anywhere; behind the chunk that it has cut come many.
+# A full read ends anywhere, and behind the chunk that it has cut there are many.
 @pytest.mark.parametrize("size", [7, 3000, 65536])
 def test_a_long_answer_comes_whole_whatever_a_read_holds(size):
     events = EVENT * 5_000 + b"data: [DONE]\n\n"

@@ -1,4 +1,4 @@
-"""Which upstream is asked: in turn, but none that keeps failing."""
+"""Upstreams are asked in turn, without those that keep failing."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def take_out(upstream, clock):
 
 
 def chosen(upstreams, requests):
-    """By how many of so many requests each would be asked, if all were answered."""
+    """Return how many of these requests each upstream gets, if all are answered."""
     choices = [upstreams.choose([]) for _ in range(requests)]
     return [choices.count(upstream) for upstream in upstreams.all]
 

@@ -1,4 +1,4 @@
-"""Many chunks taken apart at once: the same as one after the other, or not at all."""
+"""Chunks of the usual form are taken apart as the parser would, or not at all."""
 
 import pytest
 from hypothesis import given
