@@ -136,6 +136,12 @@ def test_a_reader_that_pauses_misses_nothing(relay, upstream):
         assert response.body() == b"".join([HELLO, *events, STOP, DONE])
 
 
+def test_a_whole_answer_that_cannot_be_passed_on_leaves_its_connection_usable(relay, upstream):
+    upstream.handler = sends(head(Content_Type="text/html", Content_Length=0))
+    assert [ask_chat(relay)[0].status for _ in range(2)] == [502, 502]
+    assert (len(upstream.connections), len(upstream.requests)) == (1, 2)
+
+
 def connections_to(port: int) -> int:
     """Count this machine's sockets whose peer has this port, in whatever state."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]

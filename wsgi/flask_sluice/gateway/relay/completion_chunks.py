@@ -70,7 +70,7 @@ class ChunkReader:
     def is_chunk(self, events: bytes) -> bool:
         """Return whether ``events`` is one plain chunk of one line, without an error; remembers it then.
 
-        Nearly every event is. This takes a tenth of the time of ``read``.
+        Nearly every event is. This takes a tenth of the time of parsing it.
         """
         # ``in`` takes longer with bytes: it raises an exception inside, since they are not a number, and drops it.
         line, _, rest = events.partition(b"\n")
@@ -87,6 +87,8 @@ class ChunkReader:
 
     def read(self, events: bytes) -> list[bytes]:
         """Return the chunks in ``events``, which are whole: each as ``data: …`` and a blank line."""
+        if self.is_chunk(events):
+            return [events]
         chunks = []
         for chunk in self._split(events):
             if self.is_over:
