@@ -1,1 +1,1 @@
-"""What every request is asked before its route runs: key, origin, rate, body; and how errors are answered."""
+"""What every request is asked before its route runs: its proxies, origin, API key, rate and body; and error responses."""
