@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
 
@@ -20,14 +19,16 @@ class _NoSession(SessionInterface):
 
 
 class _CachedAdapter(MapAdapter):
-    """Finds the route of a request, once for each path and method that come again and again."""
+    """Finds the route of a request, once for each path and method that come again and again.
+
+    No route of the gateway redirects: the URL would lack the host and the prefix.
+    """
 
     def match(self, *args: Any, **kwargs: Any) -> tuple[Any, Mapping[str, Any]]:
-        try:
-            rule, values = _find(self.map, self.default_method, self.path_info)
-        except HTTPException:
-            # Werkzeug has to raise it anew: the target of a redirect begins with this request's own prefix.
+        if args or kwargs != {"return_rule": True}:
+            # Flask asks for other methods too, for the answer to OPTIONS.
             return super().match(*args, **kwargs)
+        rule, values = _find(self.map, self.default_method, self.path_info)
         return rule, dict(values)
 
 
