@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
+from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import check_model, read_body
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import (
@@ -58,6 +59,7 @@ def blueprint(settings: Settings) -> Blueprint:
 
     def answer(asked: AnswerRequest) -> Response:
         check_model(asked.model, settings.models)
+        request = current_request()
         context = context_of(request)
         context.notes.update(model=asked.model, stream=asked.stream)
         stream = EventStream(

@@ -4,9 +4,10 @@ import re
 from typing import TypeVar
 
 import msgspec
-from flask import Request, request
+from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
+from flask_sluice.gateway.request import current_request
 from flask_sluice.stream.errors import ApiError
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ def read_body(type_: type[T]) -> T:
 
     Raises what ``read_json`` and ``decode`` raise.
     """
-    return decode(read_json(request), type_)
+    return decode(read_json(current_request()), type_)
 
 
 def read_json(request: Request) -> bytes:
