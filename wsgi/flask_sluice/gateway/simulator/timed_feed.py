@@ -1,6 +1,6 @@
 """A feed whose generator yields its pauses instead of sleeping, so that a timer of the event loop can run it.
 
-It is kept beside ``GeneratorFeed`` for what it saves (CPU of this part alone; a generator that sleeps in a greenlet in
+It is kept beside ``GeneratorFeed`` for what it saves (measured without sockets; a generator that sleeps in a greenlet in
 brackets): 8 KiB for a silent stream (17), 3 µs for a paced event (11), 15 µs for an answer of ten events (49).
 """
 
