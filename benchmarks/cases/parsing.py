@@ -10,8 +10,7 @@ from sse_starlette import ServerSentEvent
 
 from benchmarks.bench import SLUICE, Bench
 from benchmarks.report import Section, Table
-from flask_sluice.gateway.simulator.annotated import Annotated
-from flask_sluice.sse import EventParser
+from flask_sluice.sse import Event, EventParser
 
 _EVENT = b"data: " + b"x" * 162 + b"\n\n"
 _CHUNK_BYTES = 16 * 1024
@@ -65,7 +64,7 @@ def parse_with_httpx_sse(chunks: list[bytes]) -> int:
 
 
 def encode_with_sluice() -> bytes:
-    return Annotated(data=_DATA).encode()
+    return Event.json(_DATA).encode()
 
 
 def encode_with_sse_starlette() -> bytes:

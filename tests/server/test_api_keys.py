@@ -1,4 +1,4 @@
-"""SLUICE_API_KEYS: which requests are let in, on bare sockets. Tickets: tests/system/test_streams.py."""
+"""SLUICE_API_KEYS: which requests are accepted. Tickets are tested in tests/system/test_streams.py."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ KEY = "sk-right,sk-other"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """Whatever is let in is answered with 200."""
+    """A gateway whose accepted requests are answered with 200."""
     with (
         RawUpstream(lambda sock, _: sock.sendall(whole(b"{}"))) as upstream,
         Server(upstream=upstream.url, api_keys=KEY) as server,
@@ -38,7 +38,7 @@ def ask(server: Server, *lines: bytes, target: bytes = b"GET /v1/models") -> Res
         *(b"X-Api-Key: sk-right", b"x-api-key: sk-other"),
     ],
 )
-def test_a_key_is_let_in(server, line):
+def test_a_request_with_a_key_is_accepted(server, line):
     assert ask(server, line).status == 200
 
 
@@ -69,7 +69,7 @@ def test_a_key_is_let_in(server, line):
         [b"Cookie: key=sk-right"],
     ],
 )
-def test_what_is_no_key_is_refused(server, lines):
+def test_a_request_without_a_valid_key_is_refused(server, lines):
     response = ask(server, *lines)
     assert response.status == 401
     assert response.headers["www-authenticate"] == "Bearer"
@@ -84,7 +84,7 @@ def test_what_is_no_key_is_refused(server, lines):
         *(b"GET /v1%2Fmodels", b"GET /v1/models?ticket=x", b"GET http://test/v1/models"),
     ],
 )
-def test_everything_below_v1_needs_one(server, target):
+def test_every_path_below_v1_needs_a_key(server, target):
     assert ask(server, target=target).status == 401
 
 
@@ -93,7 +93,7 @@ def test_no_other_spelling_of_the_path_leads_to_the_upstream(server, target):
     assert ask(server, target=target).status in (401, 404)
 
 
-def test_keys_are_in_no_log(server):
+def test_the_log_contains_no_key(server):
     ask(server, b"Authorization: Bearer sk-right")
     ask(server, b"Authorization: Bearer sk-wrong")
     assert "sk-" not in server.log

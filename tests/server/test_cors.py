@@ -85,7 +85,7 @@ def test_preflights_are_not_counted():
         (get("/static/js/fetch-event-source.js", Origin=LISTED), 200),
     ],
 )
-def test_every_answer_to_a_listed_origin_says_so(server, request_, status):
+def test_every_response_to_a_listed_origin_allows_it(server, request_, status):
     response = ask(server, request_)
     assert response.status == status
     headers = cors_headers(response)
@@ -97,7 +97,7 @@ def test_every_answer_to_a_listed_origin_says_so(server, request_, status):
     assert "Origin" in response.headers["vary"]
 
 
-def test_204_and_internal_errors_say_so_too(server):
+def test_204_and_internal_errors_allow_it_too(server):
     with RawUpstream() as upstream, Server(upstream=upstream.url, cors_origins=LISTED) as relay:
         upstream.handler = sends(b"nonsense")
         response = ask(relay, post(PATH, SHORT, Origin=LISTED))
@@ -118,11 +118,11 @@ def test_204_and_internal_errors_say_so_too(server):
         *("http://listed.test", "https://sub.listed.test", "http://[::1]:30001", "http://bXtest"),
     ],
 )
-def test_other_origins_get_nothing(server, origin):
+def test_other_origins_are_not_allowed(server, origin):
     for request in (preflight(PATH, origin), post(PATH, SHORT, Origin=origin)):
         response = ask(server, request)
         assert cors_headers(response) == {}
-        # Or a cache would give this to the listed ones.
+        # Otherwise a cache would give this response to a listed origin.
         assert response.headers["vary"] == "Origin"
 
 
@@ -132,17 +132,17 @@ def test_each_listed_origin_is_named_alone(server, origin):
     assert headers["access-control-allow-origin"] == origin
 
 
-def test_without_an_origin_nothing_is_said(server):
+def test_a_request_without_an_origin_gets_no_cors_header(server):
     assert cors_headers(ask(server, post(PATH, SHORT))) == {}
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/healthz"])
-def test_what_operators_ask_is_not_for_other_origins(server, open_to_all, path):
+def test_operators_routes_are_not_for_other_origins(server, open_to_all, path):
     for one in (server, open_to_all):
         assert cors_headers(ask(one, get(path, Origin=LISTED))) == {}
 
 
-def test_any_origin_is_without_credentials(open_to_all):
+def test_the_wildcard_allows_no_credentials(open_to_all):
     for request in (preflight(PATH), post(PATH, SHORT, Origin=LISTED)):
         headers = cors_headers(ask(open_to_all, request))
         assert headers["access-control-allow-origin"] == "*"
@@ -158,7 +158,7 @@ ALLOWED_TO_OTHER = {
 
 @pytest.fixture(scope="module", params=ALLOWED_TO_OTHER)
 def relay(request, raw_upstream) -> Iterator[tuple[Server, str | None]]:
-    """A relay for the pages of so many origins, and what it allows to ``OTHER``."""
+    """A relay with its listed origins, and the origin that it allows to ``OTHER``."""
     settings, allowed = ALLOWED_TO_OTHER[request.param]
     with Server(upstream=raw_upstream.url, **settings) as relay:
         yield relay, allowed
@@ -177,7 +177,7 @@ STREAM = head(Content_Type="text/event-stream", Transfer_Encoding="chunked", **S
     ],
     ids=["stream", "JSON", "refusal"],
 )
-def test_what_an_upstream_says_of_origins_does_not_count(relay, upstream, answer, stream, status):
+def test_an_upstreams_own_cors_headers_are_dropped(relay, upstream, answer, stream, status):
     upstream.handler = answer
     server, allowed = relay
     response = ask(server, post(PATH, chat(stream=stream), Origin=OTHER))

@@ -124,6 +124,12 @@ def test_405_names_the_methods_that_work(sluice):
     assert "POST" in response.headers["allow"]
 
 
+def test_options_names_the_methods_that_work(sluice):
+    response, _ = ask(sluice, get(CHAT).replace(b"GET", b"OPTIONS", 1))
+    assert response.status == 200
+    assert set(response.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
 def test_a_body_over_the_limit_is_refused():
     with Server(max_body_bytes=1000) as server:
         status, error = error_of(server, post(CHAT, chat("x" * 2000)))

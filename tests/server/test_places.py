@@ -1,4 +1,4 @@
-"""SLUICE_MAX_STREAMS: however a stream ends, its place among them is free again."""
+"""SLUICE_MAX_STREAMS: however a stream ends, it no longer counts."""
 
 import contextlib
 import socket
@@ -29,31 +29,31 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def sock(server) -> Iterator[socket.socket]:
-    """A connection; after the test, the server has to have no streams."""
+    """A connection. After the test the server must have no open stream."""
     with server.connect() as sock:
         yield sock
     observer = Observer(server)
     wait_until(lambda: observer.ask("/readyz")["streams"] == 0)
 
 
-def places(server: Server) -> int:
+def open_streams(server: Server) -> int:
     return Observer(server).ask("/readyz")["streams"]
 
 
-def until_taken(server: Server, count: int = 1) -> None:
-    wait_until(lambda: places(server) == count)
+def wait_until_open(server: Server, count: int = 1) -> None:
+    wait_until(lambda: open_streams(server) == count)
 
 
 def test_complete(server, sock):
     sock.sendall(post(PATH, chat(simulator={"text": "hi"})))
     assert Response(sock).body().endswith(b"data: [DONE]\n\n")
-    wait_until(lambda: places(server) == 0)  # With the connection still open.
+    wait_until(lambda: open_streams(server) == 0)  # With the connection still open.
 
 
 def test_complete_without_a_stream(server, sock):
     sock.sendall(post(PATH, chat(stream=False, simulator={"text": "hi"})))
     assert Response(sock).json()["object"] == "chat.completion"
-    wait_until(lambda: places(server) == 0)
+    wait_until(lambda: open_streams(server) == 0)
 
 
 def test_complete_of_a_resumable_stream(server, sock):
@@ -85,21 +85,21 @@ def test_failed(server, sock, kind):
 @pytest.mark.parametrize("leave", [socket.socket.close, reset], ids=["FIN", "RST"])
 def test_left_by_the_client(server, sock, request_, leave):
     sock.sendall(request_)
-    until_taken(server)
+    wait_until_open(server)
     leave(sock)
 
 
 def test_left_while_nothing_is_taken(server):
     with server.connect(receive_buffer_bytes=4096) as sock:
         sock.sendall(post(PATH, chat(simulator={**ENDLESS, "itl_ms": 0})))
-        until_taken(server)
-        wait_until(lambda: places(server) == 0)  # By the write timeout.
+        wait_until_open(server)
+        wait_until(lambda: open_streams(server) == 0)  # By the write timeout.
 
 
 def test_abandoned(server, sock):
     sock.sendall(post("/v1/streams", chat(simulator=ENDLESS)))
     assert Response(sock).status == 201
-    until_taken(server)
+    wait_until_open(server)
 
 
 def test_reader_of_a_resumable_stream_leaves(server, sock):
@@ -107,7 +107,7 @@ def test_reader_of_a_resumable_stream_leaves(server, sock):
     url = Response(sock).json()["url"]
     sock.sendall(get(url))
     Response(sock).until(b"id: 2\n")
-    until_taken(server, 2)
+    wait_until_open(server, 2)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_reader_of_a_resumable_stream_leaves(server, sock):
 def test_never_begun(server, sock, request_, status):
     sock.sendall(request_)
     assert Response(sock).status == status
-    assert places(server) == 0
+    assert open_streams(server) == 0
 
 
 @pytest.mark.parametrize("where", ["call", "iteration"])
@@ -133,26 +133,26 @@ def test_dropped_by_middleware_that_fails(server, sock, where):
         response = Response(sock)
         assert response.status == (500 if where == "call" else 200)
         response.body()
-    # At once, with the connection's end, not when its timers find out.
-    wait_until(lambda: places(server) == 0)
+    # At the connection's end, without waiting for a timer.
+    wait_until(lambda: open_streams(server) == 0)
 
 
 def test_relayed_answers():
-    """Refused, no stream, left by the client: with an upstream that never ends."""
+    """An upstream refuses, sends no HTTP, or never ends and the client leaves."""
     with RawUpstream() as upstream, Server(upstream=upstream.url) as server:
         for handler in (sends(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n"), sends(b"nonsense")):
             upstream.handler = handler
             with server.connect() as sock:
                 sock.sendall(post(PATH, chat()))
                 Response(sock)
-            wait_until(lambda: places(server) == 0)
+            wait_until(lambda: open_streams(server) == 0)
         for handler in (sends(), sends(STREAM_HEAD, chunk(b'data: {"choices": []}\n\n'))):
             for stream in (True, False):
                 upstream.handler = handler
                 with server.connect() as sock:
                     sock.sendall(post(PATH, chat(stream=stream)))
-                    until_taken(server)
-                wait_until(lambda: places(server) == 0)
+                    wait_until_open(server)
+                wait_until(lambda: open_streams(server) == 0)
 
 
 def test_one_more_is_refused_before_connections_are_short():
@@ -160,7 +160,7 @@ def test_one_more_is_refused_before_connections_are_short():
         for _ in range(3):
             sock = stack.enter_context(server.connect())
             sock.sendall(post(PATH, chat(stream=False, simulator=ENDLESS)))
-        until_taken(server, 3)
+        wait_until_open(server, 3)
         for _ in range(150):
             sock = stack.enter_context(server.connect())
             sock.sendall(post(PATH, chat()))

@@ -1,4 +1,4 @@
-"""SLUICE_TRUSTED_PROXIES: who is believed about whom a request is from. Seen in what is counted, on bare sockets."""
+"""SLUICE_TRUSTED_PROXIES: whose headers name the client. The tests see it in the rate limit that each client has."""
 
 import socket
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from tests.server.raw_upstream import RawUpstream, headers_of, target_of, whole
 from tests.support.server import Server
 from tests.support.stream import Response, get, post
 
-# Two of a client's requests are let through; a third from the same one is not.
+# The limit accepts two requests of a client and refuses the third.
 LIMIT = "2/day"
 
 
 def request(**headers: str) -> bytes:
-    """It is counted, and then refused for what is not in it: that is quick."""
+    """Return a request that is counted and then refused for its empty body, which is quick."""
     return post("/v1/chat/completions", {}, **headers)
 
 
@@ -27,7 +27,7 @@ def status(sock: socket.socket, request_: bytes) -> int:
 
 
 def are_one_client(server: Server, *requests: bytes) -> bool:
-    """Whether the third of them is over the limit."""
+    """Return whether the third request is over the limit."""
     with server.connect() as sock:
         assert len(requests) == 3
         return [status(sock, request_) for request_ in requests] == [400, 400, 429]
@@ -46,7 +46,7 @@ def behind_unix_socket(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def test_without_trusted_proxies_nobody_is_believed():
+def test_without_trusted_proxies_no_header_is_believed():
     names = ("X_Forwarded_For", "X_Real_Ip", "Client_Ip")
     forged = [
         request(**dict.fromkeys(names, f"192.0.2.{number}"), Forwarded=f"for=192.0.2.{number}")
@@ -56,7 +56,7 @@ def test_without_trusted_proxies_nobody_is_believed():
         assert are_one_client(server, *forged)
 
 
-def test_who_is_not_on_the_list_is_not_believed():
+def test_a_peer_that_is_not_listed_is_not_believed():
     with Server(rate_limit=LIMIT, trusted_proxies="192.0.2.0/24,unix") as server:
         forged = [request(X_Forwarded_For=f"198.51.100.{number}") for number in range(3)]
         assert are_one_client(server, *forged)
@@ -67,7 +67,7 @@ def test_clients_of_a_trusted_proxy_are_told_apart(trusting):
     assert not are_one_client(trusting, *several)
 
 
-# What the requests of one client carry, with another NUMBER each.
+# Headers by which a client might pass for several, with a NUMBER that differs in each request.
 FORGED = {
     # The proxy appends the address it sees.
     "before-the-proxy": "192.0.2.NUMBER, 198.51.100.11",
@@ -80,7 +80,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_what_a_client_has_written_does_not_count(trusting, forged):
+def test_a_clients_own_headers_do_not_count(trusting, forged):
     requests = [request(X_Forwarded_For=forged.replace("NUMBER", str(n))) for n in range(3)]
     assert are_one_client(trusting, *requests)
 
@@ -130,7 +130,7 @@ STREAM = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "simula
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-Prefix", "Script-Name", "SCRIPT_NAME"])
-def test_nobody_who_is_not_trusted_sets_the_prefix(sluice, name):
+def test_a_peer_that_is_not_trusted_cannot_set_the_prefix(sluice, name):
     with sluice.connect() as sock:
         request_ = post("/v1/streams", STREAM)
         sock.sendall(request_.replace(b"\r\n", b"\r\n%s: /v1\r\n" % name.encode(), 1))
@@ -145,7 +145,7 @@ def test_a_trusted_proxys_prefix_is_in_the_urls(trusting):
         assert Response(sock).headers["location"].startswith("/llm/v1/streams/")
 
 
-def test_a_prefix_that_is_none_is_ignored(trusting):
+def test_a_prefix_that_is_not_a_path_is_ignored(trusting):
     with trusting.connect() as sock:
         sock.sendall(
             post(
@@ -168,7 +168,7 @@ def test_behind_a_prefix_requests_are_relayed():
         assert target_of(upstream.requests[0]) == "/v1/a%2Fb?c=%20d"
 
 
-def test_what_proxies_say_is_not_passed_on_to_the_upstream():
+def test_proxies_headers_are_not_passed_on_to_the_upstream():
     with RawUpstream() as upstream:
         upstream.handler = lambda sock, _: sock.sendall(whole(b"{}"))
         with Server(upstream=upstream.url) as server, server.connect() as sock:

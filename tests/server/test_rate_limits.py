@@ -31,7 +31,7 @@ def statuses(server: Server, *requests: bytes) -> list[int]:
     return [ask(server, request).status for request in requests]
 
 
-def test_one_more_is_refused_and_told_when_to_come_again():
+def test_a_request_over_the_limit_is_refused_and_told_when_to_retry():
     with limited("2/day") as server:
         assert statuses(server, *[post(PATH, SHORT)] * 2) == [200, 200]
         refusal = ask(server, post(PATH, SHORT))
@@ -45,7 +45,7 @@ def test_one_more_is_refused_and_told_when_to_come_again():
     assert abs(int(refusal.headers["x-ratelimit-reset"]) - time.time() - seconds) < 5
 
 
-def test_who_comes_again_when_told_is_served():
+def test_a_client_that_retries_when_told_is_served():
     with limited("1/second") as server:
         client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=5)
         for _ in range(3):
@@ -54,7 +54,7 @@ def test_who_comes_again_when_told_is_served():
             assert answer.choices
 
 
-def test_of_several_limits_each_counts():
+def test_each_of_several_limits_counts():
     with limited("3/day; 1/second, 1000/month") as server:
         refusals = [
             response for _ in range(4) if (response := ask(server, post(PATH, SHORT))).status == 429
@@ -63,7 +63,7 @@ def test_of_several_limits_each_counts():
     assert {refusal.headers["x-ratelimit-limit"] for refusal in refusals} <= {"1", "3"}
 
 
-def test_what_starts_an_answer_is_counted_whatever_becomes_of_it():
+def test_a_request_that_starts_an_answer_is_counted_also_if_it_fails():
     with limited("4/day") as server:
         counted = [
             post(PATH, SHORT),
@@ -75,7 +75,7 @@ def test_what_starts_an_answer_is_counted_whatever_becomes_of_it():
         assert statuses(server, *counted) == [429] * 4
 
 
-def test_what_starts_no_answer_is_not_counted():
+def test_a_request_that_starts_no_answer_is_not_counted():
     with limited("1/day") as server:
         assert statuses(server, post(PATH, SHORT), post(PATH, SHORT)) == [200, 429]
         free = ["/", "/healthz", "/readyz", "/static/js/fetch-event-source.js", "/v1/models"]
@@ -90,7 +90,7 @@ def test_keys_are_counted_apart_and_wrong_ones_not_at_all():
         for key in ("one", "two"):
             asked = [post(PATH, SHORT, Authorization=f"Bearer {key}")] * 2
             assert statuses(server, *asked) == [200, 429]
-        # Another way to send it is the same key.
+        # The same key in another header is the same client.
         assert statuses(server, post(PATH, SHORT, X_Api_Key="one")) == [429]
 
 

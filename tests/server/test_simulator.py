@@ -1,4 +1,4 @@
-"""The simulator's streams, which have no greenlet of their own, among others and when their clients leave."""
+"""The simulator's streams: they need no greenlet of their own, keep their pace, and end when their clients leave."""
 
 import socket
 import threading
@@ -31,7 +31,7 @@ def ask(sock: socket.socket, simulator: dict[str, object], **fields: object) -> 
 def test_an_idle_stream_has_no_greenlet_but_its_requests(server):
     observer = Observer(server)
     with server.connect() as sock:
-        ask(sock, {"tokens": 2, "itl_ms": 0})  # With the first stream comes the clock of all.
+        ask(sock, {"tokens": 2, "itl_ms": 0})  # The first stream starts the clock that all share.
         Response(sock).body()
         before = observer.ask("/inspect")["greenlets"]
         ask(sock, {"tokens": 2, "itl_ms": HOUR_MS})
@@ -56,7 +56,7 @@ LONG = {
 def test_an_answer_ends_when_its_client_leaves(server, simulator, stream):
     observer = Observer(server)
     key = f"left-{time.monotonic()}"
-    # The buffers are small: flat out, the answer is held up in its write.
+    # The buffers are small, so a fast answer blocks in its write.
     with server.connect(receive_buffer_bytes=4096) as sock:
         body = chat(simulator=simulator, stream=stream)
         sock.sendall(post("/v1/chat/completions", body, X_Request_Id=key))
@@ -98,7 +98,7 @@ def test_paced_streams_keep_their_pace_beside_one_that_goes_flat_out(server):
 
 
 def late_seconds(server: Server) -> float:
-    """By how much the last tokens of ten paced streams are late, at worst."""
+    """Return the most seconds by which the last token of one of ten paced streams is late."""
     socks = [server.connect() for _ in range(10)]
     for sock in socks:
         ask(sock, PACED)

@@ -18,7 +18,7 @@ DONE_ID = len(ANSWER) + 1
 
 
 def read(server: Server, path: str = PATH, events: int = 3, **headers: str) -> list[ReceivedEvent]:
-    """The first events of the stream, or all if it has fewer; then the client leaves."""
+    """Return the first events of the stream, or all if it has fewer; then leave."""
     parser = EventParser()
     seen: list[ReceivedEvent] = []
     with server.connect() as sock:
@@ -78,7 +78,7 @@ def test_a_client_that_has_seen_the_end_gets_204(sluice):
 
 
 @pytest.mark.parametrize("garbage", ["x", "-1", "1.5", "٣", "1" * 5000, str(DONE_ID + 1)])
-def test_a_last_event_id_that_is_none_of_its_own_is_400(sluice, garbage):
+def test_a_last_event_id_that_is_not_an_id_of_the_stream_is_400(sluice, garbage):
     with sluice.connect() as sock:
         sock.sendall(get(PATH, Last_Event_ID=garbage).replace("٣".encode(), b"\xd9\xa3"))
         response = Response(sock)
@@ -86,7 +86,7 @@ def test_a_last_event_id_that_is_none_of_its_own_is_400(sluice, garbage):
         assert response.json()["error"]["param"] == "last_event_id"
 
 
-def test_no_question_is_400(sluice):
+def test_a_request_without_a_question_is_400(sluice):
     with sluice.connect() as sock:
         sock.sendall(get("/stream_chat?name=%20"))
         response = Response(sock)
@@ -94,7 +94,7 @@ def test_no_question_is_400(sluice):
         assert response.json()["error"]["param"] == "name"
 
 
-def test_head_answers_without_running_anything():
+def test_head_is_answered_without_starting_a_stream():
     with Server("tests.server.inspected_app:app") as server:
         observer = Observer(server)
         with server.connect() as sock:

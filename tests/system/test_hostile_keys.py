@@ -36,7 +36,7 @@ def status(server: Server, request: bytes) -> int:
 
 
 def start_stream(server: Server) -> tuple[str, str]:
-    """The path and the ticket of a new stream."""
+    """Return the path and the ticket of a new stream."""
     body = chat(simulator={"tokens": 2, "itl_ms": 0})
     with server.connect() as sock:
         sock.sendall(post("/v1/streams", body, Authorization=f"Bearer {KEY}"))
@@ -62,7 +62,7 @@ def start_stream(server: Server) -> tuple[str, str]:
         "Bearer " + "x" * 8000,
     ],
 )
-def test_what_is_nearly_a_key_is_none(server, given):
+def test_text_that_resembles_a_key_is_refused(server, given):
     request = post(CHAT, chat()).replace(
         b"Host: test\r\n", f"Host: test\r\nAuthorization: {given}\r\n".encode("latin-1")
     )
@@ -110,7 +110,7 @@ def test_a_ticket_that_was_altered_anywhere_is_refused(server):
     assert status(server, get(f"{path}?ticket={ticket}")) == 200
     for place, old in enumerate(ticket):
         new = "A" if old != "A" else "B"
-        # The last character of base64 has two bits that say nothing.
+        # The last character of base64 has two unused bits.
         if place < len(ticket) - 1:
             altered = ticket[:place] + new + ticket[place + 1 :]
             assert status(server, get(f"{path}?ticket={altered}")) == 401, altered
@@ -168,6 +168,6 @@ def test_the_time_of_a_refusal_does_not_say_how_much_of_a_key_was_right(server):
                 assert Response(sock).body()
                 seconds[right].append(time.perf_counter() - started_at)
     medians = [statistics.median(times) for times in seconds.values()]
-    # A comparison that stops at the first difference takes some 10 ns more for each character that is right:
-    # nothing to be seen here. What this finds is a path of its own for keys that begin well.
+    # A comparison that stops at the first difference takes some 10 ns more for each right character, which cannot be
+    # seen here. This finds a separate path for keys whose beginning is right.
     assert max(medians) < 1.1 * min(medians)

@@ -1,4 +1,4 @@
-"""Whatever a request's target says, only the upstream is asked, below its path, once."""
+"""No request target reaches anything but the upstream, below its path, once."""
 
 from collections.abc import Iterator
 
@@ -102,7 +102,7 @@ PASSED = {
 
 
 @pytest.mark.parametrize("target", PASSED)
-def test_any_other_goes_below_the_upstreams_path_as_it_came(server, upstream, target):
+def test_any_other_target_goes_below_the_upstreams_path_unchanged(server, upstream, target):
     assert status(server, get(target)) == 200
     (request,) = upstream.requests
     assert target_of(request) == PREFIX + PASSED[target]
@@ -182,7 +182,7 @@ ODD_MODELS = [
 
 
 @pytest.mark.parametrize("model", ODD_MODELS)
-def test_a_model_name_makes_no_line_of_its_own_in_the_log(server, upstream, model):
+def test_a_model_name_cannot_add_a_line_to_the_log(server, upstream, model):
     before = len(server.log)
     body = {"model": model, "messages": [{"role": "user", "content": "x"}]}
     assert status(server, post("/v1/chat/completions", body)) == 200
@@ -201,11 +201,11 @@ def test_a_model_name_makes_no_line_of_its_own_in_the_log(server, upstream, mode
         5,
     ],
 )
-def test_a_resumable_stream_of_what_is_no_chat_is_refused(server, body):
+def test_a_resumable_stream_of_a_body_that_is_not_a_chat_is_refused(server, body):
     assert status(server, post("/v1/streams", body)) == 400
 
 
-def test_a_resumable_stream_is_asked_for_with_all_fields_as_they_came(server, upstream):
+def test_a_resumable_streams_fields_reach_the_upstream_unchanged(server, upstream):
     fields = b'"model":"m","x":[1e999,' + b"1" * 400 + rb',"\ud83c\udf0a"],"y":{"a": 1.0}'
     body = b"{" + fields + b',"stream_options":{"z":1}}'
     assert status(server, post("/v1/streams", body)) == 201

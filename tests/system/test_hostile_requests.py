@@ -1,4 +1,4 @@
-"""Requests that no client sends: each is answered or refused in the promised shape, and nobody else notices."""
+"""Requests that no proper client sends: each is answered, or refused in the promised form, and other clients notice nothing."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def others(server: Server) -> Iterator[Bystanders]:
 
 
 def refusal(server: Server, request: bytes) -> tuple[int, dict[str, object]]:
-    """Status and error; checks that it has the promised shape."""
+    """Return status and error, after checking that the error has the promised form."""
     response, body = ask(server, request)
     assert response.headers["content-type"] == "application/json", body
     error = json.loads(body)["error"]
@@ -83,7 +83,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_a_head_that_is_none_is_refused_and_the_connection_closed(server, head):
+def test_a_malformed_head_is_refused_and_the_connection_closed(server, head):
     with server.connect() as sock:
         received = b""
         try:
@@ -91,7 +91,7 @@ def test_a_head_that_is_none_is_refused_and_the_connection_closed(server, head):
             while data := sock.recv(65536):
                 received += data
         except (ConnectionResetError, BrokenPipeError):
-            pass  # What was not read any more makes it a reset, which may overtake the answer.
+            pass  # Unread bytes make the close a reset, which may overtake the answer.
     assert received.count(b"HTTP/1.1 ") <= 1
     assert not received or received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501")), received
 
@@ -106,7 +106,7 @@ def test_a_head_that_is_none_is_refused_and_the_connection_closed(server, head):
         b"0\r\nX\x1bY: a\r\n\r\n",
     ],
 )
-def test_chunks_that_are_none_are_a_400_and_the_end_of_the_connection(server, body):
+def test_malformed_chunks_are_a_400_and_the_end_of_the_connection(server, body):
     head = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
     with server.connect() as sock:
         sock.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + body)
@@ -157,7 +157,7 @@ def test_numbers_of_any_size_are_answered_or_refused(server, number, field):
     assert response.status in (200, 400), answer
 
 
-def test_of_two_fields_with_the_same_name_the_last_counts(server):
+def test_the_last_of_two_fields_with_the_same_name_counts(server):
     body = b'{"model":"a","model":"b","messages":[{"role":"user","content":"x"}],"simulator":%s}'
     response, answer = ask(server, post(CHAT, body % json.dumps(QUICK).encode()))
     assert (response.status, json.loads(answer)["model"]) == (200, "b")
@@ -166,7 +166,7 @@ def test_of_two_fields_with_the_same_name_the_last_counts(server):
 @pytest.mark.parametrize(
     "text", [r'"\ud800"', r'"\udc00\ud800"', '"\xff"', '"\n"', '"\0"', '"\\x"']
 )
-def test_text_that_is_none_is_refused(server, text):
+def test_bytes_that_are_not_text_are_refused(server, text):
     body = '{"model":%s,"messages":[{"role":"user","content":"x"}]}' % text  # noqa: UP031
     status, error = refusal(server, post(CHAT, body.encode("latin-1")))
     assert (status, error["code"]) == (400, "invalid_json")
@@ -216,7 +216,7 @@ def test_odd_text_in_urls_is_answered_or_refused(server, given):
         assert response.until(b"id: 1\n")
 
 
-# Too much.
+# Requests for too much.
 
 MUCH = {
     "100000-prompts": {"prompt": ["x"] * 100_000, "simulator": {"tokens": 0}},
@@ -242,7 +242,7 @@ MUCH = {
 
 @pytest.mark.measures
 @pytest.mark.parametrize("much", MUCH)
-def test_a_request_for_too_much_holds_nobody_up(server, others, much):
+def test_a_request_for_too_much_delays_no_other_client(server, others, much):
     request = post(COMPLETIONS if "prompt" in MUCH[much] else CHAT, {"model": "m", **MUCH[much]})
     with others.undisturbed():
         response, body = ask(server, request)
@@ -305,7 +305,7 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[st
 
 
 def changed(value, path: tuple[str | int, ...], new: object):
-    """A copy of ``value`` with another value at ``path``; ``...`` leaves the field out."""
+    """Return a copy of ``value`` with another value at ``path``; ``...`` leaves the field out."""
     if not path:
         return new
     copy = value.copy()
@@ -338,7 +338,7 @@ def test_a_wrong_type_anywhere_is_answered_or_refused(server, mutations):
         new = []
     body = changed(VALID[path], place, new)
     for (other, second), value in mutations[1:]:
-        # The first may have taken that place away.
+        # The first change may have removed this path.
         if other == path and second and second in places(body):
             body = changed(body, second, value)
     simulator = body.get("simulator") if isinstance(body, dict) else None
@@ -348,7 +348,7 @@ def test_a_wrong_type_anywhere_is_answered_or_refused(server, mutations):
                 simulator[field] = min(simulator[field], 1)
     response, answer = ask(server, post(path, body))
     if response.status != 200:
-        # A failure that is asked for may have any status.
+        # A simulated failure may have any status.
         assert b'"simulated"' in answer or response.status in (400, 502), answer
         error = json.loads(answer)["error"]
         assert error.keys() == {"message", "type", "param", "code"}

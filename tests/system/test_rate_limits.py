@@ -1,4 +1,4 @@
-"""SLUICE_RATE_LIMIT counted in Redis: for all workers and hosts, and what happens when Redis is away."""
+"""SLUICE_RATE_LIMIT counted in Redis, for all workers and hosts, and in memory while Redis is unreachable."""
 
 import socket
 import time
@@ -21,7 +21,7 @@ def redis() -> Iterator[RedisServer]:
 
 
 def status(server: Server, request: bytes = SHORT) -> int:
-    """Over a connection of its own: any of the workers may have it."""
+    """Ask over a new connection, which any of the workers may accept."""
     with server.connect() as sock:
         sock.sendall(request)
         response = Response(sock)
@@ -38,7 +38,7 @@ def test_all_workers_and_hosts_count_together(redis):
     assert statuses.count(429) == 10
 
 
-def test_a_refusal_says_when_to_come_again(redis):
+def test_a_refusal_tells_when_to_retry(redis):
     with Server(rate_limit="1/hour", redis_url=redis.url) as server, server.connect() as sock:
         assert status(server) == 200
         sock.sendall(SHORT)
@@ -47,7 +47,7 @@ def test_a_refusal_says_when_to_come_again(redis):
     assert 1 <= int(response.headers["retry-after"]) <= 7200
 
 
-def test_redis_holds_neither_keys_nor_for_ever(redis):
+def test_redis_holds_no_api_key_and_forgets_the_counts(redis):
     with Server(rate_limit="9/minute", redis_url=redis.url, api_keys="secret-key") as server:
         assert status(server, SHORT.replace(b"\r\n", b"\r\nX-Api-Key: secret-key\r\n", 1)) == 200
         names = [name for name in redis.client.scan_iter() if b"limits" in name]
@@ -57,7 +57,7 @@ def test_redis_holds_neither_keys_nor_for_ever(redis):
         assert all(0 < redis.client.ttl(name) <= 120 for name in names)
 
 
-def test_while_redis_is_away_memory_counts_and_streams_go_on(redis):
+def test_while_redis_is_down_memory_counts_and_streams_go_on(redis):
     with (
         Server(rate_limit="3/day", redis_url=redis.url) as server,
         server.connect() as sock,
@@ -77,7 +77,7 @@ def test_while_redis_is_away_memory_counts_and_streams_go_on(redis):
             assert ready.status == 503
             assert "Redis cannot be reached" in ready.json()["status"]
         redis.start()
-        # Two more are free there: the first was counted in Redis.
+        # Memory still allows two: the first was counted in Redis.
         wait_until(lambda: status(server) == 200)
         assert "rate limits count in Redis again" in server.log
 

@@ -303,11 +303,29 @@ def test_a_start_with_a_redis_that_is_not_there_says_so_in_readyz(tmp_path):
 # Limits, keys.
 
 
-def test_a_stream_that_nobody_reads_is_stopped():
+def test_a_stream_without_a_reader_is_stopped():
     with Server(abandon_seconds=0.3) as server:
         url = start(server, tokens=100_000)
         wait_until(lambda: server.logged("generation ended", outcome="cancelled"))
         assert b"nobody was reading" in ask(server, get(url))[1]
+
+
+@pytest.mark.parametrize("kept_in", ["memory", "redis"])
+def test_a_refused_reader_does_not_keep_a_stream_alive(kept_in, request):
+    settings = {"redis_url": request.getfixturevalue("redis").url} if kept_in == "redis" else {}
+    with Server(max_streams=1, abandon_seconds=1, **settings) as server:
+        url = start(server, tokens=100_000)
+        assert refusal(server, get(url)) == (503, "overloaded")
+        wait_until(lambda: server.logged("generation ended", outcome="cancelled", code="stopped"))
+
+
+def test_a_head_request_does_not_keep_a_stream_alive():
+    with Server(abandon_seconds=1) as server:
+        url = start(server, tokens=100_000)
+        with server.connect() as sock:
+            sock.sendall(get(url).replace(b"GET", b"HEAD", 1))
+            assert Response(sock).status == 200
+        wait_until(lambda: server.logged("generation ended", outcome="cancelled", code="stopped"))
 
 
 def test_a_reader_whose_history_is_gone_is_told():
@@ -343,10 +361,29 @@ def test_a_worker_whose_history_is_full_refuses():
         assert refusal(server, post(PATH, chat())) == (503, "overloaded")
 
 
-def test_several_workers_need_redis():
-    with Server(workers=2) as server:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 2},
+        {"arguments": ("-w", "2")},
+        {"environment": {"GUNICORN_CMD_ARGS": "--workers 2"}},
+    ],
+    ids=["setting", "option", "GUNICORN_CMD_ARGS"],
+)
+def test_several_workers_need_redis_however_gunicorn_is_told_their_number(options):
+    with Server(**options) as server:
         assert refusal(server, post(PATH, chat())) == (503, "needs_redis")
+        assert refusal(server, get(f"{PATH}/unknown")) == (503, "needs_redis")
+
+
+def test_a_start_with_several_workers_and_without_redis_warns():
+    with Server(workers=2) as server:
         assert "SLUICE_REDIS_URL" in server.log
+
+
+def test_one_worker_needs_no_redis_though_the_setting_says_two():
+    with Server(workers=2, arguments=("-w", "1")) as server:
+        assert read(server, start(server))[-1].event == "done"
 
 
 KEY = "a-key"

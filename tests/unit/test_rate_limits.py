@@ -1,4 +1,4 @@
-"""The window that counts in memory; what Redis counts is tested with a real one."""
+"""The rate limit's window in memory. Counting in Redis is tested with a real Redis."""
 
 import random
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from flask_sluice.gateway.request.rate_limits import MemoryWindow
 
 START = 1_200_000_000.0
-"""A window of any length in these tests begins here."""
+"""A time at which windows of all lengths in these tests begin."""
 
 
-def test_as_many_as_the_limit_are_taken():
+def test_as_many_as_the_limit_are_accepted():
     window = MemoryWindow(3, 60)
     assert [window.count("a", START) for _ in range(3)] == [0, 0, 0]
     assert window.count("a", START + 20) == 40
@@ -24,7 +24,7 @@ def test_clients_are_counted_apart():
     assert window.count("b", START) == 0
 
 
-def test_around_the_end_of_a_window_no_more_are_taken_than_in_one():
+def test_no_more_are_accepted_around_the_end_of_a_window_than_in_one():
     window = MemoryWindow(60, 60)
     taken = [window.count("a", START + 59) for _ in range(60)]
     taken += [window.count("a", START + 60) for _ in range(60)]
@@ -59,7 +59,7 @@ def test_a_clock_that_is_set_back_does_no_harm():
     seconds=st.sampled_from([1, 60, 86_400]),
     steps=st.lists(st.floats(0, 0.9), min_size=1, max_size=80),
 )
-def test_who_waits_as_long_as_told_is_taken(amount, seconds, steps):
+def test_a_client_that_waits_as_long_as_told_is_accepted(amount, seconds, steps):
     window = MemoryWindow(amount, seconds)
     now = START
     for step in steps:
@@ -72,7 +72,7 @@ def test_who_waits_as_long_as_told_is_taken(amount, seconds, steps):
 
 
 @pytest.mark.parametrize("amount", [1, 7, 60])
-def test_a_client_that_asks_all_the_time_gets_what_the_limit_says(amount):
+def test_a_client_that_asks_all_the_time_gets_as_many_as_the_limit(amount):
     window = MemoryWindow(amount, 60)
     random.seed(amount)
     now, taken = START, 0

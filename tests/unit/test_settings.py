@@ -1,8 +1,13 @@
-"""The environment: what is taken, and the one line that a mistake is answered with."""
+"""Settings in the environment: the values that are accepted, and the one line that answers a mistake."""
 
 import pytest
 
-from flask_sluice.gateway.settings import Settings, SettingsError, read_settings
+from flask_sluice.gateway.settings import (
+    Settings,
+    SettingsError,
+    describe_settings,
+    read_settings,
+)
 from flask_sluice.stream.options import StreamOptions
 
 DEFAULTS = {
@@ -145,7 +150,7 @@ def test_value_is_refused_in_one_line_that_says_what_is_taken(name, value, takes
 
 
 @pytest.mark.parametrize("text", ["", "a,,b", "a b", "a,", "schlüssel"])
-def test_keys_that_are_none_are_refused_and_not_shown(text):
+def test_text_that_is_not_keys_is_refused_and_not_shown(text):
     line = refusal({"SLUICE_API_KEYS": text})
     assert line == (
         "SLUICE_API_KEYS: got a value that is not shown, takes keys without spaces, comma-separated"
@@ -182,7 +187,7 @@ def test_an_unknown_name_is_refused_with_the_one_that_may_be_meant(variable, sug
 
 def test_an_unknown_name_like_no_other_is_refused_with_where_to_look():
     line = refusal({"SLUICE_ZZZZZZZZZZZZZZZZ": "1"})
-    assert line == "SLUICE_ZZZZZZZZZZZZZZZZ is not a setting; the README lists the settings"
+    assert line == "SLUICE_ZZZZZZZZZZZZZZZZ is not a setting; docs/configuration.md lists them"
 
 
 def test_other_variables_are_ignored():
@@ -226,5 +231,20 @@ def test_an_address_in_each_form_is_taken(text):
 
 @pytest.mark.parametrize("name", ["TEMPERATURE", "PORT", "FOO"])
 def test_a_name_like_no_other_gets_no_suggestion(name):
-    with pytest.raises(SettingsError, match="the README lists the settings"):
+    with pytest.raises(SettingsError, match=r"docs/configuration\.md lists them"):
         read_settings({f"SLUICE_{name}": "1"})
+
+
+@pytest.mark.parametrize("setting", describe_settings(), ids=lambda setting: setting.variable)
+def test_a_setting_is_described_by_its_default_and_one_sentence(setting):
+    if setting.default:
+        assert read_settings({setting.variable: setting.default}) == Settings()
+    assert setting.takes
+    assert setting.meaning[0].isupper()
+    assert setting.meaning.endswith(".")
+    assert ". " not in setting.meaning
+
+
+def test_the_descriptions_are_those_of_all_settings():
+    described = [setting.variable for setting in describe_settings()]
+    assert described == [f"SLUICE_{name.upper()}" for name in Settings.__dataclass_fields__]

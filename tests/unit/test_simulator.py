@@ -14,12 +14,12 @@ from flask_sluice.gateway.simulator.formats import (
     TokenTemplate,
     ToolCall,
 )
-from flask_sluice.gateway.simulator.pause import Pause
 from flask_sluice.gateway.simulator.request_schema import ChatRequest, CompletionRequest
-from flask_sluice.gateway.simulator.simulator import Simulator
+from flask_sluice.gateway.simulator.simulator import simulate
 from flask_sluice.gateway.simulator.texts import tokenize, write_answer
+from flask_sluice.gateway.simulator.timed_feed import Pause
 from flask_sluice.sse import EventParser
-from flask_sluice.stream.errors import ApiError, PlainAnswer
+from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
 from tests.support.stream import chat
 
 TEXT = "One two three four five."
@@ -28,7 +28,7 @@ FAILURE = "a failure was asked for"
 
 
 class RecordingContext:
-    """A context that notes what it is told, and whose pauses take no time.
+    """Records what the simulator tells its context, and the pauses of its answer, which take no time.
 
     waits: the pauses of the answer, in seconds
     """
@@ -36,7 +36,6 @@ class RecordingContext:
     def __init__(self):
         self.waits = []
         self.failures = []
-        self.cuts = []
 
     def wait(self, seconds):
         self.waits.append(seconds)
@@ -44,19 +43,16 @@ class RecordingContext:
     def fail(self, reason):
         self.failures.append(reason)
 
-    def cut(self, reset=False):
-        self.cuts.append(reset)
-
 
 def completion(prompt="hi", *, stream=True, **fields):
     return {"model": "test", "prompt": prompt, "stream": stream, **fields}
 
 
 def generate(body, context=None):
-    """The answer's items. Its pauses are the context's; one without an end is the answer's."""
+    """Yield the answer's items. Pauses go to the context; one without an end ends the answer."""
     context = context or RecordingContext()
     type_ = ChatRequest if "messages" in body else CompletionRequest
-    for item in Simulator().generate(msgspec.convert(body, type_), context):
+    for item in simulate(msgspec.convert(body, type_), context):
         if not isinstance(item, Pause):
             yield item
             continue
@@ -461,6 +457,15 @@ def faulty(kind, *, stream=True, tool_call=None, text=TEXT, **fault):
     return chat(stream=stream, simulator=simulator)
 
 
+def before_cut(body, *, is_reset=False):
+    """The items of an answer whose connection then breaks."""
+    items = []
+    with pytest.raises(CutError) as caught:
+        items.extend(generate(body))
+    assert caught.value.is_reset == is_reset
+    return items
+
+
 class TestFaultInsteadOfAnAnswer:
     @pytest.mark.parametrize("stream", [True, False])
     def test_status_is_a_refusal(self, stream):
@@ -486,21 +491,19 @@ class TestFaultInsteadOfAnAnswer:
 
 class TestFaultInAStream:
     def test_comes_after_three_tokens_if_nothing_is_said(self):
-        data = data_of(generate(faulty("cut")))
+        data = data_of(before_cut(faulty("cut")))
         assert contents([json.loads(chunk) for chunk in data]) == TOKENS[:3]
 
     @pytest.mark.parametrize(("after", "tokens"), [(0, 0), (2, 2), (6, 6), (1000, 6)])
     def test_comes_after_as_many_tokens_as_asked_for(self, after, tokens):
-        data = data_of(generate(faulty("cut", after=after)))
+        data = data_of(before_cut(faulty("cut", after=after)))
         chunks = [json.loads(chunk) for chunk in data]
         assert contents(chunks) == TOKENS[:tokens]
         assert all(choice["finish_reason"] is None for choice in choices_of(chunks))
 
     @pytest.mark.parametrize("kind", ["cut", "reset"])
     def test_cut_and_reset_break_the_connection(self, kind):
-        context = RecordingContext()
-        assert data_of(generate(faulty(kind), context))
-        assert context.cuts == [kind == "reset"]
+        assert data_of(before_cut(faulty(kind), is_reset=kind == "reset"))
 
     def test_stall_waits_for_ever(self):
         context = RecordingContext()
@@ -508,11 +511,11 @@ class TestFaultInAStream:
         assert context.waits == [None]
         assert contents([json.loads(chunk) for chunk in data]) == TOKENS[:1]
 
-    def test_error_event_is_an_annotated_error_and_the_last_item(self):
-        *items, last = generate(faulty("error_event"))
-        assert len(data_of(items)) == 1 + 3
+    def test_error_event_is_an_engines_report_after_the_tokens(self):
+        items = []
         with pytest.raises(EventError, match=FAILURE):
-            last.encode()
+            items.extend(generate(faulty("error_event")))
+        assert len(data_of(items)) == 1 + 3
 
     def test_truncate_ends_with_neither_finish_reason_nor_done(self):
         context = RecordingContext()
@@ -548,9 +551,7 @@ def is_utf8(item):
 class TestFaultInAWholeAnswer:
     @pytest.mark.parametrize("kind", ["cut", "reset"])
     def test_cut_and_reset_break_the_connection(self, kind):
-        context = RecordingContext()
-        assert list(generate(faulty(kind, stream=False), context)) == []
-        assert context.cuts == [kind == "reset"]
+        assert before_cut(faulty(kind, stream=False), is_reset=kind == "reset") == []
 
     def test_stall_waits_for_ever(self):
         context = RecordingContext()

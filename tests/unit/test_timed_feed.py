@@ -1,4 +1,4 @@
-"""The feed that lets a timer go on with its generator: no greenlet of its own, and nobody is kept waiting."""
+"""The feed whose generator is run by a timer: it needs no greenlet, and other streams have their turn."""
 
 import logging
 import time
@@ -8,8 +8,7 @@ import gevent
 import pytest
 
 from flask_sluice.gateway.simulator.annotated import Annotated
-from flask_sluice.gateway.simulator.pause import Pause
-from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, PlainAnswer
@@ -80,7 +79,7 @@ def waiting_with(feed, forward):
 
 class TestEvents:
     def test_come_in_order_across_pauses(self):
-        items = [Event(data="a"), Pause(0), Annotated(data={"b": 1}), Pause(SHORT_SECONDS), DONE]
+        items = [Event(data="a"), Pause(0), Event.json({"b": 1}), Pause(SHORT_SECONDS), DONE]
         assert read_all(started(items)) == b'data: a\n\ndata: {"b":1}\n\n' + DONE
 
     def test_before_the_first_pause_are_there_at_once(self):
@@ -109,7 +108,7 @@ class TestEvents:
         read_all(feed)
         assert feed.event_count == 2
 
-    def test_that_are_none_are_refused(self, caplog):
+    def test_that_are_not_events_are_refused(self, caplog):
         feed = started(["text"])
         assert feed.error.code == "internal_error"
         assert "Event(data=text) sends text" in caplog.text
@@ -158,7 +157,7 @@ class TestForwarding:
     def test_asks_for_nothing_while_there_are_only_pauses(self):
         pauses = [Pause(0)] * 3
         feed, forwarded = started([*pauses, DONE]), []
-        feed.wait()  # Would end with each pause if that were an event.
+        feed.wait()  # This would end with each pause if a pause were an event.
         assert feed.take() == DONE
         assert forwarded == []
 
@@ -181,7 +180,7 @@ class TestRoom:
         assert feed.take() == A * SIZE
         run_all()
         assert source.asked_for == SIZE
-        # The next take says that the events of the last one are written.
+        # The next take tells the feed that the events of the last one are written.
         feed.take()
         wait_until(lambda: source.asked_for == 2 * SIZE)
         feed.stop()
@@ -190,7 +189,7 @@ class TestRoom:
         source = Endless(Pause(3600))
         feed = started(source.items(), size=1)
         assert feed.take() == A
-        assert feed.take() == b""  # WriteStats: from here on the pause counts.
+        assert feed.take() == b""  # The event is written: from here on the pause counts.
         gevent.sleep(SHORT_SECONDS)
         assert source.asked_for == 1
         feed.stop()
@@ -332,9 +331,11 @@ class TestFailure:
         assert record.getMessage() == "the generator failed request_id=request-7"
         assert record.exc_info[0] is error
 
-    def test_that_is_reported_as_an_item_is_an_upstreams(self):
-        feed = started([A, Annotated(event="error", comment=["it broke"])])
-        assert read_all(feed) == A
+    def test_that_an_engine_reports_is_an_upstreams(self):
+        report = Annotated(event="error", comment=["it broke"])
+        feed = started(item.encode() for item in [Annotated(data="a"), Annotated(), report])
+        assert read_all(feed) == b'data: "a"\n\n'
+        assert feed.event_count == 1
         assert (feed.error.code, feed.error.message) == ("upstream_error", "it broke")
 
     def test_leaves_the_events_before_it(self):
@@ -354,14 +355,14 @@ class TestFailure:
         return feed
 
 
-@pytest.mark.parametrize("last", [DONE, Event(event="done"), Annotated(event="done")])
+@pytest.mark.parametrize("last", [DONE, Event(event="done")])
 def test_the_terminal_event_is_known_before_the_end(last):
     feed = started([A, A, A, last, A])
     assert feed.has_terminal_event
     assert not feed.is_finished
 
 
-def test_an_event_like_any_other_is_no_terminal_event():
+def test_an_event_like_any_other_is_not_the_terminal_event():
     assert not started([A, NEVER]).has_terminal_event
 
 

@@ -1,4 +1,4 @@
-"""The gateway as a Flask application: wiring only."""
+"""Makes the gateway's Flask application; this file only connects its parts."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import auth, error_handlers
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings, read_settings
-from flask_sluice.gateway.simulator.simulator import Simulator
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.stream import registry
@@ -30,9 +29,9 @@ _PAGE = _HERE if (_HERE / "static").is_dir() else _CHECKOUT
 def create_app(settings: Settings | None = None) -> Application:
     """Return the gateway as a WSGI application.
 
-    settings: None: those of the environment, the variables that begin with ``SLUICE_``
+    settings: None: those in the environment, the variables that begin with ``SLUICE_``
 
-    Raises SettingsError for a bad variable, RuntimeError in a process that gevent has not patched.
+    Raises SettingsError for a variable with a bad value, RuntimeError in a process that gevent has not patched.
     """
     if not is_patched():
         raise RuntimeError(GEVENT_NEEDED)
@@ -47,7 +46,7 @@ def create_app(settings: Settings | None = None) -> Application:
     registry.admission().limit = settings.max_streams
     registry.stats().models.set(settings.models)
     error_handlers.register(app)
-    # Those below are imported where they are configured: each takes a part of the start's two seconds.
+    # Some modules below are imported only where they are configured: importing them slows the start down.
     if settings.cors_origins:
         from flask_sluice.gateway.request import cors  # noqa: PLC0415
 
@@ -60,17 +59,16 @@ def create_app(settings: Settings | None = None) -> Application:
 
         rate_limits.register(app, settings)
     if settings.trusted_proxies:
-        # As Flask's documentation has it; mypy takes it for a method that is overwritten.
+        # Flask's documentation wraps middleware like this; mypy sees a method that is assigned to.
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     open_feed: Callable[[StreamContext], Feed]
     if settings.upstream:
-        upstream = Relay(upstreams, settings.first_event_timeout_seconds)
-        open_feed = passthrough.chat_feed(upstream, settings)
-        app.register_blueprint(passthrough.blueprint(upstream, settings))
+        relay = Relay(upstreams, settings.first_event_timeout_seconds)
+        open_feed = passthrough.chat_feed(relay, settings)
+        app.register_blueprint(passthrough.blueprint(relay, settings))
     else:
-        simulator = Simulator()
-        open_feed = openai.chat_feed(simulator, settings)
-        app.register_blueprint(openai.blueprint(simulator, settings))
+        open_feed = openai.chat_feed(settings)
+        app.register_blueprint(openai.blueprint(settings))
     journal = _journal(settings)
     metrics = MetricsExporter(registry.stats(), lambda: registry.admission().limit, upstreams.all)
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
@@ -88,7 +86,7 @@ def _journal(settings: Settings) -> Journal:
         total_history_bytes=settings.total_history_bytes,
     )
     if settings.redis_url:
-        # Not above: importing redis-py takes a seventh of a second.
+        # Imported here because importing redis-py takes a seventh of a second.
         from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415
 
         lost = ApiError(502, "producer_lost", "the process that generated the answer is gone")

@@ -10,7 +10,7 @@ from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error, draining
+from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer, as_api_error, draining
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions
@@ -152,6 +152,9 @@ class Generation:
             feed.wait(self._append)
         if isinstance(feed.error, PlainAnswer):
             return _NO_STREAM
+        if isinstance(feed.error, CutError):
+            # A reader's connection is not cut: the error event tells it that the answer is not whole.
+            return _TRUNCATED
         if feed.error is not None and not self._answer.is_over:
             return as_api_error(feed.error)
         if self._answer.is_over or self._answer.has_finish_reason:

@@ -1,1 +1,1 @@
-"""The routes: Flask blueprints."""
+"""The routes, as Flask blueprints."""

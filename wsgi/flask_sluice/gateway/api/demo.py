@@ -1,4 +1,4 @@
-"""The demo page, and its stream for EventSource."""
+"""The demo page, and the stream that its EventSource part reads."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,13 +10,12 @@ from flask_sluice.gateway.api.event_source import (
     RETRY_MS,
     event_source_response,
     last_event_id,
-    nothing_more,
+    no_more_events,
 )
 from flask_sluice.gateway.api.openai import DEFAULT_MODEL
 from flask_sluice.gateway.settings import Settings
-from flask_sluice.gateway.simulator.pause import Pause
 from flask_sluice.gateway.simulator.texts import tokenize, write_answer
-from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.sse import Event
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.responses import context_of
@@ -30,6 +29,7 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def blueprint(settings: Settings) -> Blueprint:
+    """Return the routes ``/`` and ``/stream_chat``."""
     routes = Blueprint("demo", __name__)
 
     @routes.get("/")
@@ -54,7 +54,7 @@ def blueprint(settings: Settings) -> Blueprint:
         done_id = len(answer) + 1
         seen = last_event_id(newest=done_id)
         if seen == done_id:
-            return nothing_more()
+            return no_more_events()
         context = context_of(request)
         feed = TimedFeed(_characters(question, answer, seen), context, settings.channel_size)
         return event_source_response(feed, context, settings)
@@ -63,8 +63,10 @@ def blueprint(settings: Settings) -> Blueprint:
 
 
 def _characters(question: str, answer: str, seen: int) -> Iterator[Event | Pause]:
-    """The events after number ``seen``. The answer is a function of the question, so a client that comes
-    back is served without anything being remembered, or asked twice."""
+    """Yield the events after number ``seen``.
+
+    The answer is a function of the question, so a client that reconnects continues although nothing was stored.
+    """
     stream_id = hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()[:32]
     for number, character in enumerate(answer[seen:], start=seen + 1):
         yield Pause(_CHARACTER_SECONDS)
@@ -78,11 +80,11 @@ def _characters(question: str, answer: str, seen: int) -> Iterator[Event | Pause
             id=str(number),
             retry=RETRY_MS if number == seen + 1 else None,
         )
-    tokens = len(tokenize(answer)), len(tokenize(question))
+    prompt_tokens, completion_tokens = len(tokenize(question)), len(tokenize(answer))
     usage = {
-        "prompt_tokens": tokens[1],
-        "completion_tokens": tokens[0],
-        "total_tokens": sum(tokens),
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
     }
     end = {"finish_reason": "stop", "usage": usage}
     yield Event(data=msgspec.json.encode(end).decode(), event="done", id=str(len(answer) + 1))

@@ -1,6 +1,7 @@
-"""What the routes for EventSource have in common: where a reader goes on, and what it is sent."""
+"""What the routes for EventSource have in common: the event that a reader continues after, and its response."""
 
 import math
+from contextlib import ExitStack
 
 from flask import Response, request
 
@@ -14,13 +15,13 @@ from flask_sluice.stream.responses import client_of, stream_response
 
 RETRY_MS = 2000
 _MAX_ID_DIGITS = 18
-"""More than any stream will have; the time that int() takes is quadratic."""
+"""More than any stream's numbers have. int() takes quadratic time."""
 
 
 def last_event_id(newest: float = math.inf) -> int:
-    """The number of the last event that the client has, 0 for none.
+    """Return the number of the last event that the client has, 0 if it has none.
 
-    Raises ApiError for what cannot be one of 0 to ``newest``; EventSource then gives up.
+    Raises ApiError 400 for anything but a number from 0 to ``newest``; EventSource then gives up.
     """
     given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or "0"
     is_number = given.isascii() and given.isdigit() and len(given) <= _MAX_ID_DIGITS
@@ -35,20 +36,29 @@ def last_event_id(newest: float = math.inf) -> int:
 
 
 def event_source_response(feed: Feed, context: StreamContext, settings: Settings) -> Response:
-    """The 200 and a comment go out at once, whenever the first event comes."""
-    stream = EventStream(
-        feed,
-        context=context,
-        render_error=error_for_event_source,
-        client=client_of(request),
-        options=settings.stream_options,
-        preamble=EVENT_SOURCE_PREAMBLE,
-    )
-    if request.method != "HEAD":
-        stream.start()
-    return stream_response(stream)
+    """Stream a feed; the 200 and a comment are sent at once, however late the first event is.
+
+    Raises TooManyStreamsError; the feed is stopped then.
+    """
+    with ExitStack() as on_failure:
+        # A feed may hold something already, such as a reader's place in a journal.
+        on_failure.callback(feed.stop)
+        stream = EventStream(
+            feed,
+            context=context,
+            render_error=error_for_event_source,
+            client=client_of(request),
+            options=settings.stream_options,
+            preamble=EVENT_SOURCE_PREAMBLE,
+        )
+        on_failure.callback(stream.close)
+        if request.method != "HEAD":
+            stream.start()
+        response = stream_response(stream)
+        on_failure.pop_all()
+    return response
 
 
-def nothing_more() -> Response:
-    """The one answer that makes an EventSource stop reconnecting."""
+def no_more_events() -> Response:
+    """Return the only answer after which an EventSource does not reconnect: 204."""
     return Response(status=204)

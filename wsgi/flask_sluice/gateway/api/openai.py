@@ -1,21 +1,21 @@
-"""OpenAI's API: chat completions, text completions, models."""
+"""OpenAI's API, answered by the simulator: chat completions, text completions, models."""
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from flask import Blueprint, Response
-from flask.globals import request_ctx
 
+from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import check_model, read_body
 from flask_sluice.gateway.settings import Settings
-from flask_sluice.gateway.simulator.engine import Engine
 from flask_sluice.gateway.simulator.request_schema import (
     AnswerRequest,
     ChatRequest,
     CompletionRequest,
     StreamOptionsField,
 )
+from flask_sluice.gateway.simulator.simulator import simulate
 from flask_sluice.gateway.simulator.timed_feed import TimedFeed
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
@@ -31,11 +31,12 @@ DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
 
 
-def blueprint(engine: Engine, settings: Settings) -> Blueprint:
+def blueprint(settings: Settings) -> Blueprint:
+    """Return the routes below /v1 for a gateway without an upstream."""
     routes = Blueprint("openai", __name__, url_prefix="/v1")
     stream_options = settings.stream_options
     # A comment would spoil a JSON document.
-    whole_options = replace(stream_options, keepalive_seconds=0)
+    document_options = replace(stream_options, keepalive_seconds=0)
     started_at = int(time.time())
 
     @routes.post("/chat/completions")
@@ -58,17 +59,17 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
 
     def answer(asked: AnswerRequest) -> Response:
         check_model(asked.model, settings.models)
-        request = request_ctx.request
+        request = current_request()
         context = context_of(request)
         context.notes.update(model=asked.model, stream=asked.stream)
         stream = EventStream(
-            TimedFeed(engine.generate(asked, context), context, settings.channel_size),
+            TimedFeed(simulate(asked, context), context, settings.channel_size),
             context=context,
             render_error=error_for_openai,
             client=client_of(request),
-            options=stream_options if asked.stream else whole_options,
+            options=stream_options if asked.stream else document_options,
         )
-        # An answer that is not streamed commits itself to nothing before it is there.
+        # An answer that is not streamed sends no header before it is complete, so a failure keeps its status.
         stream.wait_for_first_event(settings.commit_seconds if asked.stream else None)
         if asked.stream:
             return stream_response(stream)
@@ -81,8 +82,8 @@ def blueprint(engine: Engine, settings: Settings) -> Blueprint:
     return routes
 
 
-def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], TimedFeed]:
-    """Gives the feed of a chat completion that is always a stream, and says its usage."""
+def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
+    """Return a function that opens the feed of a chat completion, which is always a stream and tells its usage."""
 
     def open_feed(context: StreamContext) -> TimedFeed:
         chat = read_body(ChatRequest)
@@ -90,6 +91,6 @@ def chat_feed(engine: Engine, settings: Settings) -> Callable[[StreamContext], T
         context.notes["model"] = chat.model
         chat.stream = True
         chat.stream_options = StreamOptionsField(include_usage=True)
-        return TimedFeed(engine.generate(chat, context), context, settings.channel_size)
+        return TimedFeed(simulate(chat, context), context, settings.channel_size)
 
     return open_feed

@@ -1,4 +1,4 @@
-"""What operators and load balancers ask."""
+"""The routes for operators and load balancers: health, readiness, metrics."""
 
 import time
 
@@ -11,20 +11,21 @@ from flask_sluice.stream import registry
 from flask_sluice.stream.errors import draining
 
 _PROBE_TIMEOUT_SECONDS = 1.0
-_ASKED_WHILE_DRAINING = ("/healthz", "/readyz", "/metrics")
+_ANSWERED_WHILE_DRAINING = ("/healthz", "/readyz", "/metrics")
 
 
 def blueprint(upstreams: Upstreams, journal: Journal, metrics: MetricsExporter) -> Blueprint:
+    """Return the routes, and the refusal of all other requests while the worker drains."""
     routes = Blueprint("operations", __name__)
 
     @routes.get("/healthz")
     def healthz() -> dict[str, str]:
-        # That this is answered at all is the statement: the loop turns.
+        # Any answer says that the worker's event loop runs.
         return {"status": "ok"}
 
     @routes.before_app_request
     def refuse_while_draining() -> None:
-        if registry.admission().is_draining and request.path not in _ASKED_WHILE_DRAINING:
+        if registry.admission().is_draining and request.path not in _ANSWERED_WHILE_DRAINING:
             raise draining()
 
     @routes.get("/metrics")
@@ -33,7 +34,7 @@ def blueprint(upstreams: Upstreams, journal: Journal, metrics: MetricsExporter) 
 
     @routes.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:
-        """503 if the next stream would be refused; the body says why."""
+        """Answer 503 if the next stream would be refused; the body says why."""
         states = {upstream.url: upstream_state(upstream) for upstream in upstreams.all}
         reasons = ["draining"] if registry.admission().is_draining else []
         if registry.admission().is_full:

@@ -1,4 +1,4 @@
-"""Resumable streams: an answer is generated once, and read by anybody, at any time, from any event on."""
+"""Resumable streams: an answer is generated once, and any number of readers read it, from any event on."""
 
 import secrets
 import time
@@ -11,7 +11,7 @@ from flask_sluice.gateway.api.event_source import (
     RETRY_MS,
     event_source_response,
     last_event_id,
-    nothing_more,
+    no_more_events,
 )
 from flask_sluice.gateway.relay.completion_chunks import ChunkReader
 from flask_sluice.gateway.request.auth import Tickets
@@ -34,8 +34,11 @@ def blueprint(
     journal: Journal,
     settings: Settings,
 ) -> Blueprint:
-    """open_feed: checks the current request and gives the feed of its answer, a stream of chat chunks
-    journal: keeps the streams"""
+    """Return the routes below /v1/streams.
+
+    open_feed: checks the current request and returns the feed of its answer, a stream of chat completion chunks
+    journal: keeps the streams
+    """
     streams = Streams(open_feed, journal, settings)
     routes = Blueprint("streams", __name__, url_prefix="/v1/streams")
     routes.post("")(streams.create)
@@ -45,7 +48,7 @@ def blueprint(
 
 
 class Streams:
-    """The views of a worker: what begins an answer, what reads it, what stops it."""
+    """The views of one worker that start, read and stop an answer."""
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Streams:
         self._settings = settings
         self._tickets = Tickets(settings.api_keys)
         self._running = RunningStreams(settings.streams_per_client)
-        self._generating = StreamOptions(
+        self._options = StreamOptions(
             keepalive_seconds=0,
             idle_timeout_seconds=settings.idle_timeout_seconds,
             deadline_seconds=settings.stream_timeout_seconds,
@@ -66,20 +69,22 @@ class Streams:
 
     def create(self) -> tuple[dict[str, object], int, dict[str, str]]:
         journal = self._available_journal()
-        # Behind a unix socket all come from the same place, unless the proxy is trusted to say whence.
         client = client_name(self._settings)
-        self._running.check(client)
-        context = context_of(request)
-        generation = Generation(
-            self._open_feed(context),
-            context,
-            self._generating,
-            ChunkReader(),
-            on_end=lambda: self._running.remove(client),
-        )
         stream_id = secrets.token_urlsafe(16)
-        generation.start(journal, stream_id)
         self._running.add(client)
+        try:
+            context = context_of(request)
+            generation = Generation(
+                self._open_feed(context),
+                context,
+                self._options,
+                ChunkReader(),
+                on_end=lambda: self._running.remove(client),
+            )
+            generation.start(journal, stream_id)
+        except BaseException:
+            self._running.remove(client)
+            raise
         expires_at = self._expires_at()
         url = self._url(stream_id, expires_at)
         body = {"id": stream_id, "url": url, "expires_at": expires_at}
@@ -90,7 +95,7 @@ class Streams:
         feed.follower = self._available_journal().follow(stream_id, last_event_id(), feed.wake)
         if feed.is_finished and not feed.has_events:
             feed.stop()
-            return nothing_more()
+            return no_more_events()
         return event_source_response(feed, context_of(request), self._settings)
 
     def stop(self, stream_id: str) -> Response:
@@ -98,8 +103,8 @@ class Streams:
         return Response(status=204)
 
     def _available_journal(self) -> Journal:
-        # The server says how many processes there are, however it was told (PEP 3333): with several, the next request
-        # about a stream would often reach one that does not have it.
+        # With several processes the next request about a stream would often reach one that does not have it. The server
+        # knows how many there are, whichever way it was configured (PEP 3333, "environ Variables").
         if request.environ["wsgi.multiprocess"] and not self._journal.is_shared:
             raise ApiError(
                 503,
@@ -109,7 +114,7 @@ class Streams:
         return self._journal
 
     def _expires_at(self) -> int:
-        """At the latest: an answer is kept so long after its end, which may come earlier."""
+        """Return the latest time at which the answer is forgotten, which is some time after its end."""
         settings = self._settings
         return int(time.time() + settings.stream_timeout_seconds + settings.history_seconds)
 
@@ -121,17 +126,17 @@ class Streams:
 
 
 class RunningStreams:
-    """How many answers are being generated for each client.
+    """Counts the answers that are being generated for each client.
 
-    limit: for each; a client without a name has none
+    limit: the most that one client may have; a client without a name (see ``client_name``) has no limit
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._counts: Counter[str] = Counter()
 
-    def check(self, client: str) -> None:
-        """Raises ApiError if there may be no more."""
+    def add(self, client: str) -> None:
+        """Count one more answer. Raises ApiError 429 at the limit."""
         if client and self._counts[client] >= self._limit:
             raise ApiError(
                 429,
@@ -139,8 +144,6 @@ class RunningStreams:
                 f"{self._counts[client]} resumable streams of yours are running, the limit",
                 headers={"Retry-After": str(_RETRY_SECONDS)},
             )
-
-    def add(self, client: str) -> None:
         self._counts[client] += 1
 
     def remove(self, client: str) -> None:

@@ -1,4 +1,4 @@
-"""API keys, and the tickets that stand for them where a client cannot send headers."""
+"""API keys, and the tickets that replace them in URLs, for clients that cannot send headers."""
 
 import hashlib
 import hmac
@@ -11,11 +11,11 @@ from flask_sluice.stream.errors import ApiError
 
 
 class Tickets:
-    """Signed permissions to use one stream for some time.
+    """Signs and checks tickets, each a permission to use one stream until some time.
 
-    All workers and hosts with the same keys make and accept the same tickets.
+    All workers and hosts with the same keys issue and accept the same tickets.
 
-    keys: the API keys; the secret is made of them
+    keys: the API keys, from which the signing secret is derived
     """
 
     def __init__(self, keys: tuple[str, ...]) -> None:
@@ -23,12 +23,12 @@ class Tickets:
         self._signer = Signer(secret, salt="sluice stream", digest_method=hashlib.sha256)
 
     def issue(self, stream_id: str, expires_at: int) -> str:
-        """``expires_at``: seconds since 1970."""
+        """Return a ticket. ``expires_at`` is in seconds since 1970."""
         signed = self._signer.sign(f"{stream_id}.{expires_at}").decode()
         return signed.removeprefix(f"{stream_id}.")
 
     def accept(self, ticket: str, stream_id: str) -> bool:
-        """False for one that is forged, too old, or of another stream."""
+        """Return whether the ticket is signed by us, for this stream, and has not expired."""
         try:
             signed = self._signer.unsign(f"{stream_id}.{ticket}").decode()
         except BadSignature:
@@ -37,7 +37,7 @@ class Tickets:
 
 
 def register(app: Flask, keys: tuple[str, ...]) -> None:
-    """Requests below /v1 need one of the keys, or, for one stream, its ticket."""
+    """Refuse requests below /v1 that have neither one of the keys nor, for one stream, its ticket."""
     tickets = Tickets(keys)
 
     @app.before_request
@@ -59,7 +59,7 @@ def needs_key(path: str) -> bool:
 
 
 def given_key() -> str:
-    """The key that the client has sent, as OpenAI's or as Anthropic's clients do; "" if none."""
+    """Return the key of the current request, in the header of OpenAI's clients or of Anthropic's; "" if none."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
@@ -67,6 +67,6 @@ def given_key() -> str:
 
 
 def _is_one_of(keys: tuple[str, ...], given: str) -> bool:
-    """Takes the same time whichever key it is, and whether it is one."""
+    # Compares all of them, so that the time does not tell which key matches, or whether one does.
     matches = [hmac.compare_digest(key.encode(), given.encode()) for key in keys]
     return any(matches)

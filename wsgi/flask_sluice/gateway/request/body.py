@@ -5,9 +5,9 @@ from typing import TypeVar
 
 import msgspec
 from flask import Request
-from flask.globals import request_ctx
 from werkzeug.exceptions import ClientDisconnected
 
+from flask_sluice.gateway.request import current_request
 from flask_sluice.stream.errors import ApiError
 
 T = TypeVar("T")
@@ -17,15 +17,15 @@ _FIELD = re.compile(r"(missing required|contains unknown) field `(?P<field>[^`]*
 
 
 def read_body(type_: type[T]) -> T:
-    """The current request's JSON body as a ``type_``. Reads it, so it can be asked for once.
+    """Read the current request's JSON body, which can be done once, and return it as a ``type_``.
 
     Raises what ``read_json`` and ``decode`` raise.
     """
-    return decode(read_json(request_ctx.request), type_)
+    return decode(read_json(current_request()), type_)
 
 
 def read_json(request: Request) -> bytes:
-    """The request's body. Raises ApiError 415 if it says that it is not JSON, and what ``read_bytes`` raises."""
+    """Return the request's body. Raises ApiError 415 if its Content-Type is not JSON, and what ``read_bytes`` raises."""
     if request.environ.get("CONTENT_TYPE") != "application/json" and not _may_be_json(
         request.mimetype
     ):
@@ -38,12 +38,12 @@ def read_json(request: Request) -> bytes:
 
 
 def read_bytes(request: Request) -> bytes:
-    """The request's body. Raises HTTPException: 413 if it is too large, 400 if the client has left in its midst."""
+    """Return the request's body. Raises HTTPException: 413 if it is too large, 400 if the client left before its end."""
     length = request.environ.get("CONTENT_LENGTH")
     limit = request.max_content_length
     if length is None or limit is None or int(length) > limit:
         return request.get_data()
-    # What get_data() does in the end, 35 us later: gunicorn's input ends where the body ends.
+    # get_data() would do the same 35 us later, 8 % of a short answer. gunicorn's input ends where the body ends.
     try:
         body: bytes = request.environ["wsgi.input"].read(int(length))
     except OSError:
@@ -54,7 +54,10 @@ def read_bytes(request: Request) -> bytes:
 
 
 def decode(body: bytes, type_: type[T]) -> T:
-    """Raises ApiError 400 for what is not JSON or not of the type; ``param`` then names the field."""
+    """Return the JSON as a ``type_``.
+
+    Raises ApiError 400 if it is not JSON, or not of the type; ``param`` then names the field.
+    """
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
@@ -67,7 +70,7 @@ def decode(body: bytes, type_: type[T]) -> T:
 
 
 def check_model(name: str, models: tuple[str, ...]) -> None:
-    """Raises ApiError 404 for a model that is none of those accepted; none given: any is."""
+    """Raise ApiError 404 for a model that is not accepted. Without ``models`` any name is accepted."""
     if models and name not in models:
         raise ApiError(
             404,
@@ -82,7 +85,10 @@ def _may_be_json(mimetype: str) -> bool:
 
 
 def _explain(message: str) -> tuple[str, str | None]:
-    """msgspec names the place as a path (``$.messages[0]``); a missing field is named in the message."""
+    """Return msgspec's message in our form, and the field that it is about.
+
+    msgspec gives the place as a path (``$.messages[0]``), and a missing field in the message.
+    """
     place = _PLACE.search(message)
     path = place["place"].removeprefix("$").removeprefix(".") if place else ""
     if field := _FIELD.search(message):

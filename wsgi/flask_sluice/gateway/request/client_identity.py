@@ -1,8 +1,8 @@
-"""Who asks: what limits count by."""
+"""The name of a client, which limits count by."""
 
 import hashlib
 
-from flask.globals import request_ctx
+from flask import request
 
 from flask_sluice.gateway.request.auth import given_key, needs_key
 from flask_sluice.gateway.request.trusted_proxies import client_network
@@ -10,11 +10,11 @@ from flask_sluice.gateway.settings import Settings
 
 
 def client_name(settings: Settings) -> str:
-    """The API key's hash, which may be stored and logged, or, without keys, the address. "" if there is neither.
+    """Return the hash of the current request's API key, which may be stored and logged, or else its address.
 
-    A key that is not checked could be another one in each request, and is no name.
+    Where no key is required the address counts, because a client could send a different key with each request. Behind a
+    unix socket all clients have the same peer and no address ("") unless the proxy is trusted to name them.
     """
-    request = request_ctx.request
     if settings.api_keys and needs_key(request.path):
         return hashlib.sha256(given_key().encode()).hexdigest()[:32]
     return client_network(request.remote_addr) if request.remote_addr else ""

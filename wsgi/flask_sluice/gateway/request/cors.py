@@ -1,4 +1,4 @@
-"""Pages of other origins: what browsers let them do here (CORS)."""
+"""Cross-origin requests (CORS): which pages of other origins may use the API from a browser."""
 
 import re
 
@@ -6,7 +6,7 @@ from flask import Flask, Response, request
 from flask_cors import CORS
 
 _PATHS = re.compile(r"/v1/|/stream_chat\Z|/static/")
-"""Not what operators ask: that would tell any page about a server in its reader's network."""
+"""Not the operators' routes: they would tell any page about a server in its reader's network."""
 
 _EXPOSED = [
     "Location",
@@ -17,16 +17,16 @@ _EXPOSED = [
     "X-Request-Id",
 ]
 _PREFLIGHT_SECONDS = 600
-"""For which browsers remember a preflight's answer; Chromium takes two hours at most."""
+"""How long browsers remember a preflight's answer; Chromium allows two hours at most."""
 
 
 def register(app: Flask, origins: tuple[str, ...]) -> None:
-    """``("*",)``: any origin, without cookies and the like; else these, with them."""
+    """Allow these origins, with credentials, or, for ``("*",)``, any origin without credentials."""
     is_any = origins == ("*",)
 
     @app.before_request
     def answer_preflight() -> Response | None:
-        # Before keys are asked for: a preflight cannot have one (Fetch standard, CORS-preflight fetch).
+        # Registered before the API keys' check: a preflight has no key (Fetch standard, "CORS-preflight fetch").
         is_preflight = request.method == "OPTIONS" and (
             "Access-Control-Request-Method" in request.headers
         )
@@ -34,7 +34,7 @@ def register(app: Flask, origins: tuple[str, ...]) -> None:
 
     @app.after_request
     def vary_by_origin(response: Response) -> Response:
-        # Always, or a cache would give an origin the answer to another, or to none.
+        # Also without an Origin: otherwise a cache would give one origin's answer to another.
         if not is_any:
             response.vary.add("Origin")
         return response
@@ -45,11 +45,11 @@ def register(app: Flask, origins: tuple[str, ...]) -> None:
         origins="*" if is_any else [_pattern(origin) for origin in origins],
         send_wildcard=is_any,
         supports_credentials=not is_any,
-        # Any header: OpenAI's own client for browsers sends a dozen (x-stainless-…).
+        # OpenAI's own client for browsers sends a dozen headers (x-stainless-…).
         allow_headers="*",
         expose_headers=_EXPOSED,
         max_age=_PREFLIGHT_SECONDS,
-        # Only where it is asked for, and by ourselves; errors have become responses before.
+        # vary_by_origin() sends Vary, and our error handlers have made responses of errors already.
         always_send=False,
         vary_header=False,
         intercept_exceptions=False,
@@ -57,5 +57,5 @@ def register(app: Flask, origins: tuple[str, ...]) -> None:
 
 
 def _pattern(origin: str) -> re.Pattern[str]:
-    # flask-cors takes a name with brackets (IPv6) for a pattern, and patterns match the beginning.
+    # flask-cors takes a name with brackets (IPv6) for a pattern, and a pattern matches at the beginning only.
     return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE)

@@ -1,10 +1,9 @@
-"""Every failure before the first byte, in the shape of the OpenAI API."""
+"""Error responses: every failure before the first byte of the answer, in the form of the OpenAI API."""
 
 import logging
 
 import msgspec
 from flask import Flask, Response, request
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from flask_sluice.stream import registry
@@ -18,6 +17,7 @@ _CODES = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
 }
@@ -25,12 +25,13 @@ _RETRY_SECONDS = 1
 
 
 def register(app: Flask) -> None:
+    """Have every error of the application answered with the JSON that clients of the OpenAI API expect."""
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(PlainAnswer, _plain_answer)
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(ParseException, _malformed_body)
     app.register_error_handler(Exception, _unexpected)
+    _register_framing_error(app)
     app.after_request(_add_request_id)
 
 
@@ -58,7 +59,7 @@ def _too_many_streams(error: TooManyStreamsError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """What Flask and werkzeug raise: no such route, the wrong method, a body over the limit."""
+    """Answer what Flask and Werkzeug raise, and the server while it reads a body."""
     status = error.code or 500
     code = _CODES.get(status, "internal_error" if status >= 500 else "invalid_request")
     message = error.description or error.name
@@ -66,17 +67,14 @@ def _http_error(error: HTTPException) -> Response:
         message = f"there is no {request.path} here"
     elif status == 405:
         message = f"{request.path} does not take {request.method}"
+    elif status == 408:
+        message = "the request's body took too long to come"
     response = _api_error(ApiError(status, code, message))
-    # Allow, for one, without which a 405 is not complete (RFC 9110, section 15.5.6).
+    # A 405 has to have Allow (RFC 9110, section 15.5.6).
     for name, value in error.get_headers():
         if name != "Content-Type":
             response.headers[name] = value
     return response
-
-
-def _malformed_body(error: ParseException) -> Response:
-    """gunicorn reads a body's chunks when the view asks for them. Behind this answer it closes the connection."""
-    return _api_error(ApiError(400, "invalid_request", f"the body's framing is broken: {error}"))
 
 
 def _unexpected(error: Exception) -> Response:
@@ -85,6 +83,20 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _add_request_id(response: Response) -> Response:
-    if not isinstance(response, StreamResponse):  # That has it.
+    if not isinstance(response, StreamResponse):  # It has the header already.
         response.headers["X-Request-Id"] = request_id(request)
     return response
+
+
+def _register_framing_error(app: Flask) -> None:
+    """Answer gunicorn's exception for a chunked body that is malformed, which it raises while the view reads the body."""
+    try:
+        # Imported here because the gateway also runs, in tests, where gunicorn is not the server.
+        from gunicorn.http.errors import ParseException  # noqa: PLC0415
+    except ImportError:
+        return
+
+    @app.errorhandler(ParseException)
+    def answer_malformed_body(error: Exception) -> Response:
+        message = f"the body's framing is broken: {error}"
+        return _api_error(ApiError(400, "invalid_request", message))

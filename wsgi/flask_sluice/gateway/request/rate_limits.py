@@ -1,12 +1,11 @@
-"""How many answers a client may start in a time."""
+"""Rate limits: how many answers one client may start in a given time."""
 
 import logging
 import math
 import time
 from dataclasses import dataclass, field
 
-from flask import Flask
-from flask.globals import request_ctx
+from flask import Flask, request
 from limits import RateLimitItem, parse_many
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -22,47 +21,45 @@ from flask_sluice.stream.errors import ApiError
 logger = logging.getLogger("sluice.api")
 
 _REDIS_TIMEOUT_SECONDS = 0.5
-"""An answer waits for it before it begins."""
+"""Each answer waits this long at most for its count."""
 _MAX_REDIS_CONNECTIONS = 6
-"""A request has one for a fraction of a millisecond."""
+"""A request uses one for a fraction of a millisecond."""
 _REDIS_RETRY_SECONDS = 1.0
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Requests that start an answer are counted, and refused with 429 where there are too many.
+    """Count requests that start an answer, and refuse those over the limit with 429.
 
-    Those are all POSTs below /v1, whatever becomes of them, and ``/stream_chat``. Reading a stream again, or
-    asking for its state, starts nothing.
+    All POSTs below /v1 count, also those that fail, and ``/stream_chat``. Reading a stream again does not count.
     """
     limits = RateLimits(settings.rate_limit, settings.redis_url)
 
     @app.before_request
     def count() -> None:
-        request = request_ctx.request
         path = request.path
         if (request.method == "POST" and path.startswith("/v1/")) or path == "/stream_chat":
             limits.count(client_name(settings))
 
 
 class RateLimits:
-    """Counts in Redis, for all workers and hosts; without it, or while it is away, in this worker's memory.
+    """Counts in Redis, for all workers and hosts, or in this worker's memory without Redis or while it is unreachable.
 
-    A sliding window counter: of the window before, that part counts which a window that ends now would still
-    cover. A fixed window lets twice the limit through around its end; a moving one remembers each request.
+    It is a sliding window counter: the previous window counts by the share of it that a window ending now would still
+    cover. A fixed window would let twice the limit through around its end; a moving window would store each request.
 
     limits: such as "5/second;1000/day"
     """
 
     def __init__(self, limits: str, redis_url: str) -> None:
-        # The shortest first: it is the one that is full most often.
+        # The shortest limit comes first because it is reached most often.
         self._limits = sorted(parse_many(limits))
         self._windows = [MemoryWindow(item.amount, item.get_expiry()) for item in self._limits]
         self._redis = _connect(redis_url) if redis_url else None
-        self._is_redis_away = False
-        self._ask_redis_at = 0.0
+        self._is_redis_down = False
+        self._retry_redis_at = 0.0
 
     def count(self, client: str) -> None:
-        """Raises ApiError 429, which says when to come again."""
+        """Count one request. Raises ApiError 429 over a limit, with the time to wait."""
         for item, window in zip(self._limits, self._windows, strict=True):
             wait_seconds = self._count_in_redis(item, client)
             if wait_seconds is None:
@@ -71,37 +68,37 @@ class RateLimits:
                 raise _refusal(item, wait_seconds)
 
     def _count_in_redis(self, item: RateLimitItem, client: str) -> float | None:
-        """See ``MemoryWindow.count``; None if Redis is not there to say."""
+        """Return as ``MemoryWindow.count`` does, None while Redis is unreachable."""
         now = time.monotonic()
-        if self._redis is None or now < self._ask_redis_at:
+        if self._redis is None or now < self._retry_redis_at:
             return None
-        if self._is_redis_away:
-            # One request finds out; those that come meanwhile do not wait with it.
-            self._ask_redis_at = now + _REDIS_RETRY_SECONDS
+        if self._is_redis_down:
+            # One request tries again; those that come meanwhile do not wait for it.
+            self._retry_redis_at = now + _REDIS_RETRY_SECONDS
         try:
             wait_seconds = 0.0
             if not self._redis.hit(item, client):
                 free_at = self._redis.get_window_stats(item, client).reset_time
                 wait_seconds = max(free_at - time.time(), 0.001)
         except (RedisError, OSError) as error:
-            self._ask_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
-            if not self._is_redis_away:
-                self._is_redis_away = True
+            self._retry_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
+            if not self._is_redis_down:
+                self._is_redis_down = True
                 logger.warning("rate limits count in memory: Redis cannot be asked: %s", error)
             return None
-        if self._is_redis_away:
-            self._is_redis_away = False
-            self._ask_redis_at = 0.0
+        if self._is_redis_down:
+            self._is_redis_down = False
+            self._retry_redis_at = 0.0
             logger.info("rate limits count in Redis again")
         return wait_seconds
 
 
 @dataclass(slots=True)
 class MemoryWindow:
-    """One limit's counts, of this window and of the one before: two numbers for a client, no more.
+    """The counts of one limit in this window and in the previous one, two numbers for each client.
 
-    Not limits' own memory storage: it looks through all clients every 10 ms, which at 50,000 of them takes
-    450 us of each request.
+    The memory storage of ``limits`` looks through all clients every 10 ms, which at 50,000 clients adds 450 us to each
+    request.
     """
 
     amount: int
@@ -111,9 +108,9 @@ class MemoryWindow:
     _counts_before: dict[str, int] = field(default_factory=dict)
 
     def count(self, client: str, now: float) -> float:
-        """0.0 for a request within the limit; else in how many seconds there may be another.
+        """Count one request. Return 0.0 if it is within the limit, else the seconds until the next one is.
 
-        now: in seconds since 1970, as windows are the same for all workers
+        now: in seconds since 1970, so that all workers have the same windows
         """
         number, elapsed = divmod(now, self.seconds)
         if number != self._number:
@@ -127,7 +124,7 @@ class MemoryWindow:
             self._counts[client] = count + 1
             return 0.0
         if count < self.amount:
-            # When so much of the window before is over that it leaves room for one.
+            # The previous window then counts for so little that there is room for one request.
             return self.seconds * (1 - (self.amount - count) / before) - elapsed or 0.001
         return self.seconds - elapsed
 
@@ -139,7 +136,7 @@ def _connect(redis_url: str) -> SlidingWindowCounterRateLimiter:
         timeout=_REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
         socket_timeout=_REDIS_TIMEOUT_SECONDS,
-        # redis-py's own would wait, and try three times more.
+        # redis-py's default would wait, and try three more times.
         retry=Retry(NoBackoff(), 0),
         client_name="sluice-limits",
     )

@@ -1,4 +1,4 @@
-"""Who a request is from, where it comes through proxies."""
+"""The client of a request that comes through proxies."""
 
 import ipaddress
 import re
@@ -15,17 +15,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 UNIX = "unix"
 
 _PREFIX = re.compile(r"(/[\w.~!$&'()*+,;=:@%-]+)+", re.ASCII)
-"""A path (RFC 3986, section 3.3), and nothing that would be a host's name."""
+"""A path (RFC 3986, section 3.3) whose first segment cannot be taken for a host."""
 
 
 class TrustedProxies:
-    """WSGI middleware: takes the client's address, the scheme and the path's prefix from the headers of proxies.
+    """WSGI middleware that takes the client's address, the scheme and the path's prefix from the headers of proxies.
 
-    Only from those that are trusted: a request that comes from anybody else is left as it is, whatever its
-    headers say. werkzeug's ProxyFix counts hops instead, and so believes whoever reaches the port without
-    a proxy; and it leaves ``RAW_URI`` without the prefix.
+    It leaves a request as it is unless a trusted proxy sent it. Werkzeug's ProxyFix counts hops instead, so it would
+    trust any client that reaches the port without a proxy, and it leaves ``RAW_URI`` without the prefix.
 
-    trusted: addresses, networks, and "unix" for whoever connects over a unix socket
+    trusted: addresses, networks, and "unix" for all connections over a unix socket
     """
 
     def __init__(self, application: "WSGIApplication", trusted: tuple[str, ...]) -> None:
@@ -37,14 +36,14 @@ class TrustedProxies:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         peer = environ["REMOTE_ADDR"]
-        # Behind a unix socket gunicorn has no address.
+        # gunicorn gives an empty address to a connection over a unix socket.
         if self._trusts(_address(peer)) if peer else self._trusts_unix:
-            self._believe(environ)
+            self._apply_headers(environ)
         return self._application(environ, start_response)
 
-    def _believe(self, environ: "WSGIEnvironment") -> None:
-        # Each proxy appends whom it got the request from: what a client has forged comes first, and the first
-        # from the end that is no proxy of ours is the client.
+    def _apply_headers(self, environ: "WSGIEnvironment") -> None:
+        # Each proxy appends the address that it got the request from. A client's forgeries come first, so the last
+        # address that is not one of our proxies is the client.
         for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             address = _address(hop.strip())
             if address is None:
@@ -57,7 +56,7 @@ class TrustedProxies:
             environ["wsgi.url_scheme"] = scheme
         prefix = _last(environ, "HTTP_X_FORWARDED_PREFIX").rstrip("/")
         if _PREFIX.fullmatch(prefix):
-            # The proxy has taken it off; in the URLs that we make, and in what the client asked for, it is.
+            # The proxy has removed the prefix; the client's URL has it, and so must the URLs that we make.
             environ["SCRIPT_NAME"] = prefix
             environ["RAW_URI"] = prefix + environ["RAW_URI"]
 
@@ -67,9 +66,9 @@ class TrustedProxies:
 
 @lru_cache(maxsize=4096)
 def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the network of 64 bits that an IPv6 address is from.
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Whoever has an IPv6 address has all of that network (RFC 6177): counting addresses would count nothing.
+    A client has the whole /64 network (RFC 6177) and could use a new address for each request.
     """
     parsed = _address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
@@ -83,11 +82,11 @@ def _address(text: str) -> Address | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # On a socket for both families IPv4 looks like ::ffff:127.0.0.1.
+    # A socket for both families shows an IPv4 address as ::ffff:127.0.0.1.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
 
 
 def _last(environ: "WSGIEnvironment", key: str) -> str:
-    """The nearest proxy's word, if several have had theirs."""
+    """Return the value that the nearest proxy appended."""
     return str(environ.get(key, "")).rpartition(",")[2].strip()

@@ -1,4 +1,4 @@
-"""Data with annotations, as an engine makes it, and its conversion to an event."""
+"""Data with annotations, the item that an inference engine yields, and its conversion to an event."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 class EventError(ApiError):
-    """The item reports a failure and is not an event; clients may see the text."""
+    """An engine has reported a failure in place of an event; its text may be shown to the client."""
 
     def __init__(self, message: str) -> None:
         super().__init__(502, "upstream_error", message)
@@ -20,7 +20,9 @@ class EventError(ApiError):
 class Annotated(msgspec.Struct, frozen=True, gc=False):
     """One item of an engine's answer, converted as NVIDIA Dynamo's HTTP frontend converts its own.
 
-    data: anything msgspec can encode; it becomes JSON. None: no ``data`` line
+    An item without any annotation and without data becomes an event without a field, which is sent as nothing at all.
+
+    data: anything that msgspec can encode; it becomes JSON. None: no ``data`` line
     event: the event's type; "error" makes the item the report of a failure
     id: the event's id
     comment: comment lines; with ``event="error"`` they are the message
@@ -32,11 +34,10 @@ class Annotated(msgspec.Struct, frozen=True, gc=False):
     comment: list[str] | None = None
 
     def to_event(self) -> Event:
-        """The event that goes onto the wire.
+        """Return the event to send.
 
-        Raises EventError with the comments joined by " -- " (or "unspecified error" where there are
-        none) if ``event`` is "error", ValueError if a field cannot be sent (see ``Event``), TypeError
-        if ``data`` cannot be JSON.
+        Raises EventError if ``event`` is "error", with the comments joined by " -- " or, without any, "unspecified
+        error"; ValueError if a field cannot be sent (see ``Event``); TypeError if ``data`` cannot be JSON.
         """
         if isinstance(self.comment, str):
             raise TypeError("comment takes a list of lines, got str")
@@ -50,10 +51,5 @@ class Annotated(msgspec.Struct, frozen=True, gc=False):
         )
 
     def encode(self) -> bytes:
-        """The bytes of ``to_event()``; raises the same."""
-        if self.event is None and self.id is None and not self.comment and self.data is not None:
-            # A token's chunk, nearly always: 0.35 us where the way through Event takes 1.1 us.
-            json = _encode_json(self.data)
-            if b"\n" not in json and b"\r" not in json:  # Only msgspec.Raw can bring some.
-                return b"data: %b\n\n" % json
+        """Return the bytes of ``to_event()``; raises what it raises."""
         return self.to_event().encode()

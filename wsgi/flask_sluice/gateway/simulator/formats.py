@@ -1,4 +1,4 @@
-"""The JSON of OpenAI's answers: chat completions and text completions, streamed and whole."""
+"""The JSON of OpenAI's chat completions and text completions, streamed and whole."""
 
 import time
 import uuid
@@ -15,7 +15,7 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 class ToolCall:
-    """A call of a tool, as an answer makes it: ``arguments`` is JSON text."""
+    """A tool call in an answer; ``arguments`` is JSON text."""
 
     def __init__(self, name: str, arguments: str) -> None:
         self.id = f"call_{uuid.uuid4().hex[:24]}"
@@ -24,10 +24,10 @@ class ToolCall:
 
 
 class Format(Protocol):
-    """How one answer is written; its ``id``, ``created`` and ``model`` are the same in every chunk."""
+    """Writes one answer; its ``id``, ``created`` and ``model`` are the same in every chunk."""
 
     def opening(self, index: int, /) -> Json | None:
-        """The chunk before a choice's first token."""
+        """Return the chunk before a choice's first token, None if there is none."""
 
     def token(self, index: int, text: Text) -> Json: ...
 
@@ -36,15 +36,15 @@ class Format(Protocol):
     def usage(self, usage: Json) -> Json: ...
 
     def whole(self, texts: list[str], finish_reasons: list[str | None], usage: Json) -> Json:
-        """The answer that is not streamed."""
+        """Return the answer that is not streamed."""
 
 
 class TokenTemplate:
-    """The events of one choice's tokens, which differ in nothing but the text: a third of what encoding each costs."""
+    """Makes the events of one choice's tokens, which differ in their text alone, for a third of the cost of encoding each."""
 
     __slots__ = ("_after", "_before")
 
-    # JSON has no such byte: in a string it is escaped.
+    # JSON never contains this byte: in a string it is escaped.
     _GAP = b"\0"
 
     def __init__(self, format_: Format, index: int) -> None:
@@ -56,7 +56,7 @@ class TokenTemplate:
 
 
 class ChatFormat:
-    """``chat.completion`` and its chunks. With ``tool_call`` the tokens are those of its arguments."""
+    """Writes ``chat.completion`` and its chunks. With ``tool_call`` the tokens are those of its arguments."""
 
     def __init__(self, model: str, tool_call: ToolCall | None) -> None:
         self._tool_call = tool_call
@@ -92,7 +92,7 @@ class ChatFormat:
         if self._tool_call is None:
             return {"role": "assistant", "content": text, "refusal": None}
         call = self._call(index, text)
-        del call["index"]  # Only the pieces of a stream are numbered.
+        del call["index"]  # Only the chunks of a stream number their calls.
         return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
 
     def _call(self, choice: int, arguments: str) -> Json:
@@ -115,7 +115,7 @@ class ChatFormat:
 
 
 class CompletionFormat:
-    """``text_completion``: its chunks have the form of the whole."""
+    """Writes ``text_completion``, whose chunks have the same form as the whole."""
 
     def __init__(self, model: str) -> None:
         self._id = f"cmpl-{uuid.uuid4().hex}"

@@ -1,6 +1,6 @@
-"""The requests that an engine answers: OpenAI's, as far as they are looked at, and ``simulator``.
+"""The request bodies that the simulator answers: OpenAI's fields as far as it reads them, and ``simulator``.
 
-Fields that are not here are accepted and ignored, as servers of this kind do.
+It accepts and ignores all other fields, as OpenAI-compatible servers do.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,11 +13,11 @@ Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
 Name = Annotated[str, Meta(max_length=256)]
 MAX_TOKENS = 100_000
-"""Of all the answers to one request: they are made before the first is sent, in at most 30 ms."""
+"""Of all choices of one answer together, which are made before the first event is sent, in at most 30 ms."""
 MAX_CHOICES = 500
-"""The same, for answers that are short, or cut short: each takes 70 us."""
+"""Bounds the same time for choices with few tokens: each takes 70 us."""
 MAX_PARTS = 10_000
-"""Messages, and parts of a message: far more than anybody sends, and read in an instant."""
+"""Of messages and of parts of a message: far more than clients send, and read in a few milliseconds."""
 
 FaultKind = Literal[
     "status",
@@ -33,10 +33,10 @@ FaultKind = Literal[
 
 
 class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What is to go wrong.
+    """A failure that the simulator is to produce.
 
-    status, retry_after: of the refusal, for ``kind="status"``
-    after: how many tokens come first, for the kinds that break a stream
+    status, retry_after: the refusal's, for ``kind="status"``
+    after: how many tokens come before it, for the kinds that break a stream
     """
 
     kind: FaultKind
@@ -52,22 +52,22 @@ class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class ToolCallOption(Struct, forbid_unknown_fields=True):
-    """The tool call that the answer is to make; ``arguments`` as JSON text or as the object itself."""
+    """The tool call of the answer; ``arguments`` is JSON text or the object itself."""
 
     name: Name
     arguments: Annotated[str, Meta(max_length=100_000)] | dict[str, Any] = ""
 
 
 class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """How the simulator answers; all optional.
+    """How the simulator answers; every field is optional.
 
-    ttft_ms, ttft_stddev_ms: time to the first token, and how much it varies
-    itl_ms, itl_stddev_ms: time between tokens, and how much it varies
-    tokens: how long the answer is
-    text: the answer itself
-    seed: another seed, another answer; the request's own ``seed`` does the same
-    tool_call: answer with a call of this tool
-    fault: what is to go wrong
+    ttft_ms, ttft_stddev_ms: time to first token, its mean and standard deviation
+    itl_ms, itl_stddev_ms: inter-token latency, its mean and standard deviation
+    tokens: how many the answer has
+    text: the text of the answer
+    seed: selects the answer; the request's own ``seed`` does the same
+    tool_call: a tool call to answer with
+    fault: a failure to produce
     """
 
     ttft_ms: Milliseconds = 0
@@ -100,7 +100,7 @@ class Message(Struct):
 
 
 class AnswerRequest(Struct, kw_only=True):
-    """What both kinds of request have in common."""
+    """The fields that chat completions and text completions have in common."""
 
     model: Name
     stream: bool | None = False
@@ -119,7 +119,7 @@ class ChatRequest(AnswerRequest, kw_only=True):
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
 
     def question(self) -> str:
-        """What was asked last."""
+        """Return the text of the last user message."""
         users = [message for message in self.messages if message.role == "user"]
         return (users or self.messages)[-1].text()
 
@@ -134,9 +134,9 @@ class CompletionRequest(AnswerRequest, kw_only=True):
     """Text, texts, token ids, or lists of token ids."""
 
     def prompts(self) -> list[str]:
-        """One text for each answer that is asked for; token ids stand for themselves.
+        """Return one text for each answer; token ids become text that contains the numbers.
 
-        Raises ApiError for texts and token ids side by side.
+        Raises ApiError for a list of both texts and token ids.
         """
         if isinstance(self.prompt, str):
             return [self.prompt]

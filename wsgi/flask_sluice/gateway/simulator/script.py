@@ -1,4 +1,4 @@
-"""What the simulator is going to say, decided before it says the first word."""
+"""The whole answer of the simulator, decided before its first token is sent."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from flask_sluice.stream.errors import ApiError
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of the answers that the request asks for."""
+    """One of the answers that the request is for."""
 
     tokens: list[str]
     finish_reason: str
@@ -33,7 +33,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The choices, how they are written, and what they cost."""
+    """All choices of an answer, the format they are written in, and their tokens for ``usage``."""
 
     format: Format
     choices: list[Choice]
@@ -43,7 +43,7 @@ class Script:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest choice."""
+        """The number of tokens of the longest choice."""
         return max(len(choice.tokens) for choice in self.choices)
 
     @property
@@ -56,7 +56,7 @@ class Script:
 
 
 def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
-    """Raises ApiError for what cannot be had together."""
+    """Decide the answer. Raises ApiError for options that exclude each other and for an answer that is too long."""
     seed = options.seed if options.seed is not None else request.seed or 0
     if isinstance(request, ChatRequest):
         tool_call = _tool_call(options)
@@ -79,7 +79,7 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
         prompt_text = "\n".join(prompts)
     same = _same_choice(request, options, tool_call, limit)
     made = len(prompts) * (request.n or 1)
-    # What a stop sequence cuts off is made, too.
+    # Tokens that a stop sequence cuts off are made too.
     length = 0 if same else min(options.tokens or 0, limit or MAX_TOKENS)
     if made > MAX_CHOICES or made * length > MAX_TOKENS:
         raise _too_much()
@@ -110,7 +110,7 @@ def _same_choice(
     tool_call: ToolCall | None,
     limit: int | None,
 ) -> Choice | None:
-    """The one that the request gives itself; None if each is to be generated."""
+    """Return the choice that the request itself contains; None if each has to be generated."""
     if tool_call is not None:
         return Choice(tokenize(tool_call.arguments), "tool_calls")
     if options.text is not None:
@@ -123,7 +123,7 @@ def _generated_choice(
 ) -> Choice:
     length = options.tokens
     if length is not None and limit is not None:
-        length = min(length, limit + 1)  # One more shows that it was cut.
+        length = min(length, limit + 1)  # One more token shows that the limit has cut it.
     return _cut(write_answer(prompt, seed, length), request, limit)
 
 

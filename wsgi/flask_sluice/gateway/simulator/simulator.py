@@ -1,4 +1,4 @@
-"""An engine without a model: answers of any length, at any pace, with any fault, always the same."""
+"""Answers without a model: of any length, at any pace, with any fault, the same each time."""
 
 import random
 from collections.abc import Generator, Iterator
@@ -8,11 +8,11 @@ from itertools import count, repeat
 import msgspec
 
 from flask_sluice.gateway.simulator.annotated import Annotated
-from flask_sluice.gateway.simulator.engine import Context
 from flask_sluice.gateway.simulator.formats import TokenTemplate
-from flask_sluice.gateway.simulator.pause import Pause
 from flask_sluice.gateway.simulator.request_schema import AnswerRequest, Fault, SimulatorOptions
 from flask_sluice.gateway.simulator.script import write_script
+from flask_sluice.gateway.simulator.timed_feed import Pause
+from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
 
 Item = bytes | Pause
@@ -22,27 +22,32 @@ _MALFORMED = b'data: {"object": "chat.completion.chunk", "choices": [{"delta\n\n
 _FAILURE = "a failure was asked for"
 _TOKENS_BEFORE_FAULT = 3
 _HALF_CHARACTER_PAUSE_SECONDS = 0.02
-"""Long enough for the first half to be on its way alone."""
+"""Long enough for the first half to be sent by itself."""
 
 
-class Simulator:
-    """The default engine. The request's ``simulator`` object (``SimulatorOptions``) says how it answers."""
+def simulate(request: AnswerRequest, context: StreamContext) -> Iterator[Item]:
+    """Yield the events of an answer, its terminal event included, or one JSON document if the request is for no stream.
 
-    def generate(self, request: AnswerRequest, context: Context) -> Iterator[Item]:
-        fault = request.simulator.fault if request.simulator else None
-        if fault is not None:
-            _refuse(fault)
-        answer = _Answer(request, fault, context)
-        items = answer.stream() if request.stream else answer.whole()
-        # Kept by nobody then: of a silent stream, half a KiB.
-        del request, answer
-        yield from items
+    The request's ``simulator`` object (``SimulatorOptions``) says how long, how fast and how faulty the answer is. The
+    generator yields a Pause where it waits. It may block before its first item, and never after it.
+
+    Raises ApiError for a refusal or a failure, PlainAnswer (before the first item) for an answer that is not a stream,
+    CutError where the connection is to break.
+    """
+    fault = request.simulator.fault if request.simulator else None
+    if fault is not None:
+        _refuse(fault)
+    answer = _Answer(request, fault, context)
+    items = answer.stream() if request.stream else answer.whole()
+    # A silent stream would keep them: half a KiB.
+    del request, answer
+    yield from items
 
 
 class _Answer:
-    """One answer on its way."""
+    """One answer while it is being given."""
 
-    def __init__(self, request: AnswerRequest, fault: Fault | None, context: Context) -> None:
+    def __init__(self, request: AnswerRequest, fault: Fault | None, context: StreamContext) -> None:
         options = request.simulator or SimulatorOptions()
         self._options = options
         self._context = context
@@ -133,7 +138,7 @@ class _Answer:
         yield event[first_byte + 1 :]
 
     def _go_wrong(self) -> Generator[Item, None, bool]:
-        """The fault in mid-stream; returns whether the stream is over by it."""
+        """Do what the fault does in mid-stream; return whether it ends the stream."""
         match self._fault:
             case "error_event":
                 yield Annotated(event="error", comment=[_FAILURE]).encode()
@@ -148,7 +153,7 @@ class _Answer:
         return (yield from self._break_off())
 
     def _break_off(self) -> Generator[Item, None, bool]:
-        """The faults that leave an answer without its end, streamed or not."""
+        """Do what the faults do that leave an answer without its end, streamed or not; return as ``_go_wrong``."""
         match self._fault:
             case "cut" | "reset":
                 raise CutError(_FAILURE, is_reset=self._fault == "reset")
@@ -166,7 +171,7 @@ class _Answer:
             yield pause
 
     def _pauses(self) -> Iterator[Pause | None]:
-        """Those between tokens, without an end."""
+        """Return the pauses between tokens, without an end."""
         mean_ms, stddev_ms = self._options.itl_ms, self._options.itl_stddev_ms
         if not stddev_ms:
             return repeat(_pause(mean_ms))
@@ -178,7 +183,7 @@ def _pause(milliseconds: float) -> Pause | None:
 
 
 def _refuse(fault: Fault) -> None:
-    """Raises the fault that comes instead of an answer, if it is such a one."""
+    """Raise a fault that comes in place of an answer."""
     if fault.kind == "status":
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         raise ApiError(fault.status or 500, "simulated", _FAILURE, headers=headers)

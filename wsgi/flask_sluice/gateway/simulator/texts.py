@@ -1,4 +1,4 @@
-"""The simulator's answers: readable, about the question, the same for the same question and seed."""
+"""The text of the simulator's answers: readable, about the question, the same for the same question and seed."""
 
 import random
 import re
@@ -46,17 +46,20 @@ _PARAGRAPHS = (
 _CLOSINGS = (
     "Ask again with another “seed”, and the answer will be another; with the same one, it will be this "
     "one, to the letter. 🙂",
-    "That is all there is to say here. To see how each failure looks, ask with a “fault”: the README lists them.",
+    "That is all there is to say here. To see how each failure looks, ask with a “fault”: the documentation lists them.",
     "So much for “{topic}”. The next question is yours — à vous !",
 )
 
-# A word with the space before it, cut when it is long as tokenizers do; a mark; a run of line ends.
+# A token is a word with the space before it, a piece of a long word, a punctuation mark, or a run of line ends.
 _TOKEN = re.compile(r" ?[^\W\d_]{1,9}| ?\d{1,3}| ?[^\w\s]|_| |\s+")
 
 
 def write_answer(prompt: str, seed: int, tokens: int | None = None) -> list[str]:
-    """The tokens of an answer to ``prompt``; as many as ``tokens`` says, None: a few paragraphs."""
-    # Seeded with text, Random goes through SHA-512: the same on every machine and in every process.
+    """Return the tokens of an answer to ``prompt``.
+
+    tokens: how many; None: as many as a few paragraphs have
+    """
+    # Random hashes a text seed with SHA-512, so it gives the same numbers on every machine and in every process.
     rng = random.Random(f"{seed}\n{prompt}")
     topic = _topic(prompt)
     answer = tokenize(rng.choice(_OPENINGS).replace("{topic}", topic))
@@ -72,18 +75,18 @@ def write_answer(prompt: str, seed: int, tokens: int | None = None) -> list[str]
 
 @cache
 def _paragraph_tokens(paragraph: str) -> list[str]:
-    # Cached, an answer's tokens are the same few strings over and over: 1 MB for 100,000 and not 6. And cutting
-    # the paragraphs up was most of what a short answer cost its engine.
+    # With the cache an answer holds the same few strings over and over, 1 MB for 100,000 tokens instead of 6, and a
+    # short answer does not tokenize its paragraphs anew, which was most of its cost.
     return tokenize("\n\n" + paragraph)
 
 
 def tokenize(text: str) -> list[str]:
-    """Cuts text into word-like tokens; joined they are the text again."""
+    """Cut text into word-like tokens, which joined are the text again."""
     return _TOKEN.findall(text)
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens ``text`` has, give or take one for each 64 KiB; gives way to other streams between."""
+    """Count the tokens of ``text``, give or take one for each 64 KiB; other streams have their turn between."""
     count = 0
     for start in range(0, len(text), _COUNTED_AT_ONCE):
         count += len(tokenize(text[start : start + _COUNTED_AT_ONCE]))
@@ -93,7 +96,7 @@ def count_tokens(text: str) -> int:
 
 
 def apply_stop(tokens: list[str], stops: list[str]) -> list[str]:
-    """The tokens up to the first of the stop sequences, which is not part of the answer."""
+    """Return the tokens before the first stop sequence."""
     if not stops:
         return tokens
     text = "".join(tokens)

@@ -1,12 +1,16 @@
-"""The feed of a stream whose generator says where it waits instead of waiting: no greenlet of its own."""
+"""A feed whose generator yields its pauses instead of sleeping, so that a timer of the event loop can run it.
+
+It is kept beside ``GeneratorFeed`` for what it saves (measured without sockets; a generator that sleeps in a greenlet in
+brackets): 8 KiB for a silent stream (17), 3 µs for a paced event (11), 15 µs for an answer of ten events (49).
+"""
 
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from gevent import get_hub
 
-from flask_sluice.gateway.simulator.pause import Pause
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.encode_items import StreamItem, close, encode, failure
 from flask_sluice.stream.feeds.feed import Forward
@@ -14,16 +18,25 @@ from flask_sluice.stream.feeds.terminal_event import is_terminal
 from flask_sluice.stream.loop.signal import Signal
 
 
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """Yielded between events: the feed takes the next item when ``seconds`` are over; None: never.
+
+    A pause begins when the last one was due to end, so that delays do not add up. After a slow client has held up the
+    stream it begins then, so that the events it has missed do not come in a burst.
+    """
+
+    seconds: float | None
+
+
 class TimedFeed:
-    """Takes a generator's items up to its next pause, and lets a timer of the loop take the ones after that.
+    """Takes a generator's items up to its next pause, and starts a timer that takes the items after it.
 
-    So a pause costs a timer where a greenlet costs two switches, and an idle stream little more than half the memory. Not more
-    than ``size`` events are taken at once; then it is the turn of other streams. And not more than ``size`` wait
-    for the client or are being written: meanwhile the generator is not asked, and makes no pause.
+    At most ``size`` events are taken in one turn of the event loop, so that other streams have theirs. At most ``size``
+    events wait for the client or are being written; meanwhile the generator is not run and no pause begins.
 
-    items: up to its first pause the generator is run by whoever calls ``start``, and may block. From then on it
-        may be run by the hub, and must neither block nor switch. It is closed at its ``yield`` when the stream
-        is stopped
+    items: the caller of ``start`` runs the generator up to its first pause, where it may block. From then on the event
+        loop runs it, so it must neither block nor switch to another greenlet. It is closed at its ``yield`` when the
+        stream is stopped
     size: how many events may wait between the generator and the socket
     """
 
@@ -37,7 +50,7 @@ class TimedFeed:
         "_is_held",
         "_items",
         "_last_item",
-        "_may_go_on_at_once",
+        "_may_continue_at_once",
         "_signal",
         "_size",
         "_timer",
@@ -58,13 +71,13 @@ class TimedFeed:
         self._events: list[bytes] = []
         self._being_written = 0
         self._is_held = False
-        """The generator would go on, were there room."""
-        self._may_go_on_at_once = True
+        """The generator waits for room, not for a pause to end."""
+        self._may_continue_at_once = True
         self._timer: Any = None
         self._interval_seconds: float | None = None
-        """With which the timer repeats; None: it does not."""
+        """The interval at which the timer repeats; None: it does not repeat."""
         self._due = 0.0
-        """From when the next pause counts, in monotonic seconds."""
+        """When the next pause begins, in monotonic seconds."""
         self._signal = Signal()
         self._forward: Forward | None = None
         self.event_count = 0
@@ -88,22 +101,22 @@ class TimedFeed:
 
     def start(self) -> None:
         self._due = time.monotonic()
-        self._go_on()
+        self._continue()
 
     def take(self) -> bytes:
         if self._is_held and not self._events:
-            # What was taken before is written. Once between two waits the next events are made here: a short
-            # answer is spared a turn of the loop.
+            # The events taken before are written. Once between two waits the next ones are made here, which saves a
+            # short answer a turn of the loop; making more would keep other streams waiting.
             self._being_written = 0
-            if self._may_go_on_at_once:
-                self._may_go_on_at_once = False
-                self._go_on()
+            if self._may_continue_at_once:
+                self._may_continue_at_once = False
+                self._continue()
             else:
-                self._go_on_next_turn()
+                self._continue_in_next_turn()
         return self._take_all()
 
     def wait(self, forward: Forward | None = None) -> None:
-        self._may_go_on_at_once = True
+        self._may_continue_at_once = True
         self._forward = forward
         try:
             self._signal.wait()
@@ -121,20 +134,17 @@ class TimedFeed:
         events.clear()
         return taken
 
-    def _go_on(self) -> None:
-        """Runs the generator up to its next pause, or to its end, or until there is no room."""
+    def _continue(self) -> None:
+        """Run the generator up to its next pause, to its end, or until there is no room."""
         events = self._events
         room = self._size - self._being_written
         self._is_held = False
         try:
             for item in self._items:
-                if isinstance(item, bytes):
-                    event = item
-                elif isinstance(item, Pause):
+                if isinstance(item, Pause):
                     self._pause(item.seconds)
                     return
-                else:
-                    event = encode(item)
+                event = encode(item)
                 if event:
                     self._last_item = item
                     self.event_count += 1
@@ -142,7 +152,7 @@ class TimedFeed:
                     if len(events) >= room:
                         self._hold()
                         return
-        except BaseException as raised:  # noqa: BLE001 - what is not foreseen is logged by ``failure``
+        except BaseException as raised:  # noqa: BLE001 - ``failure`` logs an unforeseen exception
             self.error = failure(raised, self._context)
         self.is_finished = True
         self._stop_timer()
@@ -152,21 +162,21 @@ class TimedFeed:
             self._stop_timer()
             return
         self._due += seconds
-        # Another one of the same length: the timer repeats, by itself and without delays that add up. To make a
-        # new one for each pause would be a sixth of what an event costs.
+        # A timer that repeats serves all pauses of one length and adds up no delays. A new timer for each pause would
+        # be a sixth of an event's cost.
         if seconds != self._interval_seconds:
             now = time.monotonic()
-            # What a slow reader has missed is not made up for in a burst.
+            # The events that a slow reader has missed must not come in a burst.
             self._due = max(self._due, now)
             self._start_timer(self._due - now, seconds)
 
     def _hold(self) -> None:
         self._is_held = True
         self._stop_timer()
-        # Perhaps there was no pause for a long time: the next is none the shorter for that.
+        # There may have been no pause for a long time, which must not shorten the next one.
         self._due = time.monotonic()
 
-    def _go_on_next_turn(self) -> None:
+    def _continue_in_next_turn(self) -> None:
         self._is_held = False
         self._start_timer(0, 0)
 
@@ -174,9 +184,9 @@ class TimedFeed:
         self._stop_timer()
         self._interval_seconds = interval_seconds or None
         self._timer = get_hub().loop.timer(seconds, interval_seconds)
-        # update: the loop's own clock stands still during a turn, and what the turn has taken so far would be
-        # missing from the pause. 70 ns.
-        self._timer.start(self._on_due, update=True)
+        # update: the loop's own clock stands still during a turn, so without it the pause would be shorter by the time
+        # that the turn has taken so far.
+        self._timer.start(self._on_timer, update=True)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -184,9 +194,11 @@ class TimedFeed:
             self._timer = None
             self._interval_seconds = None
 
-    def _on_due(self) -> None:
-        """In the hub. There is room: the generator is asked for a pause, or for its turn, only if there is."""
-        self._go_on()
+    # The hub, which must not block.
+
+    def _on_timer(self) -> None:
+        # There is room: a timer runs only while there is.
+        self._continue()
         if self._events:
             forward = self._forward
             if forward is None or not forward(self._take_all()):
@@ -194,6 +206,6 @@ class TimedFeed:
                 return
             self._being_written = 0
             if self._is_held:
-                self._go_on_next_turn()
+                self._continue_in_next_turn()
         if self.is_finished:
             self._signal.give_from_hub()
