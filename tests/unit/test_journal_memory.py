@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from flask_sluice.journal import JournalFullError, Limits, MemoryJournal, UnknownStreamError
+from flask_sluice.journal import JournalFullError, Limits, UnknownStreamError
 from flask_sluice.journal.budget import STREAM_BYTES
+from flask_sluice.journal.memory import MemoryStore
 from tests.unit.greenlets import run_all
 from tests.unit.journals import DONE, Reader, event, ids, ignore
 
@@ -25,7 +26,7 @@ def clock():
 
 @pytest.fixture
 def journal(clock):
-    journal = MemoryJournal(Limits(history_seconds=300, abandon_seconds=60), clock)
+    journal = MemoryStore(Limits(history_seconds=300, abandon_seconds=60), clock)
     yield journal
     journal.close()
 
@@ -63,7 +64,7 @@ def test_the_time_without_a_reader_counts_from_when_the_last_one_left(journal, c
 
 
 def test_zero_seconds_let_a_stream_go_on_without_readers(clock):
-    journal, reasons = MemoryJournal(Limits(abandon_seconds=0), clock), []
+    journal, reasons = MemoryStore(Limits(abandon_seconds=0), clock), []
     journal.create("a", reasons.append)
     journal.follow("a", 0, ignore).close()
     pass_time(journal, clock, 1e9)
@@ -88,7 +89,7 @@ def test_a_reader_of_a_forgotten_stream_still_gets_the_rest(journal, clock):
 
 
 def test_a_forgotten_stream_makes_room_for_others(clock):
-    journal = MemoryJournal(Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), clock)
+    journal = MemoryStore(Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), clock)
     journal.create("a", ignore).finish(DONE)
     with pytest.raises(JournalFullError):
         journal.create("b", ignore)
@@ -97,7 +98,7 @@ def test_a_forgotten_stream_makes_room_for_others(clock):
 
 
 def test_nothing_is_counted_of_what_is_forgotten(clock):
-    journal = MemoryJournal(Limits(total_history_bytes=40_000, history_seconds=1), clock)
+    journal = MemoryStore(Limits(total_history_bytes=40_000, history_seconds=1), clock)
     for _ in range(20):
         recorder = journal.create("a", ignore)
         for _ in range(10):
@@ -120,7 +121,7 @@ def test_a_woken_reader_may_take_at_once(journal):
 
 
 def test_history_gives_way_event_by_event(clock):
-    journal = MemoryJournal(Limits(history_bytes=100), clock)
+    journal = MemoryStore(Limits(history_bytes=100), clock)
     recorder = journal.create("a", ignore)
     for number in range(1, 50):
         recorder.append(b"data: 12345678\n\n")  # 22 bytes with a number of one digit, 23 with two.
@@ -131,7 +132,7 @@ def test_history_gives_way_event_by_event(clock):
 
 
 def test_the_last_event_stays_however_large_it_is(clock):
-    journal = MemoryJournal(Limits(history_bytes=100), clock)
+    journal = MemoryStore(Limits(history_bytes=100), clock)
     recorder = journal.create("a", ignore)
     recorder.append(event())
     recorder.append(event("x" * 1000))

@@ -45,6 +45,8 @@ class ChunkReader:
 
     def read(self, events: bytes) -> list[bytes]:
         """The chunks in ``events``, which are whole: each ``data: …`` and a blank line, nothing else."""
+        if self.is_chunk(events):
+            return [events]
         chunks = []
         for chunk in self._split(events):
             if self.is_over:

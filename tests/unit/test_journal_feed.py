@@ -3,9 +3,8 @@
 import gevent
 import pytest
 
-from flask_sluice.journal import MemoryJournal
-from flask_sluice.journal.protocol import Limits
-from flask_sluice.stream.feeds.journal_feed import JournalFeed
+from flask_sluice.journal import Limits, MemoryJournal
+from flask_sluice.journal.feed import JournalFeed
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
 from tests.unit.journals import DONE, event, ids, ignore
 
@@ -33,8 +32,7 @@ class Reader:
     def __init__(self, journal, takes=()):
         self._takes = list(takes)
         self.forwarded = []
-        self.feed = JournalFeed(2000)
-        self.feed.follower = journal.follow("a", 0, self.feed.wake)
+        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000)
         self.first = self.feed.take()
         self._greenlet = gevent.spawn(self.feed.wait, self._forward)
         run_all()
