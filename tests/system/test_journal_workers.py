@@ -1,6 +1,7 @@
 """Streams that several worker processes share, in a real Redis."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -249,6 +250,41 @@ class TestDeadProducer:
         assert one.append(stream_id) is False
         one.finish(stream_id)
         assert other.all_ids(other.follow(stream_id)) == up_to(4)
+
+
+class TestForkedWorker:
+    """Its app, and so its journal, was made in the parent: gunicorn's preload_app."""
+
+    @pytest.fixture(params=["made", "asked for problems", "used"])
+    def forked(self, request, redis, start, stream_id):
+        """A worker whose parent has used the journal or not, and the id of its process."""
+        worker = start(lease_seconds=LEASE_SECONDS)
+        if request.param != "made":
+            assert worker.problem() is None
+        if request.param == "used":
+            worker.create(f"{stream_id}-before")
+        return worker, worker.fork(f"{stream_id}-of-the-parent")
+
+    def test_that_is_killed_is_told_to_readers_although_its_parent_lives(
+        self, forked, witnesses, stream_id
+    ):
+        (worker, pid), (other, _) = forked, witnesses
+        worker.create(stream_id)
+        worker.append(stream_id, 10)
+        reader = other.follow(stream_id)
+        other.until_has(reader, 10)
+        os.kill(pid, signal.SIGKILL)
+        assert other.all_ids(reader) == up_to(11)
+        assert other.received(reader).endswith("event: error\ndata: producer_lost\n\n")
+
+    def test_reads_and_writes_as_any_other(self, forked, witnesses, stream_id):
+        (worker, _), (other, _) = forked, witnesses
+        other.create(stream_id)
+        reader = worker.follow(stream_id)
+        other.append(stream_id, 10)
+        other.finish(stream_id)
+        assert worker.all_ids(reader) == up_to(11)
+        assert worker.problem() is None
 
 
 class TestKeys:

@@ -1,5 +1,8 @@
 """What only the journal in memory can show: exact times, and what an event costs."""
 
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
@@ -8,15 +11,7 @@ from flask_sluice.journal import JournalFullError, Limits, UnknownStreamError
 from flask_sluice.journal.budget import STREAM_BYTES
 from flask_sluice.journal.memory import MemoryStore
 from tests.unit.greenlets import run_all
-from tests.unit.journals import DONE, Reader, event, ids, ignore
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from tests.unit.journals import DONE, Clock, Reader, event, ids, ignore
 
 
 @pytest.fixture
@@ -183,3 +178,31 @@ def test_readers_are_woken_once_for_an_event(journal):
     assert [len(reader.takes) for reader in readers] == [1, 1, 1]
     for reader in readers:
         reader.leave()
+
+
+def test_a_child_process_has_no_streams_of_its_parent_and_keeps_its_own():
+    """gunicorn's preload_app: the journal was made, and used, before the fork."""
+    program = """
+        from gevent import monkey; monkey.patch_all()
+        import os, gevent
+        from gevent.event import AsyncResult
+        from flask_sluice.journal import Limits, MemoryJournal, UnknownStreamError
+
+        journal, reason_in_parent, reason = MemoryJournal(Limits(abandon_seconds=0.1)), AsyncResult(), AsyncResult()
+        journal.create("of the parent", reason_in_parent.set)
+        gevent.sleep(0)
+        if child := os.fork():
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert reason_in_parent.get(timeout=20) == "abandoned"
+        else:
+            for act in (lambda: journal.follow("of the parent", 0, print), lambda: journal.stop("of the parent")):
+                try:
+                    act()
+                except UnknownStreamError:
+                    pass
+                else:
+                    os._exit(1)
+            journal.create("of the child", reason.set)
+            os._exit(reason.get(timeout=20) != "abandoned")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)

@@ -73,8 +73,35 @@ class TestRedisFollower:
         window.wake()
         assert ids(b"".join(forwarded)) == [6]
 
+    def test_leaves_once_however_often_it_is_closed(self):
+        window, closed = Window(), []
+        follower = RedisFollower(window, 0, ignore, lambda: closed.append(True), ignore)
+        follower.close()
+        follower.close()
+        assert closed == [True]
+        assert not window.is_followed
 
-class TestDeadlines:
+    def test_asks_no_more_for_history_when_it_is_closed(self):
+        fetches, woken = [], []
+
+        def fetch_history(*_):
+            fetches.append(True)
+            follower.close()
+            return []
+
+        follower = RedisFollower(
+            Window(5), 0, lambda: woken.append(True), ignore, fetch_history=fetch_history
+        )
+        run_all()
+        assert fetches == [True]
+        assert woken == []
+        closed = RedisFollower(Window(5), 0, ignore, ignore, fetch_history=fetch_history)
+        closed.close()
+        run_all()
+        assert fetches == [True]
+
+
+class TestStreamDeadlines:
     def test_come_in_order_whenever_they_were_set(self):
         deadlines = StreamDeadlines()
         for key, due in (("b", 2), ("a", 1), ("c", 3)):
