@@ -12,7 +12,7 @@ from flask_sluice.observe.outcome import Outcome
 from flask_sluice.sse import EventParser
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.errors import ApiError, CutError
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.options import StreamOptions
@@ -94,8 +94,14 @@ def test_an_answer_that_says_that_it_is_whole_needs_no_terminal_event(journal):
     assert run.ends == [Outcome.COMPLETE]
 
 
-def test_an_answer_that_breaks_off_ends_with_an_error(journal):
-    run = Run(journal, iter([A]))
+def cut():
+    yield A
+    raise CutError("the upstream is gone")
+
+
+@pytest.mark.parametrize("items", [lambda: iter([A]), cut])
+def test_an_answer_that_breaks_off_ends_with_an_error(journal, items):
+    run = Run(journal, items())
     assert run.events == ["message", "upstream_truncated"]
     assert run.ends == [Outcome.ERROR]
 

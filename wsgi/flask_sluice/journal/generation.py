@@ -11,7 +11,7 @@ from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error, draining
+from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer, as_api_error, draining
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions
@@ -190,7 +190,8 @@ class Generation:
         if not answer.is_over:
             if isinstance(error, PlainAnswer):
                 return _NO_STREAM
-            if error is not None:
+            # A cut breaks the answer off; the stream of its readers is not cut, but ends with an error event.
+            if error is not None and not isinstance(error, CutError):
                 return as_api_error(error)
             if not answer.has_finish_reason:
                 return self._stop_error or _TRUNCATED
