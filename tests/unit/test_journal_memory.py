@@ -1,4 +1,4 @@
-"""What only the journal in memory can show: exact times, and what an event costs."""
+"""The journal in memory: exact times, which only it can show, and the cost of an event."""
 
 import subprocess
 import sys
@@ -135,7 +135,7 @@ def test_the_last_event_stays_however_large_it_is(clock):
 
 
 def best_seconds_to_take_ten(journal, stream_id, last_id):
-    """The best of many: what the machine does meanwhile only adds to it."""
+    """Return the best of many times, since other programs on the machine only add to a time."""
     best = 1.0
     for _ in range(100):
         started_at = time.perf_counter()
@@ -181,7 +181,7 @@ def test_readers_are_woken_once_for_an_event(journal):
 
 
 def test_a_child_process_has_no_streams_of_its_parent_and_keeps_its_own():
-    """gunicorn's preload_app: the journal was made, and used, before the fork."""
+    """With gunicorn's preload_app the journal is made, and may be used, before the fork."""
     program = """
         from gevent import monkey; monkey.patch_all()
         import os, gevent

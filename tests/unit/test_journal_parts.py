@@ -24,7 +24,7 @@ LARGEST_ID = b"9223372036854775807-0"
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.none() | st.integers(0, 500)), max_size=2000))
 def test_a_window_has_the_last_events_that_its_bytes_allow(steps):
-    """Against a plain list. A step is an event's size, and to how many bytes the window is trimmed."""
+    """Compare with a plain list. A step is an event's size, and to how many bytes the window is trimmed after it."""
     window, kept, last_id = Window(), [], 0
     for size, max_bytes in steps:
         last_id += 1
@@ -151,7 +151,7 @@ class TestHistory:
 
 
 class Redis:
-    """What a recorder has sent, as a Redis would have it that takes everything."""
+    """A recorder, and a Redis that takes all that it writes."""
 
     def __init__(self, max_queue_bytes=10**9, **limits):
         self.limits = Limits(**limits)
@@ -167,7 +167,7 @@ class Redis:
         )
 
     def write(self):
-        """Lets the recorder write; returns the ids and events of the XADDs."""
+        """Let the recorder write. Return the ids and events of the XADDs."""
         batch = self.recorder.next_batch()
         self.recorder.confirm(batch.last_id)
         return [command[-3::2] for command in batch.commands if command[0] == "XADD"]
