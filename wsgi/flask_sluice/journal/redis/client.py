@@ -30,7 +30,9 @@ logger = logging.getLogger("sluice.journal")
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
-"""What RESP2 has: bytes, int, None, a list of these; a ``ResponseError`` where a command was refused."""
+"""What RESP2 has: bytes, int, None, a list of these; a ``Refusal`` where a command was refused."""
+
+Refusal: TypeAlias = ResponseError
 
 _TIMEOUT_SECONDS = 2.0
 _MAX_CONNECTIONS = 6

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-from redis.exceptions import ResponseError
-
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient, Reply
+from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
 from flask_sluice.journal.redis.keys_and_commands import event_of, inbox_key, stream_key
 from flask_sluice.journal.redis.recorder import WINDOW_BYTES
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
@@ -71,7 +69,7 @@ class Subscriber:
             (reply,) = self._connection.execute(command)
         finally:
             self.is_waiting = False
-        if isinstance(reply, ResponseError):
+        if isinstance(reply, Refusal):
             raise JournalUnavailableError(f"Redis refuses to read: {reply}")
         return reply or []
 

@@ -6,11 +6,10 @@ from itertools import islice
 
 import gevent
 from gevent.event import Event as Flag
-from redis.exceptions import ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import Command, RedisClient, Reply
+from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import Batch, RedisRecorder
 
@@ -103,7 +102,7 @@ class EventWriter:
             if not recorder.is_open:
                 continue
             if isinstance(
-                reply, ResponseError
+                reply, Refusal
             ):  # The key is used by something else, and holds no stream.
                 recorder.lose()
             else:
@@ -136,7 +135,7 @@ class EventWriter:
     def _settle(self, recorder: RedisRecorder, batch: Batch, results: list[Reply]) -> None:
         if not recorder.is_open:
             return
-        refusals = [result for result in results if isinstance(result, ResponseError)]
+        refusals = [result for result in results if isinstance(result, Refusal)]
         if not refusals and None not in results:
             recorder.confirm(batch.last_id)
             return
