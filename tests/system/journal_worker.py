@@ -1,7 +1,8 @@
 """A worker process with a Redis journal, which a test tells what to do.
 
-Run as a program it is the process: gevent has patched it, as gunicorn does, and it does in turn what it reads from
-its standard input, one JSON array a line: a method of Acts, and its arguments. ``JournalWorker`` is the test's side.
+Run as a program it is the process: gevent has patched it, as gunicorn does, and it reads commands from its standard
+input and executes them in turn, one JSON array a line: a method of Acts, and its arguments. ``JournalWorker`` is the
+test's side.
 """
 
 from gevent import monkey
@@ -10,6 +11,7 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import uuid
 from typing import Any
 
 import gevent
+from gevent.event import Event as Flag
 from gevent.fileobject import FileObject
 
 from flask_sluice.journal import JournalLostError, Limits
@@ -28,7 +31,7 @@ _END_TIMEOUT_SECONDS = 30
 
 
 class Acts:
-    """What the process does. Values are such as JSON has."""
+    """What the process can do. Arguments and results are values that JSON has."""
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         lease_seconds = options.pop("lease_seconds", 6.0)
@@ -44,7 +47,7 @@ class Acts:
         self._recorders[stream_id] = self._journal.create(stream_id, self._stops[stream_id].append)
 
     def append(self, stream_id, count=1, size=100):
-        """Returns whether all could be appended."""
+        """Return whether all could be appended."""
         try:
             for _ in range(count):
                 self._recorders[stream_id].append(event("x" * size))
@@ -53,7 +56,7 @@ class Acts:
         return True
 
     def produce(self, stream_id, count, per_second):
-        """Appends so many events in the background, and then the terminal one."""
+        """Append so many events in the background, the last of them the terminal one."""
 
         def run():
             for _ in range(count - 1):
@@ -70,14 +73,14 @@ class Acts:
         return self._recorders[stream_id].last_id
 
     def stops(self, stream_id):
-        """For what reasons the producer was asked to stop."""
+        """Return the reasons for which the producer was asked to stop."""
         return self._stops[stream_id]
 
     def stop(self, stream_id):
         self._journal.stop(stream_id)
 
     def follow(self, stream_id, after=0):
-        """Returns the reader's number."""
+        """Begin to read a stream. Return the reader's number."""
         self._readers.append(Reader(self._journal, stream_id, after))
         return len(self._readers) - 1
 
@@ -105,13 +108,24 @@ class Acts:
     def close(self):
         self._journal.close()
 
+    def fork(self, stream_of_parent):
+        """Fork, as gunicorn does with preload_app; from now on the child executes the commands.
+
+        The parent goes on with the same journal, and produces a stream of its own. Returns the id of the child.
+        """
+        child = os.fork()
+        if child:
+            self.create(stream_of_parent)
+            Flag().wait()  # Until it is killed; it outlives its child.
+        return os.getpid()
+
 
 def new_stream_id() -> str:
     return uuid.uuid4().hex
 
 
 class JournalWorker:
-    """A worker process. Its methods are those of Acts; what they raise comes as a WorkerError.
+    """A worker process. Its methods are those of Acts; an exception there is a WorkerError here.
 
     options: the fields of Limits, and lease_seconds
     """
@@ -139,7 +153,7 @@ class JournalWorker:
         return act
 
     def begin(self, name: str, *arguments: object) -> None:
-        """Does not wait for the ``result``."""
+        """Send a command without waiting for its ``result``."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([name, *arguments]) + "\n")
         self._process.stdin.flush()
@@ -154,11 +168,11 @@ class JournalWorker:
         return value
 
     def until_has(self, reader: int, count: int) -> None:
-        """Waits until a reader has so many events."""
+        """Wait until a reader has so many events."""
         wait_until(lambda: self.count(reader) >= count)
 
     def all_ids(self, reader: int) -> list[int | str]:
-        """What a reader has got when it has come to the end."""
+        """Return the ids that a reader has received when the stream is finished."""
         wait_until(lambda: self.is_done(reader), 20, lambda: str(self.ids(reader)[-5:]))
         return self.ids(reader)
 
@@ -169,7 +183,7 @@ class JournalWorker:
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL: nobody is told."""
+        """SIGKILL: the process cannot tell anyone."""
         self._process.kill()
         self._process.wait(_END_TIMEOUT_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout):
@@ -189,7 +203,7 @@ def main() -> None:
         name, *arguments = json.loads(line)
         try:
             answer = [getattr(acts, name)(*arguments), None]
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test is told
+        except Exception as error:  # noqa: BLE001 - the test is told
             answer = [None, f"{type(error).__name__}: {error}"]
         print(json.dumps(answer), flush=True)
 

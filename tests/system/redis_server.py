@@ -1,4 +1,4 @@
-"""Starts a real Redis for a test, on a unix socket of its own, and ends it."""
+"""A real Redis for a test, on a unix socket of its own."""
 
 import contextlib
 import shutil
@@ -17,13 +17,13 @@ _TIMEOUT_SECONDS = 30
 
 
 class RedisServer:
-    """Keeps what it has been given across ``kill`` and ``start``: every change is in its log before it answers.
+    """Keeps its data across ``kill`` and ``start``: it logs every change before it answers.
 
     arguments: for redis-server, after ours
     """
 
     def __init__(self, *arguments: str, password: str = "") -> None:
-        # A short path: a socket's takes 107 bytes at most.
+        # The path must be short: a socket's has at most 107 bytes.
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
         self._socket = Path(self._folder.name, "redis.sock")
         self._log_folder = Path(self._folder.name, "appendonlydir")
@@ -52,7 +52,7 @@ class RedisServer:
         self._folder.cleanup()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start it, and return when it answers."""
         folder = self._folder.name
         with open(f"{folder}/log", "ab") as log:
             self._process = subprocess.Popen(
@@ -72,18 +72,18 @@ class RedisServer:
         return Path(self._folder.name, "log").read_text()
 
     def kill(self) -> None:
-        """SIGKILL: nothing is said or written any more."""
+        """End it by SIGKILL, so that it writes nothing more."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(_TIMEOUT_SECONDS)
             self._process = None
 
     def remember(self) -> None:
-        """Keeps a copy of what it has stored so far, for ``go_back``."""
+        """Copy the data that it has stored so far, for ``go_back``."""
         shutil.copytree(self._log_folder, self._copy, dirs_exist_ok=True)
 
     def go_back(self) -> None:
-        """Has forgotten what came after ``remember`` when it starts again; everything, if that was never called."""
+        """Make it forget what came after ``remember``, or everything if that was not called, when it starts again."""
         shutil.rmtree(self._log_folder)
         if self._copy.exists():
             shutil.move(self._copy, self._log_folder)

@@ -1,4 +1,4 @@
-"""Streams in a Redis that fails: killed, started again, empty, full, out of reach."""
+"""Streams in a Redis that fails: killed, restarted, empty, full, or unreachable."""
 
 import time
 
@@ -15,7 +15,7 @@ LEASE_SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def pair(redis):
-    """Two workers of that Redis."""
+    """Two workers with this file's Redis."""
     times = {"lease_seconds": LEASE_SECONDS}
     url = redis.url
     with JournalWorker(url, **times) as one, JournalWorker(url, **times) as other:
@@ -27,15 +27,15 @@ def up_to(last):
 
 
 def follow_on_both(pair, stream_id, count):
-    """Readers on both workers, who have so many events."""
+    """Return a reader on each worker that has received so many events."""
     readers = [(worker, worker.follow(stream_id)) for worker in pair]
     for worker, reader in readers:
         worker.until_has(reader, count)
     return readers
 
 
-def assert_nobody_misses_an_event(pair, stream_id, readers, last):
-    """Neither those who are reading it nor one who comes now."""
+def assert_no_reader_misses_an_event(pair, stream_id, readers, last):
+    """Look at the readers that the stream has, and at one that comes now."""
     assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(last)] * 2
     _, other = pair
     assert other.all_ids(other.follow(stream_id)) == up_to(last)
@@ -55,7 +55,7 @@ class TestRedisRestarted:
         assert "Redis cannot be reached" in other.problem()
         one.append(stream_id, 50)
         wait_until(lambda: time.monotonic() > killed_at + LEASE_SECONDS)
-        # The producer is the last to renew its lease; the other is not to take it for dead.
+        # The producer is the last to renew its lease; the other worker must not take it for dead.
         one.suspend()
         redis.start()
         wait_until(lambda: redis.client.exists(*inboxes) == 1)
@@ -63,7 +63,7 @@ class TestRedisRestarted:
         one.resume()
         one.append(stream_id, 50)
         one.finish(stream_id)
-        assert_nobody_misses_an_event(pair, stream_id, readers, 151)
+        assert_no_reader_misses_an_event(pair, stream_id, readers, 151)
         assert one.problem() is None
 
     def test_in_mid_stream_again_and_again_costs_no_reader_an_event(self, redis, pair, stream_id):
@@ -92,7 +92,7 @@ class TestRedisRestarted:
         redis.start()
         one.append(stream_id, 10)
         one.finish(stream_id)
-        assert_nobody_misses_an_event(pair, stream_id, readers, 31)
+        assert_no_reader_misses_an_event(pair, stream_id, readers, 31)
 
     def test_empty_gets_back_the_streams_that_run(self, redis, pair, stream_id):
         one, _ = pair
@@ -104,7 +104,7 @@ class TestRedisRestarted:
         redis.start()
         one.append(stream_id, 10)
         one.finish(stream_id)
-        assert_nobody_misses_an_event(pair, stream_id, readers, 21)
+        assert_no_reader_misses_an_event(pair, stream_id, readers, 21)
 
     def test_too_late_ends_a_stream_with_an_error(self, redis, pair, stream_id):
         one, _ = pair

@@ -1,6 +1,7 @@
 """Streams that several worker processes share, in a real Redis."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,24 +20,24 @@ ABANDON_SECONDS = 0.5
 
 @pytest.fixture(scope="module")
 def pair(redis):
-    """Two workers with the usual times, which no test ends."""
+    """Two workers with the usual times. Tests must not end them."""
     with JournalWorker(redis.url) as one, JournalWorker(redis.url) as other:
         yield one, other
 
 
 @pytest.fixture(scope="module")
 def witnesses(redis):
-    """Two workers that wait only briefly for others, and that no test ends."""
+    """Two workers that take others for dead soon. Tests must not end them."""
     times = {"lease_seconds": LEASE_SECONDS, "abandon_seconds": ABANDON_SECONDS}
     with JournalWorker(redis.url, **times) as one, JournalWorker(redis.url, **times) as other:
         for worker in (one, other):
-            worker.problem()  # It is in touch with Redis from now on.
+            worker.problem()  # It has connected.
         yield one, other
 
 
 @pytest.fixture
 def start(redis):
-    """Starts a worker, on the Redis that all share if no other is given."""
+    """Return a function that starts a worker, on this file's Redis unless another is given."""
     workers = []
 
     def start_(url=redis.url, **options):
@@ -96,7 +97,7 @@ class TestTwoWorkers:
         one, other = pair
         one.create(stream_id)
         one.produce(stream_id, 500, 1000)
-        # Of few readers none may be there now and then, so that the worker leaves the stream and comes back.
+        # With few readers there are moments without any, so that the worker leaves the stream and comes back.
         other.begin("read_with_breaks", stream_id, 3, 0.1)
         one.begin("read_with_breaks", stream_id, 50, 0.5)
         for worker in pair:
@@ -192,7 +193,7 @@ class TestTwoWorkers:
         assert max(Counter(client["name"] for client in clients).values()) <= 8
 
 
-def test_a_worker_that_ends_in_order_writes_what_it_still_has(start, pair, stream_id):
+def test_a_worker_that_is_closed_writes_what_it_still_has(start, pair, stream_id):
     one, other = start(), pair[0]
     one.create(stream_id)
     reader = other.follow(stream_id)
@@ -204,7 +205,7 @@ def test_a_worker_that_ends_in_order_writes_what_it_still_has(start, pair, strea
 
 
 class TestDeadProducer:
-    """Its worker was killed: SIGKILL, or the host is gone."""
+    """Its worker was killed by SIGKILL, or its host is gone."""
 
     def test_is_told_once_to_readers_on_all_other_workers(self, start, witnesses, stream_id):
         one = start(lease_seconds=LEASE_SECONDS)
@@ -216,7 +217,7 @@ class TestDeadProducer:
         one.kill()
         killed_at = time.monotonic()
         assert [worker.all_ids(reader) for worker, reader in readers] == [up_to(11)] * 2
-        # A lease and a look, and what a busy machine takes; with the usual lease of 6 s that is 8 s.
+        # A lease, the time to the next step, and what a busy machine takes. With the usual lease of 6 s that is 8 s.
         assert time.monotonic() - killed_at < LEASE_SECONDS * 4 / 3 + 2
         for other, reader in readers:
             assert other.received(reader).endswith("id: 11\nevent: error\ndata: producer_lost\n\n")
@@ -251,8 +252,43 @@ class TestDeadProducer:
         assert other.all_ids(other.follow(stream_id)) == up_to(4)
 
 
+class TestForkedWorker:
+    """Its app, and so its journal, was made in its parent, as with gunicorn's preload_app."""
+
+    @pytest.fixture(params=["made", "asked for problems", "used"])
+    def forked(self, request, redis, start, stream_id):
+        """A worker whose parent has used the journal or not, and the id of its process."""
+        worker = start(lease_seconds=LEASE_SECONDS)
+        if request.param != "made":
+            assert worker.problem() is None
+        if request.param == "used":
+            worker.create(f"{stream_id}-before")
+        return worker, worker.fork(f"{stream_id}-of-the-parent")
+
+    def test_that_is_killed_is_told_to_readers_although_its_parent_lives(
+        self, forked, witnesses, stream_id
+    ):
+        (worker, pid), (other, _) = forked, witnesses
+        worker.create(stream_id)
+        worker.append(stream_id, 10)
+        reader = other.follow(stream_id)
+        other.until_has(reader, 10)
+        os.kill(pid, signal.SIGKILL)
+        assert other.all_ids(reader) == up_to(11)
+        assert other.received(reader).endswith("event: error\ndata: producer_lost\n\n")
+
+    def test_reads_and_writes_as_any_other(self, forked, witnesses, stream_id):
+        (worker, _), (other, _) = forked, witnesses
+        other.create(stream_id)
+        reader = worker.follow(stream_id)
+        other.append(stream_id, 10)
+        other.finish(stream_id)
+        assert worker.all_ids(reader) == up_to(11)
+        assert worker.problem() is None
+
+
 class TestKeys:
-    def test_all_expire_when_nobody_is_left(self, start, stream_id):
+    def test_all_expire_when_all_workers_are_dead(self, start, stream_id):
         with RedisServer() as redis:
             one, other = start(redis.url), start(redis.url)
             for number, worker in enumerate([one, one, other]):

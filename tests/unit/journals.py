@@ -1,7 +1,7 @@
 """A journal to test, and readers for it.
 
-What every journal does is tested in this process over memory, and over Redis in a process that gevent has
-patched; see tests/system/test_journal_workers.py.
+What every journal does is tested over memory in this process, and over Redis in a process that gevent has patched; see
+tests/system/test_journal_workers.py.
 """
 
 import os
@@ -31,11 +31,11 @@ def event(text="x"):
 
 
 def ignore(*_):
-    """For callbacks that a test has no use for."""
+    """Do nothing, for callbacks that a test does not need."""
 
 
 def ids(received):
-    """The ids of the events in these bytes; for one without an id, its type."""
+    """Return the ids of the events in these bytes, and for an event without an id its type."""
     last_id, found = "", []
     for event_ in EventParser().feed(received):
         found.append(event_.event if event_.id == last_id else int(event_.id))
@@ -43,8 +43,18 @@ def ids(received):
     return found
 
 
+class Clock:
+    """Monotonic seconds that pass when a test says so."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
 class Reader:
-    """Reads a stream as a request does: a greenlet of its own takes what there is when it is woken."""
+    """Reads a stream as a request does: when its greenlet is woken, it takes the events that are there."""
 
     def __init__(self, journal, stream_id, after=0):
         self._woken = Flag()
@@ -79,9 +89,12 @@ class Reader:
 
 
 def read_with_breaks(journal, stream_id, readers, seconds):
-    """So many readers come within these seconds, and each breaks off at random and continues after what it has, again and
-    again. When all are done, returns how often one came, and what those have read that did not get the
-    events from the first to the last: nothing, if all is well."""
+    """Have readers read a stream, each of which leaves at random and continues after its last event, again and again.
+
+    readers: how many; they come within so many seconds
+    Returns, when all are done, how often readers came, and what each of them read that did not get all events from the
+    first to the last in order: an empty list if all is well.
+    """
     joins, results = [], []
 
     def read():

@@ -1,4 +1,4 @@
-"""What every journal does, in memory or in Redis."""
+"""The behaviour of every journal, in memory or in Redis."""
 
 import gevent
 import pytest
@@ -49,14 +49,14 @@ def finished(journal, stream_id, recorder):
 
 
 def append_kibs(recorder, count):
-    """So many events of a KiB, and a turn of the loop after each."""
+    """Append so many events of a KiB, and let the loop turn after each."""
     for _ in range(count):
         recorder.append(event("x" * KIB))
         gevent.sleep(0)
 
 
 def read(journal, stream_id, after=0):
-    """All that a stream still gives, up to its end."""
+    """Read a stream up to its end."""
     reader = Reader(journal, stream_id, after)
     wait_until(lambda: reader.is_done)
     return reader
@@ -124,7 +124,7 @@ class TestReader:
         assert joins > 100
         assert failed == []
 
-    def test_that_takes_nothing_holds_up_nobody(self, journal, stream_id, recorder):
+    def test_that_takes_nothing_does_not_hold_up_others(self, journal, stream_id, recorder):
         slow = journal.follow(stream_id, 0, ignore)
         quick = Reader(journal, stream_id)
         for _ in range(500):
@@ -346,7 +346,7 @@ class TestAbandonedStream:
         journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
         journal.create(stream_id, reasons.append)
         reader = journal.follow(stream_id, 0, ignore)
-        # One that nobody reads shows that the time is over.
+        # One without readers shows that the time is over.
         journal.create(f"{stream_id}-2", others.append)
         wait_until(lambda: others)
         assert reasons == []

@@ -1,21 +1,17 @@
-"""What only the journal in memory can show: exact times, and what an event costs."""
+"""The journal in memory: exact times, which only it can show, and the cost of an event."""
 
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
 
-from flask_sluice.journal import JournalFullError, Limits, MemoryJournal, UnknownStreamError
+from flask_sluice.journal import JournalFullError, Limits, UnknownStreamError
 from flask_sluice.journal.budget import STREAM_BYTES
+from flask_sluice.journal.memory import MemoryStore
 from tests.unit.greenlets import run_all
-from tests.unit.journals import DONE, Reader, event, ids, ignore
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from tests.unit.journals import DONE, Clock, Reader, event, ids, ignore
 
 
 @pytest.fixture
@@ -25,7 +21,7 @@ def clock():
 
 @pytest.fixture
 def journal(clock):
-    journal = MemoryJournal(Limits(history_seconds=300, abandon_seconds=60), clock)
+    journal = MemoryStore(Limits(history_seconds=300, abandon_seconds=60), clock)
     yield journal
     journal.close()
 
@@ -63,7 +59,7 @@ def test_the_time_without_a_reader_counts_from_when_the_last_one_left(journal, c
 
 
 def test_zero_seconds_let_a_stream_go_on_without_readers(clock):
-    journal, reasons = MemoryJournal(Limits(abandon_seconds=0), clock), []
+    journal, reasons = MemoryStore(Limits(abandon_seconds=0), clock), []
     journal.create("a", reasons.append)
     journal.follow("a", 0, ignore).close()
     pass_time(journal, clock, 1e9)
@@ -88,7 +84,7 @@ def test_a_reader_of_a_forgotten_stream_still_gets_the_rest(journal, clock):
 
 
 def test_a_forgotten_stream_makes_room_for_others(clock):
-    journal = MemoryJournal(Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), clock)
+    journal = MemoryStore(Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), clock)
     journal.create("a", ignore).finish(DONE)
     with pytest.raises(JournalFullError):
         journal.create("b", ignore)
@@ -97,7 +93,7 @@ def test_a_forgotten_stream_makes_room_for_others(clock):
 
 
 def test_nothing_is_counted_of_what_is_forgotten(clock):
-    journal = MemoryJournal(Limits(total_history_bytes=40_000, history_seconds=1), clock)
+    journal = MemoryStore(Limits(total_history_bytes=40_000, history_seconds=1), clock)
     for _ in range(20):
         recorder = journal.create("a", ignore)
         for _ in range(10):
@@ -120,7 +116,7 @@ def test_a_woken_reader_may_take_at_once(journal):
 
 
 def test_history_gives_way_event_by_event(clock):
-    journal = MemoryJournal(Limits(history_bytes=100), clock)
+    journal = MemoryStore(Limits(history_bytes=100), clock)
     recorder = journal.create("a", ignore)
     for number in range(1, 50):
         recorder.append(b"data: 12345678\n\n")  # 22 bytes with a number of one digit, 23 with two.
@@ -131,7 +127,7 @@ def test_history_gives_way_event_by_event(clock):
 
 
 def test_the_last_event_stays_however_large_it_is(clock):
-    journal = MemoryJournal(Limits(history_bytes=100), clock)
+    journal = MemoryStore(Limits(history_bytes=100), clock)
     recorder = journal.create("a", ignore)
     recorder.append(event())
     recorder.append(event("x" * 1000))
@@ -139,7 +135,7 @@ def test_the_last_event_stays_however_large_it_is(clock):
 
 
 def best_seconds_to_take_ten(journal, stream_id, last_id):
-    """The best of many: what the machine does meanwhile only adds to it."""
+    """Return the best of many times, since other programs on the machine only add to a time."""
     best = 1.0
     for _ in range(100):
         started_at = time.perf_counter()
@@ -182,3 +178,31 @@ def test_readers_are_woken_once_for_an_event(journal):
     assert [len(reader.takes) for reader in readers] == [1, 1, 1]
     for reader in readers:
         reader.leave()
+
+
+def test_a_child_process_has_no_streams_of_its_parent_and_keeps_its_own():
+    """With gunicorn's preload_app the journal is made, and may be used, before the fork."""
+    program = """
+        from gevent import monkey; monkey.patch_all()
+        import os, gevent
+        from gevent.event import AsyncResult
+        from flask_sluice.journal import Limits, MemoryJournal, UnknownStreamError
+
+        journal, reason_in_parent, reason = MemoryJournal(Limits(abandon_seconds=0.1)), AsyncResult(), AsyncResult()
+        journal.create("of the parent", reason_in_parent.set)
+        gevent.sleep(0)
+        if child := os.fork():
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert reason_in_parent.get(timeout=20) == "abandoned"
+        else:
+            for act in (lambda: journal.follow("of the parent", 0, print), lambda: journal.stop("of the parent")):
+                try:
+                    act()
+                except UnknownStreamError:
+                    pass
+                else:
+                    os._exit(1)
+            journal.create("of the child", reason.set)
+            os._exit(reason.get(timeout=20) != "abandoned")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)

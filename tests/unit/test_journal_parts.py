@@ -7,15 +7,15 @@ from redis.exceptions import ResponseError
 
 from flask_sluice.journal import JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.client import results_of_transaction
 from flask_sluice.journal.redis.follower import RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
-from flask_sluice.journal.redis.keys_and_commands import Last
+from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
-from flask_sluice.journal.redis.streams import FollowedStream, RedisStreams
+from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.window import Window
-from flask_sluice.stream.loop.deadlines import Deadlines
 from tests.unit.greenlets import run_all
 from tests.unit.journals import DONE, LOST, event, ids, ignore
 
@@ -24,7 +24,7 @@ LARGEST_ID = b"9223372036854775807-0"
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.none() | st.integers(0, 500)), max_size=2000))
 def test_a_window_has_the_last_events_that_its_bytes_allow(steps):
-    """Against a plain list. A step is an event's size, and to how many bytes the window is trimmed."""
+    """Compare with a plain list. A step is an event's size, and to how many bytes the window is trimmed after it."""
     window, kept, last_id = Window(), [], 0
     for size, max_bytes in steps:
         last_id += 1
@@ -73,10 +73,37 @@ class TestRedisFollower:
         window.wake()
         assert ids(b"".join(forwarded)) == [6]
 
+    def test_leaves_once_however_often_it_is_closed(self):
+        window, closed = Window(), []
+        follower = RedisFollower(window, 0, ignore, lambda: closed.append(True), ignore)
+        follower.close()
+        follower.close()
+        assert closed == [True]
+        assert not window.is_followed
 
-class TestDeadlines:
+    def test_asks_no_more_for_history_when_it_is_closed(self):
+        fetches, woken = [], []
+
+        def fetch_history(*_):
+            fetches.append(True)
+            follower.close()
+            return []
+
+        follower = RedisFollower(
+            Window(5), 0, lambda: woken.append(True), ignore, fetch_history=fetch_history
+        )
+        run_all()
+        assert fetches == [True]
+        assert woken == []
+        closed = RedisFollower(Window(5), 0, ignore, ignore, fetch_history=fetch_history)
+        closed.close()
+        run_all()
+        assert fetches == [True]
+
+
+class TestStreamDeadlines:
     def test_come_in_order_whenever_they_were_set(self):
-        deadlines = Deadlines()
+        deadlines = StreamDeadlines()
         for key, due in (("b", 2), ("a", 1), ("c", 3)):
             deadlines.set(key, due)
         assert deadlines.next_due == 1
@@ -85,7 +112,7 @@ class TestDeadlines:
         assert deadlines.next_due is None
 
     def test_are_replaced_by_later_and_by_earlier_ones(self):
-        deadlines = Deadlines()
+        deadlines = StreamDeadlines()
         deadlines.set("later", 1)
         deadlines.set("later", 5)
         deadlines.set("earlier", 5)
@@ -95,7 +122,7 @@ class TestDeadlines:
         assert deadlines.pop_due(5) == ["later"]
 
     def test_that_are_cleared_never_come(self):
-        deadlines = Deadlines()
+        deadlines = StreamDeadlines()
         deadlines.set("a", 1)
         deadlines.clear("a")
         deadlines.clear("b")
@@ -124,7 +151,7 @@ class TestHistory:
 
 
 class Redis:
-    """What a recorder has sent, as a Redis would have it that takes everything."""
+    """A recorder, and a Redis that takes all that it writes."""
 
     def __init__(self, max_queue_bytes=10**9, **limits):
         self.limits = Limits(**limits)
@@ -140,9 +167,9 @@ class Redis:
         )
 
     def write(self):
-        """Lets the recorder write; returns the ids and events of the XADDs."""
+        """Let the recorder write. Return the ids and events of the XADDs."""
         batch = self.recorder.next_batch()
-        self.recorder.has_written(batch.last)
+        self.recorder.confirm(batch.last_id)
         return [command[-3::2] for command in batch.commands if command[0] == "XADD"]
 
     @property
@@ -192,7 +219,7 @@ class TestRedisRecorder:
         for _ in range(3):
             redis.recorder.append(event())
         redis.recorder.next_batch()
-        redis.recorder.reconcile(Last(2, b"id: 2\ndata: x\n\n", is_terminal=False))
+        redis.recorder.reconcile(LastEvent(2, b"id: 2\ndata: x\n\n", is_terminal=False))
         assert redis.at_hand == [1, 2]
         assert [id_ for id_, _ in redis.write()] == ["3-0"]
 
@@ -201,7 +228,7 @@ class TestRedisRecorder:
         redis.recorder.append(event())
         redis.recorder.finish(DONE)
         redis.recorder.next_batch()
-        redis.recorder.reconcile(Last(2, b"id: 2\n" + DONE, is_terminal=True))
+        redis.recorder.reconcile(LastEvent(2, b"id: 2\n" + DONE, is_terminal=True))
         assert redis.at_hand == [1, 2]
         assert not redis.recorder.is_lost
 
@@ -209,7 +236,7 @@ class TestRedisRecorder:
         redis = Redis()
         for _ in range(2):
             redis.recorder.append(event())
-        redis.recorder.reconcile(Last(2, b"id: 2\n" + LOST, is_terminal=True))
+        redis.recorder.reconcile(LastEvent(2, b"id: 2\n" + LOST, is_terminal=True))
         assert redis.ended == [redis.recorder]
         with pytest.raises(JournalLostError):
             redis.recorder.append(event())
@@ -222,7 +249,7 @@ class TestRedisRecorder:
             redis.recorder.append(event())
         redis.write()
         redis.recorder.append(event())
-        redis.recorder.reconcile(Last(2, b"", is_terminal=False))
+        redis.recorder.reconcile(LastEvent(2, b"", is_terminal=False))
         assert [id_ for id_, _ in redis.write()] == ["3-0", "4-0", "5-0"]
         assert redis.at_hand == [1, 2, 3, 4, 5]
 
@@ -238,7 +265,7 @@ class TestRedisRecorder:
         for _ in range(100):
             redis.recorder.append(event("x" * 85))
             batch = redis.recorder.next_batch()
-            redis.recorder.has_written(batch.last)
+            redis.recorder.confirm(batch.last_id)
         trims = [command for command in batch.commands if "MINID" in command]
         assert trims == [
             (
@@ -256,7 +283,7 @@ class TestRedisRecorder:
 
 
 def test_a_stream_that_was_left_and_followed_anew_is_not_taken_for_the_old_one():
-    streams = RedisStreams()
+    streams = WorkerStreams()
     old, new = (FollowedStream("a", "owner", Window()) for _ in range(2))
     streams.followed["a"] = new
     streams.unfollow(old)
@@ -267,18 +294,20 @@ def test_a_stream_that_was_left_and_followed_anew_is_not_taken_for_the_old_one()
 
 class TestLast:
     def test_is_the_last_event_with_its_number(self):
-        last = Last.of([[b"7-0", [b"e", b"id: 7\n\n"]], [b"6-0", [b"e", b"id: 6\n\n"]]])
-        assert last == Last(7, b"id: 7\n\n", is_terminal=False)
+        last = LastEvent.of([[b"7-0", [b"e", b"id: 7\n\n"]], [b"6-0", [b"e", b"id: 6\n\n"]]])
+        assert last == LastEvent(7, b"id: 7\n\n", is_terminal=False)
 
     def test_is_numbered_by_the_one_before_it_if_it_is_terminal(self):
-        last = Last.of([[LARGEST_ID, [b"e", DONE]], [b"6-0", [b"e", b"id: 6\n\n"]]])
-        assert last == Last(7, b"id: 7\n" + DONE, is_terminal=True)
+        last = LastEvent.of([[LARGEST_ID, [b"e", DONE]], [b"6-0", [b"e", b"id: 6\n\n"]]])
+        assert last == LastEvent(7, b"id: 7\n" + DONE, is_terminal=True)
 
     def test_may_be_the_first_and_the_terminal_one(self):
-        assert Last.of([[LARGEST_ID, [b"e", DONE]]]) == Last(1, b"id: 1\n" + DONE, is_terminal=True)
+        assert LastEvent.of([[LARGEST_ID, [b"e", DONE]]]) == LastEvent(
+            1, b"id: 1\n" + DONE, is_terminal=True
+        )
 
     def test_is_none_of_a_stream_without_events(self):
-        assert Last.of([]) == Last(0, b"", is_terminal=False)
+        assert LastEvent.of([]) == LastEvent(0, b"", is_terminal=False)
 
 
 def test_a_refused_transaction_tells_the_first_reason():

@@ -1,7 +1,12 @@
-"""Replayable streams: kept in memory, or in Redis for several workers and hosts.
+"""Streams that are kept: in the memory of one process, or in Redis for several workers and hosts.
 
-``RedisJournal`` is to be had from ``flask_sluice.journal.redis.journal``: importing redis-py takes a seventh of a second, and
-who has no Redis need not wait for it.
+The way of an event: ``Generation`` reads it from an answer and gives it to a ``Recorder``. In memory that appends it to
+the stream's ``Window`` at once; with Redis it waits for the ``EventWriter``, and is appended when Redis has it. On other
+workers the ``Subscriber`` appends it to their window of the stream. A ``Follower`` takes it from the window for a
+reader, and ``JournalFeed`` gives it to the reader's ``EventStream``.
+
+``RedisJournal`` is imported from ``flask_sluice.journal.redis.journal``, since an app that does not use Redis should
+not wait for the import of redis-py.
 """
 
 from flask_sluice.journal.errors import (

@@ -1,13 +1,13 @@
-"""How much history a worker keeps."""
+"""How much history a worker keeps in all."""
 
 from flask_sluice.journal.errors import JournalFullError
 from flask_sluice.journal.protocol import Limits
 
 STREAM_BYTES = 4096
-"""What a stream counts beside its events: its objects, its timers, those of its producer."""
+"""How much a stream counts in addition to its events: for its objects, its timers, and its producer's."""
 
 _LEAST_HISTORY_BYTES = 64 * 1024
-"""What a stream needs, and may keep in a full worker: its readers are some events behind, also those that keep up."""
+"""How much a stream may keep in a worker that is full: even readers that keep up are a few events behind."""
 
 
 class Budget:
@@ -19,18 +19,19 @@ class Budget:
         self.byte_count = 0
 
     def add_stream(self) -> None:
-        """Raises JournalFullError if there is no room for another."""
+        """Count a new stream. Raises JournalFullError if there is no room for it."""
         if self.byte_count + self._least_history_bytes > self._limits.total_history_bytes:
             raise JournalFullError
         self.byte_count += STREAM_BYTES
 
     def forget_stream(self, history_bytes: int) -> None:
+        """Stop counting a stream and so many bytes of its events."""
         self.byte_count -= history_bytes + STREAM_BYTES
 
     def max_history_bytes(self, before: int, added: int) -> int:
-        """How much a stream may keep that has so many bytes and gets some more.
+        """Return how much a stream may keep that had ``before`` bytes and gets ``added`` more.
 
-        Without room there are no new streams, and those that run do not grow.
+        In a worker that is full, running streams keep what they have and do not grow.
         """
         limits = self._limits
         if self.byte_count + added <= limits.total_history_bytes:

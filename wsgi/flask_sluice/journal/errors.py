@@ -1,4 +1,4 @@
-"""What a journal refuses, and why. All may be shown to a client."""
+"""What a journal refuses, and why. All of these may be shown to a client."""
 
 from flask_sluice.stream.errors import ApiError
 
@@ -6,16 +6,16 @@ _RETRY_SECONDS = 5
 
 
 class UnknownStreamError(ApiError):
-    """There never was such a stream, or it is forgotten by now."""
+    """There never was such a stream, or it has expired."""
 
     def __init__(self) -> None:
         super().__init__(404, "not_found", "there is no such stream, or it has expired")
 
 
 class InvalidEventIdError(ApiError):
-    """The last event id is none that the stream has given out.
+    """The stream has not given out the last event id that the client sent.
 
-    last_id: the last one that it has
+    last_id: the id of the last event that the stream has
     """
 
     def __init__(self, last_id: int) -> None:
@@ -40,9 +40,9 @@ class JournalFullError(ApiError):
 
 
 class JournalUnavailableError(ApiError):
-    """Redis does not answer, or refuses.
+    """Redis does not answer, or refuses a command.
 
-    reason: for the log and for operators; says where Redis is
+    reason: for the log and for operators, not for clients: it names the address of Redis
     """
 
     def __init__(self, reason: str) -> None:
@@ -56,9 +56,9 @@ class JournalUnavailableError(ApiError):
 
 
 class JournalLostError(ApiError):
-    """The producer cannot go on: the stream was ended by others, or Redis has not taken it for too long.
+    """The producer cannot continue: another worker ended the stream, or Redis took no events for too long.
 
-    Its readers are told by somebody else, or as soon as Redis is back.
+    The readers are told by that other worker, or as soon as Redis is back.
     """
 
     def __init__(self, message: str) -> None:

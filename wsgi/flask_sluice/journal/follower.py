@@ -1,4 +1,4 @@
-"""A reader's place in a stream."""
+"""A reader's position in a window."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _TAKE_BYTES = 256 * 1024
 
 
 class WindowFollower:
-    """Takes events from a window, which others add to.
+    """Takes events from a window, to which others add. See ``Follower``.
 
     after: the number of the last event that the reader has
     wake: called when there is something to take
@@ -40,26 +40,27 @@ class WindowFollower:
         return self._window.is_finished and self._next_id > self._window.last_id
 
     def on_events(self) -> None:
+        """Pass the new event on, or wake the reader. Called by the window; must not block."""
         window, forward = self._window, self.forward
         try:
-            # Nearly always a reader waits, has kept up, and gets the one event that is new: 0.3 us less than if it
-            # were woken to take it. The last one it takes, to send the end of the body along.
+            # Nearly always the reader waits, has kept up, and is given the one new event without a switch to its
+            # greenlet. It takes the terminal event itself, to send it together with the end of the body.
             if (
                 forward is not None
                 and window.first_id <= self._next_id == window.last_id
                 and not window.is_finished
             ):
-                is_done = forward(window.events[-1])
-                # Only now: if that fails, the reader is still to get the event.
+                wants_more = forward(window.events[-1])
+                # Only now: if ``forward`` raises, the reader is still to get the event.
                 self._next_id += 1
                 self.event_count += 1
-                if is_done:
+                if wants_more:
                     return
-                # A part of it is left to be sent, which the next one must not overtake.
+                # A part of the event is still to be sent, and the next one must not overtake it.
                 self.forward = None
             self._wake()
         except Exception:
-            # A defect in one reader is not to hit the producer and the other readers.
+            # A defect in one reader must not stop the producer and the other readers.
             logger.exception("waking a reader failed")
 
     def take(self) -> bytes:
@@ -81,7 +82,7 @@ class WindowFollower:
         return events
 
     def _reset_to(self, oldest_id: int) -> bytes:
-        """History is gone: the reader goes on with this event, and is told so."""
+        """Go on with this event, since those before it are gone; return what tells the reader so."""
         self._next_id = oldest_id
-        # Without an id: a client that breaks off here asks again for what it was told is gone.
+        # Without an id: a client that disconnects here asks again for the events that are gone, and is told again.
         return b'event: reset\ndata: {"oldest": %d}\n\n' % oldest_id

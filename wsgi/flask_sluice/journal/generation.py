@@ -1,11 +1,12 @@
-"""An answer that is generated into a journal, whether or not anybody reads it."""
+"""An answer that is generated into a journal, whether or not it has readers."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-from flask_sluice.journal import Journal, JournalLostError, Recorder
+from flask_sluice.journal.errors import JournalLostError
+from flask_sluice.journal.protocol import Journal, Recorder
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
@@ -18,6 +19,11 @@ from flask_sluice.stream.timers import Timers
 
 logger = logging.getLogger("sluice.stream")
 
+_TRUNCATED = ApiError(502, "upstream_truncated", "the answer ended without its last event")
+_NO_STREAM = ApiError(502, "upstream_invalid", "the answer was no stream")
+_STOPPED = ApiError(503, "stopped", "the answer was stopped")
+_ABANDONED = ApiError(503, "stopped", "the answer was stopped: nobody was reading it")
+
 
 class AnswerReader(Protocol):
     """Takes an answer's events apart, and judges whether the answer is whole.
@@ -29,11 +35,8 @@ class AnswerReader(Protocol):
     is_over: bool
     error: ApiError | None
 
-    def is_chunk(self, events: bytes) -> bool:
-        """Whether ``events`` is one event to keep as it is."""
-
     def read(self, events: bytes) -> list[bytes]:
-        """Return the events to keep, each by itself, without ids."""
+        """Return the events to keep, each by itself, without ids. Must not block."""
 
     @property
     def has_finish_reason(self) -> bool:
@@ -43,30 +46,28 @@ class AnswerReader(Protocol):
         """Return the event that ends a whole answer, encoded."""
 
 
-_TRUNCATED = ApiError(502, "upstream_truncated", "the answer ended without its last event")
-_NO_STREAM = ApiError(502, "upstream_invalid", "the answer was no stream")
-_STOPPED = ApiError(503, "stopped", "the answer was stopped")
-_ABANDONED = ApiError(503, "stopped", "the answer was stopped: nobody was reading it")
-
-
 class Generation:
-    """Takes an answer's events from their feed and appends them to a journal.
+    """Takes an answer's events from their feed and appends them to a stream in a journal.
 
-    It waits on the feed as an EventStream does; what comes meanwhile is appended from the hub, without a
-    switch. It takes a place among the worker's streams.
+    It takes one of the worker's places for streams. Like an EventStream it waits on the feed alone, in a greenlet of its
+    own; events that come during the wait are appended from the hub, without a switch of greenlets.
 
-    on_end: called once, when it is over
+    feed: gives the answer's events
+    context: what the generation shares with the feed's generator or connection
+    options: deadlines
+    answer: reads the events
+    on_end: called once, when a generation that was started is over
     """
 
     __slots__ = (
         "_account",
         "_answer",
         "_context",
+        "_failure",
         "_feed",
-        "_lost",
         "_on_end",
-        "_reason",
         "_recorder",
+        "_stop_error",
         "_timers",
     )
 
@@ -84,12 +85,17 @@ class Generation:
         self._answer = answer
         self._account = StreamAccount(context, has_response=False)
         self._timers = Timers(options, time.monotonic())
-        self._reason: ApiError | None = None
-        self._lost: JournalLostError | None = None
+        self._stop_error: ApiError | None = None
+        # What went wrong in ``_append``, which may run on the hub, where an exception would be lost.
+        self._failure: Exception | None = None
         self._recorder: Recorder | None = None
 
     def start(self, journal: Journal, stream_id: str) -> None:
-        """Raises TooManyStreamsError if the worker has no place for it, and what ``journal.create`` raises."""
+        """Begin the stream, and generate its events in the background.
+
+        Raises TooManyStreamsError if the worker has no place for it, and what ``journal.create`` raises; then the
+        generation has not begun.
+        """
         self._timers.begin(time.monotonic(), None)
         self._account.open(self, self._timers.started_at)
         try:
@@ -97,102 +103,108 @@ class Generation:
         except BaseException:
             self._account.withdraw(self)
             raise
-        # A failure from now on is reported in the stream: its URL has been given away.
+        # From now on a failure is reported in the stream, since its URL has been given out.
         self._context.is_committed = True
         registry.ticker().add(self, self._timers.next_look(self._timers.started_at))
         self._feed.start()
         registry.greenlet_pool().start(self._run)
 
+    # What ends it early. These must not block; any greenlet or the hub calls them.
+
     def stop(self, reason: str) -> None:
-        """Ends it with an error event. From any greenlet, or from the hub."""
-        if self._reason is None:
-            self._reason = _ABANDONED if reason == "abandoned" else _STOPPED
-        self._feed.wake()
+        """End the stream with an error event, for a reason that the journal gives."""
+        self._end_early(_ABANDONED if reason == "abandoned" else _STOPPED)
 
     def end_for_drain(self) -> None:
-        self._reason = self._reason or draining()
-        self._feed.wake()
+        self._end_early(draining())
 
     def on_tick(self, now: float) -> float:
         if self._timers.anything_is_due(now):
             self._feed.wake()
         return self._timers.next_look(now)
 
+    def _end_early(self, error: ApiError) -> None:
+        self._stop_error = self._stop_error or error
+        self._feed.wake()
+
+    # The greenlet.
+
     def _run(self) -> None:
         try:
             self._finish(self._record())
-        except JournalLostError as error:
-            # Its readers have been told by somebody else, or cannot be.
-            logger.warning("journal lost request_id=%s: %s", self._context.request_id, error)
-            self._account.error = error
-            self._context.outcome = Outcome.ERROR
-        except Exception as error:
-            logger.exception("recording failed request_id=%s", self._context.request_id)
-            self._account.error = as_api_error(error)
-            self._context.outcome = Outcome.ERROR
         finally:
-            self._let_go()
+            registry.ticker().remove(self)
+            self._feed.stop()
+            events = 0 if self._recorder is None else self._recorder.last_id
+            self._account.close(self, "generation ended", events=events, reason=None)
+            self._on_end()
 
     def _record(self) -> ApiError | None:
-        """Returns why the answer is not whole, None if it is."""
+        """Append the answer's events. Return why the answer is not whole, None if it is."""
+        try:
+            return self._append_all() or self._verdict()
+        except JournalLostError as error:
+            logger.warning("journal lost request_id=%s: %s", self._context.request_id, error)
+            return error
+        except Exception as error:
+            logger.exception("recording failed request_id=%s", self._context.request_id)
+            return as_api_error(error)
+
+    def _append_all(self) -> ApiError | None:
+        """Append events until the answer is over. Return why it is to end earlier, if it is."""
         feed = self._feed
         while not self._answer.is_over:
             events = feed.take()
             if events:
                 self._append(events)
-            if self._lost is not None:
-                raise self._lost
+            if self._failure is not None:
+                raise self._failure
             if events:
                 continue
             if feed.is_finished:
                 break
-            error = self._reason or self._timers.overdue(time.monotonic())
+            error = self._stop_error or self._timers.overdue(time.monotonic())
             if error is not None:
                 return error
             feed.wait(self._append)
-        if isinstance(feed.error, PlainAnswer):
-            return _NO_STREAM
-        if isinstance(feed.error, CutError):
-            # A reader's connection is not cut: the error event tells it that the answer is not whole.
-            return _TRUNCATED
-        if feed.error is not None and not self._answer.is_over:
-            return as_api_error(feed.error)
-        if self._answer.is_over or self._answer.has_finish_reason:
-            return self._answer.error
-        return self._reason or _TRUNCATED
+        return None
 
     def _append(self, events: bytes) -> bool:
-        """Returns whether there is more to come."""
+        """Append the answer's next events. Return whether more are wanted."""
         assert self._recorder is not None
         now = self._timers.event_at = time.monotonic()
         written = self._account.written
         if written.first_event_at is None:
             written.first_event_at = now
         try:
-            if self._answer.is_chunk(events):
-                self._recorder.append(events)
-                return True
-            for chunk in self._answer.read(events):
-                self._recorder.append(chunk)
-        except JournalLostError as error:
-            # Perhaps here is the hub, where nobody would see it.
-            self._lost = error
-        return self._lost is None and not self._answer.is_over
+            for event in self._answer.read(events):
+                self._recorder.append(event)
+        except Exception as error:  # noqa: BLE001 - raised again by the greenlet
+            self._failure = error
+            return False
+        return not self._answer.is_over
+
+    def _verdict(self) -> ApiError | None:
+        """Return why the answer that has ended is not whole, None if it is."""
+        answer, error = self._answer, self._feed.error
+        if not answer.is_over:
+            if isinstance(error, PlainAnswer):
+                return _NO_STREAM
+            # A cut breaks the answer off; the stream of its readers is not cut, but ends with an error event.
+            if error is not None and not isinstance(error, CutError):
+                return as_api_error(error)
+            if not answer.has_finish_reason:
+                return self._stop_error or _TRUNCATED
+        return answer.error
 
     def _finish(self, error: ApiError | None) -> None:
+        """Add the terminal event, and note the outcome."""
         assert self._recorder is not None
         self._account.error = error
         if error is None:
             self._recorder.finish(self._answer.terminal_event())
             self._context.outcome = Outcome.COMPLETE
-        else:
-            self._recorder.finish(error_for_event_source(error))
-            stopped = error is self._reason
-            self._context.outcome = Outcome.CANCELLED if stopped else Outcome.ERROR
-
-    def _let_go(self) -> None:
-        registry.ticker().remove(self)
-        self._feed.stop()
-        events = 0 if self._recorder is None else self._recorder.last_id
-        self._account.close(self, "generation ended", events=events, reason=None)
-        self._on_end()
+            return
+        was_stopped = error is self._stop_error
+        self._context.outcome = Outcome.CANCELLED if was_stopped else Outcome.ERROR
+        self._recorder.finish(error_for_event_source(error))

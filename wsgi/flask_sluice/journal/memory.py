@@ -1,5 +1,6 @@
-"""Streams that are kept in the memory of the one worker there is."""
+"""Streams that are kept in the memory of the process that produces them."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -7,23 +8,21 @@ import gevent
 from gevent.event import Event as Flag
 
 from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
 from flask_sluice.journal.follower import WindowFollower
+from flask_sluice.journal.per_process import PerProcessJournal
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.stop_request import StopRequest
-from flask_sluice.journal.window import Window
-from flask_sluice.stream.loop.deadlines import Deadlines
-
-_AHEAD_BYTES = 4096
-"""What a stream that runs counts more than it has, so that its bytes are not counted event by event."""
+from flask_sluice.journal.window import Window, numbered
 
 _IS_FINISHED = "nothing may follow the terminal event"
 
 
-class MemoryJournal:
-    """See ``Journal``.
+class MemoryStore:
+    """The kept streams of one process. See ``Journal``.
 
-    now: monotonic seconds
+    now: returns monotonic seconds
     """
 
     is_shared = False
@@ -32,8 +31,8 @@ class MemoryJournal:
         self._limits = limits
         self._now = now
         self._streams: dict[str, MemoryRecorder] = {}
-        # Of a stream that runs: when it counts as abandoned. Of one that is finished: when it is forgotten.
-        self._deadlines: Deadlines[str] = Deadlines()
+        # For a running stream, when it counts as abandoned; for a finished one, when it is forgotten.
+        self._deadlines: StreamDeadlines[str] = StreamDeadlines()
         self._deadline_is_new = Flag()
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._is_closed = False
@@ -70,7 +69,7 @@ class MemoryJournal:
         self._deadline_is_new.set()
 
     def tick(self) -> None:
-        """Does what is due."""
+        """Forget finished streams and give up abandoned ones, where it is time."""
         for stream_id in self._deadlines.pop_due(self._now()):
             recorder = self._streams[stream_id]
             if recorder.window.is_finished:
@@ -81,23 +80,21 @@ class MemoryJournal:
 
     # For the recorders.
 
-    def count(self, window: Window, counted_bytes: int, ahead_bytes: int) -> int:
-        """Counts the bytes that a stream has, where ``counted_bytes`` were; drops what may not be kept.
+    def count(self, window: Window, counted_bytes: int) -> int:
+        """Count the bytes of a stream, and drop events that may not be kept. Return how many bytes it has now.
 
-        ahead_bytes: that it will have soon, which are counted, too, if there is room. Returns how many are
-            counted now
+        counted_bytes: how many of this stream's were counted before
         """
         limits, budget = self._limits, self._budget
-        wanted = window.byte_count + ahead_bytes
+        added = window.byte_count - counted_bytes
         if (
-            wanted > limits.history_bytes
-            or budget.byte_count + wanted - counted_bytes > limits.total_history_bytes
+            window.byte_count > limits.history_bytes
+            or budget.byte_count + added > limits.total_history_bytes
         ):
-            added = window.byte_count - counted_bytes
             window.trim(budget.max_history_bytes(counted_bytes, added))
-            wanted = window.byte_count
-        budget.byte_count += wanted - counted_bytes
-        return wanted
+            added = window.byte_count - counted_bytes
+        budget.byte_count += added
+        return window.byte_count
 
     def begin_to_forget(self, stream_id: str) -> None:
         self._set_deadline(stream_id, self._limits.history_seconds)
@@ -116,25 +113,33 @@ class MemoryJournal:
         self._deadlines.set(stream_id, self._now() + seconds)
         self._deadline_is_new.set()
         if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._run)
+            self._greenlet = gevent.spawn(self._run, os.getpid())
 
-    def _run(self) -> None:
-        while not self._is_closed:
+    def _run(self, pid: int) -> None:
+        # A fork copies the greenlet, too, and the child must not act on its parent's streams.
+        while not self._is_closed and os.getpid() == pid:
             due = self._deadlines.next_due
             self._deadline_is_new.clear()
             self._deadline_is_new.wait(None if due is None else max(0.0, due - self._now()))
             self.tick()
 
 
+class MemoryJournal(PerProcessJournal[MemoryStore]):
+    """See ``Journal``. Keeps nothing of what another process produces, even if that is its parent."""
+
+    is_shared = False
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(lambda: MemoryStore(limits))
+
+
 class MemoryRecorder:
     """See ``Recorder``."""
 
-    __slots__ = ("_counted_bytes", "_journal", "_stream_id", "stop_request", "window")
+    __slots__ = ("_counted_bytes", "_store", "_stream_id", "stop_request", "window")
 
-    def __init__(
-        self, journal: MemoryJournal, stream_id: str, on_stop: Callable[[str], None]
-    ) -> None:
-        self._journal = journal
+    def __init__(self, store: MemoryStore, stream_id: str, on_stop: Callable[[str], None]) -> None:
+        self._store = store
         self._stream_id = stream_id
         self.window = Window()
         self._counted_bytes = 0
@@ -148,17 +153,16 @@ class MemoryRecorder:
         window = self.window
         if window.is_finished:
             raise RuntimeError(_IS_FINISHED)
-        window.add(event)
-        # Nearly always there is room: 0.1 us less than to have each event counted.
-        if window.byte_count > self._counted_bytes:
-            self._counted_bytes = self._journal.count(window, self._counted_bytes, _AHEAD_BYTES)
+        window.append(numbered(window.last_id + 1, event))
+        window.wake()
+        self._counted_bytes = self._store.count(window, self._counted_bytes)
 
     def finish(self, event: bytes) -> None:
         window = self.window
         if window.is_finished:
             raise RuntimeError(_IS_FINISHED)
         window.finish(event)
-        self._counted_bytes = self._journal.count(window, self._counted_bytes, 0)
+        self._counted_bytes = self._store.count(window, self._counted_bytes)
         self.stop_request.withdraw()
-        self._journal.begin_to_forget(self._stream_id)
+        self._store.begin_to_forget(self._stream_id)
         window.wake()

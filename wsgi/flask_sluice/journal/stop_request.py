@@ -1,4 +1,4 @@
-"""Asks a producer to stop."""
+"""How a producer is asked to stop."""
 
 import logging
 from collections.abc import Callable
@@ -7,7 +7,7 @@ logger = logging.getLogger("sluice.journal")
 
 
 class StopRequest:
-    """Calls ``on_stop`` once at most, whoever asks, and not after ``withdraw``."""
+    """Calls ``on_stop`` at most once, for the first reason that is given, and not after ``withdraw``."""
 
     __slots__ = ("_on_stop",)
 
@@ -20,7 +20,7 @@ class StopRequest:
             try:
                 on_stop(reason)
             except Exception:
-                # Whoever asks serves other streams, too.
+                # The caller goes on with other streams, which must not suffer from this one's producer.
                 logger.exception("on_stop failed reason=%s", reason)
 
     def withdraw(self) -> None:

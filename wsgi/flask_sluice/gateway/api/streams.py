@@ -18,11 +18,11 @@ from flask_sluice.gateway.request.auth import Tickets
 from flask_sluice.gateway.request.client_identity import client_name
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal
+from flask_sluice.journal.feed import JournalFeed
 from flask_sluice.journal.generation import Generation
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Feed
-from flask_sluice.stream.feeds.journal_feed import JournalFeed
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import context_of
 
@@ -91,8 +91,7 @@ class Streams:
         return body, 201, {"Location": url}
 
     def read(self, stream_id: str) -> Response:
-        feed = JournalFeed(RETRY_MS)
-        feed.follower = self._available_journal().follow(stream_id, last_event_id(), feed.wake)
+        feed = JournalFeed(self._available_journal(), stream_id, last_event_id(), RETRY_MS)
         if feed.is_finished and not feed.has_events:
             feed.stop()
             return no_more_events()

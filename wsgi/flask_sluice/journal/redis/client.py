@@ -1,11 +1,26 @@
-"""Commands to Redis, and their replies."""
+"""Commands to Redis, and their replies: the one place that knows redis-py.
 
+A command of redis-py's own API costs more than everything else that is done for an event, so this is built on the
+layer below it. These names are used, and tests/system/test_journal_client.py fails when a release changes one:
+
+- ``redis.connection.parse_url`` and the connection classes that it chooses, so that a URL means what it means to
+  redis-py; their keyword arguments
+- ``Connection.pack_commands``, ``send_packed_command``, ``read_response`` and ``disconnect``
+
+Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_response(timeout=…)``, ``is_connected``)
+and is not used.
+"""
+
+import inspect
 import logging
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any, TypeAlias
 
-from redis import BlockingConnectionPool
+from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
@@ -15,25 +30,37 @@ logger = logging.getLogger("sluice.journal")
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
-"""What RESP2 knows: bytes, int, None, a list of these; ResponseError where a command was refused."""
+"""What RESP2 has: bytes, int, None, a list of these; a ``Refusal`` where a command was refused."""
+
+Refusal: TypeAlias = ResponseError
 
 _TIMEOUT_SECONDS = 2.0
 _MAX_CONNECTIONS = 6
-"""For what requests ask. They wait for each other for microseconds."""
+"""For the commands of requests. A command takes microseconds, so requests rarely wait for each other."""
 _TURN_SECONDS = 6.0
-"""But when hundreds of streams begin at once on a busy host it may be seconds, and that is no failure of Redis's."""
+"""When hundreds of streams begin at once on a busy host, a request may wait for seconds although Redis is well."""
 
 RETRY_SECONDS = 0.3
 """Between attempts to reach Redis. A refused connection costs little, and readers wait for it."""
 
+_IGNORED_OPTIONS = ("max_connections", "timeout", "protocol", "decode_responses")
+"""What a URL may say to a pool of redis-py's, which is not used, and to its parser: replies are read as RESP2, in bytes."""
+
+# Since 5.0 redis-py can speak RESP3, and since 8.0 it does so by default; before that the argument is unknown.
+_RESP2: dict[str, int] = (
+    {"protocol": 2}
+    if "protocol" in inspect.signature(AbstractConnection.__init__).parameters
+    else {}
+)
+
 
 class RedisClient:
-    """A small pool of connections, and those that one greenlet keeps for itself.
+    """A few connections that requests share, and those that one greenlet keeps for itself.
 
-    url: redis://, rediss:// (TLS) or unix://, as redis-py takes it; what it sets wins
-    name: what CLIENT LIST shows
+    url: redis://, rediss:// (TLS) or unix://, as redis-py takes it; its options win over the timeouts here
+    name: the name of all connections in CLIENT LIST
 
-    Raises ValueError, which does not show the URL, if it cannot be read.
+    Raises ValueError, which does not show the URL, if the URL cannot be read.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -42,51 +69,65 @@ class RedisClient:
         self.reached_since: float | None = None
         """Since when, in monotonic seconds, every attempt has succeeded."""
         self.is_closed = False
-        # Of its types redis-py has only some.
-        self._pool: Any
         try:
-            self._pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=_MAX_CONNECTIONS,
-                timeout=_TURN_SECONDS,
-                socket_connect_timeout=_TIMEOUT_SECONDS,
-                socket_timeout=_TIMEOUT_SECONDS,
-                client_name=name,
-                protocol=2,
-            )
-            # Replies are read as RESP2 and in bytes, whatever the URL says.
-            self._pool.connection_kwargs.update(protocol=2, decode_responses=False)
-            self._pool.connection_class(**self._pool.connection_kwargs)
+            self._connection_class, self._options = _read_url(url)
+            self._options["client_name"] = name
+            self._connection_class(**self._options)
         except (ValueError, TypeError, RedisError):
-            # Their text may hold a part of the password: one with a slash is taken for the port.
+            # The text of these may hold a part of the password: a password with a slash is taken for the port.
             raise ValueError(
                 "the Redis URL takes redis://HOST:PORT/DB, rediss://… or unix://PATH, a password in it "
                 "percent-encoded, and options of redis-py's"
             ) from None
+        self._connections: list[RedisConnection] = []
+        self._idle: list[RedisConnection] = []
+        self._turns = BoundedSemaphore(_MAX_CONNECTIONS)
 
     def execute(self, *commands: Command) -> list[Reply]:
-        """One reply for each command. Raises JournalUnavailableError."""
-        try:
-            connection = self._pool.get_connection()
-        except (RedisError, OSError) as error:
-            raise self.failed(error) from None
-        try:
-            return RedisConnection(self, connection).execute(*commands)
-        finally:
-            self._pool.release(connection)
+        """Return one reply for each command. Raises JournalUnavailableError."""
+        with self._shared_connection() as connection:
+            return connection.execute(*commands)
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """See ``RedisConnection.transaction``."""
-        return results_of_transaction(self.execute(("MULTI",), *commands, ("EXEC",)))
+        with self._shared_connection() as connection:
+            return connection.transaction(*commands)
 
-    def keep_connection(self, *, may_repeat: bool = True) -> "RedisConnection":
-        """A connection beside the pool, for one greenlet; connects when it is used."""
-        return RedisConnection(self, self._pool.make_connection(), may_repeat=may_repeat)
+    def keep_connection(
+        self, *, may_repeat: bool = True, reply_seconds: float | None = None
+    ) -> "RedisConnection":
+        """Return a connection for one greenlet. It connects when it is used.
+
+        reply_seconds: how long a reply may take, where the usual time is too short
+        """
+        options = self._options
+        if reply_seconds is not None:
+            # In the constructor's arguments: read_response() takes a timeout in some releases only.
+            options = {**options, "socket_timeout": reply_seconds}
+        connection = RedisConnection(self, self._connection_class(**options), may_repeat=may_repeat)
+        self._connections.append(connection)
+        return connection
 
     def close(self) -> None:
-        """Closes all connections, also those in use."""
+        """Close all connections, also those in use."""
         self.is_closed = True
-        self._pool.disconnect()
+        for connection in self._connections:
+            connection.close()
+
+    @contextmanager
+    def _shared_connection(self) -> Iterator["RedisConnection"]:
+        # Not redis-py's pool: the arguments of its get_connection() differ between releases, and it asks the system
+        # before each use whether the connection is still open, which RedisConnection need not know.
+        if not self._turns.acquire(timeout=_TURN_SECONDS):
+            raise self.failed(RedisConnectionError("all connections are in use"))
+        try:
+            connection = self._idle.pop() if self._idle else self.keep_connection()
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+        finally:
+            self._turns.release()
 
     def succeeded(self) -> None:
         if self.reached_since is None:
@@ -105,60 +146,81 @@ class RedisClient:
 
 
 class RedisConnection:
-    """One connection of redis-py's, below its commands: those cost more than all the rest of an event.
+    """One connection to Redis, below redis-py's commands.
 
-    may_repeat: a connection that Redis has closed meanwhile fails only when it is used; then the commands are
-        sent once more, over a new one, though they may have been executed
+    may_repeat: send the commands once more, over a new connection, when Redis has closed the old one in the meantime
+        (which is noticed only when it is used), although they may have been executed
     """
 
-    def __init__(self, client: RedisClient, connection: Any, *, may_repeat: bool = True) -> None:
+    def __init__(self, client: RedisClient, connection: Any, *, may_repeat: bool) -> None:
         self._client = client
         self._connection = connection
         self._may_repeat = may_repeat
+        self._was_connected = False
+        self._pid = os.getpid()
 
-    def execute(self, *commands: Command, timeout_seconds: float | None = None) -> list[Reply]:
-        """One reply for each command. Raises JournalUnavailableError.
-
-        timeout_seconds: how long each reply may take, where that is not the usual time
-        """
-        may_repeat = self._may_repeat and self._connection.is_connected
+    def execute(self, *commands: Command) -> list[Reply]:
+        """Return one reply for each command. Raises JournalUnavailableError."""
+        if os.getpid() != self._pid:
+            # Two processes on one connection would take each other's replies.
+            raise RuntimeError("a connection to Redis cannot be used after a fork")
+        may_repeat = self._may_repeat and self._was_connected
+        self._was_connected = False
         try:
             try:
-                return self._execute(commands, timeout_seconds)
+                replies = self._exchange(commands)
             except RedisConnectionError:
+                self._connection.disconnect()
                 if not may_repeat or self._client.is_closed:
                     raise
-                return self._execute(commands, timeout_seconds)
+                replies = self._exchange(commands)
         except (RedisError, OSError) as error:
             self._connection.disconnect()
             raise self._client.failed(error) from None
-
-    def transaction(self, *commands: Command) -> list[Reply]:
-        """All commands or none, and nobody sees one without the others. One result for each.
-
-        Raises JournalUnavailableError also where Redis refuses to write (it is full, or a replica).
-        """
-        return results_of_transaction(self.execute(("MULTI",), *commands, ("EXEC",)))
-
-    def _execute(self, commands: Sequence[Command], timeout_seconds: float | None) -> list[Reply]:
-        connection = self._connection
-        # In one piece: redis-py would send it in pieces of 6 KB.
-        connection.send_packed_command([b"".join(connection.pack_commands(commands))])
-        options = {} if timeout_seconds is None else {"timeout": timeout_seconds}
-        replies: list[Reply] = []
-        for _ in commands:
-            try:
-                replies.append(connection.read_response(**options))
-            except ResponseError as error:
-                replies.append(error)
+        self._was_connected = True
         self._client.succeeded()
         return replies
 
+    def transaction(self, *commands: Command) -> list[Reply]:
+        """Execute all commands or none, so that others see all of them or none. Return one result for each.
+
+        Raises JournalUnavailableError, also where Redis refuses to write (it is full, or a replica).
+        """
+        return results_of_transaction(self.execute(("MULTI",), *commands, ("EXEC",)))
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
+        connection = self._connection
+        # In one piece: redis-py would send it in pieces of 6 KB.
+        connection.send_packed_command([b"".join(connection.pack_commands(commands))])
+        return [self._read_reply() for _ in commands]
+
+    def _read_reply(self) -> Reply:
+        try:
+            return self._connection.read_response()
+        except ResponseError as error:
+            return error
+
 
 def results_of_transaction(replies: list[Reply]) -> list[Reply]:
+    """Return the results of the commands between MULTI and EXEC, of which these are all replies."""
     *queued, results = replies
     if isinstance(results, ResponseError):
         refusal = next((reply for reply in queued if isinstance(reply, ResponseError)), results)
         raise JournalUnavailableError(f"Redis refuses to write: {refusal}")
     assert isinstance(results, list)
     return results
+
+
+def _read_url(url: str) -> tuple[Any, dict[str, Any]]:
+    """Return the class of connection that the URL asks for, and the arguments of its constructor."""
+    asked: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    options = {"socket_timeout": _TIMEOUT_SECONDS, **asked}
+    if "path" not in options:
+        # Connecting to a unix socket does not wait, and redis-py 4.5 refuses the argument there.
+        options.setdefault("socket_connect_timeout", _TIMEOUT_SECONDS)
+    for name in _IGNORED_OPTIONS:
+        options.pop(name, None)
+    return options.pop("connection_class", Connection), {**options, **_RESP2}

@@ -1,4 +1,4 @@
-"""A reader's place in a stream that is kept in Redis."""
+"""A reader's position in a stream that is kept in Redis."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,14 @@ from flask_sluice.journal.redis.client import RETRY_SECONDS
 from flask_sluice.journal.window import Window
 
 FetchHistory = Callable[[int, int], list[tuple[int, bytes]]]
-"""Reads events, with their numbers, from this one to that one, or the first of them; those that are there. May block.
+"""Returns the stored events from one number to another with their numbers, or the first of them. May block.
 Raises JournalUnavailableError."""
 
 
 class RedisFollower(WindowFollower):
-    """Takes what is older than the worker's window from Redis, and then goes on with the window.
+    """Takes events that are older than the worker's window from Redis, and then goes on with the window.
 
-    That is done by a greenlet of its own, while the reader waits: nobody else is held up by it.
+    A greenlet fetches them while the reader waits, so that the other readers are not delayed.
     """
 
     __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset")
@@ -46,7 +46,7 @@ class RedisFollower(WindowFollower):
 
     def on_events(self) -> None:
         if self._reset:
-            self.forward = None  # That comes before any event, when it is taken.
+            self.forward = None  # The reset has to come first, and ``take`` returns it.
         super().on_events()
 
     def take(self) -> bytes:
@@ -54,7 +54,7 @@ class RedisFollower(WindowFollower):
         if self._next_id <= self._history.last_id:
             events = self._read(self._history)
         else:
-            # Also where the window has just run away from a reader that kept up.
+            # A reader that kept up is behind, too, when the window has just dropped what it would take next.
             events = b"" if self._is_behind else super().take()
         self._fetch_if_behind()
         return reset + events if reset else events
@@ -94,5 +94,5 @@ class RedisFollower(WindowFollower):
         self._history = Window(oldest)
         for number, event in events:
             if number != self._history.last_id + 1:
-                break  # A gap. The next fetch begins in it, and so sees it.
+                break  # A gap. The next fetch begins there, and tells the reader.
             self._history.append(event)

@@ -1,47 +1,18 @@
-"""Streams that are kept in Redis, for any number of workers on any number of hosts."""
+"""The journal in Redis, for any number of workers on any number of hosts."""
 
-import contextlib
-import time
-from collections.abc import Callable
-
-import gevent
-
-from flask_sluice.journal.budget import Budget
-from flask_sluice.journal.errors import (
-    InvalidEventIdError,
-    JournalUnavailableError,
-    UnknownStreamError,
-)
+from flask_sluice.journal.per_process import PerProcessJournal
 from flask_sluice.journal.protocol import Limits
-from flask_sluice.journal.redis import keys_and_commands as redis_format
-from flask_sluice.journal.redis.client import Command, RedisClient
-from flask_sluice.journal.redis.follower import RedisFollower
-from flask_sluice.journal.redis.keys_and_commands import Last, event_of, inbox_key, owner_key
-from flask_sluice.journal.redis.leases import RedisKeeper
-from flask_sluice.journal.redis.loop import Loop
-from flask_sluice.journal.redis.reader import BATCH_SECONDS as READ_SECONDS
-from flask_sluice.journal.redis.reader import RedisReader
-from flask_sluice.journal.redis.recorder import RedisRecorder
-from flask_sluice.journal.redis.streams import FollowedStream, RedisStreams
-from flask_sluice.journal.redis.writer import BATCH_SECONDS as WRITE_SECONDS
-from flask_sluice.journal.redis.writer import RedisWriter
-from flask_sluice.journal.window import Window
-from flask_sluice.stream.loop.deadlines import Deadlines
-
-_FETCHED_EVENTS = 500
-_LEAST_QUEUE_BYTES = 1024 * 1024
-"""What may wait for Redis however little is kept: a burst is no outage."""
-
-_FLUSH_SECONDS = 2.0
+from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.store import RedisStore
 
 
-class RedisJournal:
-    """See ``Journal``. Connects when it is used first, so it may be made before a server forks.
+class RedisJournal(PerProcessJournal[RedisStore]):
+    """See ``Journal``. Connects when it is used first.
 
     url: redis://, rediss:// or unix://, as redis-py takes it
-    lost_event: the terminal event of a stream whose producer has died, without an id
-    lease_seconds: a worker that Redis has not heard of for so long is dead. Readers are told within
-        another third of that
+    lost_event: the terminal event, without an id, of a stream whose producer has died
+    lease_seconds: a worker that Redis has not heard of for so long is taken for dead. Readers are told within another
+        third of that
 
     Raises ValueError for a URL that cannot be read.
     """
@@ -51,206 +22,8 @@ class RedisJournal:
     def __init__(
         self, url: str, limits: Limits, *, lost_event: bytes, lease_seconds: float = 6.0
     ) -> None:
-        self._limits = limits
-        self._streams = RedisStreams()
-        self._client = RedisClient(url, f"sluice-{self._streams.worker_id}")
-        self._reader = RedisReader(self._client, self._streams, self._stop_own)
-        self._writer = RedisWriter(self._client, self._create_commands)
-        self._keeper = RedisKeeper(
-            client=self._client,
-            streams=self._streams,
-            reader=self._reader,
-            writer=self._writer,
-            limits=limits,
-            lease_seconds=lease_seconds,
-            lost_event=lost_event,
+        # A bad URL is to fail here, at the start, and not in the first request of each worker.
+        RedisClient(url, "")
+        super().__init__(
+            lambda: RedisStore(url, limits, lost_event=lost_event, lease_seconds=lease_seconds)
         )
-        self._budget = Budget(limits)
-        # Finished streams with their bytes of history, for as long as Redis keeps them.
-        self._kept: Deadlines[tuple[str, int]] = Deadlines()
-        self._loops: list[Loop] = []
-
-    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> RedisRecorder:
-        self._start()
-        for _, history_bytes in self._kept.pop_due(time.monotonic()):
-            self._budget.forget_stream(history_bytes)
-        self._budget.add_stream()
-        recorder = RedisRecorder(
-            stream_id,
-            on_stop,
-            budget=self._budget,
-            max_queue_bytes=max(self._limits.history_bytes, _LEAST_QUEUE_BYTES),
-            history_ms=self._keeper.history_ms,
-            has_events=self._writer.has_events,
-            has_ended=self._has_ended,
-        )
-        try:
-            self._client.transaction(*self._create_commands(recorder))
-        except BaseException:
-            self._budget.forget_stream(0)
-            raise
-        self._streams.own[stream_id] = recorder
-        self._keeper.has_no_reader_here(stream_id)
-        return recorder
-
-    def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> RedisFollower:
-        self._start()
-        recorder = self._streams.own.get(stream_id)
-        if recorder is not None:
-            # Not only up to the window's last: a reader may come from a worker that has heard of an event from
-            # Redis before this one has of its being taken.
-            if not 0 <= after <= recorder.last_id:
-                raise InvalidEventIdError(recorder.last_id)
-            self._keeper.has_reader_here(stream_id)
-            return self._follower(stream_id, recorder.window, after, wake)
-        stream = self._streams.followed.get(stream_id)
-        # A reader that comes from another worker may know what has not arrived here yet.
-        if stream is not None and 0 <= after <= stream.window.last_id:
-            return self._follower(stream_id, stream.window, after, wake)
-        return self._follow_stored(stream_id, after, wake)
-
-    def stop(self, stream_id: str) -> None:
-        self._start()
-        if stream_id in self._streams.own:
-            self._stop_own(stream_id)
-            return
-        last, owner = self._look_up(stream_id)
-        if owner and not last.is_terminal:
-            # Where its producer is dead, there is nothing to stop.
-            self._client.transaction(redis_format.ask_to_stop(owner, stream_id))
-
-    def problem(self) -> str | None:
-        self._start()
-        try:
-            self._client.execute(("PING",))
-        except JournalUnavailableError as error:
-            return error.reason
-        return self._writer.problem
-
-    def close(self) -> None:
-        if not self._loops:
-            return
-        self._writer.flush(_FLUSH_SECONDS)
-        for loop in self._loops:
-            loop.close()
-        self._writer.close()
-        with contextlib.suppress(JournalUnavailableError):  # Then it expires.
-            self._client.execute(("DEL", inbox_key(self._streams.worker_id)))
-        self._client.close()
-
-    def _start(self) -> None:
-        if not self._loops:
-            self._loops = [
-                Loop(self._keeper.step, self._keeper.pause_seconds),
-                Loop(self._writer.step, WRITE_SECONDS),
-                Loop(self._reader.step, READ_SECONDS),
-            ]
-
-    # Streams of others, and finished ones.
-
-    def _look_up(self, stream_id: str) -> tuple[Last, str]:
-        """Its last event, and the worker that produces it, "" if that is not known any more."""
-        entries, owner = self._client.execute(
-            redis_format.read_last(stream_id), ("GET", owner_key(stream_id))
-        )
-        for reply in (entries, owner):
-            if isinstance(reply, Exception):
-                raise JournalUnavailableError(f"Redis refuses to read: {reply}")
-        if not entries and owner is None:
-            raise UnknownStreamError
-        return Last.of(entries), "" if owner is None else owner.decode()
-
-    def _follow_stored(self, stream_id: str, after: int, wake: Callable[[], None]) -> RedisFollower:
-        last, owner = self._look_up(stream_id)
-        if not 0 <= after <= last.number:
-            raise InvalidEventIdError(last.number)
-        # Another reader may have come while this one waited for Redis.
-        stream = self._streams.followed.get(stream_id)
-        if stream is not None:
-            return self._follower(stream_id, stream.window, after, wake)
-        stream = FollowedStream(stream_id, owner, _window_from(last))
-        follower = self._follower(stream_id, stream.window, after, wake)
-        if not last.is_terminal:
-            self._streams.followed[stream_id] = stream
-            self._announce(stream)
-        return follower
-
-    def _announce(self, stream: FollowedStream) -> None:
-        """The reader is to read this stream, too, and its producer is to know of readers."""
-        commands: list[Command] = [
-            ("EXISTS", inbox_key(stream.owner)),
-            redis_format.has_readers(stream.stream_id, self._keeper.readers_ms),
-        ]
-        if self._reader.is_waiting:
-            commands.append(redis_format.nudge(self._streams.worker_id))
-        # Without Redis the read fails, too, and begins anew; and the keeper says the rest again.
-        with contextlib.suppress(JournalUnavailableError):
-            owner_lives = self._client.transaction(*commands)[0]
-            if not owner_lives and self._keeper.would_know(time.monotonic()):
-                self._keeper.end_streams([stream.stream_id])
-
-    def _follower(
-        self, stream_id: str, window: Window, after: int, wake: Callable[[], None]
-    ) -> RedisFollower:
-        def on_close() -> None:
-            if not window.is_followed:
-                self._has_no_reader(stream_id, window)
-
-        def fetch_history(first: int, last: int) -> list[tuple[int, bytes]]:
-            return self._read_history(stream_id, first, last)
-
-        return RedisFollower(window, after, wake, on_close, fetch_history)
-
-    def _has_no_reader(self, stream_id: str, window: Window) -> None:
-        recorder = self._streams.own.get(stream_id)
-        if recorder is not None and recorder.window is window:
-            self._keeper.has_no_reader_here(stream_id)
-        stream = self._streams.followed.get(stream_id)
-        if stream is not None and stream.window is window:
-            self._streams.unfollow(stream)
-
-    def _read_history(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
-        (entries,) = self._client.execute(
-            redis_format.read_events(stream_id, first, last, _FETCHED_EVENTS)
-        )
-        if isinstance(entries, Exception):
-            raise JournalUnavailableError(f"Redis refuses to read: {entries}")
-        return [(number, event) for number, event in map(event_of, entries) if number is not None]
-
-    # Streams of this worker.
-
-    def _create_commands(self, recorder: RedisRecorder) -> list[Command]:
-        worker_id = self._streams.worker_id
-        return [
-            *redis_format.create_stream(recorder.stream_id, worker_id, self._keeper.running_ms),
-            # A stream whose producer has no lease would be ended by whoever sees it.
-            *redis_format.renew_lease(worker_id, self._keeper.lease_ms),
-        ]
-
-    def _stop_own(self, stream_id: str) -> None:
-        recorder = self._streams.own.get(stream_id)
-        if recorder is not None:
-            recorder.stop_request.give("stopped")
-
-    def _has_ended(self, recorder: RedisRecorder) -> None:
-        stream_id = recorder.stream_id
-        del self._streams.own[stream_id]
-        self._keeper.has_reader_here(stream_id)
-        history_bytes = recorder.history.byte_count
-        self._kept.set((stream_id, history_bytes), time.monotonic() + self._limits.history_seconds)
-        if recorder.is_lost:
-            self._keeper.is_to_end(stream_id)
-            if recorder.window.is_followed:
-                # Its readers go on with what Redis has.
-                stream = FollowedStream(stream_id, self._streams.worker_id, recorder.window)
-                self._streams.followed[stream_id] = stream
-                gevent.spawn(self._announce, stream)
-
-
-def _window_from(last: Last) -> Window:
-    """Begins with the stream's last event: what is older is history, what is newer will be read."""
-    window = Window(max(1, last.number))
-    if last.number:
-        window.append(last.event)
-        window.is_finished = last.is_terminal
-    return window

@@ -1,13 +1,13 @@
-"""How streams lie in Redis.
+"""How streams are stored in Redis.
 
-A stream of ours is a Redis Stream whose ids are our numbers, ``1-0``, ``2-0`` and so on: reading from a number
-on is a seek, and adding one twice fails. The terminal event has the largest id of all, whatever its number: whoever
-adds it, the producer or one who takes the producer for dead, ends the stream in one atomic step, and nothing can
-come after it. Its number is that of the event before it, plus one; so it is stored without its id.
+Each stream is a Redis Stream whose ids are the numbers of its events, ``1-0``, ``2-0`` and so on: reading from a number
+on is a seek, and adding an event twice fails. The terminal event has the largest id that Redis knows, whatever its
+number. So the producer, or another worker that takes the producer for dead, ends the stream in one atomic step, and
+nothing can be added after it. Its number is one more than that of the event before it; it is stored without its id.
 
-A worker's inbox is a Redis Stream, too. It is also the worker's lease: it lives only as long as it is renewed.
+A worker's inbox is a Redis Stream, too. It is also the worker's lease: the key expires unless the worker renews it.
 
-No key is made without a time to live.
+Every key has a time to live.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ _INBOX_LENGTH = 100
 
 
 def stream_key(stream_id: str) -> str:
-    # In braces, so that a cluster would keep the keys of a stream together.
+    # With the braces, a Redis Cluster keeps all keys of a stream in one slot.
     return f"sluice:{{{stream_id}}}"
 
 
 def owner_key(stream_id: str) -> str:
-    """Holds the id of the worker that produces the stream, until it is finished."""
+    """The key of the id of the worker that produces the stream; deleted when the stream is finished."""
     return f"sluice:{{{stream_id}}}:owner"
 
 
 def readers_key(stream_id: str) -> str:
-    """Is there if a worker other than the producer's had readers lately."""
+    """The key that exists while a worker other than the producer's has readers, and for a while afterwards."""
     return f"sluice:{{{stream_id}}}:readers"
 
 
@@ -46,7 +46,7 @@ def milliseconds(seconds: float) -> int:
 
 
 def create_stream(stream_id: str, worker_id: str, ttl_ms: int) -> list[Command]:
-    """Makes it, without an event. On one that has events the first command fails, and nothing is lost."""
+    """Create a stream without events. If it has events, the first command fails and nothing is lost."""
     key = stream_key(stream_id)
     return [
         ("XADD", key, "MAXLEN", 0, "0-1", "", ""),
@@ -62,13 +62,19 @@ def renew_stream(stream_id: str, worker_id: str, ttl_ms: int) -> list[Command]:
 
 
 def add_event(stream_id: str, number: int, event: bytes, oldest: int = 0) -> Command:
-    """oldest: the number of the first event that is kept; 0: nothing is dropped"""
+    """Add an event.
+
+    oldest: the number of the first event that is kept; 0: nothing is dropped
+    """
     trim: Command = ("MINID", "=", f"{oldest}-0") if oldest else ()
     return ("XADD", stream_key(stream_id), "NOMKSTREAM", *trim, f"{number}-0", "e", event)
 
 
 def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:
-    """The result of the first is the id; an error if the stream has its end already; None if it is gone."""
+    """Add the terminal event.
+
+    The first command's result is the id; an error if the stream has its terminal event already; None if it is gone.
+    """
     key = stream_key(stream_id)
     return [
         ("XADD", key, "NOMKSTREAM", f"{_TERMINAL_NUMBER}-0", "e", event),
@@ -78,17 +84,17 @@ def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:
 
 
 def read_last(stream_id: str) -> Command:
-    """See ``Last.of``."""
+    """For the reply see ``LastEvent.of``."""
     return ("XREVRANGE", stream_key(stream_id), "+", "-", "COUNT", 2)
 
 
 def read_events(stream_id: str, first: int, last: int, count: int) -> Command:
-    """See ``event_of``."""
+    """For the entries of the reply see ``event_of``."""
     return ("XRANGE", stream_key(stream_id), f"{first}-0", f"{last}-0", "COUNT", count)
 
 
 def renew_lease(worker_id: str, ttl_ms: int) -> list[Command]:
-    """Also ends the worker's blocked read."""
+    """Create the worker's inbox, or renew it; this ends the worker's XREAD, too."""
     key = inbox_key(worker_id)
     return [
         ("XADD", key, "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
@@ -101,12 +107,12 @@ def has_readers(stream_id: str, ttl_ms: int) -> Command:
 
 
 def nudge(worker_id: str) -> Command:
-    """Ends the worker's blocked read, so that it begins anew with what the worker follows by now."""
+    """End the worker's XREAD, so that the next one includes the streams that it has followed meanwhile."""
     return _send(worker_id, "nudge", "")
 
 
 def ask_to_stop(worker_id: str, stream_id: str) -> Command:
-    """The result is None if the worker is gone."""
+    """Ask the worker to stop a stream that it produces. The result is None if the worker is gone."""
     return _send(worker_id, "stop", stream_id)
 
 
@@ -119,7 +125,7 @@ def _send(worker_id: str, word: str, about: str) -> Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class LastEvent:
     """A stream's last event.
 
     number: 0 if there is none
@@ -131,7 +137,7 @@ class Last:
     is_terminal: bool
 
     @classmethod
-    def of(cls, entries: list[Reply]) -> "Last":
+    def of(cls, entries: list[Reply]) -> "LastEvent":
         """entries: the reply to ``read_last``"""
         if not entries:
             return cls(0, b"", is_terminal=False)
@@ -144,7 +150,7 @@ class Last:
 
 
 def event_of(entry: list[Reply]) -> tuple[int | None, bytes]:
-    """The number and the bytes of an event. For the terminal event: None, and its bytes without the id."""
+    """Return the number and the bytes of an event; for the terminal event None, and its bytes without the id."""
     id_, (_, event) = entry
     number = int(id_.partition(b"-")[0])
     return (None if number == _TERMINAL_NUMBER else number), event

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.errors import JournalLostError
-from flask_sluice.journal.redis import keys_and_commands as redis_format
+from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import Command
-from flask_sluice.journal.redis.keys_and_commands import Last
+from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.window import Window, numbered
 
 WINDOW_BYTES = 128 * 1024
-"""What a worker has of a stream at hand: for readers that keep up, and for a Redis that has lost its last second."""
+"""How much of a stream a worker holds: for readers that keep up, and for a Redis that has lost its last second."""
 
 _BLOCKS = 64
 _BATCH_EVENTS = 100
@@ -24,25 +24,25 @@ _BATCH_BYTES = 256 * 1024
 class Batch(NamedTuple):
     """The next events of a stream that are to be written.
 
-    last: the number of the last one
+    last_id: the number of the last one
     """
 
     commands: list[Command]
-    last: int
+    last_id: int
     byte_count: int
 
 
 class History:
-    """Knows how many bytes of a stream Redis keeps, and which event is to be the oldest.
+    """Counts how many bytes of a stream Redis keeps, and determines which event is to be the oldest.
 
-    Sizes are counted in blocks of a 64th of the limit, so that a stream of a million events costs a worker
-    no list of them; a whole block is dropped at a time.
+    Sizes are counted in blocks of a 64th of the limit, and a whole block is dropped at a time, so that a worker needs
+    no list of a million events.
     """
 
     __slots__ = ("_blocks", "byte_count")
 
     def __init__(self) -> None:
-        # The number of the first event, and the bytes of all.
+        # For each block the number of its first event, and the bytes of all its events.
         self._blocks: deque[tuple[int, int]] = deque([(1, 0)])
         self.byte_count = 0
 
@@ -64,12 +64,13 @@ class History:
 class RedisRecorder:
     """See ``Recorder``. Events wait here until Redis has them; only then do readers of this worker get them.
 
-    A reader that knew an event which is lost with this worker would ask the others for what follows it.
+    Otherwise a reader could have an event that is lost with this worker, and ask other workers for what follows it.
 
     max_queue_bytes: how much may wait
     history_ms: how long the stream is kept after its end
-    has_events: called when there is something to write; from the hub, too
+    has_events: called when there is something to write, also from the hub
     has_ended: called once, when the stream is finished and written, or lost
+    is_lost: whether the stream goes on without this recorder, or not at all
     """
 
     def __init__(
@@ -97,9 +98,10 @@ class RedisRecorder:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._terminal_event: bytes | None = None
+        # The number of the last event that Redis has; the queue begins with the next one.
         self._written_id = 0
-        # The number of the last event that Redis has; the queue goes on behind it.
-        self._oldest_written = 1
+        # The oldest event that Redis has been told to keep.
+        self._oldest_kept = 1
 
     # The producer's side.
 
@@ -129,7 +131,7 @@ class RedisRecorder:
             self._has_events(self)
 
     def lose(self) -> None:
-        """The stream goes on without this recorder, or not at all."""
+        """Give the stream up; only for one that is open."""
         self.is_lost = True
         self._queue.clear()
         self._queued_bytes = 0
@@ -146,7 +148,7 @@ class RedisRecorder:
 
     @property
     def is_open(self) -> bool:
-        """Neither lost nor finished and written."""
+        """Whether the stream is neither lost nor finished and written."""
         return not (self.is_lost or self.window.is_finished)
 
     @property
@@ -154,28 +156,29 @@ class RedisRecorder:
         return self.is_open and self._written_id < self.last_id
 
     def next_batch(self) -> Batch:
+        """Return the events that are to be written next; ``confirm`` removes them from the queue."""
         commands: list[Command] = []
         byte_count, last = 0, self._written_id
         for event in islice(self._queue, _BATCH_EVENTS):
             last += 1
-            commands.append(redis_format.add_event(self.stream_id, last, event))
+            commands.append(keys_and_commands.add_event(self.stream_id, last, event))
             byte_count += len(event)
             if byte_count > _BATCH_BYTES:
                 break
-        # What is queued may be more than is kept, but nothing goes before it was there.
+        # The queue may hold more than is kept, but Redis can only drop events that it has.
         oldest = min(self.history.oldest, last)
-        if commands and oldest > self._oldest_written:
-            commands[-1] = redis_format.add_event(self.stream_id, last, event, oldest)
-            self._oldest_written = oldest
+        if commands and oldest > self._oldest_kept:
+            commands[-1] = keys_and_commands.add_event(self.stream_id, last, event, oldest)
+            self._oldest_kept = oldest
         if self._terminal_event is not None and len(commands) == len(self._queue):
             last += 1
-            commands += redis_format.finish_stream(
+            commands += keys_and_commands.finish_stream(
                 self.stream_id, self._terminal_event, self._history_ms
             )
         return Batch(commands, last, byte_count)
 
-    def has_written(self, last_written: int) -> None:
-        """Redis has the events up to this number: the readers of this worker get them."""
+    def confirm(self, last_written: int) -> None:
+        """Give the readers of this worker the events up to this number, which Redis has."""
         window = self.window
         while self._queue and self._written_id < last_written:
             event = self._queue.popleft()
@@ -191,22 +194,25 @@ class RedisRecorder:
         if window.is_finished:
             self._has_ended(self)
 
-    def reconcile(self, last: Last) -> None:
-        """Goes on behind what Redis has: it may have taken what it did not confirm, and lost what it did."""
+    def reconcile(self, last: LastEvent) -> None:
+        """Go on after the last event that Redis has.
+
+        Redis may have taken events without confirming them, and may have lost events that it had confirmed.
+        """
         window = self.window
         if last.is_terminal and not self._is_ours(last):
             self.lose()
         elif last.number >= self._written_id:
-            self.has_written(last.number)
+            self.confirm(last.number)
         else:
-            # Of what is gone, only the window is left.
+            # Only the window still has events that Redis has lost.
             oldest = max(last.number + 1, window.first_id)
             for number in range(self._written_id, oldest - 1, -1):
                 self._queue.appendleft(window.event(number))
             self._written_id = oldest - 1
             self._queued_bytes = sum(map(len, self._queue))
 
-    def _is_ours(self, last: Last) -> bool:
+    def _is_ours(self, last: LastEvent) -> bool:
         terminal = self._terminal_event
         return (
             terminal is not None

@@ -9,9 +9,9 @@ from flask_sluice.journal.window import Window
 
 @dataclass(slots=True, eq=False)
 class FollowedStream:
-    """A stream that runs, with readers here, and that is read from Redis: another worker produces it.
+    """A running stream that readers of this worker follow and another worker produces.
 
-    owner: the worker that does; "" if it is not known
+    owner: the id of the worker that produces it; "" if that is not known
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
     """
 
@@ -22,18 +22,18 @@ class FollowedStream:
 
 
 @dataclass(slots=True)
-class RedisStreams:
-    """All of them, by id. A stream is in one of the two, if in any."""
+class WorkerStreams:
+    """All of them, by id. A stream is in at most one of the two dictionaries.
+
+    worker_id: of this process. It is never used again, so that a worker that was taken for dead stays dead
+    own: the running streams that this worker produces
+    """
 
     own: dict[str, RedisRecorder] = field(default_factory=dict)
-    """Those that run, and that this worker produces."""
-
     followed: dict[str, FollowedStream] = field(default_factory=dict)
-
     worker_id: str = field(default_factory=lambda: os.urandom(8).hex())
-    """Of this journal, and never used again: whoever is dead stays dead."""
 
     def unfollow(self, stream: FollowedStream) -> None:
-        """Unless it has been left and followed anew, which makes it another."""
+        """Remove a stream, unless it was left and followed anew, which makes it another object."""
         if self.followed.get(stream.stream_id) is stream:
             del self.followed[stream.stream_id]

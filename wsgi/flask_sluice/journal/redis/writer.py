@@ -1,4 +1,4 @@
-"""Writes the events of all the streams of a worker."""
+"""Writes the events of all the streams that a worker produces."""
 
 import time
 from collections.abc import Callable
@@ -6,35 +6,37 @@ from itertools import islice
 
 import gevent
 from gevent.event import Event as Flag
-from redis.exceptions import ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis import keys_and_commands as redis_format
-from flask_sluice.journal.redis.client import Command, RedisClient, Reply
-from flask_sluice.journal.redis.keys_and_commands import Last
+from flask_sluice.journal.redis import keys_and_commands
+from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
+from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import Batch, RedisRecorder
 
 BATCH_SECONDS = 0.002
-"""From one batch to the next, at least. What comes after a pause is written at once; what comes all the time is
-gathered, since a batch costs as much as some five events."""
+"""The least time from one batch to the next. An event that comes after a pause is written at once; events that come all
+the time are gathered, since a batch costs as much as about five events."""
 
 _MAX_COMMANDS = 1000
 _MAX_BYTES = 1024 * 1024
 
 
-class RedisWriter:
-    """One greenlet, which writes what all streams have queued in one transaction, and then again.
+class EventWriter:
+    """Writes what all streams have queued in one transaction, and then again, in one greenlet.
 
-    A transaction, and not only a pipeline: a Redis that is full refuses all of it or nothing, so that no
-    stream has a gap; and blocked readers get it in one piece.
+    A pipeline alone would not do: a Redis that is full refuses a transaction as a whole, so that no stream gets a gap,
+    and readers that wait get a transaction in one piece.
 
-    recreate: gives the commands that make a stream which Redis has lost
+    A recorder may be lost or finished while the writer waits for Redis. So every method asks again, after each wait,
+    whether a recorder is still open.
+
+    recreate: returns the commands that create a stream which Redis has lost
     """
 
     def __init__(
         self, client: RedisClient, recreate: Callable[[RedisRecorder], list[Command]]
     ) -> None:
-        # Behind a broken connection there may be a Redis that has lost the last events.
+        # A broken connection may mean a Redis that has lost the last events, so commands are never just repeated.
         self._connection = client.keep_connection(may_repeat=False)
         self._recreate = recreate
         # In the order in which their turn comes.
@@ -45,17 +47,17 @@ class RedisWriter:
         """Why the last batch could not be written."""
 
     def has_events(self, recorder: RedisRecorder) -> None:
-        """Never blocks; the hub may call it."""
+        """Write this recorder's events soon. Never blocks; the hub may call it."""
         self._queued[recorder] = None
         self._has_work.set()
 
     def look_up(self, recorder: RedisRecorder) -> None:
-        """What Redis has of this stream is not known: it is asked before anything is written."""
+        """Ask which events of this stream Redis has, before any more are written."""
         self._unsure.add(recorder)
         self.has_events(recorder)
 
     def flush(self, seconds: float) -> None:
-        """Waits until all is written, but no longer than this."""
+        """Wait until all is written, but no longer than this."""
         ends_at = time.monotonic() + seconds
         while self._queued and time.monotonic() < ends_at:
             gevent.sleep(BATCH_SECONDS)
@@ -64,14 +66,14 @@ class RedisWriter:
         self._has_work.set()
 
     def step(self) -> None:
-        """Writes a batch, and waits for its first event if there is none."""
+        """Wait for events, and write a batch of them."""
         self._has_work.wait()
         try:
             self._reconcile()
             self._write()
         except JournalUnavailableError as error:
             self.problem = error.reason
-            # Whether the last batch was taken is not known.
+            # Redis may have taken the last batch.
             self._unsure.update(self._queued)
             raise
         self.problem = None
@@ -79,24 +81,32 @@ class RedisWriter:
             self._has_work.clear()
 
     def _reconcile(self) -> None:
+        """Have each recorder of which Redis's state is not known go on after the events that Redis has."""
         self._unsure = {recorder for recorder in self._unsure if recorder.is_open}
-        recorders = list(self._unsure)
-        if not recorders:
+        if not self._unsure:
             return
+        recorders = list(self._unsure)
         replies = self._connection.execute(
-            *(redis_format.read_last(recorder.stream_id) for recorder in recorders)
+            *(keys_and_commands.read_last(recorder.stream_id) for recorder in recorders)
         )
-        lost = [recorder for recorder, reply in zip(recorders, replies, strict=True) if not reply]
-        if lost:
+        reply_of = dict(zip(recorders, replies, strict=True))
+        missing = [
+            recorder for recorder, reply in reply_of.items() if not reply and recorder.is_open
+        ]
+        if missing:
             self._connection.transaction(
-                *(command for recorder in lost for command in self._recreate(recorder))
+                *(command for recorder in missing for command in self._recreate(recorder))
             )
-        for recorder, reply in zip(recorders, replies, strict=True):
+        for recorder, reply in reply_of.items():
             self._unsure.discard(recorder)
-            if isinstance(reply, ResponseError):  # The key is another's: it holds no stream.
+            if not recorder.is_open:
+                continue
+            if isinstance(
+                reply, Refusal
+            ):  # The key is used by something else, and holds no stream.
                 recorder.lose()
             else:
-                recorder.reconcile(Last.of(reply))
+                recorder.reconcile(LastEvent.of(reply))
 
     def _write(self) -> None:
         batches: list[tuple[RedisRecorder, Batch]] = []
@@ -117,17 +127,19 @@ class RedisWriter:
         results = iter(self._connection.transaction(*commands))
         for recorder, batch in batches:
             self._settle(recorder, batch, list(islice(results, len(batch.commands))))
-            # Again after the others, if there is more by now.
+            # Its turn comes again after the others, if it has more by now.
             del self._queued[recorder]
             if recorder.has_unwritten:
                 self._queued[recorder] = None
 
     def _settle(self, recorder: RedisRecorder, batch: Batch, results: list[Reply]) -> None:
-        refusals = [result for result in results if isinstance(result, ResponseError)]
-        if recorder.is_open and not refusals and None not in results:
-            recorder.has_written(batch.last)
+        if not recorder.is_open:
             return
-        # Redis has the event already, or another end of the stream, or has lost the stream.
+        refusals = [result for result in results if isinstance(result, Refusal)]
+        if not refusals and None not in results:
+            recorder.confirm(batch.last_id)
+            return
+        # Redis has the event already, or has another end of the stream, or has lost the stream.
         self._unsure.add(recorder)
         if refusals and "equal or smaller" not in str(refusals[0]):
             raise JournalUnavailableError(f"Redis refuses to write: {refusals[0]}")

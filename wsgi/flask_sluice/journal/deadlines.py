@@ -1,4 +1,4 @@
-"""What is due when."""
+"""Deadlines of many streams, the earliest first."""
 
 import heapq
 from collections.abc import Hashable
@@ -8,17 +8,20 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 
-class Deadlines(Generic[K]):
-    """One deadline at most for each key. Reads no clock: times are given, in seconds.
+class StreamDeadlines(Generic[K]):
+    """At most one deadline for each key. Reads no clock: the caller gives the time, in seconds.
 
-    Setting and clearing leave the old entry in the heap, to be thrown away when its time comes.
+    Setting and clearing leave the old entry in the heap, to be dropped when its time comes.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, K]] = []
         self._entry_of: dict[K, tuple[float, int, K]] = {}
-        # Between entries of the same time, so that keys are never compared.
+        # Orders entries of the same time, so that keys are never compared.
         self._numbers = count()
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entry_of
 
     def set(self, key: K, due: float) -> None:
         entry = (due, next(self._numbers), key)
@@ -36,7 +39,7 @@ class Deadlines(Generic[K]):
         return heap[0][0] if heap else None
 
     def pop_due(self, now: float) -> list[K]:
-        """Takes out the keys whose time has come."""
+        """Remove and return the keys whose time has come."""
         keys = []
         while (due := self.next_due) is not None and due <= now:
             key = heapq.heappop(self._heap)[2]

@@ -3,11 +3,11 @@
 import gevent
 import pytest
 
-from flask_sluice.journal import MemoryJournal
-from flask_sluice.journal.protocol import Limits
-from flask_sluice.stream.feeds.journal_feed import JournalFeed
+from flask_sluice.journal import Limits, MemoryJournal
+from flask_sluice.journal.feed import JournalFeed
+from flask_sluice.journal.memory import MemoryStore
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
-from tests.unit.journals import DONE, event, ids, ignore
+from tests.unit.journals import DONE, Clock, event, ids, ignore
 
 
 @pytest.fixture
@@ -33,8 +33,7 @@ class Reader:
     def __init__(self, journal, takes=()):
         self._takes = list(takes)
         self.forwarded = []
-        self.feed = JournalFeed(2000)
-        self.feed.follower = journal.follow("a", 0, self.feed.wake)
+        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000)
         self.first = self.feed.take()
         self._greenlet = gevent.spawn(self.feed.wait, self._forward)
         run_all()
@@ -116,3 +115,20 @@ def test_a_reader_that_is_behind_takes_what_it_has_missed_before_it_gets_more(jo
     assert ids(b"".join(reader.forwarded)) == [2]
     assert ids(reader.feed.take()) == [3, 4]
     reader.leave()
+
+
+def test_a_feed_that_was_never_started_leaves_nothing_behind():
+    clock = Clock()
+    journal, reasons = MemoryStore(Limits(abandon_seconds=60), clock), []
+    journal.create("a", reasons.append)
+    feed = JournalFeed(journal, "a", 0, retry_ms=2000)
+    clock.now += 100
+    journal.tick()
+    assert reasons == []
+    feed.stop()
+    clock.now += 59
+    feed.stop()
+    clock.now += 1
+    journal.tick()
+    assert reasons == ["abandoned"]
+    journal.close()

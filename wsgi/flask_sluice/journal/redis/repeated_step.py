@@ -1,6 +1,7 @@
 """A greenlet that does one thing again and again."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 
@@ -13,34 +14,40 @@ from flask_sluice.journal.redis.client import RETRY_SECONDS
 logger = logging.getLogger("sluice.journal")
 
 
-class Loop:
-    """Survives what fails in a step, and tries it again a little later.
+class RepeatedStep:
+    """Calls a function in a greenlet, over and over; when it fails, calls it again a little later.
 
     step: may block
-    pause_seconds: from the start of one step to the start of the next, at least
+    pause_seconds: from the start of one call to the start of the next, at least
     """
 
     def __init__(self, step: Callable[[], None], pause_seconds: float) -> None:
         self._step = step
         self._pause_seconds = pause_seconds
+        self._pid = os.getpid()
         self._closed = Flag()
         gevent.spawn(self._run)
 
     def close(self) -> None:
-        """After the current step, there is no other."""
+        """Let the current call be the last."""
         self._closed.set()
 
+    @property
+    def _is_over(self) -> bool:
+        # A fork copies the greenlets, too, and those of the parent would go on in the child.
+        return self._closed.is_set() or os.getpid() != self._pid
+
     def _run(self) -> None:
-        while not self._closed.is_set():
+        while not self._is_over:
             ends_at = time.monotonic() + self._pause_seconds
             try:
                 self._step()
             except JournalUnavailableError:
                 ends_at = time.monotonic() + RETRY_SECONDS
             except Exception:
-                if self._closed.is_set():
-                    return  # Its connection was closed while it waited there.
-                # All streams of the worker depend on it.
+                if self._is_over:
+                    return  # Its connection was closed while it waited for a reply.
+                # All streams of the worker depend on this greenlet.
                 logger.exception("%s failed; it goes on", self._step.__qualname__)
                 ends_at = time.monotonic() + RETRY_SECONDS
             self._closed.wait(max(0.0, ends_at - time.monotonic()))

@@ -1,0 +1,180 @@
+"""What may happen to a stream while the writer, the keeper of leases or a request waits for Redis."""
+
+import gevent
+import pytest
+
+from flask_sluice.journal import JournalUnavailableError, Limits
+from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.redis.keys_and_commands import inbox_key
+from flask_sluice.journal.redis.leases import LeaseKeeper
+from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.store import RedisStore
+from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
+from flask_sluice.journal.redis.subscriber import Subscriber
+from flask_sluice.journal.redis.writer import EventWriter
+from flask_sluice.journal.window import Window
+from tests.unit.journals import DONE, LOST, event, ignore
+
+ENDED_BY_OTHERS = [[b"9223372036854775807-0", [b"e", LOST]]]
+
+
+class Redis:
+    """Stands in for a client and its connection.
+
+    during: called with the commands while their caller waits
+    replies: the reply to each kind of command
+    """
+
+    def __init__(self):
+        self.during = ignore
+        self.replies = {"PEXPIRE": 1}
+        self.transactions = []
+        self.reached_since = 0.0
+
+    def keep_connection(self, **_):
+        return self
+
+    def execute(self, *commands):
+        self.during(*commands)
+        return [self.replies.get(command[0]) for command in commands]
+
+    def transaction(self, *commands):
+        self.during(*commands)
+        self.transactions.append(commands)
+        return [b"1-0" for _ in commands]
+
+
+@pytest.fixture
+def redis():
+    return Redis()
+
+
+class Worker:
+    """The parts of a store, on a Redis that the test speaks for."""
+
+    def __init__(self, redis):
+        self.streams = WorkerStreams()
+        self.recreated = []
+        self.writer = EventWriter(redis, lambda recorder: self.recreated.append(recorder) or [])
+        self.keeper = LeaseKeeper(
+            client=redis,
+            streams=self.streams,
+            subscriber=Subscriber(redis, self.streams, ignore),
+            writer=self.writer,
+            limits=Limits(abandon_seconds=1e-9),
+            lease_seconds=3,
+            lost_event=LOST,
+        )
+
+    def create(self, stream_id, on_stop=ignore):
+        recorder = RedisRecorder(
+            stream_id,
+            on_stop,
+            budget=Budget(Limits()),
+            max_queue_bytes=1000,
+            history_ms=1000,
+            has_events=self.writer.has_events,
+            has_ended=lambda recorder: self.streams.own.pop(recorder.stream_id),
+        )
+        self.streams.own[stream_id] = recorder
+        return recorder
+
+    def follow(self, stream_id, **fields):
+        stream = FollowedStream(stream_id, "owner", Window(), **fields)
+        self.streams.followed[stream_id] = stream
+        return stream.window
+
+
+@pytest.fixture
+def worker(redis):
+    return Worker(redis)
+
+
+def overflow(recorder):
+    """Loses the stream, as an append does for which there is no room."""
+    with pytest.raises(Exception, match="Redis has taken no events"):
+        recorder.append(event("x" * 2000))
+
+
+class TestWriter:
+    def test_does_not_lose_a_stream_twice_that_is_lost_while_it_asks(self, redis, worker):
+        lost, other = worker.create("a"), worker.create("b")
+        worker.writer.look_up(lost)
+        worker.writer.look_up(other)
+        redis.during = lambda *_: lost.is_lost or overflow(lost)
+        redis.replies["XREVRANGE"] = ENDED_BY_OTHERS
+        worker.writer.step()
+        assert lost.is_lost
+        assert other.is_lost
+        assert worker.streams.own == {}
+
+    def test_does_not_create_again_a_stream_that_is_lost_while_it_asks(self, redis, worker):
+        lost, other = worker.create("a"), worker.create("b")
+        worker.writer.look_up(lost)
+        worker.writer.look_up(other)
+        redis.during = lambda *_: lost.is_lost or overflow(lost)
+        redis.replies["XREVRANGE"] = []
+        worker.writer.step()
+        assert worker.recreated == [other]
+
+
+class TestKeeper:
+    def test_adds_no_second_terminal_event_to_a_stream_that_ends_while_it_asks(self, redis, worker):
+        window = worker.follow("a", missing_since=0.0)
+        redis.replies["EXISTS"] = 0
+        redis.during = lambda *commands: commands[0][0] == "EXISTS" and window.finish(DONE)
+        worker.keeper.step()
+        assert window.last_id == 1
+
+    def test_gives_up_a_stream_that_is_still_missing(self, redis, worker):
+        window = worker.follow("a", missing_since=0.0)
+        redis.replies["EXISTS"] = 0
+        worker.keeper.step()
+        assert window.event(1) == b"id: 1\n" + LOST
+
+    def test_does_not_end_a_stream_whose_producer_is_back_by_the_time_that_redis_takes_it(
+        self, redis, worker
+    ):
+        worker.follow("a")
+        there = {"sluice:{a}", inbox_key(worker.streams.worker_id)}
+        redis.execute = lambda *commands: [int(key in there) for _, key, *_ in commands]
+
+        def refuse(*commands):
+            if "XADD" in commands[0]:
+                raise JournalUnavailableError("Redis is full")
+
+        redis.during = refuse
+        with pytest.raises(JournalUnavailableError):
+            worker.keeper.step()
+        there.add(inbox_key("owner"))
+        redis.during = ignore
+        worker.keeper.step()
+        assert [commands for commands in redis.transactions if "XADD" in commands[0]] == []
+
+    def test_does_not_abandon_a_stream_whose_reader_came_and_left_while_it_asked(
+        self, redis, worker
+    ):
+        reasons = []
+        worker.create("a", reasons.append)
+        worker.keeper.has_no_reader_here("a")
+        redis.during = lambda *commands: (
+            commands[0][0] == "PTTL" and worker.keeper.has_no_reader_here("a")
+        )
+        worker.keeper.step()
+        assert reasons == []
+        redis.during = ignore
+        worker.keeper.step()
+        assert reasons == ["abandoned"]
+
+
+def test_a_reader_that_is_interrupted_while_it_is_announced_leaves_nothing_behind(monkeypatch):
+    def is_interrupted(*_):
+        raise gevent.Timeout
+
+    store = RedisStore("redis://127.0.0.1:1", Limits(), lost_event=LOST, lease_seconds=3)
+    monkeypatch.setattr(store, "_start", ignore)
+    monkeypatch.setattr(store._client, "execute", lambda *_: [[], b"owner"])
+    monkeypatch.setattr(store._client, "transaction", is_interrupted)
+    with pytest.raises(gevent.Timeout):
+        store.follow("a", 0, ignore)
+    assert store._streams.followed == {}

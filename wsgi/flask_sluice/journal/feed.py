@@ -1,0 +1,62 @@
+"""The feed of a stream that reads a journal: first what is stored, then what is still being added."""
+
+from flask_sluice.journal.protocol import Journal
+from flask_sluice.stream.feeds.feed import Forward
+from flask_sluice.stream.loop.signal import Signal
+
+
+class JournalFeed:
+    """Gives a reader's EventStream the events of a stream in a journal. May block when it is made.
+
+    after: the number of the last event that the reader has
+    retry_ms: how long an EventSource is to wait before it reconnects; sent with the first event
+
+    Raises what ``Journal.follow`` raises.
+    """
+
+    is_event_stream = True
+    has_begun = True
+    error = None
+
+    def __init__(self, journal: Journal, stream_id: str, after: int, retry_ms: int) -> None:
+        self._retry = b"retry: %d\n" % retry_ms
+        self._signal = Signal()
+        self.wake = self._signal.give
+        self._follower = journal.follow(stream_id, after, self.wake)
+
+    @property
+    def has_events(self) -> bool:
+        return self._follower.has_events
+
+    @property
+    def is_finished(self) -> bool:
+        return self._follower.is_finished
+
+    @property
+    def has_terminal_event(self) -> bool:
+        return self._follower.is_finished
+
+    @property
+    def event_count(self) -> int:
+        return self._follower.event_count
+
+    def start(self) -> None:
+        """Do nothing: the stream is followed already, so that an unknown one is answered with 404."""
+
+    def take(self) -> bytes:
+        events = self._follower.take()
+        if events and self._retry:
+            events, self._retry = self._retry + events, b""
+        return events
+
+    def wait(self, forward: Forward | None = None) -> None:
+        follower = self._follower
+        # The first event needs the ``retry`` that ``take`` adds.
+        follower.forward = None if self._retry else forward
+        try:
+            self._signal.wait()
+        finally:
+            follower.forward = None
+
+    def stop(self) -> None:
+        self._follower.close()

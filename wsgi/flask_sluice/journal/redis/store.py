@@ -1,0 +1,259 @@
+"""The streams in Redis, as one process sees them."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+
+import gevent
+
+from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.deadlines import StreamDeadlines
+from flask_sluice.journal.errors import (
+    InvalidEventIdError,
+    JournalUnavailableError,
+    UnknownStreamError,
+)
+from flask_sluice.journal.protocol import Limits
+from flask_sluice.journal.redis import keys_and_commands as commands
+from flask_sluice.journal.redis import subscriber, writer
+from flask_sluice.journal.redis.client import Command, RedisClient
+from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.redis.keys_and_commands import LastEvent, event_of, inbox_key, owner_key
+from flask_sluice.journal.redis.leases import LeaseKeeper
+from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.repeated_step import RepeatedStep
+from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
+from flask_sluice.journal.redis.subscriber import Subscriber
+from flask_sluice.journal.redis.writer import EventWriter
+from flask_sluice.journal.window import Window
+
+_FETCHED_EVENTS = 500
+_LEAST_QUEUE_BYTES = 1024 * 1024
+"""How much may wait for Redis, however little history is kept: a burst of events is not an outage."""
+
+_FLUSH_SECONDS = 2.0
+
+
+class RedisStore:
+    """The streams that this process produces and follows. See ``Journal`` and, for the arguments, ``RedisJournal``.
+
+    Three greenlets serve all streams: the writer, the subscriber and the keeper of leases. They start with the first
+    stream, so that a process which only asks whether Redis answers has none.
+    """
+
+    is_shared = True
+
+    def __init__(
+        self, url: str, limits: Limits, *, lost_event: bytes, lease_seconds: float
+    ) -> None:
+        self._pid = os.getpid()
+        self._limits = limits
+        self._streams = WorkerStreams()
+        self._client = RedisClient(url, f"sluice-{self._streams.worker_id}")
+        self._subscriber = Subscriber(self._client, self._streams, self._stop_own)
+        self._writer = EventWriter(self._client, self._create_commands)
+        self._keeper = LeaseKeeper(
+            client=self._client,
+            streams=self._streams,
+            subscriber=self._subscriber,
+            writer=self._writer,
+            limits=limits,
+            lease_seconds=lease_seconds,
+            lost_event=lost_event,
+        )
+        self._budget = Budget(limits)
+        # Finished streams with their bytes of history, for as long as Redis keeps them.
+        self._kept: StreamDeadlines[tuple[str, int]] = StreamDeadlines()
+        self._steps: list[RepeatedStep] = []
+
+    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> RedisRecorder:
+        self._start()
+        for _, history_bytes in self._kept.pop_due(time.monotonic()):
+            self._budget.forget_stream(history_bytes)
+        self._budget.add_stream()
+        recorder = RedisRecorder(
+            stream_id,
+            on_stop,
+            budget=self._budget,
+            max_queue_bytes=max(self._limits.history_bytes, _LEAST_QUEUE_BYTES),
+            history_ms=self._keeper.history_ms,
+            has_events=self._writer.has_events,
+            has_ended=self._has_ended,
+        )
+        try:
+            self._client.transaction(*self._create_commands(recorder))
+        except BaseException:
+            self._budget.forget_stream(0)
+            raise
+        self._streams.own[stream_id] = recorder
+        self._keeper.has_no_reader_here(stream_id)
+        return recorder
+
+    def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> RedisFollower:
+        self._start()
+        recorder = self._streams.own.get(stream_id)
+        if recorder is not None:
+            # Events up to the recorder's last one count, not only those of the window: another worker may have heard
+            # of an event from Redis before this one has heard that Redis took it.
+            if not 0 <= after <= recorder.last_id:
+                raise InvalidEventIdError(recorder.last_id)
+            self._keeper.has_reader_here(stream_id)
+            return self._follower(stream_id, recorder.window, after, wake)
+        stream = self._streams.followed.get(stream_id)
+        # A reader that comes from another worker may have an event that has not arrived here yet.
+        if stream is not None and 0 <= after <= stream.window.last_id:
+            return self._follower(stream_id, stream.window, after, wake)
+        return self._follow_stored(stream_id, after, wake)
+
+    def stop(self, stream_id: str) -> None:
+        self._start()
+        if stream_id in self._streams.own:
+            self._stop_own(stream_id)
+            return
+        last, owner = self._look_up(stream_id)
+        if owner and not last.is_terminal:
+            # The command does nothing if the producer is dead.
+            self._client.transaction(commands.ask_to_stop(owner, stream_id))
+
+    def problem(self) -> str | None:
+        try:
+            self._client.execute(("PING",))
+        except JournalUnavailableError as error:
+            return error.reason
+        return self._writer.problem
+
+    def close(self) -> None:
+        if self._steps and os.getpid() == self._pid:
+            self._writer.flush(_FLUSH_SECONDS)
+            for step in self._steps:
+                step.close()
+            self._writer.close()
+            with contextlib.suppress(JournalUnavailableError):  # The key expires then.
+                self._client.execute(("DEL", inbox_key(self._streams.worker_id)))
+        # In a child process, too: its copies of the sockets would take replies that its parent waits for.
+        self._client.close()
+
+    def _start(self) -> None:
+        if not self._steps:
+            # Nothing has watched Redis so far, so it may have been away since it was asked last.
+            self._client.reached_since = None
+            self._steps = [
+                RepeatedStep(self._keeper.step, self._keeper.pause_seconds),
+                RepeatedStep(self._writer.step, writer.BATCH_SECONDS),
+                RepeatedStep(self._subscriber.step, subscriber.BATCH_SECONDS),
+            ]
+
+    # Streams that other workers produce, and finished ones.
+
+    def _look_up(self, stream_id: str) -> tuple[LastEvent, str]:
+        """Return a stream's last event, and the id of the worker that produces it, "" if that is not known any more."""
+        entries, owner = self._client.execute(
+            commands.read_last(stream_id), ("GET", owner_key(stream_id))
+        )
+        for reply in (entries, owner):
+            if isinstance(reply, Exception):
+                raise JournalUnavailableError(f"Redis refuses to read: {reply}")
+        if not entries and owner is None:
+            raise UnknownStreamError
+        return LastEvent.of(entries), "" if owner is None else owner.decode()
+
+    def _follow_stored(self, stream_id: str, after: int, wake: Callable[[], None]) -> RedisFollower:
+        last, owner = self._look_up(stream_id)
+        if not 0 <= after <= last.number:
+            raise InvalidEventIdError(last.number)
+        # Another reader may have come while this one waited for Redis.
+        stream = self._streams.followed.get(stream_id)
+        if stream is not None:
+            return self._follower(stream_id, stream.window, after, wake)
+        stream = FollowedStream(stream_id, owner, _window_from(last))
+        follower = self._follower(stream_id, stream.window, after, wake)
+        if not last.is_terminal:
+            self._streams.followed[stream_id] = stream
+            try:
+                self._announce(stream)
+            except BaseException:
+                # The caller does not get the follower, and so cannot close it.
+                follower.close()
+                raise
+        return follower
+
+    def _announce(self, stream: FollowedStream) -> None:
+        """Have the subscriber read this stream, too, and let its producer know that it has readers."""
+        announcement: list[Command] = [
+            ("EXISTS", inbox_key(stream.owner)),
+            commands.has_readers(stream.stream_id, self._keeper.readers_ms),
+        ]
+        if self._subscriber.is_waiting:
+            announcement.append(commands.nudge(self._streams.worker_id))
+        # Without Redis the XREAD fails, too, and begins anew; and the keeper announces the readers again.
+        with contextlib.suppress(JournalUnavailableError):
+            owner_lives = self._client.transaction(*announcement)[0]
+            if not owner_lives and self._keeper.would_know(time.monotonic()):
+                self._keeper.end_streams([stream.stream_id])
+
+    def _follower(
+        self, stream_id: str, window: Window, after: int, wake: Callable[[], None]
+    ) -> RedisFollower:
+        def on_close() -> None:
+            if not window.is_followed:
+                self._has_no_reader(stream_id, window)
+
+        def fetch_history(first: int, last: int) -> list[tuple[int, bytes]]:
+            return self._read_history(stream_id, first, last)
+
+        return RedisFollower(window, after, wake, on_close, fetch_history)
+
+    def _has_no_reader(self, stream_id: str, window: Window) -> None:
+        recorder = self._streams.own.get(stream_id)
+        if recorder is not None and recorder.window is window:
+            self._keeper.has_no_reader_here(stream_id)
+        stream = self._streams.followed.get(stream_id)
+        if stream is not None and stream.window is window:
+            self._streams.unfollow(stream)
+
+    def _read_history(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        (entries,) = self._client.execute(
+            commands.read_events(stream_id, first, last, _FETCHED_EVENTS)
+        )
+        if isinstance(entries, Exception):
+            raise JournalUnavailableError(f"Redis refuses to read: {entries}")
+        return [(number, event) for number, event in map(event_of, entries) if number is not None]
+
+    # Streams that this worker produces.
+
+    def _create_commands(self, recorder: RedisRecorder) -> list[Command]:
+        worker_id = self._streams.worker_id
+        return [
+            *commands.create_stream(recorder.stream_id, worker_id, self._keeper.running_ms),
+            # Any worker that sees a stream whose producer has no lease would end it.
+            *commands.renew_lease(worker_id, self._keeper.lease_ms),
+        ]
+
+    def _stop_own(self, stream_id: str) -> None:
+        recorder = self._streams.own.get(stream_id)
+        if recorder is not None:
+            recorder.stop_request.give("stopped")
+
+    def _has_ended(self, recorder: RedisRecorder) -> None:
+        stream_id = recorder.stream_id
+        del self._streams.own[stream_id]
+        self._keeper.has_reader_here(stream_id)
+        history_bytes = recorder.history.byte_count
+        self._kept.set((stream_id, history_bytes), time.monotonic() + self._limits.history_seconds)
+        if recorder.is_lost:
+            self._keeper.is_to_end(stream_id)
+            if recorder.window.is_followed:
+                # Its readers go on with the events that Redis has.
+                stream = FollowedStream(stream_id, self._streams.worker_id, recorder.window)
+                self._streams.followed[stream_id] = stream
+                gevent.spawn(self._announce, stream)
+
+
+def _window_from(last: LastEvent) -> Window:
+    """Return a window that begins with the stream's last event; older events are fetched, newer ones will come."""
+    window = Window(max(1, last.number))
+    if last.number:
+        window.append(last.event)
+        window.is_finished = last.is_terminal
+    return window
