@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.observer import Observer
 from tests.server.raw_upstream import RawUpstream, breaks_off, sends, streams, whole
@@ -212,6 +213,19 @@ def test_an_upstream_that_is_out_is_seen_and_so_are_the_others_turns(upstream):
         assert metrics.value("upstream_out", upstream=upstream.host) == 0
 
 
+def test_upstreams_on_one_host_are_told_apart(upstream):
+    upstream.handler = sends(whole(b"{}", "429 Slow"))
+    urls = [f"http://{upstream.host}/{name}/v1" for name in ("a", "b")]
+    with Server(upstream=",".join(urls)) as server:
+        metrics = Metrics(server)
+        for _ in range(4):
+            ask_chat(server)
+        metrics.wait_until_added(4, "streams_ended_total")
+        for url in urls:
+            assert metrics.value("upstream_errors_total", upstream=url, code="429") == 2
+            assert metrics.value("upstream_out", upstream=url) == 0
+
+
 @pytest.mark.parametrize(
     ("handler", "code"),
     [
@@ -325,6 +339,43 @@ def test_what_another_server_has_counted_is_not_read_and_nothing_is_left(tmp_pat
     wait_until(lambda: metrics_folders(tmp_path) == [])
 
 
+def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path):
+    def value(name: str) -> float:
+        with server.connect() as sock:
+            sock.sendall(get("/app/metrics"))
+            body = Response(sock).body().decode()
+        families = text_string_to_metric_families(body)
+        return sum(
+            each.value for family in families for each in family.samples if each.name == name
+        )
+
+    folder = tmp_path / "the-apps"
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with Server("tests.server.metered_app:app", environment=environment) as server:
+        ask_chat(server, simulator={"tokens": 1})
+        wait_until(lambda: value("sluice_streams_ended_total") == 1)
+        before = value("app_scrapes_total")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: server.log.count("Worker exiting") == 1)
+        server.wait_until_ready()
+        # Of both workers; the gauge of the one that has ended is gone.
+        assert value("app_scrapes_total") == before + 1
+        assert value("sluice_streams_ended_total") == 1
+        wait_until(lambda: value("sluice_open_streams_limit") == 9000)
+        server.signal(signal.SIGTERM)
+        server.wait_for_exit()
+    assert len(list(folder.glob("counter_*.db"))) == 2
+
+
+def test_an_app_that_was_loaded_before_the_fork_counts_too():
+    with Server(arguments=("--preload",), workers=2) as server:
+        metrics = Metrics(server)
+        for number in range(1, 5):
+            ask_chat(server, simulator={"tokens": 1})
+            metrics.wait_for(number, "streams_ended_total", outcome="complete")
+        metrics.wait_for(2 * 9000, "open_streams_limit")
+
+
 def test_files_do_not_become_more_with_each_worker_that_ends(tmp_path):
     def pid_of_only_worker() -> int:
         return Observer(server).ask("/inspect")["pid"]
@@ -336,6 +387,6 @@ def test_files_do_not_become_more_with_each_worker_that_ends(tmp_path):
             server.wait_until_ready()
         ends = (pid_of_only_worker(), "ended")
         files = {f"{kind}_{end}.db" for kind in ("counter", "histogram") for end in ends}
-        files |= {"lock", f"gauge_livesum_{ends[0]}.db"}
+        files |= {"sluice.lock", "master.pid", f"gauge_livesum_{ends[0]}.db"}
         (folder,) = metrics_folders(tmp_path)
         wait_until(lambda: {file.name for file in folder.iterdir()} == files)

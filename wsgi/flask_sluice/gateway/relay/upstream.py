@@ -105,6 +105,7 @@ class Upstream:
         parts = urlsplit(url)
         self.url = url
         self.host = parts.netloc.rpartition("@")[2]
+        self.label = self.host
         timeout = urllib3.Timeout(connect=connect_timeout_seconds)
         proxy = proxy_for(url)
         self._address = _address_of(proxy or url)
