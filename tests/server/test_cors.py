@@ -97,6 +97,7 @@ def test_every_answer_to_a_listed_origin_says_so(server, request_, status):
     assert "Origin" in response.headers["vary"]
 
 
+@pytest.mark.slow
 def test_204_and_internal_errors_say_so_too(server):
     with RawUpstream() as upstream, Server(upstream=upstream.url, cors_origins=LISTED) as relay:
         upstream.handler = sends(b"nonsense")

@@ -251,6 +251,7 @@ class TestDeadProducer:
         assert other.all_ids(other.follow(stream_id)) == up_to(4)
 
 
+@pytest.mark.slow
 class TestKeys:
     def test_all_expire_when_nobody_is_left(self, start, stream_id):
         with RedisServer() as redis:
