@@ -122,22 +122,22 @@ class StreamStats:
         self.releases = Histogram(RELEASE_BOUNDS_SECONDS)
         self.loop_lags = Histogram(LAG_BOUNDS_SECONDS)
 
-    def add_written(self, written: WriteStats, event_count: int, *, is_streamed: bool) -> None:
+    def add_written(self, writes: WriteStats, event_count: int, *, is_streamed: bool) -> None:
         """Add what a stream has written since the last call for it.
 
         event_count: how many events it has written altogether
         is_streamed: False for a JSON document, whose parts have no gaps between them that matter
         """
-        events, byte_count, keepalives, gap_seconds = written.counted
+        events, byte_count, keepalives, gap_seconds = writes.counted
         self.events += event_count - events
-        self.bytes += written.byte_count - byte_count
-        self.keepalives += written.keepalive_count - keepalives
-        written.counted = (
-            *(event_count, written.byte_count, written.keepalive_count, written.gap_seconds),
+        self.bytes += writes.byte_count - byte_count
+        self.keepalives += writes.keepalive_count - keepalives
+        writes.counted = (
+            *(event_count, writes.byte_count, writes.keepalive_count, writes.gap_seconds),
         )
-        gap_counts = written.take_gap_counts()
+        gap_counts = writes.take_gap_counts()
         if is_streamed:
-            self.gaps.add_all(gap_counts, written.gap_seconds - gap_seconds)
+            self.gaps.add_all(gap_counts, writes.gap_seconds - gap_seconds)
 
     def begin(self, notes: Mapping[str, object]) -> None:
         """Count a stream that begins. notes: see ``StreamEnd``."""
