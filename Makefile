@@ -2,22 +2,30 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench
 
-.PHONY: run test test-quick bench bench-quick lint format
+.PHONY: run test test-all test-warnings bench bench-quick lint format
 
 # Settings go along: make run SLUICE_BIND=127.0.0.1:8081
 run: .venv/installed
 	@exec $(BIN)/gunicorn -c gunicorn.conf.py app:app
 
-# Half of the time a test waits, so that there are more of them than cores. What measures runs by itself.
+# Tests wait for half of their time, so four run at a time on two cores. Those that measure run alone.
 PARALLEL := --numprocesses 4 --dist worksteal
 
+# Three minutes: what a change may break. The tests that take long and rarely fail, those in a browser too, are left to test-all.
 test: .venv/installed-dev tests/node/node_modules/installed
+	@$(BIN)/python -m pytest -m "not (measures or slow)" $(PARALLEL)
+	@$(BIN)/python -m pytest -m "measures and not slow"
+
+# Ten minutes: all tests, as CI runs them.
+test-all: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/python -m pytest -m "not measures" $(PARALLEL)
 	@$(BIN)/python -m pytest -m measures
 
-# For all the time: without a browser, what else is slow, and what has to run by itself.
-test-quick: .venv/installed-dev tests/node/node_modules/installed
-	@$(BIN)/python -m pytest -m "not (measures or slow)" $(PARALLEL)
+# Deprecation warnings of our own modules are errors, also in the servers that tests start.
+test-warnings: .venv/installed-dev tests/node/node_modules/installed
+	@PYTHONPATH="$(CURDIR)/tests/support/warnings_as_errors$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m pytest \
+		-m "not (measures or slow)" $(PARALLEL) \
+		-o "filterwarnings=error::DeprecationWarning:flask_sluice"
 
 # Ten minutes; writes benchmarks/RESULTS.md. Needs nginx, and for two of its peers Go and Redis:
 # apt-get install nginx golang-go redis-server

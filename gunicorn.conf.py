@@ -45,6 +45,9 @@ try:
 except SettingsError as error:
     sys.exit(f"sluice: {error}")
 
+# Here and not in a hook, since with --preload the app is imported before the first hook runs.
+metrics_folder.make()
+
 bind = _settings.bind
 workers = _settings.workers
 
@@ -98,6 +101,7 @@ def on_starting(server: Arbiter) -> None:
     if issubclass(server.cfg.worker_class, Worker):
         # gunicorn has no setting for it.
         server.__class__ = Master
+    metrics_folder.claim()
     _raise_file_limit()
     # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
@@ -143,12 +147,7 @@ def child_exit(_server: Arbiter, worker: Worker) -> None:
     metrics_folder.forget_worker(worker.pid)
 
 
-def on_exit(_server: Arbiter) -> None:
-    metrics_folder.remove()
-
-
 def when_ready(server: Arbiter) -> None:
-    metrics_folder.make()
     if _settings.workers > 1 and _settings.rate_limit and not _settings.redis_url:
         server.log.warning(
             "each of the %d workers counts for itself: SLUICE_RATE_LIMIT is for all only with SLUICE_REDIS_URL",

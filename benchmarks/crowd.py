@@ -9,7 +9,6 @@ again: memory must not grow by that.
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -181,7 +180,7 @@ def _watch(plan: Plan, sluice: Process, upstream: Process | None) -> tuple[Seen,
             [sys.executable, *command],
             cwd=processes.ROOT,
             stdout=output,
-            preexec_fn=lambda: os.sched_setaffinity(0, {processes.LOAD_CORE}),
+            preexec_fn=lambda: processes.prepare(processes.LOAD_CORE),
         )
         while readers.poll() is None:
             load_cpu = upstream.cpu_seconds() if upstream else 0.0

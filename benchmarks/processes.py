@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,7 +39,7 @@ class Process:
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: _prepare(core),
+            preexec_fn=lambda: prepare(core),
         )
 
     def wait_until_it_listens(self) -> None:
@@ -105,13 +106,19 @@ def run_load(load: Load) -> Result:
         cwd=ROOT,
         check=False,
         capture_output=True,
-        preexec_fn=lambda: _prepare(LOAD_CORE),
+        preexec_fn=lambda: prepare(LOAD_CORE),
     )
     if done.returncode:
         raise RuntimeError(f"the load failed: {done.stderr.decode()[-1000:]}")
     return Result.from_json(done.stdout)
 
 
-def _prepare(core: int) -> None:
+def prepare(core: int) -> None:
+    """Run this in a new process: it stays on the core, may open many files, and reacts to Ctrl-C.
+
+    A job in the background of a script ignores SIGINT and SIGQUIT, which what it starts would inherit.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     os.sched_setaffinity(0, {core})
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILE_LIMIT, _FILE_LIMIT))

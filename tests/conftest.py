@@ -1,11 +1,22 @@
 """Fixtures for all tests."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.server.raw_upstream import RawUpstream, sends
 from tests.support.server import Server
+
+
+def pytest_configure() -> None:
+    """Have the programs that tests start react to Ctrl-C, wherever the tests run.
+
+    A shell makes a job in the background of a script ignore SIGINT and SIGQUIT, and programs that such a job starts inherit
+    that, unless the job has a handler of its own.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from benchmarks.usage import Usage
 from tests.support.server import ROOT
 from tests.support.stream import chat
 
+pytestmark = pytest.mark.slow
+
 SMALL = Scale(
     rounds=1,
     window_seconds=0.5,  # Machines of tests stand still for a tenth of a second now and then.

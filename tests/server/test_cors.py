@@ -97,6 +97,7 @@ def test_every_response_to_a_listed_origin_allows_it(server, request_, status):
     assert "Origin" in response.headers["vary"]
 
 
+@pytest.mark.slow
 def test_204_and_internal_errors_allow_it_too(server):
     with RawUpstream() as upstream, Server(upstream=upstream.url, cors_origins=LISTED) as relay:
         upstream.handler = sends(b"nonsense")

@@ -1,4 +1,4 @@
-"""The dashboard shows what a running server tells, and nothing else."""
+"""The dashboard shows all metrics of a running server, and no others."""
 
 import json
 import re
@@ -20,7 +20,7 @@ HELLO = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 def exported() -> Iterator[dict[str, set[str]]]:
     """The names of all metrics, without what histograms add to them, with the names of their labels.
 
-    Of a server to which everything has happened: what has no value yet is not told.
+    The server has met every kind of event before, since it does not export a metric that has no value yet.
     """
     with RawUpstream() as dead:
         dead.stop()
@@ -57,7 +57,7 @@ def test_it_shows_every_metric_and_no_other(exported):
     assert shown == exported.keys()
 
 
-def test_it_groups_by_labels_that_there_are(exported):
+def test_it_groups_by_labels_that_exist(exported):
     for query in queries():
         (name,) = re.findall(r"sluice_\w+", query)
         by = re.findall(r"by \(([^)]*)\)", query)
@@ -65,7 +65,7 @@ def test_it_groups_by_labels_that_there_are(exported):
         assert wanted <= exported[base_name(name)]
 
 
-def test_each_panel_has_its_title_its_description_and_its_place():
+def test_each_panel_has_a_title_a_description_and_a_place():
     panels = DASHBOARD["panels"]
     assert all(panel["title"] and panel["description"] for panel in panels)
     assert len({panel["id"] for panel in panels}) == len(panels)

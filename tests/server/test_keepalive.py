@@ -65,6 +65,7 @@ def test_the_blank_line_can_be_left_out():
     assert b": keep-alive\n\n" not in body
 
 
+@pytest.mark.slow
 def test_no_timeout_of_gunicorn_ends_an_unbroken_stream():
     # Each of gunicorn's timeouts is over more than twice before the stream's end.
     arguments = ("--timeout", "2", "--keep-alive", "1", "--graceful-timeout", "1")

@@ -42,6 +42,7 @@ def abort_once(server: Server, rng: random.Random) -> None:
         sock.close()
 
 
+@pytest.mark.slow
 def test_3000_aborts_at_random_moments_leave_nothing_behind():
     rng = random.Random(0)
     with Server("tests.server.inspected_app:app") as server:

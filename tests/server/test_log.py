@@ -1,4 +1,4 @@
-"""The log's lines are JSON, whatever is in them."""
+"""The log's lines are JSON, whatever a client sends."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def server() -> Iterator[Server]:
 
 
 def end_of(server: Server, request: bytes, **fields: object) -> dict[str, object]:
-    """The line of that request; nothing else was printed since."""
+    """The log line of that request; the server has printed nothing else since."""
     before = server.log
     with server.connect() as sock:
         sock.sendall(request)

@@ -1,4 +1,4 @@
-"""What a running server tells Prometheus of its streams."""
+"""The metrics of a running server."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.observer import Observer
 from tests.server.raw_upstream import RawUpstream, breaks_off, sends, streams, whole
@@ -26,9 +27,9 @@ INSPECTED = "tests.server.inspected_app:app"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """Looks at each stream ten times a second, four times in its write timeout."""
+    """It looks at each stream ten times a second: four times in the write timeout."""
     with Server(write_timeout_seconds=0.4, keepalive_seconds=0.2) as server:
-        # A model's name is told from others once an answer by it was complete.
+        # A model's name becomes a label once it has given a complete answer.
         ask_chat(server, simulator={"tokens": 1})
         Metrics(server).wait_for(1, "streams_ended_total", model="test")
         yield server
@@ -52,7 +53,7 @@ def metrics(server: Server) -> Metrics:
 
 
 def ask(server: Server, request: bytes) -> Response:
-    """The response; its body has come to its end, whole or cut."""
+    """Return the response when its body has ended, complete or cut."""
     with server.connect() as sock:
         return ask_on(sock, request)
 
@@ -70,7 +71,7 @@ def ask_chat(server: Server, **fields: object) -> Response:
 
 
 def open_chat(server: Server, **simulator: object) -> socket.socket:
-    """The connection of a stream that has begun."""
+    """Open a stream; return its connection when the first event has come."""
     sock = server.connect()
     sock.sendall(post(PATH, chat(simulator={"itl_ms": 5, **simulator})))
     Response(sock).until(b"\n\n")
@@ -113,7 +114,7 @@ def test_a_stream_shows_before_its_end(server, metrics):
     metrics.wait_for(0, "open_streams", route=PATH)
 
 
-def test_times_are_what_they_were(server, metrics):
+def test_times_are_those_that_the_simulator_took(server, metrics):
     asked_at = time.monotonic()
     ask_chat(server, simulator={"tokens": 5, "ttft_ms": 120, "itl_ms": 300})
     metrics.wait_until_added(1, "streams_ended_total")
@@ -122,8 +123,8 @@ def test_times_are_what_they_were(server, metrics):
     gaps = metrics.added("event_gap_seconds_sum")
     duration = metrics.added("stream_duration_seconds_sum", route=PATH)
     assert first_event >= 0.12
-    # Four from one token to the next; role, finish_reason and [DONE] come along at once. By as much as the first token
-    # is late, on a busy machine, they are shorter.
+    # There are four gaps, from one token to the next; role, finish_reason and [DONE] come without a gap. On a busy machine
+    # the gaps are shorter by as much as the first token is late.
     assert gaps > 3.5 * 0.3
     assert first_event + gaps <= duration <= took
     gap_count = metrics.added("event_gap_seconds_count")
@@ -151,7 +152,7 @@ def test_resumable_streams_and_their_readers_are_told_apart(server, metrics):
     metrics.wait_for(0, "open_streams")
 
 
-def test_of_a_thousand_model_names_few_are_told_apart(server, metrics):
+def test_few_of_a_thousand_model_names_become_labels(server, metrics):
     with server.connect() as sock:
         for number in range(1000):
             fields = {"model": f"model-{number}", "simulator": {"tokens": 1, "itl_ms": 0}}
@@ -194,7 +195,7 @@ def test_refusals_are_counted_by_status_and_code():
 # Upstreams.
 
 
-def test_an_upstream_that_is_out_is_seen_and_so_are_the_others_turns(upstream):
+def test_an_upstream_that_is_out_shows_and_so_do_failovers(upstream):
     upstream.handler = streams(HELLO, STOP, DONE)
     with RawUpstream() as dead:
         dead.stop()
@@ -203,13 +204,26 @@ def test_an_upstream_that_is_out_is_seen_and_so_are_the_others_turns(upstream):
         for _ in range(8):
             assert ask_chat(server).status == 200
         metrics.wait_until_added(8, "streams_ended_total", outcome="complete")
-        # Three failures running, then it is left alone.
+        # After three failures running it gets no requests.
         failed = {"upstream": dead.host, "code": "upstream_unreachable"}
         assert metrics.value("upstream_errors_total", **failed) == 3
         assert metrics.value("upstream_failovers_total", upstream=dead.host) == 3
         assert metrics.value("upstream_failovers_total", upstream=upstream.host) == 0
         assert metrics.value("upstream_out", upstream=dead.host) == 1
         assert metrics.value("upstream_out", upstream=upstream.host) == 0
+
+
+def test_upstreams_on_one_host_are_told_apart(upstream):
+    upstream.handler = sends(whole(b"{}", "429 Slow"))
+    urls = [f"http://{upstream.host}/{name}/v1" for name in ("a", "b")]
+    with Server(upstream=",".join(urls)) as server:
+        metrics = Metrics(server)
+        for _ in range(4):
+            ask_chat(server)
+        metrics.wait_until_added(4, "streams_ended_total")
+        for url in urls:
+            assert metrics.value("upstream_errors_total", upstream=url, code="429") == 2
+            assert metrics.value("upstream_out", upstream=url) == 0
 
 
 @pytest.mark.parametrize(
@@ -233,7 +247,7 @@ def test_each_failure_of_an_upstream_is_counted_once(relay, upstream, handler, c
     assert metrics.added("upstream_errors_total", upstream=upstream.host, code=code) == 1
 
 
-def test_paths_that_are_passed_on_are_few_routes(relay, upstream):
+def test_paths_that_are_passed_on_share_a_route(relay, upstream):
     upstream.handler = sends(whole(b"{}"))
     metrics = Metrics(relay)
     for path in ("/v1/models", "/v1/files/1", "/v1/files/2"):
@@ -246,14 +260,14 @@ def test_paths_that_are_passed_on_are_few_routes(relay, upstream):
 # The page.
 
 
-def test_it_is_prometheuss_text_and_needs_no_key():
+def test_the_page_is_in_prometheuss_text_format_and_needs_no_key():
     with Server(api_keys="secret") as server:
         response = ask(server, get("/metrics"))
         assert response.status == 200
         assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_each_has_a_help_text_and_a_name_that_says_what_it_is(metrics):
+def test_each_metric_has_a_help_text_and_a_name_that_says_what_it_is(metrics):
     lines = [line.split(maxsplit=3)[1:] for line in metrics.text().splitlines() if line[0] == "#"]
     kinds = {name: rest[0] for kind, name, *rest in lines if kind == "TYPE"}
     helps = {name: rest[0] for kind, name, *rest in lines if kind == "HELP"}
@@ -268,7 +282,7 @@ def test_each_has_a_help_text_and_a_name_that_says_what_it_is(metrics):
 
 
 def pid_of_worker(sock: socket.socket) -> int:
-    """Of the one that has this connection."""
+    """The worker that has this connection."""
     sock.sendall(get("/inspect"))
     return Response(sock).json()["pid"]
 
@@ -283,7 +297,7 @@ def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
                 ask_on(sock, post(PATH, chat(simulator={"tokens": 1, "itl_ms": 0})))
                 pids.add(pid_of_worker(sock))
             asked += 1
-        # Those of the worker that is not asked are a second old.
+        # The numbers of the worker that does not answer the scrape are up to a second old.
         metrics.wait_for(asked, "streams_ended_total", outcome="complete")
         with open_chat(server, tokens=100_000):
             metrics.wait_for(1, "open_streams")
@@ -297,7 +311,7 @@ def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
         assert metrics.value("first_event_seconds_count") == asked
 
 
-def test_what_was_counted_last_is_not_lost_by_a_reload():
+def test_a_reload_loses_none_of_the_last_second():
     with Server() as server, server.connect() as sock:
         sock.sendall(post(PATH, chat(simulator={"tokens": 30, "itl_ms": 20})))
         response = Response(sock)
@@ -312,7 +326,7 @@ def metrics_folders(tmp_path: Path) -> list[Path]:
     return list(tmp_path.glob("sluice-metrics-*"))
 
 
-def test_what_another_server_has_counted_is_not_read_and_nothing_is_left(tmp_path):
+def test_another_servers_numbers_are_not_read_and_no_folder_is_left(tmp_path):
     with Server(environment={"TMPDIR": str(tmp_path)}) as first:
         ask_chat(first, simulator={"tokens": 1})
         (folder,) = metrics_folders(tmp_path)
@@ -323,6 +337,43 @@ def test_what_another_server_has_counted_is_not_read_and_nothing_is_left(tmp_pat
             assert len(metrics_folders(tmp_path)) == 2
         wait_until(lambda: metrics_folders(tmp_path) == [folder])
     wait_until(lambda: metrics_folders(tmp_path) == [])
+
+
+def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path):
+    def value(name: str) -> float:
+        with server.connect() as sock:
+            sock.sendall(get("/app/metrics"))
+            body = Response(sock).body().decode()
+        families = text_string_to_metric_families(body)
+        return sum(
+            each.value for family in families for each in family.samples if each.name == name
+        )
+
+    folder = tmp_path / "the-apps"
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with Server("tests.server.metered_app:app", environment=environment) as server:
+        ask_chat(server, simulator={"tokens": 1})
+        wait_until(lambda: value("sluice_streams_ended_total") == 1)
+        before = value("app_scrapes_total")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: server.log.count("Worker exiting") == 1)
+        server.wait_until_ready()
+        # Of both workers; the gauge of the one that has ended is gone.
+        assert value("app_scrapes_total") == before + 1
+        assert value("sluice_streams_ended_total") == 1
+        wait_until(lambda: value("sluice_open_streams_limit") == 9000)
+        server.signal(signal.SIGTERM)
+        server.wait_for_exit()
+    assert len(list(folder.glob("counter_*.db"))) == 2
+
+
+def test_an_app_that_was_loaded_before_the_fork_counts_too():
+    with Server(arguments=("--preload",), workers=2) as server:
+        metrics = Metrics(server)
+        for number in range(1, 5):
+            ask_chat(server, simulator={"tokens": 1})
+            metrics.wait_for(number, "streams_ended_total", outcome="complete")
+        metrics.wait_for(2 * 9000, "open_streams_limit")
 
 
 def test_files_do_not_become_more_with_each_worker_that_ends(tmp_path):
@@ -336,6 +387,6 @@ def test_files_do_not_become_more_with_each_worker_that_ends(tmp_path):
             server.wait_until_ready()
         ends = (pid_of_only_worker(), "ended")
         files = {f"{kind}_{end}.db" for kind in ("counter", "histogram") for end in ends}
-        files |= {"lock", f"gauge_livesum_{ends[0]}.db"}
+        files |= {"sluice.lock", "master.pid", f"gauge_livesum_{ends[0]}.db"}
         (folder,) = metrics_folders(tmp_path)
         wait_until(lambda: {file.name for file in folder.iterdir()} == files)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import openai
+import pytest
 
 from tests.support.server import Server
 from tests.support.stream import Response, chat, get, post
@@ -45,6 +46,7 @@ def test_a_request_over_the_limit_is_refused_and_told_when_to_retry():
     assert abs(int(refusal.headers["x-ratelimit-reset"]) - time.time() - seconds) < 5
 
 
+@pytest.mark.slow
 def test_a_client_that_retries_when_told_is_served():
     with limited("1/second") as server:
         client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=5)

@@ -40,6 +40,7 @@ def of_the_calmest(rounds):
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_relayed_event_costs_at_most_two_thirds_of_what_a_plain_generator_takes():
     with (

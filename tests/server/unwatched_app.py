@@ -1,4 +1,4 @@
-"""Sluice, but nothing is counted and no stream's end is logged: what watching costs is the difference."""
+"""Sluice without counters and without log lines of its streams, to measure what those cost."""
 
 from app import app
 from flask_sluice.observe.stream_end import StreamEnd
@@ -9,17 +9,17 @@ from flask_sluice.stream.accounting import StreamAccount
 __all__ = ["app"]
 
 
-def add_events(written: WriteStats, events: bytes, now: float) -> None:
-    written.byte_count += len(events)
-    if written.first_event_at is None:
-        written.first_event_at = now
-    written._last_bytes = events[-_LONGEST_END:]
+def add_events(writes: WriteStats, events: bytes, now: float) -> None:
+    writes.byte_count += len(events)
+    if writes.first_event_at is None:
+        writes.first_event_at = now
+    writes._last_bytes = events[-_LONGEST_END:]
 
 
-def does_nothing(*_: object) -> None:
+def do_nothing(*_: object) -> None:
     pass
 
 
 WriteStats.add_events = add_events
-StreamAccount.report_progress = StreamStats.begin = does_nothing
-StreamStats.end = StreamEnd.log = does_nothing
+StreamAccount.report_progress = StreamStats.begin = do_nothing
+StreamStats.end = StreamEnd.log = do_nothing

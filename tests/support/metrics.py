@@ -8,7 +8,7 @@ from tests.support.stream import Response, get
 
 
 class Metrics:
-    """What a server tells of itself. Names are given without their ``sluice_``."""
+    """The metrics of a server. Their names are given without the prefix ``sluice_``."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -24,11 +24,11 @@ class Metrics:
         return [sample for family in families for sample in family.samples]
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of all samples with that name and these labels."""
+        """The sum of all samples with this name and these labels."""
         return _sum(self.samples(), name, labels)
 
     def added(self, name: str, **labels: str) -> float:
-        """What has come to it since this object was made."""
+        """How much the value has grown since this object was made."""
         return self.value(name, **labels) - _sum(self._before, name, labels)
 
     def wait_until_added(self, count: float, name: str, **labels: str) -> None:

@@ -85,6 +85,7 @@ def test_of_two_workers_one_that_is_killed_takes_only_its_own_streams_with_it():
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full-disk", "closed-pipe"])
 def test_a_log_that_takes_nothing_ends_no_stream(server, kind):
     with bystanders(server), open_stream(server, tokens=60, itl_ms=10) as before:
@@ -99,6 +100,7 @@ def test_a_log_that_takes_nothing_ends_no_stream(server, kind):
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [3600, -3600])
 def test_a_clock_that_is_set_disturbs_no_stream(server, ahead):
     start = post("/v1/streams", chat(simulator={"tokens": 60, "itl_ms": 20}))
@@ -140,6 +142,7 @@ def test_a_worker_without_files_left_keeps_its_streams_and_recovers(server):
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 def test_a_loop_that_was_blocked_goes_on_where_it_was(server):
     with (
         bystanders(server, max_gap_seconds=4),

@@ -30,6 +30,7 @@ def server(upstream: RawUpstream) -> Iterator[Server]:
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 def test_an_upstream_that_dies_under_100_streams_and_comes_back(server, upstream):
     upstream.handler = lambda sock, request: sock.sendall(HEAD + chunk(HELLO))
     with bystanders(server, idle_connections=1):

@@ -15,7 +15,7 @@ from tests.support.stream import Response, chat, get, post, reset
 from tests.system.bystanders import READERS as BYSTANDERS
 from tests.system.bystanders import Bystanders, check_log
 
-pytestmark = pytest.mark.measures
+pytestmark = [pytest.mark.measures, pytest.mark.slow]
 
 CHAT = "/v1/chat/completions"
 JSON_POST = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n".encode()

@@ -152,6 +152,7 @@ def test_a_forged_ticket_is_refused(server):
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 def test_the_time_of_a_refusal_does_not_say_how_much_of_a_key_was_right(server):
     wrong = "x" * len(KEY)
     guesses = {right: KEY[:right] + wrong[right:] for right in (0, 1, len(KEY) // 2, len(KEY) - 1)}

@@ -241,6 +241,7 @@ MUCH = {
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 @pytest.mark.parametrize("much", MUCH)
 def test_a_request_for_too_much_delays_no_other_client(server, others, much):
     request = post(COMPLETIONS if "prompt" in MUCH[much] else CHAT, {"model": "m", **MUCH[much]})

@@ -96,6 +96,7 @@ ENDLESS = {
 
 
 @pytest.mark.measures
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ENDLESS)
 def test_what_never_ends_is_given_up_and_disturbs_nobody(server, others, upstream, answer):
     upstream.handler = ENDLESS[answer]

@@ -287,6 +287,7 @@ class TestForkedWorker:
         assert worker.problem() is None
 
 
+@pytest.mark.slow
 class TestKeys:
     def test_all_expire_when_all_workers_are_dead(self, start, stream_id):
         with RedisServer() as redis:

@@ -14,6 +14,8 @@ from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.test_drain import PATH, open_stream
 
+pytestmark = pytest.mark.slow
+
 MAX_REQUESTS = 10
 ARGUMENTS = ("--max-requests", str(MAX_REQUESTS), "--max-requests-jitter", "5")
 ANSWER_SECONDS = 4.0
@@ -117,7 +119,6 @@ class Visitors:
             thread.join()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_nobody_waits_and_nothing_is_cut_over_three_generations(workers):
     with (

@@ -89,6 +89,7 @@ def test_redis_that_was_never_there_is_one_warning_too():
         assert server.log.count("rate limits count in memory") == 1
 
 
+@pytest.mark.slow
 def test_redis_that_hangs_costs_half_a_second_now_and_then():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"

@@ -9,6 +9,8 @@ import pytest
 from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, get
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("app.py", "gunicorn.conf.py", "wsgi", "static", "templates")
 
 

@@ -18,6 +18,8 @@ from tests.support.stream import Response
 from tests.system.attacks import ATTACKS, Attack
 from tests.system.site import Site
 
+pytestmark = pytest.mark.slow
+
 _keys = (f"attack-{number}" for number in itertools.count())
 
 # nginx waits for the rest of what seems to be a body, and for another request; here not so long. It is what a test waits

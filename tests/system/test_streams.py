@@ -280,6 +280,7 @@ def test_a_rolling_reload_loses_no_event(redis):
     assert events[-1].event == "done", events[-1]
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_has_written_the_end_of_its_streams(redis):
     with Server(redis_url=redis.url) as first, Server(redis_url=redis.url) as second:
         url = start(first, tokens=20, itl_ms=20)
@@ -292,6 +293,7 @@ def test_a_worker_that_ends_has_written_the_end_of_its_streams(redis):
     assert events[-1].event == "done", events[-1]
 
 
+@pytest.mark.slow
 def test_a_start_with_a_redis_that_is_not_there_says_so_in_readyz(tmp_path):
     with Server(redis_url=f"unix://{tmp_path}/none") as server:
         response, body = ask(server, get("/readyz"))
@@ -354,6 +356,7 @@ def test_a_stream_that_has_ended_counts_no_more():
             assert read(server, start(server))
 
 
+@pytest.mark.slow
 def test_a_worker_whose_history_is_full_refuses():
     with Server(total_history_bytes=10_000) as server:
         start(server, tokens=100, itl_ms=0)
@@ -361,6 +364,7 @@ def test_a_worker_whose_history_is_full_refuses():
         assert refusal(server, post(PATH, chat())) == (503, "overloaded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -4,7 +4,9 @@ import gevent
 import pytest
 from hypothesis import settings
 
-from flask_sluice.stream import registry
+from flask_sluice.stream import accounting, event_stream, registry
+from flask_sluice.stream.loop.ticker import Ticker
+from tests.unit.clock import Clock
 from tests.unit.greenlets import TIMEOUT_SECONDS
 
 # No deadline for a single example: on a busy machine any one of them may take long.
@@ -25,6 +27,18 @@ def nothing_is_left_behind(own_worker_objects):
         yield
     assert len(registry.ticker()) == 0
     assert registry.admission().count == 0
+
+
+@pytest.fixture
+def clock(monkeypatch, own_worker_objects):
+    """For streams that begin in the test: their time stands still until the test turns the clock."""
+    clock = Clock()
+    for module in (event_stream, accounting):
+        monkeypatch.setattr(module, "time", clock)
+    ticker = Ticker(registry.stats().loop_lags.add, clock.monotonic)
+    monkeypatch.setattr(registry, "ticker", lambda: ticker)
+    yield clock
+    assert len(ticker) == 0
 
 
 @pytest.fixture

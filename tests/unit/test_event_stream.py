@@ -6,6 +6,7 @@ import logging
 import gevent
 import pytest
 from gevent.event import Event as Flag
+from gevent.queue import Queue
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.sse import Event, EventParser
@@ -180,82 +181,94 @@ def test_a_cut_breaks_the_body_off_behind_what_was_yielded():
 
 
 class TestKeepalive:
-    def test_comes_whenever_nothing_is_written(self):
+    def test_comes_whenever_nothing_is_written(self, clock):
         context = StreamContext()
-        items = listening(context)
-        stream = Stream(items, context=context, keepalive_seconds=TINY_SECONDS)
-        assert [next(stream) for _ in range(3)] == [A, KEEPALIVE, KEEPALIVE]
+        stream = Stream(listening(context), context=context, keepalive_seconds=15)
+        assert next(stream) == A
+        for _ in range(2):
+            clock.turn_while_waiting(16)
+            assert next(stream) == KEEPALIVE
         stream.close()
 
-    def test_comes_before_the_first_event_too(self):
+    def test_comes_before_the_first_event_too(self, clock):
         context = StreamContext()
-        items = listening(context, None)
-        stream = Stream(items, context=context, keepalive_seconds=TINY_SECONDS)
+        stream = Stream(listening(context, None), context=context, keepalive_seconds=15)
+        clock.turn_while_waiting(16)
         assert next(stream) == KEEPALIVE
         stream.close()
 
-    def test_can_do_without_its_blank_line(self):
+    def test_can_do_without_its_blank_line(self, clock):
         context = StreamContext()
         stream = Stream(
             listening(context),
             context=context,
-            keepalive_seconds=TINY_SECONDS,
+            keepalive_seconds=15,
             keepalive_blank_line=False,
         )
-        assert [next(stream), next(stream)] == [A, b": keep-alive\n"]
+        assert next(stream) == A
+        clock.turn_while_waiting(16)
+        assert next(stream) == b": keep-alive\n"
         stream.close()
 
-    def test_never_comes_in_the_middle_of_an_event(self):
-        context = StreamContext()
+    def test_never_comes_in_the_middle_of_an_event(self, clock):
+        pieces = Queue(items=[b"data: ha"])
 
-        def generate():
-            for piece in (b"data: ha", b"lf"):
-                yield piece
-                gevent.sleep(0.15)  # Long enough for several keep-alives.
-            yield from listening(context, b"\n\n")
+        def give_after_a_silence(piece):
+            clock.turn(16)
+            run_all()  # The stream is woken, and looks what is due.
+            pieces.put(piece)
 
-        stream = Stream(generate(), context=context, keepalive_seconds=TINY_SECONDS)
-        body = b""
-        while KEEPALIVE not in body:
-            body += next(stream)
-        assert body == b"data: half\n\n" + KEEPALIVE
-        stream.close()
-
-    @pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\r\n"])
-    def test_comes_behind_an_event_with_any_line_ends(self, end):
-        context = StreamContext()
-        items = listening(context, b"data: a" + end.encode())
-        stream = Stream(items, context=context, keepalive_seconds=TINY_SECONDS)
-        next(stream)
+        stream = Stream(iter(pieces.get, None), keepalive_seconds=15)
+        assert next(stream) == b"data: ha"
+        for piece in (b"lf", b"\n\n"):
+            gevent.spawn(give_after_a_silence, piece)
+            assert next(stream) == piece
+        clock.turn_while_waiting(16)
         assert next(stream) == KEEPALIVE
         stream.close()
 
-    def test_of_zero_seconds_never_comes(self):
+    @pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\r\n"])
+    def test_comes_behind_an_event_with_any_line_ends(self, clock, end):
+        context = StreamContext()
+        items = listening(context, b"data: a" + end.encode())
+        stream = Stream(items, context=context, keepalive_seconds=15)
+        next(stream)
+        clock.turn_while_waiting(16)
+        assert next(stream) == KEEPALIVE
+        stream.close()
+
+    def test_of_zero_seconds_never_comes(self, clock):
         def generate():
-            gevent.sleep(0.15)
+            clock.turn(FOREVER_SECONDS)
+            run_all()  # The stream would look what is due.
             yield A
 
         assert Stream(generate(), keepalive_seconds=0).read_all() == A
 
 
 class TestDeadline:
-    def test_ends_the_stream_with_an_error_event(self):
+    def test_ends_the_stream_with_an_error_event(self, clock):
         context = StreamContext()
-        stream = Stream(listening(context), context=context, deadline_seconds=TINY_SECONDS)
+        stream = Stream(listening(context), context=context, deadline_seconds=60)
+        assert next(stream) == A
+        clock.turn_while_waiting(61)
         body = stream.read_all()
-        assert body.startswith(A)
         assert error_in(body)["code"] == "stream_timeout"
         assert context.outcome is Outcome.ERROR
 
-    def test_ends_the_generator(self, ended):
-        Stream(blocked(ended), deadline_seconds=TINY_SECONDS).read_all()
+    def test_ends_the_generator(self, clock, ended):
+        stream = Stream(blocked(ended), deadline_seconds=60)
+        assert next(stream) == A
+        clock.turn_while_waiting(61)
+        stream.read_all()
         wait_until(lambda: ended == ["GeneratorExit"])
 
-    def test_in_the_middle_of_an_event_breaks_the_body_off(self):
+    def test_in_the_middle_of_an_event_breaks_the_body_off(self, clock):
         context = StreamContext()
         items = listening(context, b"data: ha")
-        stream = Stream(items, context=context, deadline_seconds=TINY_SECONDS)
+        stream = Stream(items, context=context, deadline_seconds=60)
         next(stream)
+        clock.turn_while_waiting(61)
         with pytest.raises(BrokenPipeError):
             next(stream)
         stream.close()
@@ -339,20 +352,22 @@ class TestLateCommit:
         may_go_on.set()
         assert error_in(stream.read_all())["code"] == "rate"
 
-    def test_without_a_time_waits_for_the_first_event(self):
+    def test_without_a_time_waits_for_the_first_event(self, clock):
         def generate():
-            gevent.sleep(0.15)
+            clock.turn(16)
+            run_all()  # The stream is woken, and looks what is due.
             yield A
 
-        stream = Stream(generate(), keepalive_seconds=TINY_SECONDS)
+        stream = Stream(generate(), keepalive_seconds=15)
         stream.wait_for_first_event(None)
         assert next(stream) == A
         stream.close()
 
-    def test_is_refused_when_the_deadline_is_over(self):
+    def test_is_refused_when_the_deadline_is_over(self, clock):
         context = StreamContext()
         items = listening(context, None)
-        stream = Stream(items, context=context, deadline_seconds=TINY_SECONDS)
+        stream = Stream(items, context=context, deadline_seconds=60)
+        clock.turn_while_waiting(61)
         with pytest.raises(ApiError) as caught:
             stream.wait_for_first_event(FOREVER_SECONDS)
         assert (caught.value.status, caught.value.code) == (504, "stream_timeout")

@@ -9,11 +9,21 @@ from gevent.event import Event as Flag
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.sse import Event
-from flask_sluice.stream import event_stream, registry
+from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
-from tests.unit.streams import KEEPALIVE, A, B, Stream, blocked, endless, error_in, listening
+from tests.unit.streams import (
+    FOREVER_SECONDS,
+    KEEPALIVE,
+    A,
+    B,
+    Stream,
+    blocked,
+    endless,
+    error_in,
+    listening,
+)
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -361,16 +371,18 @@ def test_a_generator_whose_wait_has_just_ended_is_not_interrupted_in_its_cleanup
     wait_until(lambda: cleaned)
 
 
-def test_a_stream_whose_client_left_is_closed_even_if_nobody_does(monkeypatch, ended):
-    monkeypatch.setattr(event_stream, "_CLOSE_TIMEOUT_SECONDS", 0)
-    abandoned = Stream(blocked(ended), write_timeout_seconds=TINY_SECONDS)
+def test_a_stream_whose_client_left_is_closed_even_if_the_server_does_not(clock, ended):
+    abandoned = Stream(blocked(ended))
     next(abandoned)
     abandoned.on_disconnect()
+    clock.turn(FOREVER_SECONDS)
     wait_until(lambda: registry.admission().count == 0)
     wait_until(lambda: ended == ["GeneratorExit"])
     # The clock goes on for the others.
-    stream = Stream(blocked([]), keepalive_seconds=TINY_SECONDS)
-    assert [next(stream), next(stream)] == [A, KEEPALIVE]
+    stream = Stream(blocked([]), keepalive_seconds=15)
+    assert next(stream) == A
+    clock.turn_while_waiting(16)
+    assert next(stream) == KEEPALIVE
     stream.close()
 
 

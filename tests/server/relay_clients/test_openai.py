@@ -342,6 +342,7 @@ def test_async_openai_that_closes_a_stream_ends_it_on_the_upstream(
     asyncio.run(leave())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 def test_openai_that_waits_no_longer_ends_the_answer_on_the_upstream(
     upstream: Server, relay: Server, see: See, request_id: str, stream: bool

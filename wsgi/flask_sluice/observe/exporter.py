@@ -1,11 +1,12 @@
-"""What Prometheus is told: the plain numbers of each worker, moved into prometheus-client's metrics.
+"""The export to Prometheus: the plain numbers of each worker, moved into prometheus-client's metrics.
 
-Those are values in files that all workers share, at a microsecond or two each: too dear for each event, and some thirty
-at a stream's end would be several percent of a short answer. So streams count in plain numbers
-(``flask_sluice.observe.stream_stats``), and once a second, and before they are read, these are moved. A worker that is killed takes the
-numbers of that second along.
+A metric's value is in a file that all workers share, and a change costs 1 or 2 us: too much for each event, and some
+thirty changes at the end of each stream would be several percent of a short answer's cost. So streams count in plain
+numbers (``flask_sluice.observe.stream_stats``), which are moved once a second and before each scrape. A worker that is killed
+loses the numbers of its last second.
 """
 
+import os
 import time
 from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from flask_sluice.observe import metrics_folder
+from flask_sluice.observe.prometheus_adapter import add_to_histogram
 from flask_sluice.observe.stream_stats import (
     DURATION_BOUNDS_SECONDS,
     FIRST_EVENT_BOUNDS_SECONDS,
@@ -23,34 +25,37 @@ from flask_sluice.observe.stream_stats import (
     RELEASE_BOUNDS_SECONDS,
     StreamStats,
 )
-from flask_sluice.observe.stream_stats import Histogram as Tallied
+from flask_sluice.observe.stream_stats import Histogram as PlainHistogram
 from flask_sluice.observe.write_stats import GAP_BOUNDS_SECONDS
 
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus's text format, as ``generate_latest`` writes it."""
 
 
 class CountedUpstream(Protocol):
     """An upstream as metrics see it.
 
-    label: its label
+    label: its name in the metrics; upstreams that share one are counted together
     errors: requests that it did not answer, or refused, by the error's code or the status
     failovers: requests that went on to another upstream
     """
 
-    label: str
     errors: Counts[str]
     failovers: int
 
+    @property
+    def label(self) -> str: ...
+
     def is_out(self, now: float) -> bool:
-        """Whether no requests are sent to it at present. now: monotonic seconds"""
+        """Return whether it gets no requests at present. now: monotonic seconds."""
 
 
 class MetricsExporter:
     """Moves a worker's numbers into prometheus-client's metrics.
 
-    stats: the worker's
+    stats: the worker's numbers
     limit: returns how many streams may be open; None: any number
-    upstreams: those whose failures are counted
+    upstreams: the upstreams whose failures are counted
     """
 
     def __init__(
@@ -63,11 +68,12 @@ class MetricsExporter:
         self._limit_of_streams = limit
         self._upstreams = upstreams
         self._registry = CollectorRegistry()
-        # prometheus-client fails to read a file that another worker has just created: it is empty for a moment.
+        # prometheus-client fails to read a file that another worker has just created, since it is empty for a moment.
         with metrics_folder.locked(for_writing=True):
-            self._create()
+            self._create_metrics()
+        self._pid = os.getpid()
 
-    def _create(self) -> None:
+    def _create_metrics(self) -> None:
         self._open = self._gauge("open_streams", "Streams that run", "livesum", "route")
         self._limit = self._gauge(
             "open_streams_limit", "Streams that may run at once, of all workers", "livesum"
@@ -120,9 +126,9 @@ class MetricsExporter:
             self._out.labels(upstream.label)
 
     def read(self) -> bytes:
-        """The numbers of all workers in Prometheus's text format."""
+        """Return the numbers of all workers in Prometheus's text format."""
         self.move()
-        if not metrics_folder.path():
+        if metrics_folder.path() is None:
             return prometheus_client.generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
@@ -130,7 +136,9 @@ class MetricsExporter:
             return prometheus_client.generate_latest(registry)
 
     def move(self) -> None:
-        """Moves what was counted since the last time."""
+        """Move what was counted since the last call."""
+        if self._pid != os.getpid():
+            self._create_files()
         stats = self._stats
         for route, count in stats.open.items():
             self._open.labels(route).set(count)
@@ -150,8 +158,18 @@ class MetricsExporter:
         _move_counts(stats.upstream_errors, self._upstream_errors)
         self._move_upstreams()
 
+    def _create_files(self) -> None:
+        """Create this worker's files: with ``--preload`` the app, and so this object, was made before the fork.
+
+        prometheus-client does so by itself at the first change, but without the lock.
+        """
+        with metrics_folder.locked(for_writing=True):
+            self._limit.set(0)
+        self._pid = os.getpid()
+
     def _move_upstreams(self) -> None:
         now = time.monotonic()
+        are_out = dict.fromkeys((upstream.label for upstream in self._upstreams), False)
         for upstream in self._upstreams:
             label = upstream.label
             for code, count in upstream.errors.items():
@@ -159,7 +177,9 @@ class MetricsExporter:
             upstream.errors.clear()
             self._failovers.labels(label).inc(upstream.failovers)
             upstream.failovers = 0
-            self._out.labels(label).set(upstream.is_out(now))
+            are_out[label] |= upstream.is_out(now)
+        for label, is_out in are_out.items():
+            self._out.labels(label).set(is_out)
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         return Counter(f"sluice_{name}_total", help_, labels, registry=self._registry)
@@ -185,16 +205,11 @@ def _move_counts(counts: dict[tuple[str, ...], int], counter: Counter) -> None:
     counts.clear()
 
 
-def _move_histograms(tallied: Mapping[str, Tallied], histogram: Histogram) -> None:
-    for label, each in tallied.items():
+def _move_histograms(plain: Mapping[str, PlainHistogram], histogram: Histogram) -> None:
+    for label, each in plain.items():
         _move_histogram(each, histogram.labels(label))
 
 
-def _move_histogram(tallied: Tallied, histogram: Histogram) -> None:
-    counts, total = tallied.take()
-    # ``observe`` takes one value only, and an answer has hundreds of gaps.
-    for bucket, count in zip(histogram._buckets, counts, strict=True):
-        if count:
-            bucket.inc(count)
-    if total:
-        histogram._sum.inc(total)
+def _move_histogram(plain: PlainHistogram, histogram: Histogram) -> None:
+    counts, total = plain.take()
+    add_to_histogram(histogram, counts, total)

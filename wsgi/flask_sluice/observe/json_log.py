@@ -1,4 +1,4 @@
-"""Lines of the log: one JSON object each."""
+"""Log lines that are one JSON object each."""
 
 import json
 import logging
@@ -9,38 +9,38 @@ import msgspec
 
 
 class LogLine:
-    """A message for a logger; its text is a JSON object, in ASCII and without any control character.
+    """A message for a logger; its text is a JSON object in ASCII without control characters.
 
-    So nobody whose input is in it can begin another line (also for those who take U+2028 or U+0085 for a line's
-    end), or speak to the terminal that shows it.
+    So a client whose input is in a field cannot begin another line, for a reader that takes U+2028 or U+0085 for the end
+    of a line either, and cannot send control sequences to the terminal that shows the log.
     """
 
     __slots__ = ("_fields",)
 
     def __init__(self, message: str, fields: dict[str, object]) -> None:
         now = time.time()
-        at = f"{_second(int(now))}.{int(now % 1 * 1000):03}+00:00"
+        at = f"{_format_second(int(now))}.{int(now % 1 * 1000):03}+00:00"
         self._fields = {"time": at, "message": message, **fields}
 
     def __str__(self) -> str:
         try:
             line = msgspec.json.encode(self._fields).decode()
-        except UnicodeEncodeError:  # Half of a surrogate pair.
+        except UnicodeEncodeError:  # A field has half of a surrogate pair.
             line = ""
         if line and line.isascii() and "\x7f" not in line:
             return line
-        # Three times slower than msgspec, and escapes all that is not ASCII.
+        # json.dumps escapes everything that is not ASCII, but takes three times as long as msgspec.
         return json.dumps(self._fields, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
-# A datetime's ``isoformat`` is five times as dear.
+# Cached, since a datetime's isoformat() for each line costs five times as much.
 @lru_cache(maxsize=1)
-def _second(seconds: int) -> str:
+def _format_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class LogFormatter(logging.Formatter):
-    """Makes every record a line of JSON, a traceback, too."""
+    """Formats every record as one line of JSON, including its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, LogLine):

@@ -1,8 +1,10 @@
-"""The folder in which the workers of one server keep their metrics for each other.
+"""The folder in which the workers of one server share their metrics.
 
-prometheus-client takes it from the environment when it is imported, so the master makes it before there is any worker.
+prometheus-client reads the folder's name from the environment when it is imported. So the master has to set it before it
+imports an app, which it does with ``--preload``.
 """
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -12,55 +14,100 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_SUMMED = ("counter", "histogram")
+_OWNER_FILE = "master.pid"
+"""A folder with this file was made by the Sluice server whose master has that process id."""
+_SUMMED_KINDS = ("counter", "histogram", "summary")
 
 
 def make() -> None:
-    """A new one, whatever the environment says: what another server has counted is not ours."""
-    os.environ[_VARIABLE] = tempfile.mkdtemp(prefix="sluice-metrics-")
+    """Have the environment name a folder for this server; call this in the master, before an app is imported.
+
+    A folder that the app or its operator has named is used as it is, and never removed. Otherwise this makes a temporary
+    folder, which is removed when the master ends. A reload, in the same process, keeps it. A temporary folder that was
+    inherited from another Sluice server (the one that this master replaces, for example) is not used, since it goes when
+    that server ends.
+    """
+    folder = path()
+    if folder is not None:
+        owner = _owner_of(folder)
+        if owner is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        if owner == os.getpid():
+            return
+    made = Path(tempfile.mkdtemp(prefix="sluice-metrics-"))
+    (made / _OWNER_FILE).write_text(str(os.getpid()))
+    os.environ[_VARIABLE] = str(made)
+    atexit.register(_remove, made)
+
+
+def claim() -> None:
+    """Make this process the owner of the temporary folder: with ``--daemon`` it is not the one that has made it."""
+    folder = path()
+    if folder is not None and (folder / _OWNER_FILE).exists():
+        (folder / _OWNER_FILE).write_text(str(os.getpid()))
 
 
 def path() -> Path | None:
-    """None where there is no master, as in a test client: a process then has its metrics in its memory."""
+    """Return the folder; None where no master has set one, as in a test client."""
     folder = os.environ.get(_VARIABLE)
     return Path(folder) if folder else None
 
 
-def remove() -> None:
-    shutil.rmtree(os.environ[_VARIABLE], ignore_errors=True)
-
-
 @contextmanager
 def locked(*, for_writing: bool) -> Iterator[Path | None]:
-    """While files are read none is made or merged, and the other way round. None where there is no folder."""
+    """Keep other processes from making or merging files while this one reads them, and the other way round.
+
+    Yields the folder; None where there is none.
+    """
     folder = path()
     if folder is None:
         yield None
         return
-    with (folder / "lock").open("w") as lock:
+    with (folder / "sluice.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if for_writing else fcntl.LOCK_SH)
         yield folder
 
 
 def forget_worker(pid: int) -> None:
-    """In the master, when a worker has ended: its gauges go; what it has counted stays.
+    """Drop the gauges of a worker that has ended, and keep what it has counted; call this in the master.
 
-    prometheus-client would keep its files, and read them at every scrape: one more for each reload, for as long as
-    the server runs. They are added to one file of all that have ended.
+    prometheus-client keeps the files of every worker and reads them at each scrape: one set more for each reload, for as
+    long as the server runs. So in our own folder they are added to one set for all workers that have ended. A folder of
+    the app's is left as prometheus-client's documentation has it: the app reads these files without our lock, and a scrape
+    during the merge would fail, or count a worker twice.
     """
-    # Not above: it is imported when the folder is there.
-    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415
+    folder = path()
+    if folder is None or not any(folder.glob(f"*_{pid}.db")):
+        return  # It has counted nothing. prometheus-client is not installed, perhaps.
+    # Not at the top, since prometheus-client reads the folder's name when it is imported.
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
-    with locked(for_writing=True) as folder:
-        assert folder is not None
+    with locked(for_writing=True):
         mark_process_dead(pid)
-        for kind in _SUMMED:
-            file = folder / f"{kind}_{pid}.db"
-            if not file.exists():
-                continue  # It ended before it counted anything.
-            total = MmapedDict(str(folder / f"{kind}_ended.db"))
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):
-                total.write_value(key, total.read_value(key)[0] + value, 0.0)
-            total.close()
+        if _owner_of(folder) is not None:
+            _merge_files(folder, pid)
+
+
+def _merge_files(folder: Path, pid: int) -> None:
+    from flask_sluice.observe.prometheus_adapter import merge_file  # noqa: PLC0415
+
+    for kind in _SUMMED_KINDS:
+        file = folder / f"{kind}_{pid}.db"
+        if file.exists():
+            merge_file(file, folder / f"{kind}_ended.db")
             file.unlink()
+
+
+def _owner_of(folder: Path) -> int | None:
+    """Return the process id of the master that has made this folder; None if it is the app's."""
+    try:
+        return int((folder / _OWNER_FILE).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _remove(folder: Path) -> None:
+    # A worker, forked from the master, runs the master's exit functions too.
+    if _owner_of(folder) == os.getpid():
+        shutil.rmtree(folder, ignore_errors=True)

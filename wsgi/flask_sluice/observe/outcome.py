@@ -10,5 +10,5 @@ class Outcome(str, enum.Enum):
     ERROR = "error"
     CANCELLED = "cancelled"
 
-    # As enum.StrEnum does from Python 3.11 on.
+    # Python 3.11's enum.StrEnum does the same: str(Outcome.ERROR) is "error".
     __str__ = str.__str__

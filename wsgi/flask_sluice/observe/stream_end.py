@@ -11,7 +11,7 @@ from flask_sluice.observe.outcome import Outcome
 logger = logging.getLogger("sluice.stream")
 
 _MAX_TEXT_LENGTH = 256
-"""The longest text in a field; a model's name may be as long as a request's body."""
+"""The longest text in a field; a client may send a model's name that is as long as a request's body."""
 
 
 class StreamEnd(msgspec.Struct, frozen=True):
@@ -22,9 +22,9 @@ class StreamEnd(msgspec.Struct, frozen=True):
         document), "upstream" and "upstream_status"
     outcome: complete, error or cancelled
     status: the HTTP status; None if there was no response, or the client left before it
-    code: the code of the error that the client was sent, None if there was none
-    reason: why the stream did not complete, None if it did
-    events, byte_count, keepalives: how many were written; byte_count None where nothing is written
+    code: the code of the error that the client was sent; None if there was no error
+    reason: why the stream did not complete; None if it did
+    events, byte_count, keepalives: how many were written; byte_count None if there was no response
     first_event_seconds: from the start to the first event; None if there was no event
     total_seconds: from the start to the end
     """
@@ -42,7 +42,7 @@ class StreamEnd(msgspec.Struct, frozen=True):
     total_seconds: float
 
     def log(self, message: str) -> None:
-        """Writes one line of JSON at level INFO."""
+        """Write one line of JSON at level INFO."""
         if not logger.isEnabledFor(logging.INFO):
             return
         first = self.first_event_seconds
@@ -63,5 +63,5 @@ class StreamEnd(msgspec.Struct, frozen=True):
             if isinstance(value, str) and len(value) > _MAX_TEXT_LENGTH:
                 fields[name] = value[:_MAX_TEXT_LENGTH] + "..."
         line = LogLine(message, fields)
-        # Not ``logger.info``: it searches the stack for its caller, a sixth of the line's cost.
+        # logger.info would search the stack for its caller, which is a sixth of the line's cost.
         logger.handle(logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None))

@@ -1,7 +1,7 @@
 """What the streams of a worker have done, counted in plain numbers.
 
-Nothing here knows who will ask: an app that exports metrics moves the numbers from here to there now and then
-(``flask_sluice.observe.exporter``), any other leaves them.
+An app that exports metrics moves these numbers once a second (``flask_sluice.observe.exporter``); in any other app they only
+grow.
 """
 
 from bisect import bisect_left
@@ -14,20 +14,20 @@ from flask_sluice.observe.stream_end import StreamEnd
 from flask_sluice.observe.write_stats import GAP_BOUNDS_SECONDS, WriteStats
 
 FIRST_EVENT_BOUNDS_SECONDS = (
-    # From a model that has its prompt in a cache to the 300 s after which an upstream is given up by default;
-    # close to each other where a reader begins to notice.
+    # From a model that has its prompt in a cache to 300 s, after which the relay gives an upstream up by default. The
+    # bounds are close to each other where a reader begins to notice the time.
     *(0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
 )
 DURATION_BOUNDS_SECONDS = (
-    # From a refusal to the hour after which a stream is ended by default.
+    # From a refusal to one hour, after which a stream is ended by default.
     *(0.05, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 900.0, 3600.0),
 )
 RELEASE_BOUNDS_SECONDS = (
-    # 10 ms is the promise; below it lies what is usual, above it how badly it was missed.
+    # 10 ms is the promise. The bounds below it show what is usual, those above it by how much it was missed.
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0),
 )
 LAG_BOUNDS_SECONDS = (
-    # A wait in epoll is up to 1 ms late by itself (epoll_wait(2) counts in those).
+    # A wait in epoll is up to 1 ms late by itself: epoll_wait(2) takes its timeout in whole milliseconds.
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
 )
 
@@ -38,7 +38,10 @@ _MAX_MODEL_LENGTH = 100
 
 
 class Histogram:
-    """bounds: the upper end of each bucket, which belongs to it; there is one bucket more, without an end."""
+    """Values counted in buckets.
+
+    bounds: the upper end of each bucket, which belongs to it; there is one bucket more, without an end
+    """
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -52,23 +55,23 @@ class Histogram:
         self.total += value
 
     def take(self) -> tuple[list[int], float]:
-        """The counts of the buckets and the sum of the values, which begin anew."""
+        """Return the counts of the buckets and the sum of the values, and reset both."""
         taken = self.counts, self.total
         self.counts = [0] * (len(self.bounds) + 1)
         self.total = 0.0
         return taken
 
     def add_all(self, counts: Iterable[int], total: float) -> None:
-        """Values that are in buckets already."""
+        """Add values that are sorted into these buckets already. total: their sum."""
         self.counts = list(map(add, self.counts, counts))
         self.total += total
 
 
-class Models:
-    """The model names that are told apart; all others are "other".
+class ModelLabels:
+    """The model names that are labels in the metrics; all others are labelled "other".
 
-    Clients choose these names, and each one is a set of time series for good. So only configured ones count, or,
-    where any name is taken, the first 32 that got a whole answer: what an upstream refuses takes no place.
+    Clients choose these names, and each one makes a set of time series for good. So only configured names are labels, or,
+    where any name is accepted, the first 32 that got a complete answer: a name that an upstream refuses takes no room.
     """
 
     def __init__(self) -> None:
@@ -76,11 +79,12 @@ class Models:
         self._may_learn = True
 
     def set(self, names: Iterable[str]) -> None:
-        """``names``: the configured ones; none: any."""
+        """Set the configured names; an empty ``names`` means that any name is accepted."""
         self._known = set(names)
         self._may_learn = not self._known
 
     def label(self, name: object, outcome: Outcome | None) -> str:
+        """Return the label for a stream of the model ``name`` that has ended with this outcome."""
         if name is None:
             return NO_MODEL
         if name in self._known:
@@ -93,9 +97,9 @@ class Models:
 
 
 class StreamStats:
-    """Numbers since they were moved away last; ``open`` and what is in ``models`` stay.
+    """The numbers since they were last moved to the metrics. ``open`` and ``models`` are not moved.
 
-    open: streams by route
+    open: streams that run, by route
     ended: streams by route, model and outcome
     errors: streams by the code of the error that they ended with
     refused: requests by the status and code of the answer
@@ -103,7 +107,7 @@ class StreamStats:
     """
 
     def __init__(self) -> None:
-        self.models = Models()
+        self.models = ModelLabels()
         self.open: Counter[str] = Counter()
         self.ended: Counter[tuple[str, ...]] = Counter()
         self.errors: Counter[tuple[str, ...]] = Counter()
@@ -118,45 +122,47 @@ class StreamStats:
         self.releases = Histogram(RELEASE_BOUNDS_SECONDS)
         self.loop_lags = Histogram(LAG_BOUNDS_SECONDS)
 
-    def add_written(self, written: WriteStats, event_count: int, *, is_streamed: bool) -> None:
-        """What a stream has written since this was called for it last.
+    def add_written(self, writes: WriteStats, event_count: int, *, is_streamed: bool) -> None:
+        """Add what a stream has written since the last call for it.
 
-        is_streamed: False for a JSON document, between whose parts there are no gaps worth knowing
+        event_count: how many events it has written altogether
+        is_streamed: False for a JSON document, whose parts have no gaps between them that matter
         """
-        events, byte_count, keepalives, gap_seconds = written.counted
+        events, byte_count, keepalives, gap_seconds = writes.counted
         self.events += event_count - events
-        self.bytes += written.byte_count - byte_count
-        self.keepalives += written.keepalive_count - keepalives
-        written.counted = (
-            *(event_count, written.byte_count, written.keepalive_count, written.gap_seconds),
+        self.bytes += writes.byte_count - byte_count
+        self.keepalives += writes.keepalive_count - keepalives
+        writes.counted = (
+            *(event_count, writes.byte_count, writes.keepalive_count, writes.gap_seconds),
         )
-        gap_counts = written.take_gap_counts()
+        gap_counts = writes.take_gap_counts()
         if is_streamed:
-            self.gaps.add_all(gap_counts, written.gap_seconds - gap_seconds)
+            self.gaps.add_all(gap_counts, writes.gap_seconds - gap_seconds)
 
     def begin(self, notes: Mapping[str, object]) -> None:
-        """A stream begins; see ``StreamEnd`` for its notes."""
+        """Count a stream that begins. notes: see ``StreamEnd``."""
         self.open[_route_of(notes)] += 1
 
     def withdraw(self, notes: Mapping[str, object]) -> None:
-        """A stream that has begun does not count."""
+        """Undo ``begin`` for a stream that could not be started."""
         self.open[_route_of(notes)] -= 1
 
     def end(self, end: StreamEnd) -> None:
-        """Of a stream that has begun."""
+        """Count the end of a stream for which ``begin`` was called."""
         notes = end.notes
         route = _route_of(notes)
         self.open[route] -= 1
         model = self.models.label(notes.get("model"), end.outcome)
         self.ended[route, model, str(end.outcome)] += 1
-        _of(self.durations, route, DURATION_BOUNDS_SECONDS).add(end.total_seconds)
-        # The first byte of a JSON document is no event.
+        _histogram_of(self.durations, route, DURATION_BOUNDS_SECONDS).add(end.total_seconds)
+        # The first byte of a JSON document is not an event.
         if end.first_event_seconds is not None and notes.get("stream", True):
-            _of(self.first_events, model, FIRST_EVENT_BOUNDS_SECONDS).add(end.first_event_seconds)
+            first_events = _histogram_of(self.first_events, model, FIRST_EVENT_BOUNDS_SECONDS)
+            first_events.add(end.first_event_seconds)
         code = end.code
         if code is not None:
             self.errors[(code,)] += 1
-            # An upstream that did not answer, or refused, has been counted by the relay.
+            # If the upstream did not answer, or refused, the relay has counted that.
             if notes.get("upstream_status") == 200 and code.startswith("upstream_"):
                 self.upstream_errors[str(notes["upstream"]), code] += 1
 
@@ -165,7 +171,9 @@ def _route_of(notes: Mapping[str, object]) -> str:
     return str(notes.get("route", OTHER))
 
 
-def _of(histograms: dict[str, Histogram], label: str, bounds: tuple[float, ...]) -> Histogram:
+def _histogram_of(
+    histograms: dict[str, Histogram], label: str, bounds: tuple[float, ...]
+) -> Histogram:
     histogram = histograms.get(label)
     if histogram is None:
         histogram = histograms[label] = Histogram(bounds)
