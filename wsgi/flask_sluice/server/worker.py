@@ -20,7 +20,7 @@ from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.configuration import drain_seconds_of, seconds_from_environment
 from flask_sluice.server.connections import BodySource, Connections, stop_reading
 from flask_sluice.server.error_answers import write_refusal
-from flask_sluice.server.log_handlers import log_beside_gunicorn
+from flask_sluice.server.log_lines import log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS, Stage
 from flask_sluice.stream import registry
 from flask_sluice.stream.loop.give_way import give_way
