@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Application:
     if not is_patched():
         if "gunicorn.arbiter" in sys.modules:
             # gunicorn ends with this exception's message in one line; with others it prints a traceback.
-            from gunicorn.errors import AppImportError  # noqa: PLC0415
+            from flask_sluice.server.gunicorn_adapter import AppImportError  # noqa: PLC0415
 
             raise AppImportError(GEVENT_NEEDED)
         raise RuntimeError(GEVENT_NEEDED)

@@ -6,7 +6,6 @@ import time
 
 from gevent import socket as gevent_socket
 from gunicorn.http.body import Body
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestTimeout
 
 from flask_sluice.server import gunicorn_adapter
@@ -164,7 +163,7 @@ class BodySource:
         try:
             while not gunicorn_adapter.has_lost_framing(body) and body.read(_READ_BYTES):
                 pass
-        except (OSError, ParseException, RequestTimeout):
+        except (OSError, gunicorn_adapter.ParseException, RequestTimeout):
             return False
         return not gunicorn_adapter.has_lost_framing(body)
 

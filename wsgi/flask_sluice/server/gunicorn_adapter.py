@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from gunicorn import util
+from gunicorn.errors import AppImportError
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.errors import ParseException
 from gunicorn.http.wsgi import FileWrapper, create
 
 try:
@@ -20,7 +22,7 @@ try:
 except ImportError:  # gunicorn 20
     ssl_context = None
 
-__all__ = ["FileWrapper", "create"]
+__all__ = ["AppImportError", "FileWrapper", "ParseException", "create"]
 """``create`` makes gunicorn's response and the WSGI environ of a request; gunicorn's own worker uses both."""
 
 _TELL_OF_REQUESTS = (

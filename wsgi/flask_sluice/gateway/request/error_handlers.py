@@ -4,9 +4,9 @@ import logging
 
 import msgspec
 from flask import Flask, Response, request
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
+from flask_sluice.server.gunicorn_adapter import ParseException
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error
