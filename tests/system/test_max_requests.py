@@ -124,7 +124,7 @@ class Visitors:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_nobody_waits_and_nothing_is_cut_over_three_generations(workers):
+def test_no_client_waits_and_no_stream_is_cut_over_three_generations(workers):
     with (
         Server(arguments=ARGUMENTS, workers=workers, drain_seconds=DRAIN_SECONDS) as server,
         server.connect() as sock,
