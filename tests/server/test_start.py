@@ -21,7 +21,12 @@ def start_in_vain(*command: str, **variables: str) -> list[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", *command],
         cwd=ROOT,
-        env={**clean_environment(), "SLUICE_BIND": "127.0.0.1:1", **variables},
+        env={
+            **clean_environment(),
+            "SLUICE_BIND": "127.0.0.1:1",
+            "PYTHONWARNINGS": "ignore",  # gunicorn 20 imports a module that warns of itself.
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=50,
