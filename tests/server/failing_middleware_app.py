@@ -1,4 +1,4 @@
-"""Sluice behind WSGI middleware that fails where its X-Fail header says, and closes nothing."""
+"""Sluice behind WSGI middleware that fails at the place that the X-Fail header names, and does not close the body."""
 
 from app import app
 

@@ -1,9 +1,9 @@
-"""A Flask app that is not Sluice's: it knows ``sse_response`` and nothing else of it."""
+"""A Flask app that is not Sluice's: it uses ``sse_response`` and nothing else of it."""
 
 import time
 from collections.abc import Iterator
 
-from flask import Flask, request
+from flask import Flask, Response, request
 
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
@@ -49,6 +49,24 @@ def disconnected_():
 @app.get("/plain")
 def plain():
     return "plain"
+
+
+@app.post("/reads")
+def reads():
+    return request.get_data()
+
+
+@app.get("/takes_over")
+def takes_over():
+    return TakesOver()
+
+
+class TakesOver(Response):
+    """Writes to the connection itself, as WebSocket libraries do under gunicorn."""
+
+    def __call__(self, environ, start_response):
+        environ["gunicorn.socket"].sendall(b"mine")
+        raise StopIteration
 
 
 @app.get("/complains")

@@ -1,4 +1,4 @@
-"""What gunicorn answers by itself has the shape of all errors, and arrives."""
+"""The responses that gunicorn makes by itself have the shape of all errors, and arrive."""
 
 import pytest
 
@@ -18,7 +18,7 @@ LINE_THAT_IS_TOO_LONG = b"GET /" + b"x" * 500_000 + b" HTTP/1.1\r\nHost: test\r\
     ],
     ids=["no-request", "version", "long-line", "long-header"],
 )
-def test_a_head_that_is_refused(sluice, request_, status, message):
+def test_a_malformed_head_is_refused_with_a_json_error(sluice, request_, status, message):
     with sluice.connect() as sock:
         sock.sendall(request_)
         response = Response(sock)
@@ -28,7 +28,7 @@ def test_a_head_that_is_refused(sluice, request_, status, message):
     assert error == {"type": "invalid_request_error", "param": None, "code": "invalid_request"}
 
 
-def test_a_failure_before_the_answer_begins():
+def test_a_failure_before_the_response_begins_is_a_json_500():
     with Server("tests.server.failing_middleware_app:app") as server, server.connect() as sock:
         sock.sendall(get("/healthz", X_Fail="call"))
         response = Response(sock)
@@ -43,7 +43,7 @@ def test_a_request_line_may_have_eight_thousand_bytes(sluice):
         assert Response(sock).status == 200
 
 
-def test_who_goes_on_sending_is_not_read_for_ever(sluice):
+def test_a_refused_client_that_goes_on_sending_is_not_read_for_ever(sluice):
     with sluice.connect() as sock:
         sock.sendall(b"rubbish\r\n\r\n")
         assert Response(sock).status == 400

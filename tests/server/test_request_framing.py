@@ -1,4 +1,4 @@
-"""Requests that two servers could cut apart differently: refused, and nothing that follows them is answered."""
+"""Requests whose end two servers could see at different places are refused, and bytes that follow them are not answered."""
 
 import pytest
 
@@ -36,7 +36,7 @@ NEXT = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
         b"GET /healthz HTTP/1.1 \r\nHost: test\r\n\r\n",
     ],
 )
-def test_what_is_ambiguous_is_refused_with_what_follows(sluice: Server, request_: bytes):
+def test_an_ambiguous_request_is_refused_with_all_that_follows(sluice: Server, request_: bytes):
     with sluice.connect() as sock:
         sock.sendall(request_ + NEXT)
         response = Response(sock)

@@ -1,4 +1,4 @@
-"""Starting and stopping: what goes wrong is said in one line, and nothing stays behind."""
+"""Starting and stopping: a failure is said in one line, and nothing stays behind."""
 
 import os
 import signal
@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from benchmarks.ports import free_port
 from tests.server.observer import Observer
 from tests.support.server import ROOT, Server, answers_on, clean_environment, wait_until
-from tests.support.stream import Response, get
+from tests.support.stream import Response, chat, get, post
 
 
 def start_in_vain(*command: str, **variables: str) -> list[str]:
@@ -20,7 +21,12 @@ def start_in_vain(*command: str, **variables: str) -> list[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", *command],
         cwd=ROOT,
-        env={**clean_environment(), "SLUICE_BIND": "127.0.0.1:1", **variables},
+        env={
+            **clean_environment(),
+            "SLUICE_BIND": "127.0.0.1:1",
+            "PYTHONWARNINGS": "ignore",  # gunicorn 20 imports a module that warns of itself.
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=50,
@@ -76,20 +82,125 @@ def test_a_unix_socket_in_use_is_one_line(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread"])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
 def test_another_worker_class_is_one_line_that_says_which_to_use(worker):
     lines = start_in_vain("-k", worker, *CONFIGURED)
     (line,) = [line for line in lines if "[INFO]" not in line]
     assert "-k gevent" in line
 
 
-@pytest.mark.parametrize("app", ["app:app", "tests.server.foreign_app:app"])
-def test_a_server_without_gevent_says_which_worker_to_use(app, tmp_path):
+def test_a_gateway_without_our_settings_says_which_worker_to_use(tmp_path):
     empty = tmp_path / "empty.py"
     empty.write_text("")
-    lines = start_in_vain("-c", str(empty), "-k", "sync", "-b", "127.0.0.1:0", app)
+    lines = start_in_vain("-c", str(empty), "-k", "sync", "-b", "127.0.0.1:0", "app:app")
     (line,) = [line for line in lines if not line.startswith("[")]
     assert "-k gevent" in line
+
+
+@pytest.mark.parametrize("worker", ["sync", "gevent_pywsgi"])
+def test_an_app_on_another_worker_starts_and_its_view_says_which_to_use(worker, tmp_path):
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    with (
+        Server(
+            "tests.server.foreign_app:app", configuration=str(empty), arguments=("-k", worker)
+        ) as server,
+        server.connect() as sock,
+    ):
+        sock.sendall(get("/stream/counts", Connection="close"))
+        assert Response(sock).status == 500
+        assert "-k gevent" in server.log
+
+
+WARNING = "/v1/streams answers 503: with 2 workers it needs SLUICE_REDIS_URL"
+
+
+def test_workers_given_on_the_command_line_count():
+    with Server(arguments=("-w", "2")) as server:
+        wait_until(lambda: WARNING in server.log)
+
+
+def test_workers_given_in_the_environment_count():
+    with Server(environment={"GUNICORN_CMD_ARGS": "--workers 2"}) as server:
+        wait_until(lambda: WARNING in server.log)
+
+
+def test_connections_given_on_the_command_line_limit_the_streams():
+    with Server(arguments=("--worker-connections", "10")) as server, ExitStack() as sockets:
+        assert "9 streams at once, not SLUICE_MAX_STREAMS" in server.log
+        for number in range(10):
+            sock = sockets.enter_context(server.connect())
+            sock.sendall(get("/stream_chat?name=hello"))
+            assert Response(sock).status == (503 if number == 9 else 200)
+
+
+def test_an_installed_gateway_starts_in_an_empty_folder(tmp_path):
+    with (
+        Server(
+            "flask_sluice.gateway.app:create_app()",
+            configuration="python:flask_sluice.gateway.gunicorn_settings",
+            folder=tmp_path,
+        ) as server,
+        server.connect() as sock,
+    ):
+        wait_until(lambda: "Try:\ncurl -N" in server.log)
+        sock.sendall(get("/"))
+        assert Response(sock).status == 200
+
+
+def test_the_command_to_try_is_not_printed_for_another_app():
+    with Server("tests.server.foreign_app:app", api_keys="k") as server:
+        assert "/v1" not in server.log
+        assert "Sluice is at" not in server.log
+
+
+def test_a_preloaded_gateway_serves_and_counts_in_all_workers():
+    arguments = ("--preload", "-w", "2")
+    with Server("tests.server.inspected_app:app", arguments=arguments) as server:
+        for _ in range(2):
+            pids: list[int] = []
+            while len(set(pids)) < 2:
+                pids.append(Observer(server).ask("/inspect")["pid"])
+        for _ in range(6):
+            with server.connect() as sock:
+                sock.sendall(post("/v1/chat/completions", chat(simulator={"text": "hi"})))
+                assert Response(sock).body().endswith(b"data: [DONE]\n\n")
+
+        def have_all_been_counted() -> bool:
+            with server.connect() as sock:
+                sock.sendall(get("/metrics"))
+                lines = Response(sock).body().decode().splitlines()
+            ended = [line for line in lines if line.startswith("sluice_streams_ended_total{")]
+            return sum(float(line.split()[-1]) for line in ended) == 6
+
+        wait_until(have_all_been_counted)
+        server.signal(signal.SIGTERM)
+        assert server.wait_for_exit() == 0
+        assert "Traceback" not in server.log
+
+
+def test_logs_that_are_opened_anew_have_the_later_lines(tmp_path):
+    log, old = tmp_path / "log", tmp_path / "log.1"
+    with Server(arguments=("--log-file", str(log))) as server:
+
+        def stream() -> None:
+            with server.connect() as sock:
+                sock.sendall(post("/v1/chat/completions", chat(simulator={"text": "hi"})))
+                Response(sock).body()
+
+        stream()
+        wait_until(lambda: "stream ended" in log.read_text())
+        log.rename(old)
+        server.signal(signal.SIGUSR1)
+        wait_until(log.exists)
+
+        def is_in_new_file() -> bool:
+            stream()
+            return '"message":"stream ended"' in log.read_text()
+
+        wait_until(is_in_new_file)
+        assert "closed file" not in server.log
+        assert "Traceback" not in server.log + old.read_text() + log.read_text()
 
 
 def test_ctrl_c_ends_it_cleanly_also_in_mid_stream():

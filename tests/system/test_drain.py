@@ -1,4 +1,4 @@
-"""A server that is told to end, or to load anew: no stream is cut."""
+"""A server that is told to end or to reload cuts no stream."""
 
 import contextlib
 import signal
@@ -42,7 +42,7 @@ def test_a_stream_that_ends_in_time_is_whole():
         assert server.wait_for_exit() == 0
 
 
-def test_a_stream_that_does_not_is_told_and_ends_properly():
+def test_a_stream_that_lasts_longer_gets_an_error_event():
     with Server(drain_seconds=0.5) as server, server.connect() as sock:
         response = open_stream(server, sock, tokens=100_000)
         server.signal(signal.SIGTERM)
@@ -81,7 +81,7 @@ def test_idle_connections_do_not_hold_the_end_up():
         assert unused.recv(1) == b""
 
 
-def test_who_had_connected_before_is_answered():
+def test_a_client_that_had_connected_before_is_answered():
     with Server(drain_seconds=60) as server, server.connect() as sock:
         assert open_streams(server) == 0  # It has connected later, so the other is accepted, too.
         server.signal(signal.SIGTERM)
@@ -105,7 +105,7 @@ def test_new_connections_are_refused_and_new_requests_get_a_503():
 
 
 @pytest.mark.slow
-def test_of_two_hundred_streams_each_is_whole_or_is_told():
+def test_each_of_two_hundred_streams_is_whole_or_gets_an_error_event():
     with Server(drain_seconds=4) as server, contextlib.ExitStack() as sockets:
         # Every other one has half a minute to go.
         streams = [
@@ -123,7 +123,7 @@ def test_of_two_hundred_streams_each_is_whole_or_is_told():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_reload_cuts_nothing_and_refuses_nobody(workers):
+def test_a_reload_cuts_no_stream_and_refuses_no_client(workers):
     outcomes: list[str] = []
     is_over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""gunicorn's ``max_requests``: a worker that has served so many goes when its successor is there."""
+"""gunicorn's ``max_requests``: a worker that has served so many ends when its successor has booted."""
 
 import os
 import random
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 MAX_REQUESTS = 10
 ARGUMENTS = ("--max-requests", str(MAX_REQUESTS), "--max-requests-jitter", "5")
 ANSWER_SECONDS = 4.0
-"""Within so long a request has its answer, whatever the workers do. It takes milliseconds, but with twice as many busy
-processes as cores Linux was seen to leave one that could run waiting for three seconds."""
+"""A request has its answer within this time, whatever the workers do. It takes milliseconds, but with twice as many busy
+processes as cores Linux was seen to keep a process that could run waiting for three seconds."""
 DRAIN_SECONDS = 6
 
 GATED_APP = """
@@ -47,8 +47,13 @@ def gate(tmp_path: Path) -> Path:
 
 
 def gated_server(gate: Path, **settings: object) -> Server:
-    environment = {"PYTHONPATH": str(gate.parent)}
+    environment = {"PYTHONPATH": python_path(gate.parent)}
     return Server("gated:app", arguments=ARGUMENTS, environment=environment, **settings)
+
+
+def python_path(folder: Path) -> str:
+    """The folder before what is on the path of the tests themselves."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def booted(server: Server) -> list[int]:
@@ -120,7 +125,7 @@ class Visitors:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_nobody_waits_and_nothing_is_cut_over_three_generations(workers):
+def test_no_client_waits_and_no_stream_is_cut_over_three_generations(workers):
     with (
         Server(arguments=ARGUMENTS, workers=workers, drain_seconds=DRAIN_SECONDS) as server,
         server.connect() as sock,
@@ -203,7 +208,7 @@ def test_a_reload_while_a_successor_boots_leaves_none_of_the_old_workers(gate):
 def test_a_worker_that_is_told_to_end_before_it_can_hear_ends(tmp_path):
     configuration = tmp_path / "gunicorn.conf.py"
     configuration.write_text(
-        f"exec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())\n"
+        f"import gevent\nexec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())\n"
         "def post_fork(server, worker): gevent.sleep(0.3)\n"
     )
     with Server(configuration=str(configuration), drain_seconds=30) as server:

@@ -1,14 +1,38 @@
 """Sluice streams server-sent events from ordinary WSGI.
 
-Importing this package imports Flask and msgspec, and none of the extras: neither gevent nor gunicorn, urllib3, redis or
-prometheus-client.
+The names of this package are imported when they are first used, so that a gunicorn file can import
+``flask_sluice.server`` and patch the process before Flask is imported. They need Flask and msgspec, and none of the extras:
+neither gevent nor gunicorn, urllib3, redis or prometheus-client.
 """
 
-from flask_sluice.sse import Event
-from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.responses import sse_response
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flask_sluice.sse import Event
+    from flask_sluice.stream.context import StreamContext
+    from flask_sluice.stream.errors import ApiError
+    from flask_sluice.stream.responses import sse_response
 
 __version__ = "0.2.0"
 
 __all__ = ["ApiError", "Event", "StreamContext", "sse_response"]
+
+_MODULES = {
+    "ApiError": "flask_sluice.stream.errors",
+    "Event": "flask_sluice.sse",
+    "StreamContext": "flask_sluice.stream.context",
+    "sse_response": "flask_sluice.stream.responses",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]

@@ -1,6 +1,7 @@
 """Makes the gateway's Flask application; this file only connects its parts."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,11 @@ def create_app(settings: Settings | None = None) -> Application:
     Raises SettingsError for a variable with a bad value, RuntimeError in a process that gevent has not patched.
     """
     if not is_patched():
+        if "gunicorn.arbiter" in sys.modules:
+            # gunicorn ends with this exception's message in one line; with others it prints a traceback.
+            from flask_sluice.server.gunicorn_adapter import AppImportError  # noqa: PLC0415
+
+            raise AppImportError(GEVENT_NEEDED)
         raise RuntimeError(GEVENT_NEEDED)
     if settings is None:
         settings = read_settings(os.environ)

@@ -5,69 +5,71 @@ import socket
 import time
 
 from gevent import socket as gevent_socket
-from gunicorn.http.body import Body, LengthReader
-from gunicorn.http.errors import ParseException
+from gunicorn.http.body import Body
+from werkzeug.exceptions import RequestTimeout
 
+from flask_sluice.server import gunicorn_adapter
 from flask_sluice.stream import registry
-from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import give_way
 from flask_sluice.stream.transport.client_socket import ClientSocket
 
 HEAD_SECONDS = 20.0
-"""From the connection to the end of the first request's head; browsers open some that they never use."""
+"""From the connection to the end of the first request's head. Browsers open some connections that they never use."""
 
 REST_OF_BODY_SECONDS = 5.0
-"""For the rest of a body whose answer is there. To close at once would be a reset, which may overtake the answer."""
+"""For the rest of a body whose response has been sent. To close at once would send a reset, which may overtake the
+response."""
 
 _READ_BYTES = 65536
 _BYTES_AT_ONCE = 8192
-"""Without giving way. In the worst case, chunks of one byte, they take some 10 ms."""
+"""How much is read without giving way. In the worst case, chunks of one byte, that takes some 10 ms."""
 _WRITE_LOOKS = 4
-"""In a write timeout."""
+"""How often writes are looked at in a write timeout."""
 
 
 class Connections:
-    """Ends those that wait too long for their client, and the longest of those where there are too many.
+    """Ends connections that wait too long for their client, and those that wait longest where there are too many.
 
-    A connection waits for its client when it has no request, or a part of one. Streams look after their
-    own writing; the other responses are looked after here.
+    A connection waits for its client when it has no request, or a part of one. Streams limit their own writes; those of the
+    other responses are limited here.
 
-    keepalive_seconds: from an answer to the end of the next request's head
-    room_at: from so many connections on, each new one ends the one that has waited longest, so that clients
-        that send nothing do not keep out others
+    max_connections: from so many connections on, each new one ends the one that has waited longest, so that clients that
+        send nothing do not keep out others
+    keep_alive_seconds: from a response to the end of the next request's head
     write_timeout_seconds: a client that takes nothing of a response for so long is dropped
     """
 
     def __init__(
-        self, room_at: int, keepalive_seconds: float, write_timeout_seconds: float
+        self, max_connections: int, keep_alive_seconds: float, write_timeout_seconds: float
     ) -> None:
-        self._room_at = room_at
-        self._keepalive_seconds = keepalive_seconds
+        self._max_connections = max_connections
+        self._keep_alive_seconds = keep_alive_seconds
         self._write_timeout_seconds = write_timeout_seconds
         self._count = 0
         self._waiting: dict[gevent_socket.socket, float] = {}
-        """Until when, in monotonic seconds; the longest first."""
+        """Until when each may wait, in monotonic seconds; the one that has waited longest comes first."""
         self._idle: set[gevent_socket.socket] = set()
-        """Those of them that have had an answer."""
+        """The waiting connections that have had a response."""
         self._answering: dict[gevent_socket.socket, tuple[int, float]] = {}
         """How many bytes the client had not taken at the last look, and since when it is so many."""
         self._look_at_writes_at = 0.0
 
     def opened(self, sock: gevent_socket.socket) -> None:
         self._count += 1
-        if self._count >= self._room_at and self._waiting:
+        if self._count >= self._max_connections and self._waiting:
             self._stop_waiting(next(iter(self._waiting)))
         self._waiting[sock] = time.monotonic() + HEAD_SECONDS
 
-    def has_request(self, sock: gevent_socket.socket) -> None:
+    def mark_answering(self, sock: gevent_socket.socket) -> None:
+        """Note that the connection has a request, and no more waits for its client."""
         self._waiting.pop(sock, None)
         self._idle.discard(sock)
         self._answering[sock] = (0, 0.0)
 
-    def is_idle(self, sock: gevent_socket.socket) -> None:
-        """Its request has been answered."""
+    def mark_idle(self, sock: gevent_socket.socket) -> None:
+        """Note that the connection's request has been answered."""
         self._answering.pop(sock, None)
-        self._waiting[sock] = time.monotonic() + self._keepalive_seconds
+        self._waiting[sock] = time.monotonic() + self._keep_alive_seconds
         self._idle.add(sock)
 
     def closed(self, sock: gevent_socket.socket) -> None:
@@ -77,28 +79,33 @@ class Connections:
         self._answering.pop(sock, None)
 
     def receive(self, sock: gevent_socket.socket, size: int, until: float) -> bytes:
-        """A part of a request's body, b"" at the connection's end. Raises ApiError 408 when it took too long."""
+        """Return a part of a request's body, b"" at the connection's end.
+
+        until: in monotonic seconds
+
+        Raises werkzeug's RequestTimeout, which every Flask app answers with 408, when the body takes longer.
+        """
         self._waiting[sock] = until
         try:
             data = bytes(sock.recv(size))
         finally:
             was_ended = self._waiting.pop(sock, None) is None
         if was_ended or time.monotonic() >= until:
-            raise ApiError(408, "request_timeout", "the request's body took too long to come")
+            raise RequestTimeout("the request's body took too long to come")
         return data
 
     @property
     def have_new(self) -> bool:
-        """Whether the first request of one is still to come."""
+        """Whether the first request of a connection is still to come."""
         return any(sock not in self._idle and sock not in self._answering for sock in self._waiting)
 
     def end_idle(self) -> None:
-        """Those without a request are answered no more."""
+        """End the connections that have no request."""
         for sock in [sock for sock in self._waiting if sock not in self._answering]:
             self._stop_waiting(sock)
 
-    def look(self) -> None:
-        """Ends those whose time is over. To be called every second or so."""
+    def end_overdue(self) -> None:
+        """End the connections whose time is over. To be called every second or so."""
         now = time.monotonic()
         for sock in [sock for sock, until in self._waiting.items() if until <= now]:
             self._stop_waiting(sock)
@@ -125,7 +132,7 @@ class Connections:
 
 
 class BodySource:
-    """What gunicorn reads a request's body from, in place of the socket: in time, or not at all.
+    """What gunicorn reads a request's body from, in place of the socket, so that the wait for it has an end.
 
     until: in monotonic seconds
     """
@@ -143,26 +150,26 @@ class BodySource:
         data = self._connections.receive(self._sock, min(size, _READ_BYTES), self._until)
         self._read_at_once += len(data)
         if self._read_at_once >= _BYTES_AT_ONCE:
-            # gevent waits only where nothing has come: who sends faster than it is read would hold up all others.
+            # gevent waits only where nothing has come: a client that sends faster than it is read would hold up all others.
             self._read_at_once = 0
             give_way()
         return data
 
     def discard_rest(self, body: Body) -> bool:
-        """Reads what the application has left of the body. Whether another request may follow it."""
-        if isinstance(body.reader, LengthReader) and not body.reader.length:
-            return True  # All of it has come.
+        """Read what the application has left of the body. Returns whether another request may follow it."""
+        if gunicorn_adapter.is_body_read(body):
+            return True
         self._until = time.monotonic() + REST_OF_BODY_SECONDS
         try:
-            while not body.failed and body.read(_READ_BYTES):
+            while not gunicorn_adapter.has_lost_framing(body) and body.read(_READ_BYTES):
                 pass
-        except (OSError, ParseException, ApiError):
+        except (OSError, gunicorn_adapter.ParseException, RequestTimeout):
             return False
-        return not body.failed
+        return not gunicorn_adapter.has_lost_framing(body)
 
 
 def stop_reading(sock: gevent_socket.socket) -> None:
-    """What has come is still read, and answered; then comes the end."""
-    # The inner socket's: gevent's own would wake who waits with an error. It may be closed already.
+    """End the reading side: what has come is still read and answered, then the connection is at its end."""
+    # The inner socket's, since gevent's own would raise an error where a greenlet waits. It may be closed already.
     with contextlib.suppress(OSError):
         sock._sock.shutdown(socket.SHUT_RD)  # type: ignore[attr-defined]

@@ -1,12 +1,12 @@
-"""What gunicorn answers by itself: to a head that it refuses, and where a view fails before its answer begins."""
+"""The responses that gunicorn makes by itself: to a head that it refuses, and where a view fails before its response begins."""
 
 from socket import SHUT_WR
 
 import gevent
 import msgspec
 from gevent.socket import socket
-from gunicorn.util import write_nonblock
 
+from flask_sluice.server.gunicorn_adapter import write_nonblock
 from flask_sluice.stream import registry
 from flask_sluice.stream.errors import ApiError, internal_error
 from flask_sluice.stream.loop.give_way import give_way
@@ -16,11 +16,11 @@ _READ_BYTES = 65536
 
 
 def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
-    """In place of ``gunicorn.util.write_error``: not a page, but what all errors here look like.
+    """Write an error in the shape of all errors here, in place of gunicorn's HTML page.
 
-    gunicorn closes the connection behind it. Raises OSError if the client has left, which gunicorn expects.
+    gunicorn closes the connection afterwards. Raises OSError if the client has left, which gunicorn expects.
 
-    message: what gunicorn has against the request; of a failure of the server's own nothing is told
+    message: what gunicorn has against the request. The client is told nothing of a failure of the server itself
     """
     error = internal_error() if status == 500 else ApiError(status, "invalid_request", message)
     registry.stats().refused[str(status), error.code] += 1
@@ -32,7 +32,7 @@ def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     write_nonblock(sock, head.encode("latin-1") + body)
-    # To close with something unread would be a reset, which may overtake the answer (RFC 9112, section 9.6).
+    # To close with something unread would send a reset, which may overtake the response (RFC 9112, section 9.6).
     sock.shutdown(SHUT_WR)
     gevent.with_timeout(_REST_SECONDS, _read_to_the_end, sock, timeout_value=None)
 

@@ -1,13 +1,16 @@
-"""gunicorn's master, with which a worker that has served its ``max_requests`` goes when its successor is there."""
+"""gunicorn's master, which starts a successor before a worker ends that has served its ``max_requests``."""
 
+import os
 import signal
+import sys
 from enum import IntEnum
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGQUIT)
+BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
+"""The signals that a new worker does not get before it has its own handlers; see ``Master``."""
 
 
 class Stage(IntEnum):
@@ -16,40 +19,60 @@ class Stage(IntEnum):
     BOOTING = 0
     SERVING = 1
     RETIRING = 2
-    """It has served its number, and goes on until it is told to end."""
+    """It has served its number of requests, and goes on until the master tells it to end."""
     DRAINING = 3
-    """It accepts no more."""
+    """It accepts no more connections."""
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Brings on a successor for each worker that retires, and ends it when all have booted.
+    """Starts a successor for each worker that retires, and ends the worker when all successors have booted.
 
-    gunicorn's own starts the next worker when one has ended. One that drains accepts nothing long before: with no
-    other worker, who connects meanwhile would wait for the last of its streams.
+    gunicorn's own arbiter starts the next worker when one has ended. A worker that drains stops accepting long before: with
+    no other worker, clients that connect meanwhile would wait for the last of its streams.
+
+    gunicorn has no setting for the class of its arbiter: ``gunicorn.app.base`` names it. ``configure`` has a hook replace the
+    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``.
+
+    rereads_package: whether a reload imports this package anew, in the master too. Only for a server that imports it in no
+        other module that stays: an app would go on with the old modules, and the worker with the new ones
     """
 
+    rereads_package = False
+
+    def reload(self) -> None:
+        # With preload_app the master keeps the app, and with it the modules that the app uses.
+        if self.rereads_package and not self.cfg.preload_app:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "flask_sluice"]:
+                del sys.modules[name]
+        super().reload()
+
     def manage_workers(self) -> None:
-        """gunicorn calls it every second, or sooner. Those that leave do not count for it."""
+        """Start and end workers, without counting those that leave. gunicorn calls it every second or sooner."""
         leaving = self._leaving()
+        # Up to gunicorn 24 the signal's handler itself reaps: it must not find the workers while they are not in WORKERS.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         for worker in leaving:
             del self.WORKERS[worker.pid]
         try:
             super().manage_workers()
         finally:
             self.WORKERS.update({worker.pid: worker for worker in leaving})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         self._end_retiring()
 
     def spawn_worker(self) -> Any:
-        # The worker inherits the master's handlers, which would take a signal and do nothing: until it has its own (8 ms)
-        # it gets none. One that did not hear that it is to end would be killed in the end, with its streams.
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        # The worker inherits the master's handlers, which would take a signal and do nothing. Until it has its own, after
+        # some 8 ms, it gets none. Otherwise one that missed its SIGTERM would be killed later, with its streams.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED_SIGNALS)
         try:
-            return super().spawn_worker()
+            pid = super().spawn_worker()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self.WORKERS[pid].has_successor = True
+        return pid
 
     def reap_workers(self) -> None:
-        """A worker that fails to boot ends the server, unless it was to succeed one that can go on."""
+        """Note which workers have ended. One that fails to boot ends the server, unless it was to succeed one that can go on."""
         booting = self._at(Stage.BOOTING)
         retiring = self._at(Stage.RETIRING)
         try:
@@ -57,10 +80,14 @@ class Master(Arbiter):  # type: ignore[misc]
         except HaltServer:
             if not retiring:
                 raise
-            for worker in self._gone(booting):
-                self.cfg.child_exit(self, worker)
-            self.reap_workers()  # It was not the last, perhaps.
-        if any(worker.stage == Stage.BOOTING for worker in self._gone(booting)):
+            for worker in booting:
+                if _is_reaped(worker):
+                    # gunicorn has not come to that.
+                    self.WORKERS.pop(worker.pid, None)
+                    worker.tmp.close()
+                    self.cfg.child_exit(self, worker)
+            self.reap_workers()  # There may be others.
+        if any(worker.stage == Stage.BOOTING and _is_reaped(worker) for worker in booting):
             for worker in self._at(Stage.RETIRING):
                 self.log.error("Its successor has not booted: worker goes on (pid: %s)", worker.pid)
                 worker.stage = Stage.SERVING
@@ -76,18 +103,24 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(worker.pid, signal.SIGTERM)
 
     def _leaving(self) -> list[Any]:
-        """At most as many at a time as there are to be workers: the others retire later.
+        """Return the workers that drain or retire, at most as many as there are to be workers; the others retire later.
 
-        Else each generation would be there for as long as its streams drain, however many there are by then.
+        Otherwise each generation would be there for as long as its streams drain, however many generations that makes.
         """
         draining = self._at(Stage.DRAINING)
         free = max(0, self.num_workers - len(draining))
         return draining + self._at(Stage.RETIRING)[:free]
 
-    def _gone(self, workers: list[Any]) -> list[Any]:
-        return [worker for worker in workers if worker.pid not in self.WORKERS]
-
     def _at(self, stage: Stage) -> list[Any]:
-        """The oldest first."""
+        """Return the workers at a stage, the oldest first."""
         workers = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
-        return [worker for worker in workers if worker.stage == stage]
+        # After a reload with another worker class there are workers of both classes for a while.
+        return [worker for worker in workers if getattr(worker, "stage", None) == stage]
+
+
+def _is_reaped(worker: Any) -> bool:
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

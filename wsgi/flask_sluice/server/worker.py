@@ -1,98 +1,126 @@
-"""gunicorn's gevent worker, with an end in good order, and guarded against clients that keep it waiting."""
+"""gunicorn's gevent worker, with a graceful shutdown, and guarded against clients that keep it waiting."""
 
-import io
 import mmap
 import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, partial
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import gevent
 from gevent import socket as gevent_socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gunicorn import util
-from gunicorn.http import wsgi as gunicorn_wsgi
-from gunicorn.http.wsgi import FileWrapper, WSGIErrorsWrapper, create
-from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
+from flask_sluice.server import gunicorn_adapter
+from flask_sluice.server.configuration import drain_seconds_of, seconds_from_environment
 from flask_sluice.server.connections import BodySource, Connections, stop_reading
 from flask_sluice.server.error_answers import write_refusal
-from flask_sluice.server.master import ENDING_SIGNALS, Stage
+from flask_sluice.server.log_lines import log_beside_gunicorn
+from flask_sluice.server.master import BLOCKED_SIGNALS, Stage
 from flask_sluice.stream import registry
 from flask_sluice.stream.loop.give_way import give_way
+from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.transport.client_socket import ClientSocket
+from flask_sluice.stream.transport.middleware import with_direct_writes
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
 _FIRST_REQUEST_SECONDS = 1.0
-"""For those that have connected before the worker was told to end: their request is on its way."""
+"""For clients that have connected before the worker was told to end: their request is on its way."""
 _END_SECONDS = 10.0
-"""For the streams that are told to end: for reading their last event, too."""
-_TOLD_OF_REQUESTS = (
-    *("accesslog", "logconfig", "logconfig_dict", "logconfig_json", "syslog", "statsd_host"),
-    *("logger_class", "pre_request", "post_request"),
-)
-"""The settings by which somebody is told of each request."""
-_NOTHING = io.BytesIO()
+"""For streams that were told to end, and for their clients to read the last event."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """Drains: when it is to end (SIGTERM, a reload, ``max_requests``), its streams go on for a while. At ``max_requests``
-    it waits for its successor, which ``Master`` brings on; gunicorn's own would not.
+    """Lets its streams go on for a while when it is to end: on SIGTERM, on a reload, at ``max_requests``.
 
-    gunicorn's own goes on accepting for up to a second, then waits for all connections, idle ones too, and
-    cuts what is left. This one accepts no more, closes idle connections, has new requests refused,
-    and when the time is over has the streams end themselves.
+    gunicorn's own worker goes on accepting for up to a second, then waits for all connections, idle ones too, and cuts
+    what is left. This one accepts no more, closes idle connections, has new requests refused, and when the time is over
+    has the streams end themselves. At ``max_requests`` it first waits for its successor, if a ``Master`` starts one.
 
-    Of gunicorn's waits for a client only that for a request's head has an end. Here all have.
+    gunicorn waits for a request's head for a limited time only, but for a body, and for a client that does not read, as long
+    as it takes. This worker limits all of these waits.
 
-    drain_seconds: how long streams may go on
-    body_timeout_seconds: how long a client may take to send a request's body
-    write_timeout_seconds, room_at: see ``Connections``
+    It reads ``SLUICE_DRAIN_SECONDS``, ``SLUICE_BODY_TIMEOUT_SECONDS`` and ``SLUICE_WRITE_TIMEOUT_SECONDS`` from the
+    environment, and all else from gunicorn's settings.
     """
 
-    drain_seconds = 120.0
-    body_timeout_seconds = 60.0
-    write_timeout_seconds = 30.0
-    room_at = 9500
     max_requests: int
+    wsgi: Any
+    _connections: Connections
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Say in the master what would not do as it is told. gunicorn calls it at the start."""
+        drain_seconds = drain_seconds_of(cfg.graceful_timeout)
+        if drain_seconds < seconds_from_environment("SLUICE_DRAIN_SECONDS", drain_seconds):
+            log.warning(
+                "streams go on for %.0f s, not for SLUICE_DRAIN_SECONDS: graceful_timeout is %s",
+                drain_seconds,
+                cfg.graceful_timeout,
+            )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._connections = Connections(
-            self.room_at, self.cfg.keepalive, self.write_timeout_seconds
+        self._drain_seconds = drain_seconds_of(self.cfg.graceful_timeout)
+        self._body_timeout_seconds = seconds_from_environment("SLUICE_BODY_TIMEOUT_SECONDS", 60.0)
+        self._write_timeout_seconds = seconds_from_environment(
+            "SLUICE_WRITE_TIMEOUT_SECONDS", StreamOptions.write_timeout_seconds
         )
-        # gunicorn's own has a worker end at once, without a successor.
+        # gunicorn's own would have the worker end at once, without a successor.
         self._requests, self.max_requests = self.max_requests, sys.maxsize
         self._retires_at = self._requests
-        self._stage = mmap.mmap(-1, 1)
+        self._shared = mmap.mmap(-1, 2)
+        """Memory that the master, which forks, has in common with the worker."""
 
     @property
     def stage(self) -> Stage:
-        """In memory that the master, which forks, has in common with the worker."""
-        return Stage(self._stage[0])
+        return Stage(self._shared[0])
 
     @stage.setter
     def stage(self, stage: Stage) -> None:
-        self._stage[0] = stage
+        self._shared[0] = stage
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether the master starts the next worker before it ends this one; gunicorn's own does so afterwards."""
+        return bool(self._shared[1])
+
+    @has_successor.setter
+    def has_successor(self, value: bool) -> None:
+        self._shared[1] = value
 
     def init_process(self) -> None:
-        self._make_requests_cheaper()
-        util.write_error = write_refusal
-        settings = [self.cfg.settings[name] for name in _TOLD_OF_REQUESTS]
-        self._tells_nobody = all(setting.get() == setting.default for setting in settings)
+        gunicorn_adapter.settle(self.cfg)
+        gunicorn_adapter.date_responses_once_a_second()
+        gunicorn_adapter.replace_error_pages(write_refusal)
+        self._tells_of_requests = gunicorn_adapter.tells_of_requests(self.cfg)
         super().init_process()
 
     def init_signals(self) -> None:
         super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        # Ctrl-C reaches the whole process group, and the master passes it on as SIGQUIT. A gevent worker that got both would
+        # end with the traceback of the second.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_SIGNALS)
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        # After the app, which may have configured logging.
+        log_beside_gunicorn(self.log)
+        self.wsgi = with_direct_writes(self.wsgi)
 
     def run(self) -> None:
+        self._connections = Connections(
+            _most_connections(self.cfg.worker_connections),
+            self.cfg.keepalive,
+            self._write_timeout_seconds,
+        )
         servers = [self._serve(sock) for sock in self.sockets]
         self.stage = Stage.SERVING
         self._wait(self._is_told_to_end)
@@ -100,7 +128,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         told_at = time.monotonic()
         for server in servers:
             server.close()
-        give_way()  # Those that have just been accepted are known then.
+        give_way()  # Connections that have just been accepted are known then.
         self._wait(lambda: not self._connections.have_new, _FIRST_REQUEST_SECONDS)
         registry.admission().drain()
         self._connections.end_idle()
@@ -109,7 +137,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             # A stream that is kept goes on without a connection.
             return not (registry.admission().count or any(server.pool for server in servers))
 
-        if not self._wait(are_all_gone, told_at + self.drain_seconds - time.monotonic()):
+        if not self._wait(are_all_gone, told_at + self._drain_seconds - time.monotonic()):
             registry.admission().end_streams()
             if not self._wait(are_all_gone, _END_SECONDS):
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
@@ -121,106 +149,114 @@ class Worker(GeventWorker):  # type: ignore[misc]
         finally:
             self._connections.closed(client)
 
+    def handle_http2(
+        self, listener: Any, client: gevent_socket.socket, *args: Any, **kwargs: Any
+    ) -> None:
+        # gunicorn reads the requests of such a connection by itself, so only its writes are limited here.
+        self._connections.mark_answering(client)
+        super().handle_http2(listener, client, *args, **kwargs)
+
     def handle_request(
         self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any
     ) -> None:
+        """Answer a request, then read what is left of its body. Raises StopIteration to close the connection."""
         fd = sock.fileno()
-        self._connections.has_request(sock)
-        body = BodySource(sock, self._connections, time.monotonic() + self.body_timeout_seconds)
-        req.unreader.sock = body
+        self._connections.mark_answering(sock)
+        body = BodySource(sock, self._connections, time.monotonic() + self._body_timeout_seconds)
+        gunicorn_adapter.read_body_from(req, body)
         try:
-            if self._tells_nobody:
-                self._answer(listener_name, req, sock, addr)
-            else:
-                super().handle_request(listener_name, req, sock, addr)
+            self._answer(listener_name, req, sock, addr)
             may_go_on = body.discard_rest(req.body)
         except StopIteration:
             body.discard_rest(req.body)
             raise
         finally:
-            # Middleware that fails, or forgets it, does not close it.
+            # Middleware that fails may leave its stream open.
             registry.disconnect_watcher().close_stream(fd)
-            req.unreader.sock = sock
+            gunicorn_adapter.read_body_from(req, sock)
         if not may_go_on:
             raise StopIteration
-        req.body = _NOTHING  # gunicorn would look for a rest of it once more.
-        self._connections.is_idle(sock)
+        gunicorn_adapter.forget_body(req)
+        self._connections.mark_idle(sock)
         if not self.alive:
             stop_reading(sock)
-        if req.unreader.buf.tell():
-            # The next request is there already, perhaps thousands are: others have their turn between.
+        if gunicorn_adapter.has_next_request(req):
+            # There may be thousands of pipelined requests: others have their turn between two of them.
             give_way()
 
     def _answer(self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any) -> None:
-        """What gunicorn does, less what it needs for those that it tells of a request: 15 us of a short answer, and
-        2 KiB of a silent stream. Raises StopIteration when the connection is to be closed."""
-        response, environ = create(req, sock, addr, listener_name, self.cfg)
-        environ["wsgi.multithread"] = True
-        self.nr += 1
-        if not (self.alive and self.cfg.keepalive):
-            response.force_close()
+        """Do what gunicorn's own ``handle_request`` does. Raises StopIteration to close the connection.
+
+        gunicorn keeps a request's environ to the end, for the access log and the hook ``post_request``. That is 2 KiB of a
+        silent stream, so here it is kept only if one of them is set.
+        """
+        started_at = datetime.now()
+        response, environ = None, {}
         try:
+            self.cfg.pre_request(self, req)
+            response, environ = gunicorn_adapter.create(req, sock, addr, listener_name, self.cfg)
+            environ["wsgi.multithread"] = True
+            self.nr += 1
+            if not (self.alive and self.cfg.keepalive):
+                response.force_close()
             body = self.wsgi(environ, response.start_response)
-            del environ  # The 2 KiB.
+            if not self._tells_of_requests:
+                environ = {}
+            if self.is_already_handled(body):
+                return
             try:
-                if isinstance(body, FileWrapper):
-                    response.write_file(body)
-                else:
-                    for chunk in body:
-                        response.write(chunk)
-                        del chunk  # Not kept while the next is waited for.
-                response.close()
+                _write(response, body)
+                self.log.access(response, req, environ, datetime.now() - started_at)
             finally:
                 if hasattr(body, "close"):
                     body.close()
-        except OSError:
-            raise  # The client has left, as a rule: gunicorn knows.
-        except SystemExit:
-            # A view's own: it is not to end the worker, with all its other streams.
+        except (OSError, StopIteration):
+            # The client has left, as a rule, or the view has taken the connection: gunicorn closes it.
+            raise
+        except (SystemExit, gevent.GreenletExit):
+            # A view's own. It must not end the worker, with all its other streams.
             raise StopIteration from None
         except Exception:
-            if not response.headers_sent:
+            if response is None or not response.headers_sent:
                 raise  # gunicorn makes it a 500.
             self.log.exception("Error handling request")
             ClientSocket(sock, is_framed=True).shut_down()
             raise StopIteration from None
+        finally:
+            try:
+                self.cfg.post_request(self, req, environ, response)
+            except Exception:
+                self.log.exception("Exception in post_request hook")
         if response.should_close():
             raise StopIteration
 
     def timeout_ctx(self) -> AbstractContextManager[None]:
-        # ``Connections`` looks after that: 10 us less than a timer for each request.
+        # ``Connections`` limits the waits, at 10 us less than gunicorn's timer for each request.
         return nullcontext()
-
-    def _make_requests_cheaper(self) -> None:
-        """Does once what gunicorn does for each."""
-        # It looks its settings up in a dictionary of objects, some 25 times. As the configuration's own attributes
-        # they are found at once: 20 us less.
-        self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
-        # It writes the date, and looks for the files of its log: 3.4 % of a short answer's instructions.
-        http_date_at = lru_cache(maxsize=1)(util.http_date)
-        util.http_date = lambda: http_date_at(int(time.time()))
-        gunicorn_wsgi.WSGIErrorsWrapper = _Errors
 
     def _is_told_to_end(self) -> bool:
         if self.stage == Stage.SERVING and self.nr >= self._retires_at:
             self._retires_at = self.nr + self._requests
             self.log.info("Worker has served %d requests (pid: %s)", self.nr, self.pid)
-            self.stage = Stage.RETIRING
+            if self.has_successor:
+                self.stage = Stage.RETIRING
+            else:
+                self.alive = False
         return not self.alive
 
     def _serve(self, sock: gevent_socket.socket) -> StreamServer:
         sock.setblocking(True)
-        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
         pool = Pool(self.worker_connections)
+        tls = gunicorn_adapter.tls_arguments(self.cfg)
         server = StreamServer(sock, handle=partial(self.handle, sock), spawn=pool, **tls)
         if self.cfg.workers > 1:
-            # As gunicorn does: one that took all that wait would leave nothing for the others.
+            # As gunicorn does: a worker that took all connections that wait would leave nothing for the others.
             server.max_accept = 1
         server.start()
         return server
 
     def _wait(self, is_over: Callable[[], bool], seconds: float = float("inf")) -> bool:
-        """Whether it was over in time. Tells gunicorn meanwhile that this worker lives."""
+        """Wait, and tell gunicorn meanwhile that this worker lives. Returns whether it was over in time."""
         ends_at = time.monotonic() + seconds
         notify_at = 0.0
         while not is_over():
@@ -229,17 +265,28 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 return False
             if now >= notify_at:
                 self.notify()
-                self._connections.look()
+                self._connections.end_overdue()
                 notify_at = now + _NOTIFY_SECONDS
             gevent.sleep(_POLL_SECONDS)
         return True
 
 
-class _Errors:
-    """``wsgi.errors``: gunicorn's own, made when it is written to, which is hardly ever."""
+def _write(response: Any, body: Any) -> None:
+    if isinstance(body, gunicorn_adapter.FileWrapper):
+        response.write_file(body)
+    else:
+        for chunk in body:
+            response.write(chunk)
+            del chunk  # Not kept while the next is waited for.
+    response.close()
 
-    def __init__(self, cfg: Any) -> None:
-        self._cfg = cfg
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(WSGIErrorsWrapper(self._cfg), name)
+def _most_connections(worker_connections: int) -> int:
+    """Return how many connections may be there before new ones end idle ones.
+
+    Half of what gunicorn accepts beyond the streams stays free for requests.
+    """
+    streams = registry.admission().limit
+    if streams is None or streams > worker_connections:
+        streams = worker_connections * 9 // 10
+    return (worker_connections + streams) // 2

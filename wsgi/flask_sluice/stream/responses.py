@@ -131,6 +131,9 @@ def client_of(request: Request) -> "ClientSocket | None":
     environ = request.environ
     sock = environ.get("gunicorn.socket")
     if sock is None:
+        if "gunicorn.sock" in environ:
+            # gunicorn's gevent_pywsgi worker, which cannot tell a stream that its client has left.
+            raise RuntimeError(GEVENT_NEEDED)
         return None
     # Not above: this package can be imported where gevent is not installed.
     from gevent import socket as gevent_socket  # noqa: PLC0415

@@ -6,6 +6,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from flask_sluice.server.gunicorn_adapter import ParseException
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error

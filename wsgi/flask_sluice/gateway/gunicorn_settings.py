@@ -1,0 +1,140 @@
+"""gunicorn's settings for the gateway, each with its reason.
+
+``gunicorn -c python:flask_sluice.gateway.gunicorn_settings "flask_sluice.gateway.app:create_app()"`` works with the installed
+package alone; gunicorn.conf.py of a checkout takes everything from here. The gateway's own settings come from the
+environment (flask_sluice.gateway.settings).
+"""
+
+from flask_sluice.server import configure
+from flask_sluice.server.configuration import patch_process
+
+patch_process()
+
+import gc
+import logging
+import math
+import os
+import sys
+from typing import Any
+
+import gevent
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.ggevent import GeventWorker
+
+from flask_sluice.gateway.application import Application
+from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
+from flask_sluice.gateway.relay.address import proxy_for
+from flask_sluice.gateway.settings import SettingsError, read_settings
+from flask_sluice.observe import metrics_folder
+from flask_sluice.server.file_limit import raise_file_limit
+from flask_sluice.server.worker import Worker
+from flask_sluice.stream import registry
+from flask_sluice.stream.gevent_check import GEVENT_NEEDED
+
+_MOVE_METRICS_SECONDS = 1.0
+
+try:
+    _settings = read_settings(os.environ)
+    for _upstream in _settings.upstream:
+        proxy_for(_upstream)
+except SettingsError as error:
+    sys.exit(f"sluice: {error}")
+
+bind = _settings.bind
+workers = _settings.workers
+
+# gunicorn leaves connections beyond this number waiting without a response, health checks too. The gateway's own limit, which
+# answers with 503, is 90 % of it, or lower by the connections that idle clients may hold.
+worker_connections = max(_settings.max_streams * 10 // 9, _settings.max_streams + 100)
+
+# gunicorn would believe any client from this host, or over a unix socket, about the scheme, and about SCRIPT_NAME and
+# PATH_INFO, which change the path that keys are asked for. SLUICE_TRUSTED_PROXIES alone says which proxies are believed, and
+# the environment's SCRIPT_NAME says whether there is a prefix.
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+# As these two are empty it does not matter which client connects. Any other value has each request's address parsed: 15 us.
+forwarded_allow_ips = "*"
+
+# The most that gunicorn offers, and what nginx passes on (its default is half of it): a question to /stream_chat is in it.
+limit_request_line = 8190
+
+
+def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) -> None:
+    """Refuse other workers, and make the metrics' folder, at the server's start.
+
+    gunicorn calls this hook before ``preload_app`` loads the app, and prometheus-client looks for the folder when it is
+    imported.
+    """
+    if old_value is not None:
+        return
+    # gevent_pywsgi is a GeventWorker, too, but has pywsgi answer, which does not give the client's socket to the app.
+    if not issubclass(server.worker_class, GeventWorker) or server.worker_class.server_class:
+        sys.exit(f"sluice: {GEVENT_NEEDED}")
+    metrics_folder.make()
+
+
+def on_starting(server: Any) -> None:
+    """Check in the master, before it listens, what would fail later, or in many lines."""
+    metrics_folder.claim()
+    # The app comes from this package alone, so that a reload can import all of it anew.
+    server.rereads_package = True
+    # Each client's connection is a file, and each stream that is relayed has another one.
+    raise_file_limit(server.cfg.worker_connections * (2 if _settings.upstream else 1))
+    # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
+    if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
+        for address in server.cfg.address:
+            if why := check_is_free(address):
+                sys.exit(f"sluice: {why}")
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Prepare a worker that has loaded the app."""
+    # What the start has made stays. Otherwise, and at the usual 700 new objects, a full collection would often look
+    # through all of it, and hold up all streams meanwhile.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    # Nothing prints it, and gevent makes an object for each greenlet that logs: 2 % of a short answer.
+    logging.logThreads = False
+    app = worker.app.callable
+    if not isinstance(app, Application):
+        return  # Another app on the gateway's settings.
+    _fit_streams(worker)
+    gevent.spawn(_move_metrics, app)
+    if worker.age == 1:
+        say_where_it_is(worker, _settings)
+
+
+def worker_exit(_server: Arbiter, worker: Worker) -> None:
+    """Save what the worker has, at its end."""
+    app = worker.app.callable
+    if isinstance(app, Application):
+        # A stream may just have come to its end, which Redis does not have yet.
+        app.extensions["sluice_journal"].close()
+        app.extensions["sluice_metrics"].move()
+
+
+def child_exit(_server: Arbiter, worker: Worker) -> None:
+    """Clean up in the master after a worker, however it has ended."""
+    metrics_folder.forget_worker(worker.pid)
+
+
+configure(globals(), drain_seconds=_settings.drain_seconds)
+
+
+def _fit_streams(worker: Worker) -> None:
+    """Lower the limit of streams where gunicorn was given fewer connections than it needs."""
+    admission = registry.admission()
+    fitting = math.ceil(worker.cfg.worker_connections * 0.9)
+    if admission.limit is not None and admission.limit > fitting:
+        worker.log.warning(
+            "%d streams at once, not SLUICE_MAX_STREAMS: worker_connections is %d",
+            fitting,
+            worker.cfg.worker_connections,
+        )
+        admission.limit = fitting
+
+
+def _move_metrics(app: Application) -> None:
+    while True:
+        app.extensions["sluice_metrics"].move()
+        gevent.sleep(_MOVE_METRICS_SECONDS)

@@ -1,0 +1,113 @@
+"""gunicorn's settings that streams need, for the gunicorn file of any app."""
+
+import math
+import os
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from flask_sluice.server.file_limit import raise_file_limit
+
+WORKER_CLASS = "flask_sluice.server.Worker"
+
+_DRAIN_SECONDS = 120.0
+_END_SECONDS = 10.0
+"""The part of ``graceful_timeout`` in which streams that were told to end do so."""
+
+
+def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | None = None) -> None:
+    """Set in a gunicorn file what streams need, and leave what the file sets.
+
+    Call it on the first lines of the file, since gevent has to patch the process before other modules are imported.
+    Settings and hooks that the file defines further down replace those that are set here, as they should; only a hook
+    ``nworkers_changed`` has to be defined before the call, which then calls both.
+
+    namespace: the ``globals()`` of the gunicorn file
+    drain_seconds: how long streams may go on after the server was told to end or to reload. ``SLUICE_DRAIN_SECONDS`` in
+        the environment wins; the default is 120
+
+    Exits with one line if ``SLUICE_DRAIN_SECONDS`` is not a number of seconds.
+    """
+    patch_process()
+    default = _DRAIN_SECONDS if drain_seconds is None else drain_seconds
+    drain_seconds = seconds_from_environment("SLUICE_DRAIN_SECONDS", default)
+    settings: dict[str, Any] = {
+        # A stream waits for most of its life. On gevent that costs a greenlet, not a thread or a process.
+        "worker_class": WORKER_CLASS,
+        # gunicorn kills its workers at this time. By then they have told the streams to end, and the streams have ended.
+        # The worker derives its drain from this value, so that it can also be set by --graceful-timeout.
+        "graceful_timeout": math.ceil(drain_seconds + _END_SECONDS),
+        # Seconds without a sign of life from a worker's event loop. A stream may last for hours.
+        "timeout": 30,
+        # Longer than the 60 s for which nginx keeps idle connections to its upstream. Otherwise gunicorn could close a
+        # connection at the moment when nginx sends a request on it.
+        "keepalive": 75,
+        # The control socket is a thread with an asyncio loop in the master, which gevent has patched. Signals do the same.
+        "control_socket_disable": True,
+    }
+    for name, value in settings.items():
+        namespace.setdefault(name, value)
+    namespace["nworkers_changed"] = _install_master_after(namespace.get("nworkers_changed"))
+
+
+def patch_process() -> None:
+    """Patch the process for gevent. What is imported before, and waits, would block the whole worker."""
+    import gevent  # noqa: PLC0415
+    from gevent import monkey  # noqa: PLC0415
+
+    monkey.patch_all()
+    # gevent would note for each greenlet where it was spawned, for its debugging lists: 0.8 KiB of a silent stream.
+    gevent.config.track_greenlet_tree = False
+
+
+def drain_seconds_of(graceful_timeout: float) -> float:
+    """Return how long a worker's streams may go on when it ends.
+
+    That is ``SLUICE_DRAIN_SECONDS``, or what fits into gunicorn's ``graceful_timeout``, whichever is shorter: gunicorn kills
+    a worker that is still there when that is over.
+    """
+    fitting = max(graceful_timeout - _END_SECONDS, graceful_timeout / 3)
+    return min(fitting, seconds_from_environment("SLUICE_DRAIN_SECONDS", fitting))
+
+
+def seconds_from_environment(variable: str, default: float) -> float:
+    """Return a variable's number of seconds, > 0. Exits with one line that names the variable if it is something else."""
+    text = os.environ.get(variable)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SystemExit(f"sluice: {variable}: got {text!r}, takes a number of seconds > 0")
+    return seconds
+
+
+Hook = Callable[[Any, int, int | None], object]
+
+
+def _install_master_after(hook: Hook | None) -> Hook:
+    """Return a hook ``nworkers_changed`` that calls the file's own, then installs our master.
+
+    This hook is the first that gets the server, before ``preload_app`` loads the app and again at each reload, and gunicorn
+    files hardly ever define it, so that ``configure`` works on whatever line of the file it is called.
+    """
+
+    def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
+        if hook is not None:
+            hook(server, new_value, old_value)
+        _install_master(server)
+
+    return nworkers_changed
+
+
+def _install_master(server: Any) -> None:
+    # Not above: these import gevent and gunicorn.
+    from flask_sluice.server.master import Master  # noqa: PLC0415
+    from flask_sluice.server.worker import Worker  # noqa: PLC0415
+
+    if issubclass(server.worker_class, Worker):
+        raise_file_limit(server.cfg.worker_connections)
+        server.__class__ = Master
+    else:
+        server.log.warning("worker_class is not %s: a worker's end cuts its streams", WORKER_CLASS)
