@@ -101,7 +101,7 @@ def choose_versions(*, are_prereleases: bool = False) -> list[Versions]:
     floors_pythons = [python for python in pythons if python in FLOORS_PYTHONS]
     return [
         *(Versions(python, "floors") for python in floors_pythons[:1]),
-        *(Versions(python, "newest") for python in pythons),
+        *(Versions(python, "newest") for python in reversed(pythons)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""This repository's tests of sse, stream, journal and client, run with the installed wheel."""
+"""This repository's tests of sse, stream, observe, journal, channels and client, run with the installed wheel."""
 
 import re
 import shutil
@@ -10,9 +10,9 @@ from tests.support.server import ROOT
 from tests.wheel.environments import Versions, find_pythons
 
 TIMEOUT_SECONDS = 400
-LIBRARY = re.compile(r"flask_sluice\.(sse|stream|journal|channels)\b")
-# These read the sources, or test the gateway.
-NOT_LIBRARY = re.compile(r"flask_sluice\.gateway\b|\bROOT\b")
+LIBRARY = re.compile(r"flask_sluice\.(sse|stream|journal|channels|client|observe)\b")
+# These read the sources, which are not there.
+READS_SOURCES = re.compile(r"\bROOT\b")
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def is_needed(versions: Versions) -> bool:
 
 
 def unit_tests(tree: Path) -> list[Path]:
-    """Return the files of unit tests that test the library alone."""
+    """Return the files of unit tests that use the library; those left test only the gateway, or the sources."""
     found = []
     for path in sorted(tree.glob("tests/unit/test_*.py")):
         text = path.read_text()
-        if LIBRARY.search(text) and not NOT_LIBRARY.search(text):
+        if LIBRARY.search(text) and not READS_SOURCES.search(text):
             found.append(path)
     return found
