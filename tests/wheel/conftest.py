@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheel.environments import TEST_TOOLS, Environment, build_wheel, choose_versions
+from tests.wheel.environments import (
+    TEST_TOOLS,
+    TIMEOUT_SECONDS,
+    Environment,
+    build_wheel,
+    choose_versions,
+)
 
 HERE = Path(__file__).parent
 
@@ -21,12 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "environment" in metafunc.fixturenames:
         versions = choose_versions(are_prereleases=metafunc.config.getoption("--prereleases"))
+        if metafunc.definition.get_closest_marker("oldest_and_newest"):
+            versions = versions[:2]
         # With --dist loadgroup one process of pytest-xdist runs all tests of an environment.
         parameters = [
             pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(each.name))
             for each in versions
         ]
         metafunc.parametrize("environment", parameters, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS + 50))
 
 
 @pytest.fixture(scope="session")

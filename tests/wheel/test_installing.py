@@ -3,6 +3,8 @@
 from email.message import Message
 from email.parser import Parser
 
+import pytest
+
 import flask_sluice
 
 EXTRAS = ("gevent", "gunicorn", "redis", "urllib3", "prometheus_client", "limits", "flask_cors")
@@ -64,10 +66,12 @@ def test_importing_the_package_patches_nothing(environment, project):
     assert environment.evaluate(program, project) == "True"
 
 
+@pytest.mark.oldest_and_newest
 def test_without_extras_an_app_is_imported_and_a_view_says_what_it_needs(bare, project):
     assert REQUIRED_TO_STREAM in bare.evaluate(STREAM_IN_A_THREAD, project)
 
 
+@pytest.mark.oldest_and_newest
 def test_without_extras_each_command_says_what_to_install(bare, project):
     for command, extra in (("serve", "gateway"), ("simulate", "gateway"), ("ask", "client")):
         result = bare.run("sluice", command, *(["?"] if command == "ask" else []), folder=project)
@@ -77,6 +81,7 @@ def test_without_extras_each_command_says_what_to_install(bare, project):
         assert line.endswith(f": pip install 'flask-sluice[{extra}]'")
 
 
+@pytest.mark.oldest_and_newest
 def test_the_command_tells_its_version_without_extras(bare, project):
     for command in (["sluice"], ["python", "-m", "flask_sluice"]):
         result = bare.run(*command, "--version", folder=project)

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import ROOT
-from tests.wheel.environments import Versions, find_pythons
+from tests.wheel.environments import TIMEOUT_SECONDS
 
-TIMEOUT_SECONDS = 400
 LIBRARY = re.compile(r"flask_sluice\.(sse|stream|journal|channels|client|observe)\b")
 # These read the sources, which are not there.
 READS_SOURCES = re.compile(r"\bROOT\b")
@@ -28,10 +27,8 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-@pytest.mark.timeout(TIMEOUT_SECONDS + 50)
+@pytest.mark.oldest_and_newest
 def test_the_librarys_tests_pass(environment, tree):
-    if not is_needed(environment.versions):
-        pytest.skip("the oldest and the newest versions say enough")
     files = unit_tests(tree)
     assert len(files) >= 10
     result = environment.run(
@@ -41,10 +38,6 @@ def test_the_librarys_tests_pass(environment, tree):
         timeout_seconds=TIMEOUT_SECONDS,
     )
     assert result.returncode == 0, result.stdout[-20_000:] + result.stderr
-
-
-def is_needed(versions: Versions) -> bool:
-    return versions.kind != "newest" or versions.python == max(find_pythons())
 
 
 def unit_tests(tree: Path) -> list[Path]:

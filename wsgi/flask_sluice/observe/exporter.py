@@ -26,8 +26,7 @@ from flask_sluice.observe.stream_stats import (
 from flask_sluice.observe.stream_stats import Histogram as Tallied
 from flask_sluice.observe.write_stats import GAP_BOUNDS_SECONDS
 
-# prometheus-client before 0.22 has no name for it.
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class CountedUpstream(Protocol):
