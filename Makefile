@@ -2,9 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench
 
-.PHONY: run test test-quick test-pythons test-prereleases bench bench-quick lint format
+.PHONY: run test test-quick bench bench-quick lint format
 
-# Settings are variables: make run SLUICE_BIND=127.0.0.1:8081
+# Settings go along: make run SLUICE_BIND=127.0.0.1:8081
 run: .venv/installed
 	@exec $(BIN)/gunicorn -c gunicorn.conf.py app:app
 
@@ -19,6 +19,17 @@ test: .venv/installed-dev tests/node/node_modules/installed
 test-quick: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/python -m pytest -m "not (measures or slow)" $(PARALLEL)
 
+# Takes ten minutes and writes benchmarks/RESULTS.md. It needs nginx, Go and Redis:
+# apt-get install nginx golang-go redis-server
+bench: $(BENCH)/installed
+	@$(BENCH)/bin/python -m benchmarks
+
+# Takes two minutes and writes nothing.
+bench-quick: $(BENCH)/installed
+	@$(BENCH)/bin/python -m benchmarks --quick
+
+.PHONY: test-pythons test-prereleases
+
 # Tests of the built wheel with the oldest and the newest versions of its dependencies, on each Python of 3.10 to 3.13 that is
 # on PATH or installed by pyenv. Two of them must be there.
 WHEEL := --numprocesses 2 --dist loadgroup tests/wheel
@@ -29,15 +40,6 @@ test-pythons: .venv/installed-dev tests/node/node_modules/installed
 # The same with the newest pre-releases of the dependencies. It tells what will break; CI does not run it.
 test-prereleases: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/python -m pytest --prereleases $(WHEEL)
-
-# Takes ten minutes and writes benchmarks/RESULTS.md. It needs nginx, Go and Redis:
-# apt-get install nginx golang-go redis-server
-bench: $(BENCH)/installed
-	@$(BENCH)/bin/python -m benchmarks
-
-# Takes two minutes and writes nothing.
-bench-quick: $(BENCH)/installed
-	@$(BENCH)/bin/python -m benchmarks --quick
 
 lint: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/ruff check .
