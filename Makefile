@@ -27,14 +27,27 @@ test-warnings: .venv/installed-dev tests/node/node_modules/installed
 		-m "not (measures or slow)" $(PARALLEL) \
 		-o "filterwarnings=error::DeprecationWarning:flask_sluice"
 
-# Ten minutes; writes benchmarks/RESULTS.md. Needs nginx, and for two of its peers Go and Redis:
+# Takes ten minutes and writes benchmarks/RESULTS.md. It needs nginx, Go and Redis:
 # apt-get install nginx golang-go redis-server
 bench: $(BENCH)/installed
 	@$(BENCH)/bin/python -m benchmarks
 
-# Two minutes, for a first look; writes nothing.
+# Takes two minutes and writes nothing.
 bench-quick: $(BENCH)/installed
 	@$(BENCH)/bin/python -m benchmarks --quick
+
+.PHONY: test-pythons test-prereleases
+
+# Tests of the built wheel with the oldest and the newest versions of its dependencies, on each Python of 3.10 to 3.13 that is
+# on PATH or installed by pyenv. Two of them must be there.
+WHEEL := --numprocesses 2 --dist loadgroup tests/wheel
+
+test-pythons: .venv/installed-dev tests/node/node_modules/installed
+	@$(BIN)/python -m pytest $(WHEEL)
+
+# The same with the newest pre-releases of the dependencies. It tells what will break; CI does not run it.
+test-prereleases: .venv/installed-dev tests/node/node_modules/installed
+	@$(BIN)/python -m pytest --prereleases $(WHEEL)
 
 lint: .venv/installed-dev tests/node/node_modules/installed
 	@$(BIN)/ruff check .
@@ -46,30 +59,36 @@ format: .venv/installed-dev
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-MAKE_VENV = $(PYTHON) -c 'import sys; sys.exit("Sluice needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)' \
+MAKE_VENV = $(PYTHON) -c 'import sys; sys.exit("Sluice needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)' \
 	&& $(PYTHON) -m venv
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# The package itself, editable: the code of this checkout is imported by the name that it has when it is installed.
+PACKAGE := --no-deps --editable .
 
 .venv/bin/python:
 	@$(MAKE_VENV) .venv
 
-.venv/installed: requirements.txt | .venv/bin/python
+.venv/installed: requirements.txt pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements.txt
+	@$(BIN)/python $(PIP_INSTALL) $(PACKAGE)
 	@touch $@
 
-.venv/installed-dev: requirements.txt requirements-dev.txt | .venv/bin/python
+.venv/installed-dev: requirements.txt requirements-dev.txt benchmarks/requirements.txt pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements-dev.txt
+	@$(BIN)/python $(PIP_INSTALL) $(PACKAGE)
 	@touch .venv/installed $@
 
-# Its own, so that what is compared with is neither needed nor seen by anything else.
-$(BENCH)/installed: requirements.txt benchmarks/requirements.txt
-	@echo "Installing Sluice and its peers into $(BENCH) ..."
+# An environment of its own, so that the servers that Sluice is compared with change nothing else.
+$(BENCH)/installed: requirements.txt benchmarks/requirements.txt pyproject.toml
+	@echo "Installing Sluice and the servers that it is compared with into $(BENCH) ..."
 	@$(MAKE_VENV) $(BENCH)
-	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BENCH)/bin/python $(PIP_INSTALL) -r benchmarks/requirements.txt
+	@$(BENCH)/bin/python $(PIP_INSTALL) $(PACKAGE)
 	@touch $@
 
-# What the tests start, and what checks the JavaScript's types.
+# Programs that the tests start, and the type checker of the JavaScript.
 tests/node/node_modules/installed: tests/node/package.json tests/install-system-packages
 	@tests/install-system-packages
 	@cd tests/node && npm install --silent --no-audit --no-fund --no-package-lock

@@ -8,7 +8,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class PageHook(BuildHookInterface):
     """Copies ``static`` and ``templates`` into the package.
 
-    An editable install gets no copy: it would be stale after the next edit, and the gateway finds the folders of the
+    An editable install gets no copy, which would be stale after the next edit: the gateway then finds the folders of the
     checkout.
     """
 

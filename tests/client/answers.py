@@ -1,4 +1,4 @@
-"""What the tests of the client send, and how they read it."""
+"""Responses that the tests of the client send, and helpers that read them."""
 
 import contextlib
 import socket
@@ -25,7 +25,7 @@ def texts(stream: Iterable) -> list[str]:
 
 
 def failure_of(stream: SSEStream) -> StreamError:
-    """Reads the stream to its end, which must be one that raises."""
+    """Read the stream to its end, which must raise, and return the error."""
     try:
         for _ in stream:
             pass
@@ -35,7 +35,7 @@ def failure_of(stream: SSEStream) -> StreamError:
 
 
 def streams_then_waits(gate: threading.Event, *writes: bytes) -> Handler:
-    """Sends the last of the writes, and the end, when the gate opens."""
+    """Send the last of the writes, and the end of the body, when the gate opens."""
 
     def handler(sock, request):
         *before, last = [chunk(write) for write in writes]
@@ -47,7 +47,7 @@ def streams_then_waits(gate: threading.Event, *writes: bytes) -> Handler:
 
 
 def trickles(before: bytes, piece: bytes) -> Handler:
-    """Sends the piece every five milliseconds, until the client has left."""
+    """Send the piece every five milliseconds until the client disconnects."""
 
     def handler(sock, request):
         sock.sendall(before)
@@ -59,7 +59,7 @@ def trickles(before: bytes, piece: bytes) -> Handler:
 
 
 def in_turn(*handlers: Handler) -> Handler:
-    """The first connection gets the first of them, the next the next, and those behind them the last."""
+    """Give each connection the next handler; further connections get the last one."""
     left = list(handlers)
 
     def handler(sock, request):
@@ -70,7 +70,7 @@ def in_turn(*handlers: Handler) -> Handler:
 
 @contextlib.contextmanager
 def deaf_server() -> Iterator[str]:
-    """A port that takes no more connections: its queue is full, and nobody accepts."""
+    """A port that accepts no connections: its queue is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         while True:
@@ -84,14 +84,14 @@ def deaf_server() -> Iterator[str]:
 
 
 def connecting_to(url: str) -> int:
-    """How many connections wait for the server's answer."""
+    """Return how many connections wait for the server to accept them."""
     port = int(url.rpartition(":")[2])
     with open("/proc/net/tcp") as table:
         return [line.split()[2:4] for line in table].count([f"0100007F:{port:04X}", _SYN_SENT])
 
 
 def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list]:
-    """Runs it; its result, or what it raised, is in the list."""
+    """Run the function in a thread; its result, or the StreamError that it raised, is in the list."""
     results: list = []
 
     def run():
@@ -106,9 +106,11 @@ def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list]:
 
 
 def start_command(*arguments: str) -> subprocess.Popen:
-    """``python -m flask_sluice.client`` with these arguments."""
+    """Start ``sluice ask`` with these arguments."""
+    # Where the tests run as a background job of a script, SIGINT is ignored, and programs inherit that.
+    program = ["env", "--default-signal=INT", sys.executable, "-m", "flask_sluice", "ask"]
     return subprocess.Popen(
-        [sys.executable, "-m", "flask_sluice.client", *arguments],
+        [*program, *arguments],
         cwd=ROOT,
         env={**clean_environment(), "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": ""},
         stdout=subprocess.PIPE,

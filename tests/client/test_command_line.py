@@ -1,4 +1,4 @@
-"""python -m flask_sluice.client "question"."""
+"""The command ``sluice``: what it prints, its exit codes, and what it starts."""
 
 import re
 
@@ -39,7 +39,7 @@ def test_a_server_that_does_not_stream_will_do(server, run):
     assert re.fullmatch(r"first token after .* s, 1 token\n", err)
 
 
-# Mistakes: one line, and an exit code for each kind.
+# Each kind of failure has one line and an exit code of its own.
 
 
 def test_no_server(server, run):
@@ -76,7 +76,7 @@ def test_an_answer_that_is_not_whole(server, run, handler, reason):
     assert re.fullmatch(rf"first token after .* s, 1 token\n{reason}\n", err)
 
 
-def test_a_url_that_is_none(run):
+def test_a_url_that_is_not_http_is_a_wrong_argument(run):
     assert run("--url", "localhost", "?") == (
         2,
         "",

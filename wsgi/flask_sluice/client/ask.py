@@ -1,12 +1,9 @@
-"""Asks a question and prints the answer as it comes: python -m flask_sluice.client [--url URL] [--model M] "question"
+"""Asks a question and prints the answer as it comes: ``sluice ask``.
 
-The answer goes to standard output; its first-token time and rate, or what went wrong, to standard error,
-each in one line. Exit codes: 0 the whole answer, 2 wrong arguments, 3 no connection, 4 refused by the server,
-5 something else than an answer (such as HTML), 6 not the whole answer, 130 Ctrl-C, 141 standard output was
-closed.
+The answer goes to standard output; the time to the first token and the token rate, or what went wrong, go to standard
+error in one line each. ``sluice ask --help`` lists the exit codes.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -17,14 +14,14 @@ from flask_sluice.client.client import SSEClient
 from flask_sluice.client.errors import ConnectError, ConnectTimeoutError, Ending, StreamError, quote
 from flask_sluice.client.event import NOT_JSON, StreamEvent
 
-_DEFAULT_URL = "http://127.0.0.1:8080"
+_EXIT_USAGE = 2
 _EXIT_NO_CONNECTION = 3
 _EXIT_REFUSED = 4
 _EXIT_NO_ANSWER = 5
 _EXIT_INCOMPLETE = 6
-# As shells have it: 128 and the signal, SIGINT and SIGPIPE.
+# 128 and the number of the signal, as shells report it: SIGINT and SIGPIPE.
 _EXIT_INTERRUPTED = 130
-_EXIT_NOBODY_READS = 141
+_EXIT_OUTPUT_CLOSED = 141
 
 
 class _Message(msgspec.Struct):
@@ -34,7 +31,7 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     delta: _Message | None = None
     message: _Message | None = None
-    """In place of ``delta``, from a server that does not stream."""
+    """Takes the place of ``delta`` in the answer of a server that does not stream."""
 
 
 class _Chunk(msgspec.Struct):
@@ -42,10 +39,12 @@ class _Chunk(msgspec.Struct):
 
 
 class _NoAnswerError(Exception):
-    """What came is no chat completion."""
+    """The response is not a chat completion."""
 
 
 class _Meter:
+    """Measures the time to the first token and the token rate."""
+
     def __init__(self) -> None:
         self.tokens = 0
         self._started_at = self._first_at = self._last_at = time.monotonic()
@@ -66,41 +65,37 @@ class _Meter:
         return f"first token after {first_seconds:.3f} s, {tokens}{rate}"
 
 
-def main() -> int:
-    """Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flask_sluice.client", description="Asks a question."
-    )
-    parser.add_argument("question")
-    parser.add_argument("--url", default=_DEFAULT_URL, help="the server (default: %(default)s)")
-    parser.add_argument("--model", default="any", help="the model's name (default: %(default)s)")
-    arguments = parser.parse_args()
+def ask(question: str, *, url: str, model: str) -> int:
+    """Ask the server the question, print its answer, and return the exit code.
+
+    url: the server, with or without its /v1
+    """
     try:
-        client = SSEClient(arguments.url)
+        client = SSEClient(url)
     except ValueError as error:
-        return _report(f"--url: {error}", 2)
-    # A letter that the terminal's encoding does not have must not end the answer.
+        return _report(f"--url: {error}", _EXIT_USAGE)
+    # A character that the terminal's encoding cannot represent must not end the answer.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    path = (
-        "/chat/completions" if arguments.url.rstrip("/").endswith("/v1") else "/v1/chat/completions"
-    )
+    path = "/chat/completions" if url.rstrip("/").endswith("/v1") else "/v1/chat/completions"
     meter = _Meter()
     try:
-        failure, code = _ask(client, path, arguments.model, arguments.question, meter)
+        failure, code = _print_answer(client, path, model, question, meter)
         if meter.tokens:
             sys.stdout.write("\n")
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python would try again at its end, and complain.
+        # Python flushes standard output again when it exits, and would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_NOBODY_READS
+        return _EXIT_OUTPUT_CLOSED
     if meter.tokens or not failure:
         _report(str(meter), code)
     return _report(failure, code) if failure else code
 
 
-def _ask(client: SSEClient, path: str, model: str, question: str, meter: _Meter) -> tuple[str, int]:
-    """Prints the answer; returns what went wrong, "" if nothing did, and the exit code."""
+def _print_answer(
+    client: SSEClient, path: str, model: str, question: str, meter: _Meter
+) -> tuple[str, int]:
+    """Print the answer; return what went wrong ("" if nothing did) and the exit code."""
     messages = [{"role": "user", "content": question}]
     body = {"model": model, "messages": messages, "stream": True}
     try:
@@ -138,7 +133,3 @@ def _exit_code(error: StreamError) -> int:
 def _report(line: str, code: int) -> int:
     sys.stderr.write(line + "\n")
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -32,7 +32,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
-    _register_framing_error(app)
+    app.register_error_handler(ParseException, _malformed_body)
     app.after_request(_add_request_id)
 
 
@@ -78,6 +78,11 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
+def _malformed_body(error: ParseException) -> Response:
+    """Answer a chunked body that is malformed: gunicorn raises this while the view reads the body."""
+    return _api_error(ApiError(400, "invalid_request", f"the body's framing is broken: {error}"))
+
+
 def _unexpected(error: Exception) -> Response:
     logger.exception("request failed request_id=%s", request_id(request), exc_info=error)
     return _api_error(as_api_error(error))
@@ -87,17 +92,3 @@ def _add_request_id(response: Response) -> Response:
     if not isinstance(response, StreamResponse):  # It has the header already.
         response.headers["X-Request-Id"] = request_id(request)
     return response
-
-
-def _register_framing_error(app: Flask) -> None:
-    """Answer gunicorn's exception for a chunked body that is malformed, which it raises while the view reads the body."""
-    try:
-        # Imported here because the gateway also runs, in tests, where gunicorn is not the server.
-        from gunicorn.http.errors import ParseException  # noqa: PLC0415
-    except ImportError:
-        return
-
-    @app.errorhandler(ParseException)
-    def answer_malformed_body(error: Exception) -> Response:
-        message = f"the body's framing is broken: {error}"
-        return _api_error(ApiError(400, "invalid_request", message))

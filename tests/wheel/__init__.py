@@ -1,0 +1,1 @@
+"""Tests of the built wheel, installed into environments of their own: ``make test-pythons``."""

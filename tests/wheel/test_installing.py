@@ -1,0 +1,111 @@
+"""What an installed wheel is for other programs: what it imports, and what it leaves alone."""
+
+from email.message import Message
+from email.parser import Parser
+
+import pytest
+
+import flask_sluice
+
+EXTRAS = ("gevent", "gunicorn", "redis", "urllib3", "prometheus_client", "limits", "flask_cors")
+IMPORTED_EXTRAS = f"""
+import sys
+print(sorted(set({EXTRAS}) & sys.modules.keys()))
+"""
+REQUIRED_TO_STREAM = "pip install 'flask-sluice[gevent]'"
+STREAM_IN_A_THREAD = """
+import threading, app
+def view():
+    try:
+        app.app.test_client().get("/count")
+    except RuntimeError as error:
+        print(error)
+app.app.testing = True
+thread = threading.Thread(target=view)
+thread.start()
+thread.join()
+"""
+
+
+def test_the_package_is_imported_beside_a_wsgi_py(environment, project):
+    printed = environment.evaluate(
+        "import wsgi, flask_sluice; print(flask_sluice.__file__)", project
+    )
+    assert printed == str(environment.site_packages(project) / "flask_sluice/__init__.py")
+
+
+def test_the_wheel_installs_one_package_and_its_metadata(environment, project):
+    site_packages = environment.site_packages(project)
+    (metadata,) = site_packages.glob("flask_sluice-*.dist-info")
+    files = (metadata / "RECORD").read_text().splitlines()
+    assert {name.split("/")[0] for name in files if not name.startswith("../")} == {
+        *("flask_sluice", metadata.name)
+    }
+
+
+def test_the_metadata_is_that_of_the_package(environment, project):
+    metadata = metadata_of(environment, project)
+    assert (metadata["Name"], metadata["Version"]) == ("flask-sluice", flask_sluice.__version__)
+    assert metadata["Requires-Python"] == ">=3.10"
+
+
+def test_no_dependency_has_an_upper_bound(environment, project):
+    requirements = metadata_of(environment, project).get_all("Requires-Dist", [])
+    assert [each for each in requirements if "<" in each or "==" in each.split(";")[0]] == []
+
+
+def test_importing_the_package_imports_no_extra(environment, project):
+    for module in ("flask_sluice", "flask_sluice.cli", "flask_sluice.stream.responses"):
+        assert environment.evaluate(f"import {module}{IMPORTED_EXTRAS}", project) == "[]"
+
+
+def test_importing_the_package_patches_nothing(environment, project):
+    program = (
+        "import socket; before = socket.socket; import flask_sluice; print(before is socket.socket)"
+    )
+    assert environment.evaluate(program, project) == "True"
+
+
+@pytest.mark.oldest_and_newest
+def test_without_extras_an_app_is_imported_and_a_view_says_what_it_needs(bare, project):
+    assert REQUIRED_TO_STREAM in bare.evaluate(STREAM_IN_A_THREAD, project)
+
+
+@pytest.mark.oldest_and_newest
+def test_without_extras_each_command_says_what_to_install(bare, project):
+    for command, extra in (("serve", "gateway"), ("simulate", "gateway"), ("ask", "client")):
+        result = bare.run("sluice", command, *(["?"] if command == "ask" else []), folder=project)
+        assert (result.returncode, result.stdout) == (2, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"sluice: {command} needs ")
+        assert line.endswith(f": pip install 'flask-sluice[{extra}]'")
+
+
+@pytest.mark.oldest_and_newest
+def test_the_command_tells_its_version_without_extras(bare, project):
+    for command in (["sluice"], ["python", "-m", "flask_sluice"]):
+        result = bare.run(*command, "--version", folder=project)
+        assert (result.returncode, result.stdout) == (0, f"sluice {flask_sluice.__version__}\n")
+
+
+def test_flask_finds_an_unrelated_app_py(environment, project):
+    (project / "wsgi.py").unlink()
+    (project / "unrelated.py").replace(project / "app.py")
+    assert "/unrelated" in routes(environment, project)
+
+
+def test_flask_finds_an_unrelated_wsgi_py(environment, project):
+    (project / "app.py").unlink()
+    (project / "unrelated.py").replace(project / "wsgi.py")
+    assert "/unrelated" in routes(environment, project)
+
+
+def routes(environment, project) -> str:
+    result = environment.run("flask", "routes", folder=project)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def metadata_of(environment, project) -> "Message[str, str]":
+    (path,) = environment.site_packages(project).glob("flask_sluice-*.dist-info/METADATA")
+    return Parser().parsestr(path.read_text())

@@ -1,0 +1,50 @@
+"""This repository's tests of sse, stream, observe, journal, channels and client, run with the installed wheel."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ROOT
+from tests.wheel.environments import TIMEOUT_SECONDS
+
+LIBRARY = re.compile(r"flask_sluice\.(sse|stream|journal|channels|client|observe)\b")
+# These read the sources, which are not there.
+READS_SOURCES = re.compile(r"\bROOT\b")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with the tests and what they start, but without the package."""
+    tree = tmp_path / "tree"
+    for name in ("tests", "benchmarks"):
+        shutil.copytree(
+            ROOT / name, tree / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__")
+        )
+    for name in ("app.py", "gunicorn.conf.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    return tree
+
+
+@pytest.mark.oldest_and_newest
+def test_the_librarys_tests_pass(environment, tree):
+    files = unit_tests(tree)
+    assert len(files) >= 10
+    result = environment.run(
+        *("python", "-m", "pytest", "-q", "-m", "not measures and not slow", "tests/client"),
+        *(file.relative_to(tree).as_posix() for file in files),
+        folder=tree,
+        timeout_seconds=TIMEOUT_SECONDS,
+    )
+    assert result.returncode == 0, result.stdout[-20_000:] + result.stderr
+
+
+def unit_tests(tree: Path) -> list[Path]:
+    """Return the files of unit tests that use the library; those left test only the gateway, or the sources."""
+    found = []
+    for path in sorted(tree.glob("tests/unit/test_*.py")):
+        text = path.read_text()
+        if LIBRARY.search(text) and not READS_SOURCES.search(text):
+            found.append(path)
+    return found

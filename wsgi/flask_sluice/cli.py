@@ -1,0 +1,189 @@
+"""The command ``sluice``: run the gateway or its simulator, or ask a server a question.
+
+Importing this module imports none of the extras. Each subcommand imports what it needs, and says which
+``pip install`` is missing.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from flask_sluice import __version__
+
+_EXIT_USAGE = 2
+_DEFAULT_URL = "http://127.0.0.1:8080"
+_SERVER_SETTINGS = "python:flask_sluice.gateway.gunicorn_settings"
+_APP = "flask_sluice.gateway.app:create_app()"
+# The modules that each extra installs.
+_MODULES = {
+    "client": ("urllib3",),
+    "gateway": (
+        *("gevent", "gunicorn", "urllib3", "redis", "prometheus_client"),
+        *("itsdangerous", "limits", "flask_cors"),
+    ),
+}
+
+_SERVE = """\
+Run the gateway: an OpenAI-compatible server that streams the answers of the
+upstreams to its clients. Without an upstream a simulator answers, so that you
+can try everything without a model.
+
+The options set SLUICE_UPSTREAM, SLUICE_BIND and SLUICE_WORKERS. The other
+settings (API keys, rate limits, Redis, time limits) are environment variables
+too: see docs/configuration.md. GUNICORN_CMD_ARGS holds options of gunicorn.
+"""
+_SERVE_EXAMPLES = """\
+examples:
+  sluice serve
+  sluice serve --upstream http://127.0.0.1:8000/v1
+  SLUICE_API_KEYS=secret sluice serve --bind 0.0.0.0:8080 --workers 2
+"""
+_SIMULATE = """\
+Run the simulator: it answers /v1/chat/completions with texts at the pace of a
+model, and fails as models and networks do where the request asks for it. It
+ignores SLUICE_UPSTREAM; the other settings are those of the gateway.
+"""
+_ASK = """\
+Ask an OpenAI-compatible server a question and print the answer as it comes.
+The answer goes to standard output. The time to the first token and the token
+rate, or what went wrong, go to standard error, in one line each.
+"""
+_ASK_EXIT_CODES = """\
+exit codes:
+  0    the answer is complete
+  2    the arguments are wrong
+  3    no connection
+  4    the server refused the request
+  5    the response is not an answer (HTML, for example)
+  6    the answer is incomplete
+  130  interrupted by Ctrl-C
+  141  standard output was closed
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line instead of the usage and a line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_EXIT_USAGE, f"sluice: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    arguments: None: those of the process
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return _EXIT_USAGE
+    if options.command == "ask":
+        return _ask(options)
+    if problem := _obstacle_to_serving(options.command):
+        return _fail(problem)
+    return _serve(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sluice", description="Server-sent events from ordinary WSGI.")
+    parser.add_argument("--version", action="version", version=f"sluice {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    serve = _add(commands, "serve", "run the gateway", _SERVE, _SERVE_EXAMPLES)
+    serve.add_argument(
+        "--upstream",
+        action="append",
+        metavar="URL",
+        help="the base URL of an OpenAI-compatible server, with its /v1; repeat it for several",
+    )
+    _add_bind(serve)
+    serve.add_argument(
+        "--workers", metavar="N", help="worker processes (default: SLUICE_WORKERS, or 1)"
+    )
+
+    simulate = _add(commands, "simulate", "run the simulator of a model server", _SIMULATE)
+    _add_bind(simulate)
+
+    ask = _add(commands, "ask", "ask a question and print the answer", _ASK, _ASK_EXIT_CODES)
+    ask.add_argument("question", metavar="QUESTION")
+    ask.add_argument(
+        "--url",
+        default=_DEFAULT_URL,
+        help="the server, with or without its /v1 (default: %(default)s)",
+    )
+    ask.add_argument(
+        "--model", default="any", metavar="M", help="the model's name (default: %(default)s)"
+    )
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[_Parser]",
+    name: str,
+    summary: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_bind(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bind",
+        metavar="ADDRESS",
+        help="HOST:PORT or unix:PATH to listen at (default: SLUICE_BIND, or 127.0.0.1:8080)",
+    )
+
+
+def _obstacle_to_serving(command: str) -> str | None:
+    if sys.platform == "win32":
+        return "gunicorn does not run on Windows; use WSL or a container"
+    if missing := _missing("gateway"):
+        return f"{command} needs {missing}: pip install 'flask-sluice[gateway]'"
+    return None
+
+
+def _serve(options: argparse.Namespace) -> NoReturn:
+    """Replace this process by gunicorn with the gateway."""
+    environment = dict(os.environ)
+    if options.command == "simulate":
+        environment.pop("SLUICE_UPSTREAM", None)
+    else:
+        _set(environment, "SLUICE_UPSTREAM", ",".join(options.upstream or ()))
+        _set(environment, "SLUICE_WORKERS", options.workers)
+    _set(environment, "SLUICE_BIND", options.bind)
+    command = [sys.executable, "-m", "gunicorn", "-c", _SERVER_SETTINGS, _APP]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - starts our own interpreter, not a shell
+
+
+def _ask(options: argparse.Namespace) -> int:
+    if missing := _missing("client"):
+        return _fail(f"ask needs {missing}: pip install 'flask-sluice[client]'")
+    from flask_sluice.client.ask import ask  # noqa: PLC0415 - it imports an extra
+
+    return ask(options.question, url=options.url, model=options.model)
+
+
+def _set(environment: dict[str, str], name: str, value: str | None) -> None:
+    if value:
+        environment[name] = value
+
+
+def _missing(extra: str) -> str:
+    """The modules of the extra that are not installed, as text."""
+    return ", ".join(name for name in _MODULES[extra] if importlib.util.find_spec(name) is None)
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"sluice: {message}\n")
+    return _EXIT_USAGE
