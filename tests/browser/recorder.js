@@ -1,6 +1,6 @@
 // What a client of event streams does, in words that are the same for EventSource and FetchEventSource.
 
-import { FetchEventSource } from "/static/js/fetch-event-source.js";
+import { FetchEventSource } from "/static/js/fetch-event-source/fetch-event-source.js";
 
 const CLIENTS = { EventSource, FetchEventSource };
 const STATES = ["CONNECTING", "OPEN", "CLOSED"];

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 # Posts with what needs a preflight; resolves to what came of it.
 POST = """async ({url, key, credentials, module = url}) => {
-    const { FetchEventSource } = await import(module + "/static/js/fetch-event-source.js");
+    const { FetchEventSource } = await import(module + "/static/js/fetch-event-source/fetch-event-source.js");
     const source = new FetchEventSource(url + "/v1/chat/completions", {
         method: "POST",
         headers: { "Authorization": "Bearer " + key, "Last-Event-ID": "0", "X-Request-Id": "asked" },

@@ -23,7 +23,7 @@ CUTS = {
 }
 
 PARSE_ALL = """async ([streams, cut]) => {
-    const {EventParser} = await import("/static/js/event-parser.js");
+    const {EventParser} = await import("/static/js/fetch-event-source/event-parser.js");
     const bytesOf = (chunk) => Uint8Array.from(atob(chunk), (character) => character.charCodeAt(0));
     return streams.map((chunks) => {
         const events = [], comments = [];

@@ -23,7 +23,7 @@ from tests.support.server import Server, wait_until
 
 pytestmark = pytest.mark.slow
 
-MODULE = "/static/js/fetch-event-source.js"
+MODULE = "/static/js/fetch-event-source/fetch-event-source.js"
 EVENT = b"data: a\n\n"
 REFUSAL = b'{"error": {"code": "rate_limit_exceeded"}}'
 
@@ -76,7 +76,7 @@ ENDS: dict[str, tuple[Handler, dict[str, object]]] = {
     ),
 }
 POST_ALL = """async (runs) => {
-    const {FetchEventSource} = await import("/static/js/fetch-event-source.js");
+    const {FetchEventSource} = await import("/static/js/fetch-event-source/fetch-event-source.js");
     const post = ([url, options]) => new Promise((resolve) => {
         const events = [];
         const source = new FetchEventSource(url, {method: "POST", body: {question: "Why?"}, ...options});

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventParser } from "../../static/js/event-parser.js";
+import { EventParser } from "../../static/js/fetch-event-source/event-parser.js";
 
 const CHUNK_BYTES = 16 * 1024;
 const PACKET_BYTES = 1460;

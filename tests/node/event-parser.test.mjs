@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { EventParser, EventTooLargeError } from "../../static/js/event-parser.js";
+import { EventParser, EventTooLargeError } from "../../static/js/fetch-event-source/event-parser.js";
 
 const { vectors } = JSON.parse(readFileSync(new URL("../unit/parser-vectors.json", import.meta.url), "utf8"));
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";
 
-import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { end, endlessBody, next, open, streamResponse } from "./recorded-source.mjs";
 import { breaks, ends, refuses, sends, serve } from "./scripted-server.mjs";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { bodyOf, next, open, streamResponse, withoutJitter } from "./recorded-source.mjs";
 import { breaks, ends, refuses, sends, serve } from "./scripted-server.mjs";
 

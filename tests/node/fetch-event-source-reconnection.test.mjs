@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSource } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { bodyOf, end, next, open, streamResponse, withoutJitter } from "./recorded-source.mjs";
 import { ends, refuses, sends, serve } from "./scripted-server.mjs";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSource } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { bodyOf, end, endlessBody, next, open, streamResponse, withoutJitter } from "./recorded-source.mjs";
 import { ends, sends, serve } from "./scripted-server.mjs";
 
@@ -149,7 +149,7 @@ test("a URL that is none is a SyntaxError, as with EventSource", () => {
 
 for (const [options, message] of [
   [{ method: "NOT ALLOWED" }, /NOT ALLOWED/],
-  [{ body: "x" }, /a GET has no body/],
+  [{ body: "x" }, /a GET request has no body/],
   [{ reconnect: "often" }, /reconnect is "often"/],
 ]) {
   test(`${JSON.stringify(options)} is refused where it is written`, () => {

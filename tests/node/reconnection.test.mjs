@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSourceError } from "../../static/js/fetch-event-source-error.js";
-import { Reconnection, parseRetryAfter } from "../../static/js/reconnection.js";
+import { FetchEventSourceError } from "../../static/js/fetch-event-source/fetch-event-source-error.js";
+import { Reconnection, parseRetryAfter } from "../../static/js/fetch-event-source/reconnection.js";
 
 const NOW = Date.parse("Wed, 21 Oct 2026 07:28:00 GMT");
 
@@ -44,7 +44,7 @@ for (const [mode, repeatable] of Object.entries(REPEATABLE)) {
 }
 
 test("a mode that there is not is refused with those that there are", () => {
-  const words = /reconnect is "often"; it takes one of native, always, on-error, never/;
+  const words = /reconnect is "often"; it must be one of native, always, on-error, never/;
   assert.throws(() => new Reconnection("often", 0), words);
 });
 

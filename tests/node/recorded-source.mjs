@@ -2,14 +2,14 @@
 
 import { once } from "node:events";
 
-import { FetchEventSource } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event-source.js";
 
 /**
  * It is closed at the end of the test.
  *
  * @param {import("node:test").TestContext} t
  * @param {string} url
- * @param {import("../../static/js/fetch-event-source.js").FetchEventSourceOptions} [options]
+ * @param {import("../../static/js/fetch-event-source/fetch-event-source.js").FetchEventSourceOptions} [options]
  * @param {string[]} [names] of further events to record
  */
 export function open(t, url, options = {}, names = []) {
@@ -36,7 +36,7 @@ export async function next(source, type) {
 
 /**
  * @param {FetchEventSource} source
- * @returns {Promise<import("../../static/js/fetch-event-source.js").FetchEventSourceErrorEvent>} the error that closed it
+ * @returns {Promise<import("../../static/js/fetch-event-source/fetch-event-source.js").FetchEventSourceErrorEvent>} the error that closed it
  */
 export async function end(source) {
   for (;;) {

@@ -1,22 +1,23 @@
 // @ts-check
-// Wires the elements of the page to one stream at a time.
+// Connects the elements of the page to one stream at a time.
 
 import { Answer } from "./answer.js";
 import { Conversation } from "./conversation.js";
 import { GapChart } from "./gap-chart.js";
 import { Meter } from "./meter.js";
-import { firstModel } from "./models.js";
-import { ResumableStream } from "./resumable-stream.js";
 import { SimulatorPanel } from "./simulator-panel.js";
-import { createTransports } from "./transport.js";
+import { describeError } from "./streams/error-messages.js";
+import { ResumableStream } from "./streams/resumable-stream.js";
+import { createTransports } from "./streams/transports.js";
 import { WireLog } from "./wire-log.js";
-import { wordsFor } from "./words.js";
 
 /** @typedef {"idle" | "waiting" | "streaming" | "done" | "stopped" | "failed" | "reconnecting"} State */
-/** @typedef {import("./transport.js").Stream} Stream */
-/** @typedef {import("./transport.js").StreamEnd} StreamEnd */
-/** @typedef {import("./transport.js").StreamCallbacks} StreamCallbacks */
-/** @typedef {import("./transport.js").Transport} Transport */
+/** @typedef {import("./streams/transports.js").Stream} Stream */
+/** @typedef {import("./streams/transports.js").StreamEnd} StreamEnd */
+/** @typedef {import("./streams/transports.js").StreamCallbacks} StreamCallbacks */
+/** @typedef {import("./streams/transports.js").Transport} Transport */
+
+const MODELS_TIMEOUT_MS = 2000;
 
 const form = /** @type {HTMLFormElement} */ (element("ask-form"));
 const question = /** @type {HTMLTextAreaElement} */ (element("question"));
@@ -44,10 +45,25 @@ const meter = new Meter({
   countLabel: element("count-label"),
 });
 const base = document.body.dataset.base ?? "";
-const transports = createTransports({ base, model: await firstModel(base, document.body.dataset.model ?? "") });
+const transports = createTransports({ base, model: await firstModel(document.body.dataset.model ?? "") });
 
 /** @type {Stream | null} */
 let stream = null;
+
+/**
+ * Returns the first model that the server lists, since an upstream has its own names for its models.
+ * @param {string} fallback for a server that lists none, or cannot be reached now
+ * @returns {Promise<string>}
+ */
+async function firstModel(fallback) {
+  try {
+    const response = await fetch(`${base}/v1/models`, { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
+    const { data } = await response.json();
+    return data[0].id;
+  } catch {
+    return fallback;
+  }
+}
 
 /** @param {string} text */
 function ask(text) {
@@ -59,7 +75,8 @@ function ask(text) {
 }
 
 /**
- * @param {string} text what was asked
+ * Opens a stream and shows it.
+ * @param {string} text of the question
  * @param {Transport["unit"]} unit
  * @param {(callbacks: StreamCallbacks) => Stream} open
  */
@@ -104,20 +121,20 @@ function show(text, unit, open) {
       if (unit === "token") {
         meter.correct(end.usage);
       }
-      settle("done", doneWords(end));
+      showEnd("done", describeEnd(end));
     },
-    onError: (error) => settle("failed", `Failed. ${wordsFor(error)}`, error.code),
+    onError: (error) => showEnd("failed", `Failed. ${describeError(error)}`, error.code),
   });
   breakButton.hidden = stream.break === undefined;
 }
 
 function stop() {
   stream?.stop();
-  wireLog.add("stopped by us", "note");
-  settle("stopped", "Stopped. The server cancels at once.");
+  wireLog.add("stopped by the reader", "note");
+  showEnd("stopped", "Stopped. The server cancels at once.");
 }
 
-function startAnew() {
+function startNewConversation() {
   conversation.clear();
   clearButton.hidden = true;
   asked.textContent = "";
@@ -127,26 +144,27 @@ function startAnew() {
 }
 
 /**
+ * Shows that the stream has ended.
  * @param {State} state
- * @param {string} words
+ * @param {string} message
  * @param {string | null} [code]
  */
-function settle(state, words, code) {
+function showEnd(state, message, code) {
   answer.finish(state === "done");
   wireLog.flush();
-  setState(state, words, code);
+  setState(state, message, code);
   breakButton.hidden = true;
   setRunning(false);
 }
 
 /**
  * @param {State} state
- * @param {string} words
+ * @param {string} message
  * @param {string | null} [code]
  */
-function setState(state, words, code) {
+function setState(state, message, code) {
   status.dataset.state = state;
-  status.replaceChildren(words);
+  status.replaceChildren(message);
   if (code) {
     const codeElement = document.createElement("code");
     codeElement.textContent = code;
@@ -156,22 +174,22 @@ function setState(state, words, code) {
 
 /** @param {boolean} running */
 function setRunning(running) {
-  const [next, last] = running ? [stopButton, askButton] : [askButton, stopButton];
-  const hadFocus = document.activeElement === last;
-  next.disabled = false;
-  last.disabled = true;
+  const [enabled, disabled] = running ? [stopButton, askButton] : [askButton, stopButton];
+  const hadFocus = document.activeElement === disabled;
+  enabled.disabled = false;
+  disabled.disabled = true;
   clearButton.disabled = running;
   transportChoice.disabled = running;
-  // A disabled button loses the keyboard's focus to nowhere.
+  // A button that becomes disabled loses the keyboard focus, and no other element gets it.
   if (hadFocus) {
-    next.focus();
+    enabled.focus();
   }
 }
 
 /** @param {StreamEnd} end */
-function doneWords({ finishReason }) {
-  const asUsual = finishReason === null || finishReason === "stop";
-  return asUsual ? "Done." : `Done (${finishReason}).`;
+function describeEnd({ finishReason }) {
+  const isUsual = finishReason === null || finishReason === "stop";
+  return isUsual ? "Done." : `Done (${finishReason}).`;
 }
 
 /** @returns {Transport} */
@@ -203,10 +221,10 @@ form.addEventListener("submit", (event) => {
 
 stopButton.addEventListener("click", stop);
 breakButton.addEventListener("click", () => stream?.break?.());
-clearButton.addEventListener("click", startAnew);
+clearButton.addEventListener("click", startNewConversation);
 
 question.addEventListener("keydown", (event) => {
-  // Enter that ends the composition of a character is not meant for us; Shift+Enter is a new line.
+  // An Enter that ends the composition of a character does not submit; Shift+Enter is a new line.
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     if (!askButton.disabled) {
@@ -220,7 +238,7 @@ showWireHint();
 askButton.disabled = false;
 
 const followed = new URLSearchParams(location.search).get("follow");
-// Of this site only: whoever makes somebody open a link must not show him what he likes.
+// Only streams of this server: a link to this page must not be able to show text from elsewhere.
 if (followed?.startsWith(`${base}/v1/streams/`)) {
   show("(asked in another tab)", "token", (callbacks) => ResumableStream.follow(followed, callbacks));
 }

@@ -1,11 +1,14 @@
 // @ts-check
-// What every EventSource has: its states, and its listeners, also as properties.
+// The interface of EventSource that does not depend on the transport: states, listeners, and handler properties.
 
 /** @typedef {import("./fetch-event-source-error.js").FetchEventSourceErrorEvent} FetchEventSourceErrorEvent */
 
 /** @typedef {MessageEvent<string>} StringMessage */
 
-/** @typedef {FetchEventSourceErrorEvent | StringMessage} ErrorOrMessage a message where the server named an event "error" */
+/**
+ * A message arrives at `onerror` if the server named an event "error".
+ * @typedef {FetchEventSourceErrorEvent | StringMessage} ErrorOrMessage
+ */
 
 /**
  * @template {EventSourceTarget} T
@@ -13,6 +16,7 @@
  * @typedef {((this: T, event: E) => unknown) | null} Handler
  */
 
+/** An EventTarget with the states and the handler properties of an EventSource. */
 export class EventSourceTarget extends EventTarget {
   static CONNECTING = /** @type {const} */ (0);
   static OPEN = /** @type {const} */ (1);
@@ -52,36 +56,32 @@ export class EventSourceTarget extends EventTarget {
   }
 
   /**
-   * EventTarget's own, but that its types know which events there are.
+   * Adds a listener, as EventTarget does; the overloads give each event its type.
    *
    * @overload
    * @param {"open"} type
    * @param {(event: Event) => unknown} listener
    * @param {boolean | AddEventListenerOptions} [options]
    * @returns {void}
-   */
-  /**
+   *
    * @overload
    * @param {"error"} type
    * @param {(event: ErrorOrMessage) => unknown} listener
    * @param {boolean | AddEventListenerOptions} [options]
    * @returns {void}
-   */
-  /**
+   *
    * @overload
    * @param {string} type
    * @param {(event: StringMessage) => unknown} listener
    * @param {boolean | AddEventListenerOptions} [options]
    * @returns {void}
-   */
-  /**
+   *
    * @overload
    * @param {string} type
    * @param {EventListenerOrEventListenerObject | null} listener
    * @param {boolean | AddEventListenerOptions} [options]
    * @returns {void}
-   */
-  /**
+   *
    * @param {string} type
    * @param {any} listener
    * @param {boolean | AddEventListenerOptions} [options]
@@ -95,7 +95,7 @@ export class EventSourceTarget extends EventTarget {
    * @param {Handler<any, any>} handler
    */
   #setHandler(type, handler) {
-    // As the standard has it: a handler keeps the place among the listeners that it first had.
+    // HTML standard, "event handlers": a handler keeps the position among the listeners that it had first.
     if (!(type in this.#handlers)) {
       super.addEventListener(type, (event) => this.#handlers[type]?.call(this, event));
     }

@@ -1,14 +1,14 @@
 // @ts-check
-// Whether a FetchEventSource connects again, and when.
+// The decision whether a FetchEventSource reconnects, and when.
 
 /** @typedef {import("./fetch-event-source-error.js").FetchEventSourceError} FetchEventSourceError */
 /** @typedef {import("./fetch-event-source-error.js").ErrorKind} ErrorKind */
 
 /** @typedef {"native" | "always" | "on-error" | "never"} ReconnectMode */
 
-// Nobody answered, or the answer broke off.
+// There was no response, or its connection was lost.
 const FAILURES = /** @type {ErrorKind[]} */ (["network", "cut", "idle", "suspended"]);
-// Refusals that pass: too many requests; a gateway without, overloaded by, or out of patience with its upstream.
+// Too Many Requests, Bad Gateway, Service Unavailable, Gateway Timeout: a later request may succeed.
 const TRANSIENT_STATUSES = [429, 502, 503, 504];
 
 /** @type {Record<ReconnectMode, {kinds: ErrorKind[], transientStatuses: boolean}>} */
@@ -20,15 +20,16 @@ const MODES = {
 };
 
 const DEFAULT_RETRY_MS = 1000;
-// `retry: 0` must not make a loop without a pause.
+// With `retry: 0` the source must not reconnect in a busy loop.
 const MIN_WINDOW_MS = 100;
 const MAX_WINDOW_MS = 30_000;
-// A longer timer would fire at once: its delay is a signed 32-bit number.
+// The delay of a timer is a signed 32-bit number; a larger one fires at once.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 const ASCII_DIGITS = /^[0-9]+$/;
 
+/** Counts the failures of one source, and decides after each whether and when it reconnects. */
 export class Reconnection {
-  /** @type {number | null} the reconnection time that the server asked for last, in milliseconds */
+  /** @type {number | null} the server's latest `retry:`, in milliseconds */
   retry = null;
   #mode;
   #maxRetries;
@@ -37,27 +38,27 @@ export class Reconnection {
   /**
    * @param {ReconnectMode} mode
    * @param {number} maxRetries
-   * @throws {TypeError} for a mode that there is not
+   * @throws {TypeError} for an unknown mode
    */
   constructor(mode, maxRetries) {
     if (!Object.hasOwn(MODES, mode)) {
-      throw new TypeError(`reconnect is ${JSON.stringify(mode)}; it takes one of ${Object.keys(MODES).join(", ")}`);
+      throw new TypeError(`reconnect is ${JSON.stringify(mode)}; it must be one of ${Object.keys(MODES).join(", ")}`);
     }
     this.#mode = MODES[mode];
     this.#maxRetries = maxRetries;
   }
 
-  /** An event has come: the next failure is the first one again. */
+  /** Resets the count of failures, because an event arrived. */
   succeed() {
     this.#attempt = 0;
   }
 
   /**
-   * Fills in what follows from the end of a connection.
+   * Sets the error's attempt, willRetry and delay.
    * @param {FetchEventSourceError} error
    */
   decide(error) {
-    // Not the server's failure, and over by the time that one knows of it.
+    // The back/forward cache suspends a page without a fault of the server, and the error arrives after the page is back.
     const suspended = error.kind === "suspended";
     this.#attempt += suspended ? 0 : 1;
     error.attempt = this.#attempt;
@@ -75,8 +76,8 @@ export class Reconnection {
   }
 
   /**
-   * Never before what the server asked for; on top of that anything up to a window that doubles, so that the clients of
-   * a server that went down do not come back together ("full jitter").
+   * Returns the time that the server asked for, plus a random part of a window that doubles with each failure ("full
+   * jitter"), so that the clients of a server that was restarted do not reconnect all at once.
    * @param {FetchEventSourceError} error
    */
   #delayAfter(error) {
@@ -88,14 +89,14 @@ export class Reconnection {
 }
 
 /**
- * RFC 9110, section 10.2.3: seconds, or a date.
+ * Parses `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3).
  * @param {string} value
- * @returns {number} milliseconds from now; 0 for what is neither, or past
+ * @returns {number} milliseconds from now, 0 for a date in the past and for any other value
  */
 export function parseRetryAfter(value) {
   if (ASCII_DIGITS.test(value)) {
     return Number(value) * 1000;
   }
-  // Date.parse() alone takes much else: "1.5" is a day in January.
+  // Date.parse() alone accepts too much: it takes "1.5" for a day in January.
   return value.endsWith("GMT") ? Math.max(Date.parse(value) - Date.now(), 0) || 0 : 0;
 }

@@ -1,6 +1,6 @@
 // @ts-check
 
-/** The growing text. Text nodes only: whatever a model writes stays text. */
+/** Shows the growing answer. It uses text nodes only, so that markup in the answer stays text. */
 export class Answer {
   #element;
   /** @type {Text | null} */
@@ -23,13 +23,13 @@ export class Answer {
 
   start() {
     this.clear();
-    // Screen readers wait with a busy live region and read it once it is complete, not token by token.
+    // A screen reader does not announce a busy live region: it reads the complete answer, not each token.
     this.#element.setAttribute("aria-busy", "true");
   }
 
   /** @param {string} text */
   append(text) {
-    // Appending copies the node's text: a new node per line keeps that short in a long answer.
+    // Appending copies the whole text of a node. One node for each line keeps the copies short in a long answer.
     if (this.#tail === null || this.#tail.data.endsWith("\n")) {
       this.#tail = new Text(text);
       this.#element.append(this.#tail);

@@ -1,10 +1,11 @@
 // @ts-check
-// A fetch that shows what it carries: every line as it came, comments included.
+// A fetch function that shows every line of the body as it arrives, including comments.
 
-import { EventParser } from "./event-parser.js";
+import { EventParser } from "../../fetch-event-source/event-parser.js";
 
-/** @typedef {import("./transport.js").StreamCallbacks["onWire"]} OnWire */
+/** @typedef {import("./transports.js").StreamCallbacks["onWire"]} OnWire */
 
+/** Wraps fetch for one stream. */
 export class WireTap {
   #onWire;
   #breaker = new AbortController();
@@ -14,7 +15,7 @@ export class WireTap {
     this.#onWire = onWire;
   }
 
-  /** Breaks the connection, as a lift door does: the reader sees a network error. */
+  /** Breaks the connection. The reader sees a network error, as when a phone loses its network. */
   break() {
     this.#onWire("the connection is broken on purpose", "note");
     this.#breaker.abort(new TypeError("broken on purpose"));
@@ -33,12 +34,12 @@ export class WireTap {
     if (!response.ok || response.body === null) {
       return response;
     }
-    const body = response.body.pipeThrough(this.#show());
+    const body = response.body.pipeThrough(this.#createObserver());
     return new Response(body, { status: response.status, headers: response.headers });
   };
 
   /** @returns {TransformStream<Uint8Array, Uint8Array>} */
-  #show() {
+  #createObserver() {
     const onWire = this.#onWire;
     /** @type {string[]} */
     let block = [];

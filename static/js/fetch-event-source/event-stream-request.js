@@ -1,9 +1,12 @@
 // @ts-check
-// What a FetchEventSource sends.
+// The request that a FetchEventSource sends.
 
 import { FetchEventSourceError } from "./fetch-event-source-error.js";
 
-/** @typedef {BodyInit | object | null} Body a plain object or an array goes as JSON, anything else as fetch sends it */
+/**
+ * A plain object or an array is sent as JSON, anything else as fetch sends it.
+ * @typedef {BodyInit | object | null} Body
+ */
 
 /**
  * @typedef {object} RequestOptions
@@ -14,7 +17,8 @@ import { FetchEventSourceError } from "./fetch-event-source-error.js";
  */
 
 /**
- * Functions among the options are called anew for every connection: a token may have expired.
+ * Creates the request of one connection. Options that are functions are called for each connection, since a token may
+ * have expired.
  *
  * @param {RequestOptions} options
  * @param {string} lastEventId
@@ -23,9 +27,9 @@ import { FetchEventSourceError } from "./fetch-event-source-error.js";
  */
 export async function createRequest(options, lastEventId) {
   try {
-    const headers = new Headers(await valueOf(options.headers));
-    const body = await valueOf(options.body);
-    const isJSON = isPlain(body);
+    const headers = new Headers(await evaluate(options.headers));
+    const body = await evaluate(options.body);
+    const isJSON = isPlainObjectOrArray(body);
     setDefault(headers, "Accept", "text/event-stream");
     if (isJSON) {
       setDefault(headers, "Content-Type", "application/json");
@@ -38,7 +42,7 @@ export async function createRequest(options, lastEventId) {
       headers,
       body: isJSON ? JSON.stringify(body) : /** @type {BodyInit | null | undefined} */ (body),
       credentials: options.credentials,
-      // As the standard asks of EventSource; it also sends Cache-Control: no-cache.
+      // The HTML standard sets this mode for EventSource. It also sends Cache-Control: no-cache.
       cache: "no-store",
     };
   } catch (cause) {
@@ -47,16 +51,17 @@ export async function createRequest(options, lastEventId) {
 }
 
 /**
+ * Calls the option if it is a function.
  * @template T
  * @param {T | (() => T | Promise<T>)} value
  * @returns {T | Promise<T>}
  */
-function valueOf(value) {
+function evaluate(value) {
   return typeof value === "function" ? /** @type {() => T} */ (value)() : value;
 }
 
 /** @param {unknown} body */
-function isPlain(body) {
+function isPlainObjectOrArray(body) {
   if (typeof body !== "object" || body === null) {
     return false;
   }
@@ -75,7 +80,8 @@ function setDefault(headers, name, value) {
 }
 
 /**
- * fetch takes header values as strings in which each character is one byte; the standard wants the id in UTF-8.
+ * Encodes a text in UTF-8, as a string of one character for each byte. The HTML standard sends the id in UTF-8, and
+ * fetch takes a header's value as such a string.
  * @param {string} text
  */
 function utf8AsByteString(text) {

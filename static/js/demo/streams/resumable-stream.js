@@ -1,14 +1,14 @@
 // @ts-check
-// A stream that is kept: POST starts it, GET reads it, from any event on, as often as one likes; `event: done` at the end.
+// A kept stream: a POST starts it, and any number of GETs read it, from any event on. The last event is `event: done`.
 
-import { readChunk } from "./chunks.js";
-import { FetchEventSource } from "./fetch-event-source.js";
-import { parseJSON } from "./json.js";
-import { connectionError, refusal } from "./stream-errors.js";
+import { FetchEventSource } from "../../fetch-event-source/fetch-event-source.js";
+import { parseJSON, readChunk } from "./chunks.js";
+import { connectionError, responseError } from "./error-messages.js";
 import { WireTap } from "./wire-tap.js";
 
-/** @typedef {import("./transport.js").StreamCallbacks} StreamCallbacks */
+/** @typedef {import("./transports.js").StreamCallbacks} StreamCallbacks */
 
+/** An answer that the server keeps, so that it survives its readers. */
 export class ResumableStream {
   #callbacks;
   #tap;
@@ -20,7 +20,7 @@ export class ResumableStream {
   /**
    * Starts an answer, and reads it.
    *
-   * @param {string} url where streams are made
+   * @param {string} url of the collection of streams
    * @param {object} body
    * @param {StreamCallbacks} callbacks
    */
@@ -31,9 +31,9 @@ export class ResumableStream {
   }
 
   /**
-   * Reads an answer that somebody else has started.
+   * Reads an answer that was started elsewhere.
    *
-   * @param {string} url the stream's own
+   * @param {string} url of the stream
    * @param {StreamCallbacks} callbacks
    */
   static follow(url, callbacks) {
@@ -48,7 +48,7 @@ export class ResumableStream {
     this.#tap = new WireTap(callbacks.onWire);
   }
 
-  /** Ends the answer itself, for all its readers. */
+  /** Ends the answer for all its readers. */
   stop() {
     this.leave();
     if (this.#url !== "") {
@@ -56,13 +56,13 @@ export class ResumableStream {
     }
   }
 
-  /** Stops reading; the answer goes on. */
+  /** Stops reading; the answer continues. */
   leave() {
     this.#stopping.abort();
     this.#source?.close();
   }
 
-  /** Breaks the connection, so that one sees the stream go on. */
+  /** Breaks the connection, to show that the stream continues. */
   break() {
     this.#tap.break();
   }
@@ -92,7 +92,7 @@ export class ResumableStream {
     this.#callbacks.onWire(`HTTP ${response.status} · ${response.headers.get("Location") ?? "no location"}`, "note");
     const streamUrl = parseJSON(text)?.url;
     if (!response.ok || typeof streamUrl !== "string") {
-      this.#callbacks.onError(refusal(response.status, response.headers, text));
+      this.#callbacks.onError(responseError(response.status, response.headers, text));
     } else if (this.#stopping.signal.aborted) {
       this.#url = streamUrl;
       this.stop();
@@ -132,13 +132,13 @@ export class ResumableStream {
     }
   }
 
-  /** @param {import("./transport.js").StreamError | undefined} error */
+  /** @param {import("./transports.js").StreamError | undefined} error */
   #takeError(error) {
     if (error?.code === "draining") {
-      // This process is going down in good order: another goes on with the answer.
+      // The server is shutting down gracefully. The source reconnects, and another process continues the answer.
       this.#callbacks.onReconnecting();
     } else {
-      this.#fail(error ?? { message: "The server reported an error without saying which." });
+      this.#fail(error ?? { message: "The server reported an error without a description." });
     }
   }
 
@@ -149,7 +149,7 @@ export class ResumableStream {
     this.#callbacks.onDone({ finishReason: end?.finish_reason ?? null, usage: end?.usage ?? null });
   }
 
-  /** @param {import("./transport.js").StreamError} error */
+  /** @param {import("./transports.js").StreamError} error */
   #fail(error) {
     this.#source?.close();
     this.#callbacks.onError(error);

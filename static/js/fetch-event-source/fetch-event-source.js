@@ -1,5 +1,5 @@
 // @ts-check
-// EventSource over fetch: any method, headers and body, and errors that say what happened.
+// An EventSource over fetch: it takes any method, headers and body, and its errors say what happened.
 
 import { EventParser, EventTooLargeError } from "./event-parser.js";
 import { EventQueue } from "./event-queue.js";
@@ -12,57 +12,65 @@ import { Reconnection } from "./reconnection.js";
 export { FetchEventSourceError, FetchEventSourceErrorEvent };
 
 /** @typedef {import("./event-parser.js").ServerSentEvent} ServerSentEvent */
+/** @typedef {import("./event-source-target.js").ErrorOrMessage} ErrorOrMessage */
 /** @typedef {import("./event-source-target.js").StringMessage} StringMessage */
 /** @typedef {import("./event-stream-request.js").Body} Body */
+/** @typedef {import("./fetch-event-source-error.js").ErrorKind} ErrorKind */
+/** @typedef {import("./reconnection.js").ReconnectMode} ReconnectMode */
 
 /**
  * @typedef {object} FetchEventSourceOptions
- * @property {string} [method] GET unless given
- * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] a function is called for every connection
- * @property {Body | (() => Body | Promise<Body>)} [body] a plain object or an array is sent as JSON; a function is called for
- *   every connection
- * @property {RequestCredentials} [credentials] "same-origin" unless given
- * @property {boolean} [withCredentials] as EventSource has it: true is `credentials: "include"`
- * @property {AbortSignal} [signal] aborting it is close()
- * @property {typeof globalThis.fetch} [fetch] used in place of the global one
- * @property {string} [lastEventId] where to begin: the `Last-Event-ID` of the first request
- * @property {import("./reconnection.js").ReconnectMode} [reconnect] "native" for GET, else "never"; see the class
- * @property {number} [maxRetries] reconnections in a row without an event between them; Infinity unless given
- * @property {number} [idleTimeout] milliseconds without a byte after which a connection counts as lost; 0, none, unless
- *   given. Choose it well above the time between the server's keep-alives
- * @property {number} [maxEventSize] bytes that one event may take; 64 MiB unless given
+ * @property {string} [method] The default is GET.
+ * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] A function is called for every
+ *   connection.
+ * @property {Body | (() => Body | Promise<Body>)} [body] A plain object or an array is sent as JSON. A function is called
+ *   for every connection.
+ * @property {RequestCredentials} [credentials] The default is "same-origin".
+ * @property {boolean} [withCredentials] EventSource's option: true means `credentials: "include"`.
+ * @property {AbortSignal} [signal] Aborting it has the effect of `close()`.
+ * @property {typeof globalThis.fetch} [fetch] A function to use in place of the global fetch.
+ * @property {string} [lastEventId] The `Last-Event-ID` of the first request, to continue an earlier stream.
+ * @property {ReconnectMode} [reconnect] The default is "native" for GET and "never" for other methods; see the class.
+ * @property {number} [maxRetries] How many reconnections may follow each other without an event between them. The
+ *   default is Infinity.
+ * @property {number} [idleTimeout] Milliseconds without a byte after which the connection counts as lost. The default
+ *   is 0: no limit. Choose a value well above the interval of the server's keep-alive comments.
+ * @property {number} [maxEventSize] The largest event in bytes. The default is 64 MiB.
  */
 
 const { CONNECTING, OPEN, CLOSED } = EventSourceTarget;
 
 /**
- * Used as EventSource is: `onopen`, `onmessage`, `onerror`, `addEventListener(name, …)` for named events, `close()`. Or
- * `for await (const event of source)`, which gives every event, whatever its name, holds the stream back while its body
- * is busy, and closes the connection when it is left.
+ * Reads a stream of server-sent events.
  *
- * What a connection's end leads to is `reconnect`:
+ * It has the interface of EventSource: `onopen`, `onmessage`, `onerror`, `addEventListener(name, …)` for named events,
+ * `close()`. It can also be iterated: `for await (const event of source)` gives every event, whatever its name,
+ * applies back-pressure while the loop's body runs, and closes the connection when the loop is left.
  *
- * | | lost (network, cut, idle) | body ended | 429, 502, 503, 504 | other refusals, 204 |
+ * The option `reconnect` says what follows the end of a connection:
+ *
+ * | | lost (network, cut, idle) | body ended | 429, 502, 503, 504 | other statuses, 204 |
  * |---|---|---|---|---|
  * | "native" | reconnects | reconnects | closes | closes |
  * | "always" | reconnects | reconnects | reconnects | closes |
  * | "on-error" | reconnects | closes | reconnects | closes |
  * | "never" | closes | closes | closes | closes |
  *
- * Every end, but that by close(), is an `error` event that carries its kind; with `willRetry` false the source is CLOSED.
- * That holds for a body that ends properly, too (kind "end"): HTTP cannot tell whether the answer in it was whole, a proxy
- * may have made an orderly end out of a broken one. Whoever knows the terminal event (`[DONE]`, `event: done`) calls
- * close() when it has come; then no error follows, and any error means that the answer is not whole. `for await` ends
- * after "end" and 204 and throws any other final error; whether the terminal event was there is for its caller to see.
+ * Each end of a connection, except the one by `close()`, dispatches an `error` event with its kind; where `willRetry`
+ * is false, the source is CLOSED. This includes a body that ends properly (kind "end"), because HTTP cannot tell
+ * whether the response was complete: a proxy may have turned a broken body into a properly ended one. A caller that
+ * knows the terminal event (`[DONE]`, `event: done`) calls `close()` when it arrives. No error follows then, and any
+ * error means that the response is incomplete. A `for await` loop ends after "end" and after 204, and throws any other
+ * final error; its caller checks whether the terminal event arrived.
  *
- * A reconnection sends `Last-Event-ID`. It waits at least as long as the server asked for (`retry:`, `Retry-After`) and,
- * on top of that, a random part of a time that doubles with every failure up to 30 s and starts anew with every event.
+ * A reconnection sends `Last-Event-ID`. It waits for the time that the server asked for (`retry:`, `Retry-After`) and
+ * then for a random part of a window, which doubles with every failure up to 30 s and is reset by every event.
  *
- * When a connection breaks, fetch drops what has come but was not read yet, which EventSource would still have seen. The
- * last event id stays where it was then, so that a reconnection brings it again.
+ * When a connection breaks, fetch drops bytes that it has received and that were not read yet; EventSource would still
+ * have dispatched their events. The last event id does not move past them, so a reconnection brings them again.
  *
- * A page that goes into the back/forward cache loses its connection, and reconnects when it is shown again. Nothing
- * happens when a tab is hidden.
+ * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab has
+ * no effect.
  */
 export class FetchEventSource extends EventSourceTarget {
   #url;
@@ -79,25 +87,26 @@ export class FetchEventSource extends EventSourceTarget {
   #connection = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #reconnectTimer;
-  /** @type {Promise<unknown>} settled unless the page is in the back/forward cache */
+  /** @type {Promise<unknown>} pending while the page is in the back/forward cache */
   #whenShown = Promise.resolve();
   /** @type {FetchEventSourceError | null} */
   #finalError = null;
-  /** @type {Set<EventQueue>} of the loops that iterate */
+  /** @type {Set<EventQueue>} one for each `for await` loop */
   #queues = new Set();
 
   /**
+   * Starts connecting.
    * @param {string | URL} url relative to the document
    * @param {FetchEventSourceOptions} [options]
-   * @throws {DOMException} SyntaxError, for a URL that is none
-   * @throws {TypeError} for options that fetch, or this class, cannot take
+   * @throws {DOMException} a SyntaxError if the URL is not valid
+   * @throws {TypeError} if fetch, or this class, does not accept an option
    */
   constructor(url, options = {}) {
     super();
     this.#url = resolve(url);
     const { method } = new Request(this.#url, { method: options.method });
     if (["GET", "HEAD"].includes(method) && options.body !== undefined) {
-      throw new TypeError(`a ${method} has no body; did you mean method: "POST"?`);
+      throw new TypeError(`a ${method} request has no body; did you mean method: "POST"?`);
     }
     const credentials = options.credentials ?? (options.withCredentials ? "include" : "same-origin");
     this.#request = { method, headers: options.headers, body: options.body, credentials };
@@ -107,7 +116,7 @@ export class FetchEventSource extends EventSourceTarget {
     this.#lastEventId = options.lastEventId ?? "";
     const mode = options.reconnect ?? (method === "GET" ? "native" : "never");
     this.#reconnection = new Reconnection(mode, options.maxRetries ?? Infinity);
-    this.#heed(options.signal);
+    this.#observe(options.signal);
     this.#run();
   }
 
@@ -123,12 +132,12 @@ export class FetchEventSource extends EventSourceTarget {
     return this.#readyState;
   }
 
-  /** What a reconnection continues after: the id of the last event, or of a block without data behind it. */
+  /** The id that a reconnection sends: that of the last event, or of a later block without data. */
   get lastEventId() {
     return this.#lastEventId;
   }
 
-  /** For good, at once: also the rest of what has already come is dropped. */
+  /** Closes the connection at once and for good. Events that were received and not dispatched yet are dropped. */
   close() {
     if (this.#readyState !== CLOSED) {
       this.#end(null);
@@ -137,7 +146,10 @@ export class FetchEventSource extends EventSourceTarget {
     this.#queues.forEach((queue) => queue.close());
   }
 
-  /** @returns {AsyncGenerator<StringMessage, void, void>} events from the first next() on */
+  /**
+   * Iterates over the events that arrive after the first call of `next()`.
+   * @returns {AsyncGenerator<StringMessage, void, void>}
+   */
   async *[Symbol.asyncIterator]() {
     const queue = new EventQueue();
     if (this.#readyState === CLOSED) {
@@ -151,8 +163,11 @@ export class FetchEventSource extends EventSourceTarget {
     }
   }
 
-  /** @param {AbortSignal | undefined} signal */
-  #heed(signal) {
+  /**
+   * Closes the source when the signal is aborted, and suspends it while the page is in the back/forward cache.
+   * @param {AbortSignal | undefined} signal
+   */
+  #observe(signal) {
     const options = { signal: this.#closing.signal };
     signal?.addEventListener("abort", () => this.close(), options);
     if (signal?.aborted) {
@@ -188,8 +203,8 @@ export class FetchEventSource extends EventSourceTarget {
   }
 
   /**
-   * One connection, from its request to its end.
-   * @throws {FetchEventSourceError | unknown} how it ended, always; anything after close()
+   * Runs one connection from its request to its end.
+   * @throws {FetchEventSourceError | unknown} always: the reason of the end. After close() it may be anything.
    */
   async #connect() {
     const connection = new EventStreamConnection(this.#fetch, this.#idleTimeout);
@@ -199,7 +214,7 @@ export class FetchEventSource extends EventSourceTarget {
     this.#readyState = OPEN;
     this.dispatchEvent(new Event("open"));
 
-    // Of an answer made by the caller's own fetch there may be no URL.
+    // A response that the caller's own fetch function constructed may have no URL.
     const { origin } = new URL(response.url || this.#url);
     const parser = new EventParser({
       onEvent: (event) => connection.isAborted || this.#take(event, origin),
@@ -250,7 +265,7 @@ export class FetchEventSource extends EventSourceTarget {
     }
     this.dispatchEvent(new FetchEventSourceErrorEvent(error));
     if (this.#readyState === CONNECTING) {
-      // close() clears the timer, and what waits for it is forgotten.
+      // close() clears the timer. This promise then stays pending, and is garbage collected with its continuation.
       await new Promise((resolve) => {
         this.#reconnectTimer = setTimeout(resolve, error.delay ?? 0);
       });
@@ -269,6 +284,7 @@ export class FetchEventSource extends EventSourceTarget {
 }
 
 /**
+ * Resolves a URL against the document's.
  * @param {string | URL} url
  * @returns {string}
  */
@@ -281,6 +297,7 @@ function resolve(url) {
 }
 
 /**
+ * Feeds the parser, and converts its error to ours.
  * @param {EventParser} parser
  * @param {Uint8Array} bytes
  * @throws {FetchEventSourceError} of kind "too-large"
@@ -290,7 +307,7 @@ function feed(parser, bytes) {
     parser.feed(bytes);
   } catch (cause) {
     if (cause instanceof EventTooLargeError) {
-      throw new FetchEventSourceError("too-large", `The server sent what is too large: ${cause.message}.`, { cause });
+      throw new FetchEventSourceError("too-large", `The stream cannot be read: ${cause.message}.`, { cause });
     }
     throw cause;
   }

@@ -1,15 +1,15 @@
 // @ts-check
 
-/** How the simulator is to answer, as people have set it: the `simulator` object of a request. */
+/** Reads the form that controls the simulator into the `simulator` object of a request. */
 export class SimulatorPanel {
   #form;
 
-  /** @param {HTMLFieldSetElement | null} fieldset null where a real model answers */
+  /** @param {HTMLFieldSetElement | null} fieldset null if a real model answers */
   constructor(fieldset) {
     this.#form = fieldset;
   }
 
-  /** @returns {{simulator?: Record<string, unknown>}} nothing where nothing is set */
+  /** @returns {{simulator?: Record<string, unknown>}} an empty object if the form is empty */
   get fields() {
     if (this.#form === null) {
       return {};
@@ -28,7 +28,7 @@ export class SimulatorPanel {
     return Object.keys(simulator).length > 0 ? { simulator } : {};
   }
 
-  /** @param {string} kind some come instead of an answer, so that nothing can come before them */
+  /** @param {string} kind "status" and "json_body" replace the answer, so that no token can precede them */
   #after(kind) {
     const after = /** @type {HTMLInputElement} */ (this.#form?.querySelector("input[name=after]"));
     return after.value === "" || kind === "status" || kind === "json_body" ? {} : { after: after.valueAsNumber };

@@ -1,14 +1,15 @@
 // @ts-check
-// The OpenAI way: POST with fetch, the body read as server-sent events, `data: [DONE]` at the end.
+// A POST with FetchEventSource, as for the OpenAI API. The last event is `data: [DONE]`.
 
+import { FetchEventSource } from "../../fetch-event-source/fetch-event-source.js";
 import { readChunk } from "./chunks.js";
-import { FetchEventSource } from "./fetch-event-source.js";
-import { connectionError } from "./stream-errors.js";
+import { connectionError } from "./error-messages.js";
 import { WireTap } from "./wire-tap.js";
 
-/** @typedef {import("./transport.js").StreamCallbacks} StreamCallbacks */
-/** @typedef {import("./transport.js").StreamEnd} StreamEnd */
+/** @typedef {import("./transports.js").StreamCallbacks} StreamCallbacks */
+/** @typedef {import("./transports.js").StreamEnd} StreamEnd */
 
+/** An answer that FetchEventSource reads. */
 export class FetchStream {
   #callbacks;
   #source;
@@ -27,7 +28,7 @@ export class FetchStream {
     this.#source.onopen = () => callbacks.onOpen();
     this.#source.onmessage = ({ data }) => this.#take(data);
     this.#source.onerror = (event) => {
-      // An event that the server named "error" arrives here, too.
+      // This handler also receives an event that the server named "error".
       if (event instanceof MessageEvent) {
         this.#take(event.data);
       } else {

@@ -12,7 +12,7 @@
 
 const NOTHING_YET = "–";
 
-/** Time to the first token, tokens per second, tokens; or characters, where an event carries one character. */
+/** Shows the time to the first token, the rate and the count; in characters where an event carries one character. */
 export class Meter {
   #elements;
   #startedAt = 0;
@@ -37,7 +37,7 @@ export class Meter {
     this.#show();
   }
 
-  /** One event with content has come. */
+  /** Counts one event with content. */
   add() {
     this.#lastAt = performance.now();
     if (this.#count === 0) {
@@ -49,7 +49,7 @@ export class Meter {
   }
 
   /**
-   * The server's own count is the true one: an event may hold several tokens. Those of the reasoning were never shown.
+   * Replaces the count by the server's, since an event may hold several tokens. Reasoning tokens were never shown.
    * @param {{completion_tokens?: number, completion_tokens_details?: {reasoning_tokens?: number}} | null} usage
    */
   correct(usage) {
@@ -61,10 +61,10 @@ export class Meter {
 
   #show() {
     const seconds = (this.#lastAt - this.#firstAt) / 1000;
-    // The first token ends the wait; the rate is that of those which follow it.
-    const known = this.#count > 1 && seconds > 0;
+    // The rate is that of the tokens after the first, which ends the time to the first token.
+    const isKnown = this.#count > 1 && seconds > 0;
     this.#elements.count.textContent = String(this.#count);
-    this.#elements.rate.textContent = known ? ((this.#count - 1) / seconds).toFixed(1) : NOTHING_YET;
+    this.#elements.rate.textContent = isKnown ? ((this.#count - 1) / seconds).toFixed(1) : NOTHING_YET;
   }
 }
 

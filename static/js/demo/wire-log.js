@@ -2,16 +2,16 @@
 
 /** @typedef {{raw: string, kind: "event" | "comment" | "note", milliseconds: number}} WireEntry */
 
-// Enough to scroll back through; a long answer must not make the page heavy.
+// The list is bounded so that a long answer does not make the page slow.
 const MAX_ROWS = 500;
 const AT_BOTTOM_TOLERANCE_PX = 8;
 
-/** The raw events, each with the time of its arrival. */
+/** Shows the raw events, each with the time of its arrival. */
 export class WireLog {
   #list;
   #startedAt = 0;
-  /** @type {WireEntry[]} */
-  #waiting = [];
+  /** @type {WireEntry[]} entries to show in the next frame */
+  #pending = [];
   #frame = 0;
   #scrolledTo = 0;
 
@@ -22,7 +22,7 @@ export class WireLog {
 
   start() {
     this.#startedAt = performance.now();
-    this.#waiting = [];
+    this.#pending = [];
     this.#list.replaceChildren();
   }
 
@@ -31,12 +31,12 @@ export class WireLog {
    * @param {WireEntry["kind"]} kind
    */
   add(raw, kind) {
-    this.#waiting.push({ raw, kind, milliseconds: performance.now() - this.#startedAt });
-    // A page in the background gets no frames, and must not pile up rows meanwhile.
-    if (this.#waiting.length > MAX_ROWS) {
-      this.#waiting.shift();
+    this.#pending.push({ raw, kind, milliseconds: performance.now() - this.#startedAt });
+    // A page in the background gets no frames; its pending entries must not grow without bound.
+    if (this.#pending.length > MAX_ROWS) {
+      this.#pending.shift();
     }
-    // Asking where the list is scrolled to costs a layout: once a frame, not once an event.
+    // Reading the scroll position costs a layout, so it is done once for each frame and not for each event.
     this.#frame ||= requestAnimationFrame(() => this.flush());
   }
 
@@ -45,8 +45,8 @@ export class WireLog {
     this.#frame = 0;
     const list = this.#list;
     const following = this.#isFollowing();
-    list.append(...this.#waiting.map(createRow));
-    this.#waiting = [];
+    list.append(...this.#pending.map(createRow));
+    this.#pending = [];
     while (list.childElementCount > MAX_ROWS) {
       list.firstElementChild?.remove();
     }
@@ -56,7 +56,10 @@ export class WireLog {
     }
   }
 
-  /** At the bottom, or where we last put it: a list that has become lower since was not scrolled away by its reader. */
+  /**
+   * Returns whether the list is at its end, or where flush() left it: if the list became lower since, its end has moved
+   * without the reader having scrolled.
+   */
   #isFollowing() {
     const { scrollTop, scrollHeight, clientHeight } = this.#list;
     return scrollHeight - scrollTop - clientHeight < AT_BOTTOM_TOLERANCE_PX || scrollTop === this.#scrolledTo;
@@ -66,7 +69,7 @@ export class WireLog {
 /** @param {WireEntry} entry */
 function createRow({ raw, kind, milliseconds }) {
   const row = document.createElement("li");
-  // A note is ours and not an event of the wire.
+  // A note is the page's own text and was not received.
   row.className = kind === "note" ? "wire-note" : "wire-row";
   row.dataset.kind = kind;
   const time = createSpan("wire-time", String(Math.round(milliseconds)));

@@ -1,5 +1,5 @@
 // @ts-check
-// What the page knows of a transport: how to open one, what one of its events holds, what its raw view can show.
+// The transports that the page offers: how each opens a stream, what one event holds, and what its raw view can show.
 
 import { EventSourceStream } from "./event-source-stream.js";
 import { FetchStream } from "./fetch-stream.js";
@@ -8,8 +8,8 @@ import { ResumableStream } from "./resumable-stream.js";
 /**
  * @typedef {object} StreamError
  * @property {string} message
- * @property {string | null} [code] the server's, see its table of errors; null when the failure was seen on this side only
- * @property {number} [retryAfterSeconds] when the server asks for another try
+ * @property {string | null} [code] The server's error code; null if only the client noticed the failure.
+ * @property {number} [retryAfterSeconds] How long the server asks the client to wait.
  */
 
 /**
@@ -19,14 +19,14 @@ import { ResumableStream } from "./resumable-stream.js";
  */
 
 /**
- * After onDone, after onError and after stop() no callback comes any more.
+ * The callbacks of a stream. None is called after onDone, onError or stop().
  *
  * @typedef {object} StreamCallbacks
- * @property {() => void} onOpen the server has accepted; again after every reconnection
+ * @property {() => void} onOpen The server has accepted the request; called again after every reconnection.
  * @property {(text: string) => void} onToken
- * @property {() => void} onGap what comes next does not join on to what came before
- * @property {(raw: string, kind: "event" | "comment" | "note") => void} onWire a note is ours, it was not on the wire
- * @property {(url: string) => void} onKept the answer can be read again, and by others, at this URL
+ * @property {() => void} onGap The server has lost events: the next text does not follow the previous one.
+ * @property {(raw: string, kind: "event" | "comment" | "note") => void} onWire A "note" is the page's own text.
+ * @property {(url: string) => void} onKept The answer can be read at this URL, by other readers too.
  * @property {() => void} onReconnecting
  * @property {(end: StreamEnd) => void} onDone
  * @property {(error: StreamError) => void} onError
@@ -34,27 +34,28 @@ import { ResumableStream } from "./resumable-stream.js";
 
 /**
  * @typedef {object} Stream
- * @property {() => void} stop ends the answer: the server cancels at once
- * @property {() => void} [leave] where that is another thing: stops reading only
- * @property {() => void} [break] where a broken connection is resumed: breaks it
+ * @property {() => void} stop Ends the answer; the server cancels at once.
+ * @property {() => void} [leave] Stops reading only. A stream without it ends when its reader leaves.
+ * @property {() => void} [break] Breaks the connection. A stream without it cannot resume.
  */
 
 /**
  * @typedef {object} Question
  * @property {string} text
- * @property {import("./conversation.js").Message[]} messages what came before it
- * @property {object} fields further fields of the request
+ * @property {import("../conversation.js").Message[]} messages The earlier questions and answers.
+ * @property {object} fields Further fields of the request.
  */
 
 /**
  * @typedef {object} Transport
  * @property {(question: Question, callbacks: StreamCallbacks) => Stream} open
- * @property {"token" | "character"} unit what one event carries
+ * @property {"token" | "character"} unit The content of one event.
  * @property {string} wireHint
  */
 
 /**
- * @param {{base: string, model: string}} options base: where the application is mounted, "" at the root
+ * Creates the transports, by the values of the page's radio buttons.
+ * @param {{base: string, model: string}} options base: the path where the application is mounted, "" at the root
  * @returns {Record<string, Transport>}
  */
 export function createTransports({ base, model }) {
@@ -70,19 +71,19 @@ export function createTransports({ base, model }) {
     fetch: {
       open: (question, callbacks) => new FetchStream(`${base}/v1/chat/completions`, bodyFor(question), callbacks),
       unit: "token",
-      wireHint: "Every line as it came, comments (keep-alives) included.",
+      wireHint: "Every line as it arrived, including comments (keep-alives).",
     },
     resumable: {
       open: (question, callbacks) => ResumableStream.start(`${base}/v1/streams`, bodyFor(question), callbacks),
       unit: "token",
-      wireHint: "Every line as it came. Break the connection: it goes on after the last event that came.",
+      wireHint: "Every line as it arrived. Break the connection: the stream continues after the last event.",
     },
     eventsource: {
       open({ text }, callbacks) {
         return new EventSourceStream(`${base}/stream_chat?name=${encodeURIComponent(text)}`, callbacks);
       },
       unit: "character",
-      wireHint: "EventSource cannot show comments (keep-alives): this is what it hands over.",
+      wireHint: "The events as EventSource delivers them. It does not show comments (keep-alives).",
     },
   };
 }

@@ -1,13 +1,14 @@
 // @ts-check
-// What `for await` over a FetchEventSource takes its events from.
+// The queue between a FetchEventSource and a `for await` loop over it.
 
+/** Passes events to one loop, in order, and tells the writer when the loop has taken them. */
 export class EventQueue {
   /** @type {MessageEvent<string>[]} */
   #events = [];
   #hasEnded = false;
   /** @type {Error | null} */
   #error = null;
-  // Of the side that waits, if one does.
+  // Each wakes the side that waits; without a waiting side it has no effect.
   #wakeReader = () => {};
   #wakeWriter = () => {};
 
@@ -18,8 +19,8 @@ export class EventQueue {
   }
 
   /**
-   * Events that wait are still handed out.
-   * @param {Error | null} error thrown to the reader behind the last event
+   * Ends the queue. The loop still gets the queued events.
+   * @param {Error | null} error thrown in the loop after the last event
    */
   end(error) {
     this.#hasEnded = true;
@@ -27,13 +28,13 @@ export class EventQueue {
     this.#wakeReader();
   }
 
-  /** Events that wait are dropped. */
+  /** Ends the queue and drops the queued events. */
   close() {
     this.#events = [];
     this.end(null);
   }
 
-  /** Until the reader asks for more than is there: back-pressure. */
+  /** Waits until the loop has taken all events and asks for another: this is the back-pressure. */
   async whenTaken() {
     if (this.#events.length > 0) {
       await new Promise((/** @type {(value?: unknown) => void} */ resolve) => {

@@ -3,10 +3,10 @@
 const SVG = "http://www.w3.org/2000/svg";
 const MAX_BARS = 120;
 const HEIGHT = 64;
-// The scale grows in steps, so that it stands still while one looks.
+// The scale changes in steps, so that it rarely moves while the reader looks.
 const SCALES_MS = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 60_000];
 
-/** The time between one token and the next, a bar for each: a steady stream is a level line, a stall a tower. */
+/** Charts the time between tokens, one bar for each: a steady stream is a level line, and a stall is a high bar. */
 export class GapChart {
   #svg;
   #label;
@@ -17,7 +17,7 @@ export class GapChart {
 
   /**
    * @param {SVGSVGElement} svg
-   * @param {HTMLElement} label says in words what the bars show
+   * @param {HTMLElement} label receives the median and the maximum as text
    */
   constructor(svg, label) {
     this.#svg = svg;
@@ -32,7 +32,7 @@ export class GapChart {
     this.#draw();
   }
 
-  /** A token has come. */
+  /** Adds the gap before the token that has just arrived. */
   add() {
     const now = performance.now();
     if (this.#lastAt > 0) {
@@ -47,7 +47,7 @@ export class GapChart {
     const shown = this.#gaps.slice(-MAX_BARS);
     const longest = Math.max(0, ...shown);
     const scale = SCALES_MS.find((step) => step >= longest) ?? longest;
-    this.#svg.replaceChildren(...shown.map((gap, place) => createBar(gap / scale, place)));
+    this.#svg.replaceChildren(...shown.map((gap, index) => createBar(gap / scale, index)));
     this.#label.textContent =
       shown.length === 0
         ? "Nothing yet."
@@ -57,13 +57,13 @@ export class GapChart {
 
 /**
  * @param {number} share of the chart's height
- * @param {number} place
+ * @param {number} index
  */
-function createBar(share, place) {
-  // A gap of nothing is one, too.
+function createBar(share, index) {
+  // A gap of zero still gets a visible bar.
   const height = Math.max(share * HEIGHT, 0.5);
   const bar = document.createElementNS(SVG, "rect");
-  bar.setAttribute("x", String(place + 0.1));
+  bar.setAttribute("x", String(index + 0.1));
   bar.setAttribute("y", String(HEIGHT - height));
   bar.setAttribute("width", "0.8");
   bar.setAttribute("height", String(height));

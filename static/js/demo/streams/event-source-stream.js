@@ -1,11 +1,12 @@
 // @ts-check
-// The browser's own way: a native EventSource, which reconnects with Last-Event-ID by itself, `event: done` at the end.
+// A GET with the browser's own EventSource, which reconnects with Last-Event-ID. The last event is `event: done`.
 
-import { parseJSON } from "./json.js";
+import { parseJSON } from "./chunks.js";
 
-/** @typedef {import("./transport.js").StreamCallbacks} StreamCallbacks */
-/** @typedef {import("./transport.js").StreamError} StreamError */
+/** @typedef {import("./transports.js").StreamCallbacks} StreamCallbacks */
+/** @typedef {import("./transports.js").StreamError} StreamError */
 
+/** An answer that EventSource reads. */
 export class EventSourceStream {
   #callbacks;
   #source;
@@ -25,7 +26,7 @@ export class EventSourceStream {
     source.addEventListener("done", (event) => this.#takeDone(event));
     source.addEventListener("reset", (event) => this.#takeReset(event));
     source.addEventListener("error", (event) => {
-      // Two things arrive here: an event that the server named "error", which has data, and the browser's own.
+      // This listener receives both an event that the server named "error", which has data, and the browser's own errors.
       if (event instanceof MessageEvent) {
         this.#takeError(event);
       } else {
@@ -52,13 +53,13 @@ export class EventSourceStream {
   /** @param {MessageEvent} message */
   #takeDone(message) {
     this.#show(message);
-    // An end of the body is a lost connection to EventSource: left open, it would come back for more.
+    // EventSource takes the end of the body for a lost connection, and would reconnect.
     this.#source.close();
     const end = parseJSON(message.data);
     this.#callbacks.onDone({ finishReason: end?.finish_reason ?? null, usage: end?.usage ?? null });
   }
 
-  /** @param {MessageEvent} message the server no longer has what followed our last event id */
+  /** @param {MessageEvent} message says that the server no longer has the events after our last event id */
   #takeReset(message) {
     this.#show(message);
     this.#callbacks.onGap();
@@ -69,10 +70,10 @@ export class EventSourceStream {
     this.#show(message);
     const error = parseJSON(message.data)?.error;
     if (error?.code === "draining") {
-      // The server is going down in good order: the browser comes back and another process goes on with the answer.
+      // The server is shutting down gracefully. The browser reconnects, and another process continues the answer.
       this.#callbacks.onReconnecting();
     } else {
-      this.#fail(error ?? { message: "The server reported an error without saying which." });
+      this.#fail(error ?? { message: "The server reported an error without a description." });
     }
   }
 
@@ -95,7 +96,7 @@ export class EventSourceStream {
   /** @param {MessageEvent} message */
   #show(message) {
     const lines = [];
-    // The id is repeated with every event that follows it: a change is the most that can be seen of an id: line.
+    // EventSource repeats the id with every later event, so only a change shows that there was an `id:` line.
     if (message.lastEventId !== this.#shownId) {
       this.#shownId = message.lastEventId;
       lines.push(`id: ${message.lastEventId}`);

@@ -2,7 +2,7 @@
 
 /** @typedef {{role: "user" | "assistant", content: string}} Message */
 
-/** The questions and answers before the current one, shown, and sent along with the next question. */
+/** Shows the earlier questions and answers, and keeps them to send with the next question. */
 export class Conversation {
   #list;
   /** @type {Message[]} */
@@ -13,14 +13,15 @@ export class Conversation {
     this.#list = list;
   }
 
-  /** What an API that remembers nothing has to be told again. */
+  /** The earlier messages, which a stateless API needs with every request. */
   get messages() {
     return [...this.#messages];
   }
 
   /**
+   * Adds a question and its answer.
    * @param {string} question
-   * @param {string} answer as far as it came; one of which nothing came has taken no place in the conversation
+   * @param {string} answer may be incomplete; if it is empty, the question is not added
    */
   add(question, answer) {
     if (answer === "") {
@@ -29,7 +30,7 @@ export class Conversation {
     this.#messages.push({ role: "user", content: question }, { role: "assistant", content: answer });
     const turn = document.createElement("li");
     turn.append(createParagraph("turn-question", question), createParagraph("turn-answer", answer));
-    // Below the current answer, which stays where it is.
+    // The newest turn is first, directly below the current answer.
     this.#list.prepend(turn);
   }
 
@@ -41,7 +42,7 @@ export class Conversation {
 
 /**
  * @param {string} className
- * @param {string} text stays text, whatever a model writes
+ * @param {string} text shown as text, even if it contains markup
  */
 function createParagraph(className, text) {
   const paragraph = document.createElement("p");

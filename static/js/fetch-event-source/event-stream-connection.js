@@ -1,16 +1,17 @@
 // @ts-check
-// One request of a FetchEventSource, and the body that answers it.
+// One connection of a FetchEventSource: the request and the body of the response.
 
 import { FetchEventSourceError } from "./fetch-event-source-error.js";
 
 /** @typedef {typeof globalThis.fetch} Fetch */
 
-const MAX_REFUSAL_CHARACTERS = 64 * 1024;
-// A refusal is known with its headers; its body is worth a little waiting, not more.
-const REFUSAL_BODY_TIMEOUT_MS = 2000;
-// A longer timer would fire at once: its delay is a signed 32-bit number.
+const MAX_ERROR_BODY_CHARACTERS = 64 * 1024;
+// The status already says that the request was refused, so the body must not delay the error for long.
+const ERROR_BODY_TIMEOUT_MS = 2000;
+// The delay of a timer is a signed 32-bit number; a larger one fires at once.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** Sends one request and reads its response. `abort()` ends every wait. */
 export class EventStreamConnection {
   #fetch;
   #idleTimeout;
@@ -20,7 +21,7 @@ export class EventStreamConnection {
 
   /**
    * @param {Fetch} fetch
-   * @param {number} idleTimeout milliseconds without a byte; 0: no limit
+   * @param {number} idleTimeout milliseconds without a byte, 0 for no limit
    */
   constructor(fetch, idleTimeout) {
     this.#fetch = fetch;
@@ -31,17 +32,21 @@ export class EventStreamConnection {
     return this.#controller.signal.aborted;
   }
 
-  /** @param {unknown} [reason] what open() or chunks() throws */
+  /**
+   * Closes the connection.
+   * @param {unknown} [reason] what open() or chunks() then throws
+   */
   abort(reason) {
     clearTimeout(this.#idleTimer);
     this.#controller.abort(reason);
   }
 
   /**
+   * Sends the request.
    * @param {string} url
    * @param {RequestInit} request
-   * @returns {Promise<Response>} a 200 with an event stream
-   * @throws {FetchEventSourceError | unknown} if there is no answer or another one; the reason of abort()
+   * @returns {Promise<Response>} a response with status 200 and an event stream
+   * @throws {FetchEventSourceError | unknown} if there is no such response, or the reason of abort()
    */
   async open(url, request) {
     const response = await this.#request(url, request);
@@ -54,27 +59,26 @@ export class EventStreamConnection {
     if (status === 200 && isEventStream) {
       return response;
     }
-    const body = await this.#readBeginning(response);
+    const body = await this.#readErrorBody(response);
     const details = { status, headers, body };
     if (status !== 200) {
       throw new FetchEventSourceError("status", `The server answered with HTTP status ${status}.`, details);
     }
-    const what = contentType ?? "something without a content type";
-    throw new FetchEventSourceError("content-type", `The server sent ${what}, not text/event-stream.`, details);
+    const received = contentType ?? "a response without a content type";
+    throw new FetchEventSourceError("content-type", `The server sent ${received}, not text/event-stream.`, details);
   }
 
   /**
-   * The body as it comes, up to its proper end. Whoever stops taking it closes the connection.
-   *
+   * Yields the body's chunks as they arrive, up to its proper end. Leaving the iteration closes the connection.
    * @param {Response} response
    * @returns {AsyncGenerator<Uint8Array, void, void>}
-   * @throws {FetchEventSourceError | unknown} if the body breaks off; the reason of abort()
+   * @throws {FetchEventSourceError | unknown} if the connection breaks, or the reason of abort()
    */
   async *chunks({ status, headers, body }) {
     if (body === null) {
       return;
     }
-    const reader = this.#readerOf(body);
+    const reader = this.#createReader(body);
     try {
       for (;;) {
         this.#startIdleTimer();
@@ -125,17 +129,20 @@ export class EventStreamConnection {
     this.abort(new FetchEventSourceError("idle", `Nothing came for ${this.#idleTimeout} ms.`));
   }
 
-  /** @param {Response} response */
-  async #readBeginning({ body }) {
+  /**
+   * Reads the beginning of an error response's body.
+   * @param {Response} response
+   */
+  async #readErrorBody({ body }) {
     if (body === null) {
       return "";
     }
-    const reader = this.#readerOf(body);
-    const timer = setTimeout(() => cancel(reader), REFUSAL_BODY_TIMEOUT_MS);
+    const reader = this.#createReader(body);
+    const timer = setTimeout(() => cancel(reader), ERROR_BODY_TIMEOUT_MS);
     const decoder = new TextDecoder();
     let text = "";
     try {
-      while (text.length < MAX_REFUSAL_CHARACTERS) {
+      while (text.length < MAX_ERROR_BODY_CHARACTERS) {
         const { done, value } = await reader.read();
         if (done) {
           break;
@@ -143,19 +150,19 @@ export class EventStreamConnection {
         text += decoder.decode(value, { stream: true });
       }
     } catch {
-      // It broke off. The refusal stands, and what has come of its body may still say why.
+      // The connection broke. The status is known, and the part of the body that arrived may still say why.
     } finally {
       clearTimeout(timer);
       cancel(reader);
     }
-    return text.slice(0, MAX_REFUSAL_CHARACTERS);
+    return text.slice(0, MAX_ERROR_BODY_CHARACTERS);
   }
 
   /**
-   * A reader that abort() wakes, whether or not the fetch function that was given to us heeds its signal.
+   * Creates a reader that abort() wakes, even if the caller's fetch function ignores its signal.
    * @param {ReadableStream<Uint8Array>} body
    */
-  #readerOf(body) {
+  #createReader(body) {
     const reader = body.getReader();
     const { signal } = this.#controller;
     signal.addEventListener("abort", () => cancel(reader));
@@ -168,11 +175,12 @@ export class EventStreamConnection {
 
 /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
 function cancel(reader) {
-  // Of a body that has failed it is rejected with that failure, which is known already.
+  // cancel() of a body that has failed is rejected with that failure, which read() has reported already.
   reader.cancel().catch(() => {});
 }
 
 /**
+ * Returns a promise that is rejected with the signal's reason when it is aborted.
  * @param {AbortSignal} signal
  * @returns {Promise<never>}
  */
