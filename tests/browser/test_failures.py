@@ -77,7 +77,9 @@ def test_each_fault_of_the_panel_is_shown_as_a_sentence(demo: DemoPage, fault: s
 
 
 @pytest.mark.parametrize("fault", ["cut", "reset", "truncate"])
-def test_an_answer_that_is_cut_is_shown_as_cut_off(demo: DemoPage, sluice: Server, fault: str) -> None:
+def test_an_answer_that_is_cut_is_shown_as_cut_off(
+    demo: DemoPage, sluice: Server, fault: str
+) -> None:
     demo.simulate(fault={"kind": fault, "after": 5})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")
@@ -86,9 +88,7 @@ def test_an_answer_that_is_cut_is_shown_as_cut_off(demo: DemoPage, sluice: Serve
     assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=5)
 
 
-def test_an_error_event_is_shown_below_the_text_before_it(
-    demo: DemoPage, sluice: Server
-) -> None:
+def test_an_error_event_is_shown_below_the_text_before_it(demo: DemoPage, sluice: Server) -> None:
     demo.simulate(fault={"kind": "error_event", "after": 5})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from flask_sluice.client import Ending, SSEClient, SSEStream, StreamClosedError, Timeouts
-from flask_sluice.client.connection import Connection
-from flask_sluice.client.timeouts import Deadlines
+from flask_sluice.client.connection import ClientConnection
+from flask_sluice.client.timeouts import TimeLimits
 from tests.client.answers import EVENT, connecting_to, deaf_server, in_thread, post, texts
 from tests.server.raw_upstream import STREAM_HEAD, chunk, head, sends
 from tests.support.server import wait_until
@@ -111,7 +111,7 @@ def test_a_stream_that_was_closed_before_it_began_sends_nothing(server, client):
 
 
 def test_a_connection_that_was_closed_before_it_was_opened_stays_closed(server, client):
-    connection = Connection(Deadlines(Timeouts()))
+    connection = ClientConnection(TimeLimits(Timeouts()))
     connection.close()
     with pytest.raises(StreamClosedError):
         connection.open("127.0.0.1", server.port, None)

@@ -14,7 +14,7 @@ from flask_sluice.client import (
     TransportError,
     TruncatedError,
 )
-from flask_sluice.client.event import History
+from flask_sluice.client.event import RecentEvents
 from tests.client.answers import DONE, EVENT, failure_of, post, texts
 from tests.server.raw_upstream import (
     STREAM_HEAD,
@@ -161,7 +161,7 @@ def test_a_failure_has_the_events_so_far_and_is_raised_again(server, client):
 
 
 def test_of_a_long_stream_the_last_4_mib_are_remembered():
-    history = History()
+    history = RecentEvents()
     for number in range(6):
         history.add(StreamEvent(f"{number}" + "x" * (1 << 20)))
     assert [event.data[0] for event in history.events()] == ["3", "4", "5"]
