@@ -9,7 +9,7 @@ const CHUNK_BYTES = 16 * 1024;
 const PACKET_BYTES = 1460;
 const MIB = 1024 * 1024;
 const MIN_MB_PER_SECOND = 800;
-// A cost that grows with the square of the length would make it 4; data larger than the processor's caches makes it 1.7.
+// A quadratic cost would make it 4; data larger than the processor's caches makes it 1.7.
 const MAX_RATIO = 2.5;
 // The first tries include the compiler's work, and other processes share the processor's caches in all of them.
 const MAX_TRIES = 10;

@@ -51,6 +51,20 @@ export async function createRequest(options, lastEventId) {
 }
 
 /**
+ * Resolves a URL against the document's.
+ * @param {string | URL} url
+ * @returns {string}
+ * @throws {DOMException} a SyntaxError if the URL is not valid
+ */
+export function resolveURL(url) {
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  } catch {
+    throw new DOMException(`${url} is not a URL`, "SyntaxError");
+  }
+}
+
+/**
  * Calls the option if it is a function.
  * @template T
  * @param {T | (() => T | Promise<T>)} value

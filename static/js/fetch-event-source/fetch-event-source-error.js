@@ -55,7 +55,7 @@ export class FetchEventSourceError extends Error {
   }
 }
 
-/** The event that `onerror` receives. `onerror` also receives an event that the server named "error": a MessageEvent. */
+/** The event that `onerror` receives. An event that the server named "error" arrives there too, as a MessageEvent. */
 export class FetchEventSourceErrorEvent extends Event {
   /** @param {FetchEventSourceError} error */
   constructor(error) {

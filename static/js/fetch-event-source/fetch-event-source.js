@@ -1,14 +1,13 @@
 // @ts-check
-// An EventSource over fetch: it takes any method, headers and body, and its errors say what happened.
+// An EventSource over fetch: any method, headers and body, and errors that say what happened.
 
 import { EventParser, EventTooLargeError } from "./event-parser.js";
 import { EventQueue } from "./event-queue.js";
 import { EventSourceTarget } from "./event-source-target.js";
 import { EventStreamConnection } from "./event-stream-connection.js";
-import { createRequest } from "./event-stream-request.js";
+import { createRequest, resolveURL } from "./event-stream-request.js";
 import { FetchEventSourceError, FetchEventSourceErrorEvent } from "./fetch-event-source-error.js";
 import { Reconnection } from "./reconnection.js";
-
 export { FetchEventSourceError, FetchEventSourceErrorEvent };
 
 /** @typedef {import("./event-parser.js").ServerSentEvent} ServerSentEvent */
@@ -23,8 +22,8 @@ export { FetchEventSourceError, FetchEventSourceErrorEvent };
  * @property {string} [method] The default is GET.
  * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] A function is called for every
  *   connection.
- * @property {Body | (() => Body | Promise<Body>)} [body] A plain object or an array is sent as JSON. A function is called
- *   for every connection.
+ * @property {Body | (() => Body | Promise<Body>)} [body] A plain object or an array is sent as JSON. A function is
+ *   called for every connection.
  * @property {RequestCredentials} [credentials] The default is "same-origin".
  * @property {boolean} [withCredentials] EventSource's option: true means `credentials: "include"`.
  * @property {AbortSignal} [signal] Aborting it has the effect of `close()`.
@@ -41,11 +40,10 @@ export { FetchEventSourceError, FetchEventSourceErrorEvent };
 const { CONNECTING, OPEN, CLOSED } = EventSourceTarget;
 
 /**
- * Reads a stream of server-sent events.
- *
- * It has the interface of EventSource: `onopen`, `onmessage`, `onerror`, `addEventListener(name, …)` for named events,
- * `close()`. It can also be iterated: `for await (const event of source)` gives every event, whatever its name,
- * applies back-pressure while the loop's body runs, and closes the connection when the loop is left.
+ * Reads a stream of server-sent events, with the interface of EventSource: `onopen`, `onmessage`, `onerror`,
+ * `addEventListener(name, …)` for named events, `close()`. It can also be iterated: `for await (const event of source)`
+ * gives every event, whatever its name, applies back-pressure while the loop's body runs, and closes the connection when
+ * the loop is left.
  *
  * The option `reconnect` says what follows the end of a connection:
  *
@@ -69,8 +67,8 @@ const { CONNECTING, OPEN, CLOSED } = EventSourceTarget;
  * When a connection breaks, fetch drops bytes that it has received and that were not read yet; EventSource would still
  * have dispatched their events. The last event id does not move past them, so a reconnection brings them again.
  *
- * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab has
- * no effect.
+ * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab
+ * has no effect.
  */
 export class FetchEventSource extends EventSourceTarget {
   #url;
@@ -103,7 +101,7 @@ export class FetchEventSource extends EventSourceTarget {
    */
   constructor(url, options = {}) {
     super();
-    this.#url = resolve(url);
+    this.#url = resolveURL(url);
     const { method } = new Request(this.#url, { method: options.method });
     if (["GET", "HEAD"].includes(method) && options.body !== undefined) {
       throw new TypeError(`a ${method} request has no body; did you mean method: "POST"?`);
@@ -280,19 +278,6 @@ export class FetchEventSource extends EventSourceTarget {
     const isProper = error?.kind === "end" || error?.kind === "no-content";
     this.#finalError = isProper ? null : error;
     this.#queues.forEach((queue) => queue.end(this.#finalError));
-  }
-}
-
-/**
- * Resolves a URL against the document's.
- * @param {string | URL} url
- * @returns {string}
- */
-function resolve(url) {
-  try {
-    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-  } catch {
-    throw new DOMException(`${url} is not a URL`, "SyntaxError");
   }
 }
 

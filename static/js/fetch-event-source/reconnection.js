@@ -58,7 +58,7 @@ export class Reconnection {
    * @param {FetchEventSourceError} error
    */
   decide(error) {
-    // The back/forward cache suspends a page without a fault of the server, and the error arrives after the page is back.
+    // A page in the back/forward cache is not the server's fault, and the error arrives after the page is back.
     const suspended = error.kind === "suspended";
     this.#attempt += suspended ? 0 : 1;
     error.attempt = this.#attempt;

@@ -26,7 +26,7 @@ export class EventSourceStream {
     source.addEventListener("done", (event) => this.#takeDone(event));
     source.addEventListener("reset", (event) => this.#takeReset(event));
     source.addEventListener("error", (event) => {
-      // This listener receives both an event that the server named "error", which has data, and the browser's own errors.
+      // This listener receives an event that the server named "error", which has data, and the browser's own errors.
       if (event instanceof MessageEvent) {
         this.#takeError(event);
       } else {

@@ -26,3 +26,10 @@ export type RequestOptions = {
  * @throws {FetchEventSourceError} of kind "request"
  */
 export declare function createRequest(options: RequestOptions, lastEventId: string): Promise<RequestInit>;
+/**
+ * Resolves a URL against the document's.
+ * @param {string | URL} url
+ * @returns {string}
+ * @throws {DOMException} a SyntaxError if the URL is not valid
+ */
+export declare function resolveURL(url: string | URL): string;

@@ -53,7 +53,7 @@ export declare class FetchEventSourceError extends Error {
      */
     constructor(kind: ErrorKind, message: string, { status, headers, body, cause }?: ErrorDetails);
 }
-/** The event that `onerror` receives. `onerror` also receives an event that the server named "error": a MessageEvent. */
+/** The event that `onerror` receives. An event that the server named "error" arrives there too, as a MessageEvent. */
 export declare class FetchEventSourceErrorEvent extends Event {
     error: FetchEventSourceError;
     message: string;

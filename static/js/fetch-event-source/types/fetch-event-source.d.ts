@@ -18,8 +18,8 @@ export type FetchEventSourceOptions = {
      */
     headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
     /**
-     * A plain object or an array is sent as JSON. A function is called
-     * for every connection.
+     * A plain object or an array is sent as JSON. A function is
+     * called for every connection.
      */
     body?: Body | (() => Body | Promise<Body>);
     /**
@@ -62,11 +62,10 @@ export type FetchEventSourceOptions = {
     maxEventSize?: number;
 };
 /**
- * Reads a stream of server-sent events.
- *
- * It has the interface of EventSource: `onopen`, `onmessage`, `onerror`, `addEventListener(name, …)` for named events,
- * `close()`. It can also be iterated: `for await (const event of source)` gives every event, whatever its name,
- * applies back-pressure while the loop's body runs, and closes the connection when the loop is left.
+ * Reads a stream of server-sent events, with the interface of EventSource: `onopen`, `onmessage`, `onerror`,
+ * `addEventListener(name, …)` for named events, `close()`. It can also be iterated: `for await (const event of source)`
+ * gives every event, whatever its name, applies back-pressure while the loop's body runs, and closes the connection when
+ * the loop is left.
  *
  * The option `reconnect` says what follows the end of a connection:
  *
@@ -90,8 +89,8 @@ export type FetchEventSourceOptions = {
  * When a connection breaks, fetch drops bytes that it has received and that were not read yet; EventSource would still
  * have dispatched their events. The last event id does not move past them, so a reconnection brings them again.
  *
- * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab has
- * no effect.
+ * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab
+ * has no effect.
  */
 export declare class FetchEventSource extends EventSourceTarget {
     #private;
