@@ -1,4 +1,4 @@
-"""What the native EventSource and FetchEventSource are compared on: what comes from the server.
+"""Cases of the comparison of EventSource and FetchEventSource: responses of the server.
 
 The subjects are those of the directory ``eventsource/`` of web-platform-tests.
 """
@@ -24,13 +24,14 @@ RETRY = b"retry: 10\n"
 
 @dataclass(frozen=True)
 class Case:
-    """
-    what: what is compared, in words
-    answers: of the server, one for each request; the last one for all that follow
-    script: what the page does, see tests/browser/recorder.js
-    shows: headers of the requests that are compared, too; ``query`` is that of the URL
-    other_origin: the stream's server is not the page's
-    differs: why the two do not do the same; empty if they have to
+    """One case.
+
+    what: its name in the table
+    answers: the server's responses, one for each request; the last one also answers all later requests
+    script: the function that the page runs, see tests/browser/recorder.js
+    shows: headers of the requests to compare; ``query`` is the query of the URL
+    other_origin: whether the stream's server has another origin than the page
+    differs: why the clients differ, empty if they must not
     """
 
     what: str
@@ -52,7 +53,7 @@ def case(
     other_origin: bool = False,
     differs: str = "",
 ) -> Case:
-    """Unless there is a script the page opens the stream and notes its events, ``until`` of them, or until it is closed."""
+    """Return a case. Without a script, the page opens the stream and notes ``until`` events, or all until it is closed."""
     options = json.dumps({"until": until, "names": names, "init": init or {}})
     return Case(
         what,
@@ -65,7 +66,7 @@ def case(
 
 
 def opens(*pieces: bytes) -> Handler:
-    """An event stream that goes on."""
+    """Return a handler that sends an event stream and leaves it open."""
     return sends(STREAM_HEAD, *map(chunk, pieces))
 
 
@@ -79,7 +80,7 @@ def redirects(status: str) -> Handler:
 
 
 def says(what: str, body: bytes, events: int, *names: str) -> Case:
-    """A stream of one connection, and how many events are in it."""
+    """Return a case with a stream of ``events`` events that ends."""
     return case(what, streams(RETRY + b"\n" + body), until=events + 2, names=names)
 
 
@@ -116,7 +117,7 @@ REDIRECTS = [
         opens(EVENT),
         until=5,
         shows=("query",),
-        differs="it asks anew where to go: the server that it was sent to may be gone",
+        differs="it requests the first URL again, because the redirect's target may not exist any more",
     ),
     case("301 to a refusal", redirects("301 Moved"), answers_with("404 Not Found")),
 ]
@@ -145,7 +146,7 @@ CONTENT_TYPES = [
         f"{SSE};charset=windows-1251",
         answers_with("200 OK", f"{SSE};charset=windows-1251"),
         until=2,
-        differs="the standard decodes every event stream as UTF-8; Chromium refuses one that says otherwise",
+        differs="the standard decodes every event stream as UTF-8; Chromium refuses one with another charset",
     ),
 ]
 
@@ -157,8 +158,8 @@ IDS = [
         ("of the last event", b"id: 1\ndata: a\n\nid: 2\ndata: b\n\n", 6),
         ("without data behind it", b"id: 1\ndata: a\n\nid: 2\n\n", 5),
         ("stays until there is another", b"id: 1\ndata: a\n\ndata: b\n\n", 6),
-        ("taken back by `id:`", b"id: 1\ndata: a\n\nid:\ndata: b\n\n", 6),
-        ("taken back by `id` without a colon", b"id: 1\ndata: a\n\nid\ndata: b\n\n", 6),
+        ("reset by `id:`", b"id: 1\ndata: a\n\nid:\ndata: b\n\n", 6),
+        ("reset by `id` without a colon", b"id: 1\ndata: a\n\nid\ndata: b\n\n", 6),
         ("of an event that is cut", b"id: 1\ndata: a\n\nid: 2\ndata: b\n", 5),
         ("with NUL", b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", 6),
         ("not ASCII", "id: 7é…😀\ndata: a\n\n".encode(), 5),
@@ -179,7 +180,7 @@ RETRIES = [
         )
     ),
     case(
-        "it is waited for",
+        "the client waits for it",
         streams(b"retry: 150\n" + EVENT),
         opens(EVENT),
         script="""recorder => {

@@ -1,4 +1,4 @@
-"""What the native EventSource and FetchEventSource are compared on: what the page does with them."""
+"""Cases of the comparison of EventSource and FetchEventSource: calls by the page."""
 
 from tests.browser.conformance_cases import (
     EVENT,
@@ -15,14 +15,14 @@ NEVER = sends()
 
 
 def constructs(what: str, script: str, differs: str = "") -> Case:
-    """What can be seen without an answer."""
+    """Return a case that needs no response."""
     script = f"recorder => {{ const {{Client}} = recorder; {script}; recorder.end(); }}"
     return case(what, NEVER, script=script, differs=differs)
 
 
 CONSTRUCTION = [
     constructs(
-        "a URL that is none",
+        "a URL that is not valid",
         """try { recorder.create("http://[/"); }
         catch (error) { recorder.note(`${error.constructor.name} ${error.name}`); }""",
     ),
@@ -34,7 +34,7 @@ CONSTRUCTION = [
         for what, url in (
             ("an empty URL is the document's", '""'),
             ("a relative URL", '"streams/../a b?c"'),
-            ("what is no string becomes one", '{toString: () => "a"}'),
+            ("an object becomes a string", '{toString: () => "a"}'),
             ("null becomes a string", "null"),
         )
     ),
@@ -64,7 +64,7 @@ CONSTRUCTION = [
         recorder.note(String(source.withCredentials))""",
     ),
     constructs(
-        "a handler that is no function",
+        "a handler that is not a function",
         """const source = recorder.create();
         source.onmessage = "alert()";
         recorder.note(String(source.onmessage))""",
@@ -100,7 +100,7 @@ EVENTS = [
                 recorder.end();
             };
         }""",
-        differs="no script can make events that the browser vouches for",
+        differs="a script cannot create a trusted event",
     ),
     case(
         "an error has no data, does not bubble and cannot be cancelled",
@@ -126,7 +126,7 @@ EVENTS = [
         }""",
     ),
     case(
-        "a handler that was taken away",
+        "a handler that was removed",
         opens(TWO_EVENTS),
         script="""recorder => {
             const source = recorder.open();
@@ -145,7 +145,7 @@ EVENTS = [
 
 
 def closes(what: str, *answers: Handler, on: str) -> Case:
-    """The page closes the source in a listener, and notes its state then."""
+    """Return a case in which the page closes the source in a listener, and notes its state."""
     return case(
         what,
         *answers,

@@ -1,4 +1,4 @@
-"""What the native EventSource and FetchEventSource are compared on: other origins, and servers that fail."""
+"""Cases of the comparison of EventSource and FetchEventSource: other origins, and servers that fail."""
 
 import socket
 import threading
@@ -23,14 +23,14 @@ from tests.support.stream import reset
 ONE_EVENT = b"id: 1\ndata: a\n\n"
 CUT_EVENT = ONE_EVENT + b"id: 2\ndata: b\n"
 CORS_IS_NOT_TOLD = (
-    "fetch does not tell what CORS forbids from a server that is not there and may come back; "
+    "fetch does not tell a response that CORS forbids from a server that cannot be reached and may come back; "
     "`maxRetries` bounds the attempts"
 )
 HANG_UP = sends_and_closes()
 
 
 def resets(*pieces: bytes) -> Handler:
-    """Ends with RST instead of FIN."""
+    """Return a handler that ends the connection with RST instead of FIN."""
 
     def handler(sock: socket.socket, request: bytes) -> None:
         sends(*pieces)(sock, request)
@@ -40,8 +40,9 @@ def resets(*pieces: bytes) -> Handler:
 
 
 def breaks_when_read(what: str, end: Handler, *pieces: bytes) -> Case:
-    """The stream ends when the page has its first event: what comes at the very end of a connection that breaks
-    may be lost to fetch, and a reconnection brings it again.
+    """Return a case in which the connection ends after the page has received its first event.
+
+    The server waits for the page because fetch may drop the last bytes of a connection that breaks.
     """
     is_read: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
@@ -62,7 +63,7 @@ def breaks_when_read(what: str, end: Handler, *pieces: bytes) -> Case:
 
 
 def grants(body: bytes, *, credentials: bool = False, ends: bool = False) -> Handler:
-    """A stream that pages of the request's origin may read."""
+    """Return a handler that sends a stream which pages of the request's origin may read."""
 
     def handler(sock: socket.socket, request: bytes) -> None:
         headers = {"Access_Control_Allow_Origin": headers_of(request)["origin"]}
@@ -117,7 +118,7 @@ OTHER_ORIGINS = [
         until=5,
         other_origin=True,
         shows=("last-event-id",),
-        differs="fetch asks the server first for a header such as Last-Event-ID: it has to be allowed",
+        differs="fetch sends a preflight for a header such as Last-Event-ID, so the server must allow it",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""The demo page in a real Chromium. What the browser complains of fails the test."""
+"""The demo page in a real Chromium. A warning or an error of the browser fails the test."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# An answer of the tests takes at most a second or two; the rest is for slow machines.
+# An answer in these tests takes at most two seconds; the rest is for slow machines.
 TIMEOUT_MS = 30_000
 
 
-# Not longer than this package: while Playwright's event loop lives, asyncio.run() of other tests fails.
+# The scope is the package, because asyncio.run() of other tests fails while Playwright's event loop exists.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
@@ -39,13 +39,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def expected_complaints() -> list[str]:
-    """How the browser's complaints begin that are part of a test; tests that provoke some override it."""
+    """How expected complaints of the browser begin; tests that provoke some override it."""
     return []
 
 
 @pytest.fixture
 def profile_options() -> dict[str, Any]:
-    """What else the browser is told for a test; those that need something override it."""
+    """Further options of the browser's profile; tests that need some override it."""
     return {}
 
 
@@ -53,11 +53,11 @@ def profile_options() -> dict[str, Any]:
 def page(
     browser: Browser, profile_options: dict[str, Any], expected_complaints: list[str]
 ) -> Iterator[Page]:
-    """An empty tab in a profile of its own."""
+    """Yields an empty tab in its own profile."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        # A violation of the content security policy is among the errors.
+        # The errors include violations of the content security policy.
         if message.type in ("error", "warning"):
             complaints.append(message.text)
 
@@ -73,5 +73,5 @@ def page(
 
 @pytest.fixture
 def demo(page: Page, sluice: Server) -> DemoPage:
-    """The demo page, loaded."""
+    """Return the loaded demo page."""
     return DemoPage(page, sluice)

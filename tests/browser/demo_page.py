@@ -1,4 +1,4 @@
-"""What people do with the demo page, and what they see of it."""
+"""The demo page as a user handles and sees it."""
 
 import json
 from typing import Any
@@ -31,11 +31,11 @@ class DemoPage:
         self.rate = page.locator("#rate")
         self.count = page.locator("#count")
         page.goto(server.url)
-        # Enabled by the last line of the page's script.
+        # The page's script enables the button when everything else is ready.
         expect(self.ask_button).to_be_enabled()
 
     def simulate(self, **options: Any) -> None:
-        """The page's questions carry these options for the simulator from now on."""
+        """Send these options for the simulator with all further questions."""
 
         def add_options(route: Route) -> None:
             body = route.request.post_data_json
@@ -61,7 +61,7 @@ class DemoPage:
         expect(self.status).to_have_attribute("data-state", state)
 
     def wait_for_growth(self) -> None:
-        """Until the answer is longer than now while its stream still runs."""
+        """Wait until the answer is longer than now, while its stream still runs."""
         self.page.wait_for_function(
             """length => document.querySelector("#status").dataset.state === "streaming"
                 && document.querySelector("#answer").textContent.length > length""",
@@ -73,12 +73,12 @@ class DemoPage:
         wait_until(lambda: self.server.logged("stream ended", **end))
 
     def rows(self, kind: str) -> list[str]:
-        """The raw view's rows: ``event``, ``comment``, or ``note`` for what was not on the wire."""
+        """Return the rows of the raw view of a kind: ``event``, ``comment``, or ``note`` (the page's own text)."""
         return self.wire.locator(f"[data-kind={kind}] code").all_text_contents()
 
 
 def whole_answer(server: Server, question: str, **simulator: Any) -> str:
-    """The answer to the same question, not streamed."""
+    """Return the answer to the same question without streaming."""
     body = {
         "model": "any",
         "messages": [{"role": "user", "content": question}],

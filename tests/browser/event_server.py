@@ -1,4 +1,4 @@
-"""A server for the browser's clients on a bare socket: its streams are exactly the bytes that a test has written."""
+"""A server on a bare socket for clients in the browser: its streams are exactly the bytes that a test writes."""
 
 import mimetypes
 import socket
@@ -6,7 +6,8 @@ import socket
 from tests.server.raw_upstream import Handler, RawUpstream, headers_of, target_of, whole
 from tests.support.server import ROOT
 
-MODULES = {"/static/js": ROOT / "static" / "js", "/tests": ROOT / "tests" / "browser"}
+CLIENT = "static/js/fetch-event-source"
+MODULES = {f"/{CLIENT}": ROOT / CLIENT, "/tests": ROOT / "tests" / "browser"}
 BLANK_PAGE = (
     b"<!doctype html><html><head><title>blank</title><link rel=icon href=data:,></head></html>"
 )
@@ -24,7 +25,7 @@ class Request:
 
 
 class EventServer(RawUpstream):
-    """Serves a blank page at ``/``, the modules of static/js, and scripted streams.
+    """Serves a blank page at ``/``, the modules of the browser client, and scripted streams.
 
     The stream ``/streams/NAME``, with or without a query, answers each request with the next of its
     answers, and with the last from then on. CORS preflights are granted, and do not count.
@@ -38,24 +39,24 @@ class EventServer(RawUpstream):
         self.url = f"http://{self.host}"
 
     def script(self, name: str, *answers: Handler) -> str:
-        """The URL of a new stream."""
+        """Add a stream and return its URL."""
         self._answers[name] = list(answers)
         self._requests[name] = []
         return f"{self.url}/streams/{name}"
 
     def send(self, name: str, data: bytes) -> None:
-        """More of the stream's answer that is open."""
+        """Send more bytes of the stream's open response."""
         self._sockets[name].sendall(data)
 
     def is_closed(self, name: str) -> bool:
-        """Whether the browser has closed the connection on which the stream was answered last."""
+        """Return whether the browser has closed the connection of the stream's last response."""
         return any(
             connection.sock is self._sockets[name] and connection.closed_at is not None
             for connection in self.connections
         )
 
     def requests_of(self, name: str) -> list[Request]:
-        """Those that came for a stream so far, preflights among them."""
+        """Return the requests for a stream so far, including preflights."""
         return self._requests[name]
 
     def _answer(self, sock: socket.socket, request: bytes) -> None:

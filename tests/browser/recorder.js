@@ -1,11 +1,11 @@
-// What a client of event streams does, in words that are the same for EventSource and FetchEventSource.
+// Records what a client does, in words that are the same for EventSource and FetchEventSource.
 
-import { FetchEventSource } from "/static/js/fetch-event-source.js";
+import { FetchEventSource } from "/static/js/fetch-event-source/fetch-event-source.js";
 
 const CLIENTS = { EventSource, FetchEventSource };
 const STATES = ["CONNECTING", "OPEN", "CLOSED"];
 const CLOSED = 2;
-// A run takes milliseconds, or what its server asks for.
+// A run takes milliseconds, or the reconnection time that its server asks for.
 const PATIENCE_MS = 20_000;
 // A browser opens no more than six connections to one server.
 const RUNS_AT_ONCE = 5;
@@ -17,7 +17,7 @@ const RUNS_AT_ONCE = 5;
  * @property {string} script a function of a Recorder
  */
 
-/** Given to a script: what it needs, and where it notes what happens. */
+/** Passed to each script: it opens sources and takes notes of what they do. */
 class Recorder {
   /** @type {string[]} */
   log = [];
@@ -40,7 +40,7 @@ class Recorder {
     this.log.push(this.#isOver ? `too late: ${words}` : words);
   }
 
-  /** Closes what is open. What comes from now on comes too late. */
+  /** Ends the run and closes its sources. Any note from now on is marked as too late. */
   end() {
     this.#sources.forEach((source) => source.close());
     this.#isOver = true;
@@ -58,7 +58,7 @@ class Recorder {
   }
 
   /**
-   * A source whose events are noted, until there are so many notes, or it is closed for good.
+   * Opens a source and notes its events, until there are this many notes, or the source is closed.
    * @param {{until?: number, names?: string[], init?: object}} options
    */
   open({ until = Infinity, names = [], init } = {}) {
@@ -92,7 +92,7 @@ class Recorder {
 /**
  * @param {Event} event
  * @param {EventSource} source
- * @param {string[]} kinds of errors, which EventSource does not tell
+ * @param {string[]} receives the kinds of errors, which EventSource does not have
  */
 function wordsOf(event, source, kinds) {
   if (event instanceof MessageEvent) {
@@ -105,7 +105,7 @@ function wordsOf(event, source, kinds) {
   return source.readyState === CLOSED ? "error: closed" : "error: reconnects";
 }
 
-/** JSON, with what cannot be seen escaped. @param {string} text */
+/** Returns the text as JSON, with invisible characters escaped. @param {string} text */
 function quote(text) {
   const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return JSON.stringify(text).replace(/[\u007f-\u00a0\u2028\u2029\ufeff]/g, escaped);
@@ -138,7 +138,7 @@ export async function runAll(runs) {
     }
   };
   await Promise.all(Array.from({ length: RUNS_AT_ONCE }, work));
-  // One more round to the server and through the queue of tasks: what was on its way has been noted by then.
+  // One more round trip to the server and through the task queue, so that late events have been noted.
   await (await fetch("/", { cache: "no-store" })).text();
   await sleep(0);
   return results;

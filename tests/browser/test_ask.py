@@ -1,4 +1,4 @@
-"""A question is asked on the demo page, and its answer comes."""
+"""The demo page asks a question and shows its answer."""
 
 import json
 import re
@@ -17,7 +17,7 @@ QUESTION = "Why stream?"
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Server]:
-    """Sends its 200, and keep-alives, after a tenth of a second without a token."""
+    """Yields a server that sends its 200 and keep-alives after a tenth of a second without a token."""
     with Server(keepalive_seconds=0.1, commit_seconds=0.1) as server:
         yield server
 
@@ -26,7 +26,7 @@ both_transports = pytest.mark.parametrize("transport", ["fetch", "eventsource"])
 
 
 @both_transports
-def test_answer_grows_while_it_streams(demo: DemoPage, transport: str) -> None:
+def test_the_answer_grows_while_it_streams(demo: DemoPage, transport: str) -> None:
     demo.ask(QUESTION, transport)
     for _ in range(3):
         demo.wait_for_growth()
@@ -42,7 +42,7 @@ def test_stop_cancels_on_the_server(demo: DemoPage, transport: str) -> None:
 
 
 @both_transports
-def test_stopped_answer_is_marked_as_incomplete(demo: DemoPage, transport: str) -> None:
+def test_a_stopped_answer_is_marked_as_incomplete(demo: DemoPage, transport: str) -> None:
     demo.ask(QUESTION, transport)
     demo.wait_for_growth()
     demo.stop_button.click()
@@ -65,7 +65,7 @@ def test_leaving_the_page_cancels_on_the_server(demo: DemoPage) -> None:
     demo.wait_until_server_has_cancelled(response)
 
 
-def test_complete_answer_is_that_of_the_server(demo: DemoPage, sluice: Server) -> None:
+def test_a_complete_answer_is_that_of_the_server(demo: DemoPage, sluice: Server) -> None:
     demo.simulate(itl_ms=1)
     demo.ask(QUESTION)
     demo.wait_for_state("done")
@@ -74,7 +74,7 @@ def test_complete_answer_is_that_of_the_server(demo: DemoPage, sluice: Server) -
 
 def test_markup_in_an_answer_stays_text(demo: DemoPage) -> None:
     text = "<img src=/nowhere> & <b>bold</b>"
-    # The simulator's tokens are too short to hold a tag.
+    # The tokens of the simulator are too short for a tag.
     chunk = json.dumps({"choices": [{"delta": {"content": text}}]})
     demo.page.route(
         "**/v1/chat/completions",
@@ -87,7 +87,7 @@ def test_markup_in_an_answer_stays_text(demo: DemoPage) -> None:
     assert demo.answer.text_content() == text
 
 
-def test_next_question_replaces_the_answer(demo: DemoPage, sluice: Server) -> None:
+def test_the_next_question_replaces_the_answer(demo: DemoPage, sluice: Server) -> None:
     demo.simulate(itl_ms=1)
     for question in ("One?", "Two?"):
         demo.ask(question)
@@ -95,7 +95,7 @@ def test_next_question_replaces_the_answer(demo: DemoPage, sluice: Server) -> No
     assert demo.answer.text_content() == whole_answer(sluice, "Two?")
 
 
-def test_the_conversation_so_far_stays_to_be_read_and_goes_along(
+def test_the_earlier_conversation_is_shown_and_sent_with_the_next_question(
     demo: DemoPage, sluice: Server
 ) -> None:
     demo.simulate(tokens=10, itl_ms=1)
@@ -113,7 +113,7 @@ def test_the_conversation_so_far_stays_to_be_read_and_goes_along(
     expect(demo.page.locator("#asked")).to_have_text("Two?")
 
 
-def test_a_new_conversation_knows_nothing_of_the_last(demo: DemoPage) -> None:
+def test_a_new_conversation_does_not_send_the_last_one(demo: DemoPage) -> None:
     demo.simulate(tokens=3, itl_ms=1)
     for question in ("One?", "Two?"):
         demo.ask(question)
@@ -131,12 +131,12 @@ def test_the_gaps_between_tokens_are_drawn(demo: DemoPage) -> None:
     demo.simulate(tokens=10, itl_ms=30)
     demo.ask(QUESTION)
     demo.wait_for_state("done")
-    # The first token ends the wait, and the nine others follow one another.
+    # Ten tokens have nine gaps between them.
     expect(demo.page.locator("#gaps rect")).to_have_count(9)
     expect(demo.page.locator("#gaps-label")).to_contain_text(re.compile(r"Median [0-9]+ ms"))
 
 
-def test_the_simulator_answers_as_it_is_set(demo: DemoPage, sluice: Server) -> None:
+def test_the_simulator_answers_as_its_panel_says(demo: DemoPage, sluice: Server) -> None:
     demo.page.click("#simulator summary")
     demo.page.fill("input[name=tokens]", "7")
     demo.page.fill("input[name=itl_ms]", "0")
@@ -145,7 +145,7 @@ def test_the_simulator_answers_as_it_is_set(demo: DemoPage, sluice: Server) -> N
     assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=7)
 
 
-def test_first_token_rate_and_count_are_filled_in(demo: DemoPage) -> None:
+def test_time_to_first_token_rate_and_count_are_shown(demo: DemoPage) -> None:
     demo.simulate(tokens=50, ttft_ms=100, itl_ms=10)
     demo.ask(QUESTION)
     demo.wait_for_state("done")
@@ -163,7 +163,7 @@ def test_characters_are_counted_over_event_source(demo: DemoPage) -> None:
     assert demo.count.text_content() == str(len(demo.answer.text_content()))
 
 
-def test_raw_events_are_shown_as_they_came(demo: DemoPage) -> None:
+def test_raw_events_are_shown_as_they_arrived(demo: DemoPage) -> None:
     demo.simulate(tokens=20, itl_ms=1)
     demo.ask(QUESTION)
     demo.wait_for_state("done")

@@ -1,4 +1,4 @@
-"""The native EventSource and FetchEventSource side by side, in Chromium. docs/conformance.md is their comparison."""
+"""Compares EventSource and FetchEventSource in Chromium. docs/conformance.md is generated from the comparison."""
 
 import os
 from collections.abc import Iterator
@@ -18,39 +18,41 @@ from tests.support.server import ROOT
 pytestmark = pytest.mark.slow
 
 TABLE = ROOT / "docs" / "conformance.md"
-RENEW = "UPDATE_CONFORMANCE"
+UPDATE = "UPDATE_CONFORMANCE"
 CLIENTS = ("EventSource", "FetchEventSource")
 ALL_GROUPS = {**WIRE_GROUPS, **PAGE_GROUPS, **SERVER_GROUPS}
 INTRODUCTION = """\
 # EventSource and FetchEventSource side by side
 
-Made by `tests/browser/test_conformance.py`, which runs both in Chromium against the same bytes and fails if they do not do
-the same, or if this page is not what they did. {cases} cases, of which {differences} differ, on purpose, and say why. The
-subjects are those of the directory `eventsource/` of web-platform-tests, and the ways in which a server of streams can fail.
+`tests/browser/test_conformance.py` generates this page. It runs both clients in Chromium against the same bytes, and fails
+if they differ, or if this page does not show what they did. In {differences} of the {cases} cases they differ on purpose; the
+table gives the reason. The cases cover the subjects of the folder `eventsource/` of web-platform-tests, and the ways in which
+a server of streams can fail.
 
-`error: reconnects` and `error: closed` are the event `error` with readyState CONNECTING and CLOSED. In brackets: the kinds
-that FetchEventSource's errors have; those of EventSource say nothing.
+`error: reconnects` and `error: closed` are the event `error` with readyState CONNECTING and CLOSED. The words in brackets are
+the kinds of FetchEventSource's errors; an error of EventSource has no kind.
 
-Not in the tables, since it depends on the moment: what a connection carried just before it broke may be lost to fetch, while
-EventSource still sees it. The last event id stays where it was then, so that a reconnection brings it again."""
+One difference depends on timing, so the tables do not show it: when a connection breaks, fetch may drop the bytes that it
+received just before, while EventSource still dispatches their events. The last event id does not move past them, so a
+reconnection brings them again."""
 CASES = [(group, case) for group, cases in ALL_GROUPS.items() for case in cases]
 
 
 @dataclass
 class Seen:
-    """words: what a client did; kinds: what FetchEventSource's errors called themselves"""
+    """What one client did, as words, and the kinds of its errors (FetchEventSource only)."""
 
     words: list[str]
     kinds: list[str]
 
 
 Comparison = dict[tuple[str, str], dict[str, Seen]]
-"""Of each case, by its group and its words: what each client did."""
+"""Maps the group and the name of a case to what each client did."""
 
 
 @pytest.fixture
 def expected_complaints() -> list[str]:
-    """What Chromium says of streams that fail, which is what they are here for."""
+    """Chromium itself reports streams that fail."""
     return [
         "Failed to load resource: ",
         "EventSource's response has a ",
@@ -62,14 +64,14 @@ def expected_complaints() -> list[str]:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[EventServer, EventServer]]:
-    """The page's, and one of another origin."""
+    """Yields the server of the page, and one of another origin."""
     with EventServer() as own, EventServer() as other:
         yield own, other
 
 
 @pytest.fixture(scope="module")
 def comparisons() -> list[Comparison]:
-    """The one comparison, once a test has made it."""
+    """Holds the one comparison, once the first test has made it."""
     return []
 
 
@@ -79,7 +81,7 @@ def comparison(
     comparisons: list[Comparison],
     servers: tuple[EventServer, EventServer],
 ) -> Comparison:
-    # All cases in one page: only the first test needs one.
+    # One page runs all cases, so only the first test opens one.
     if not comparisons:
         page = request.getfixturevalue("page")
         comparisons.append(compare(page, servers))
@@ -96,7 +98,7 @@ def compare(page: Page, servers: tuple[EventServer, EventServer]) -> Comparison:
     results = page.evaluate(
         """async (runs) => {
             document.cookie = "visitor=7";
-            // FetchEventSource adds a random time to what the server asks for.
+            // FetchEventSource adds a random time to the server's reconnection time.
             Math.random = () => 0;
             const {runAll} = await import("/tests/recorder.js");
             return runAll(runs);
@@ -115,7 +117,7 @@ def compare(page: Page, servers: tuple[EventServer, EventServer]) -> Comparison:
 
 def words_of(requests: list[Request], shows: tuple[str, ...]) -> Iterator[str]:
     for request in requests:
-        # The query "read" is how a page tells its server that it has read enough.
+        # With the query "read" a page tells its server that it has received the first event.
         if shows and request.query != "read":
             headers = {**request.headers, "query": request.query}
             shown = [f"{name}: {headers[name]}" for name in shows if headers.get(name)]
@@ -125,7 +127,7 @@ def words_of(requests: list[Request], shows: tuple[str, ...]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("group", "case"), CASES, ids=[f"{group}: {case.what}" for group, case in CASES]
 )
-def test_both_clients_do_the_same_or_it_is_said_why_not(
+def test_both_clients_do_the_same_or_the_case_says_why_not(
     comparison: Comparison, group: str, case: Case
 ) -> None:
     seen = comparison[group, case.what]
@@ -134,13 +136,13 @@ def test_both_clients_do_the_same_or_it_is_said_why_not(
     assert not [words for words in native + ours if words.startswith("too late")]
 
 
-def test_the_table_is_that_of_the_clients(comparison: Comparison) -> None:
+def test_the_page_in_docs_shows_what_the_clients_did(comparison: Comparison) -> None:
     table = "\n".join(lines_of(comparison)) + "\n"
-    if RENEW in os.environ:
+    if UPDATE in os.environ:
         TABLE.parent.mkdir(exist_ok=True)
         TABLE.write_text(table)
     committed = TABLE.read_text() if TABLE.exists() else ""
-    assert committed == table, f"{RENEW}=1 pytest {Path(__file__).relative_to(ROOT)} renews it"
+    assert committed == table, f"{UPDATE}=1 pytest {Path(__file__).relative_to(ROOT)} updates it"
 
 
 def lines_of(comparison: Comparison) -> Iterator[str]:

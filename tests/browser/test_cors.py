@@ -1,4 +1,4 @@
-"""A page of another origin, in Chromium: it may use Sluice where SLUICE_CORS_ORIGINS lists it, and only there."""
+"""A page of another origin, in Chromium: it may use Sluice only if SLUICE_CORS_ORIGINS lists its origin."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ from tests.support.server import Server
 
 pytestmark = pytest.mark.slow
 
-# Posts with what needs a preflight; resolves to what came of it.
+# Sends a POST that needs a preflight, and resolves to the text, or to the kind and status of the error.
 POST = """async ({url, key, credentials, module = url}) => {
-    const { FetchEventSource } = await import(module + "/static/js/fetch-event-source.js");
+    const { FetchEventSource } = await import(module + "/static/js/fetch-event-source/fetch-event-source.js");
     const source = new FetchEventSource(url + "/v1/chat/completions", {
         method: "POST",
         headers: { "Authorization": "Bearer " + key, "Last-Event-ID": "0", "X-Request-Id": "asked" },
@@ -46,13 +46,13 @@ FETCH = """async ({url, key}) => {
 
 @pytest.fixture
 def expected_complaints() -> list[str]:
-    """Chromium itself reports what it refuses, and each response that is an error."""
+    """Chromium itself reports each response that it refuses, or that is an error."""
     return ["Failed to load resource: ", "Access to "]
 
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[EventServer]:
-    """The origin that the page is from."""
+    """Yields the server of the page's origin."""
     with EventServer() as other:
         yield other
 
@@ -84,7 +84,7 @@ def test_a_listed_origin_posts_and_listens_and_reads_errors(
     assert elsewhere.evaluate(POST, {**asked, "key": "wrong"}) == ["status", 401]
     assert elsewhere.evaluate(LISTEN, {**asked, "withCredentials": True}) == "success"
     assert elsewhere.evaluate(FETCH, asked) == [400, True, None]
-    # Keys and addresses are counted alike: for the key, that was the third.
+    # Keys and addresses are counted alike, and this was the third request with the key.
     elsewhere.evaluate(FETCH, asked)
     status, has_id, retry_after = elsewhere.evaluate(FETCH, asked)
     assert (status, has_id) == (429, True)

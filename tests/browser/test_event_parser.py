@@ -1,4 +1,4 @@
-"""The browser's parser against the same vectors as the server's."""
+"""The parser in the browser, with the same vectors as the parser in Python."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CUTS = {
 }
 
 PARSE_ALL = """async ([streams, cut]) => {
-    const {EventParser} = await import("/static/js/event-parser.js");
+    const {EventParser} = await import("/static/js/fetch-event-source/event-parser.js");
     const bytesOf = (chunk) => Uint8Array.from(atob(chunk), (character) => character.charCodeAt(0));
     return streams.map((chunks) => {
         const events = [], comments = [];
@@ -48,7 +48,7 @@ def test_vectors_are_parsed_alike_however_they_are_cut(
     page: Page, server: EventServer, cut: str
 ) -> None:
     page.goto(server.url)
-    # All at once: going to the browser and back costs more than the parsing.
+    # All streams in one call, because a call to the browser costs more than the parsing.
     streams = [vector["chunks_b64"] for vector in VECTORS]
     results = page.evaluate(PARSE_ALL, [streams, CUTS[cut]])
     actual = {v["name"]: result for v, result in zip(VECTORS, results, strict=True)}
@@ -56,6 +56,6 @@ def test_vectors_are_parsed_alike_however_they_are_cut(
 
 
 def expected(vector: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
-    # Most vectors are not about comments and do not list theirs.
+    # Most vectors do not list their comments.
     comments = vector.get("comments", actual["comments"])
     return {"events": vector["expected"], "comments": comments, **vector["final"]}

@@ -1,4 +1,4 @@
-"""GET /stream_chat and resumable streams, read by Chromium's own EventSource: its ends, and its reconnecting."""
+"""Chromium's own EventSource reads GET /stream_chat and resumable streams: their ends, and reconnection."""
 
 import json
 import urllib.request
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 QUESTION = "Why stream?"
 MESSAGES = [{"role": "user", "content": QUESTION}]
 LAST_CHARACTERS = 20
-"""How much of the answer is left for a test: at 30 ms each the whole takes half a minute."""
+"""How many events of the answer a test reads; at 30 ms each, the whole answer takes half a minute."""
 
 
 @pytest.fixture
@@ -24,26 +24,26 @@ def text(sluice: Server) -> str:
 
 @pytest.fixture
 def seen(text: str) -> int:
-    """The id of the event after which a test begins."""
+    """Return the id of the event after which the test begins."""
     return len(text) - LAST_CHARACTERS
 
 
 def begin_after(page: Page, event_id: int) -> None:
-    """The page's streams leave out the events up to this one."""
+    """Make the page's streams start after this event."""
     page.route(
         "**/stream_chat?*",
         lambda route: route.continue_(url=f"{route.request.url}&last_event_id={event_id}"),
     )
 
 
-def test_answer_is_complete(demo: DemoPage, text: str, seen: int) -> None:
+def test_the_answer_is_complete(demo: DemoPage, text: str, seen: int) -> None:
     begin_after(demo.page, seen)
     demo.ask(QUESTION, "eventsource")
     demo.wait_for_state("done")
     assert demo.answer.text_content() == text[seen:]
 
 
-def test_page_closes_the_source_when_the_answer_is_done(
+def test_the_page_closes_the_source_when_the_answer_is_done(
     page: Page, sluice: Server, seen: int
 ) -> None:
     # A closed EventSource never reconnects (WHATWG HTML, "server-sent events").
@@ -60,11 +60,11 @@ def test_page_closes_the_source_when_the_answer_is_done(
     assert page.evaluate("sources.map(source => source.readyState)") == [2]
 
 
-def test_lost_connection_is_resumed_without_gap_or_repetition(
+def test_a_lost_connection_is_resumed_without_gap_or_repetition(
     demo: DemoPage, text: str, seen: int
 ) -> None:
     def lose(route: Route) -> None:
-        # A body that ends without `event: done`: to EventSource a lost connection.
+        # EventSource takes a body that ends without `event: done` for a lost connection.
         data = json.dumps({"event": {"data": text[seen]}})
         event = f"retry: 50\nid: {seen + 1}\ndata: {data}\n\n"
         route.fulfill(content_type="text/event-stream", body=event)
@@ -75,8 +75,8 @@ def test_lost_connection_is_resumed_without_gap_or_repetition(
     assert demo.answer.text_content() == text[seen:]
 
 
-def test_page_says_that_it_is_reconnecting(demo: DemoPage) -> None:
-    # The browser comes back only after an hour: the state stays to be looked at.
+def test_the_page_says_that_it_is_reconnecting(demo: DemoPage) -> None:
+    # The browser reconnects after an hour, so the state stays for the test to see.
     demo.page.route(
         "**/stream_chat?*",
         lambda route: route.fulfill(content_type="text/event-stream", body="retry: 3600000\n\n"),
@@ -85,10 +85,10 @@ def test_page_says_that_it_is_reconnecting(demo: DemoPage) -> None:
     demo.wait_for_state("reconnecting")
 
 
-def test_source_that_comes_back_after_done_is_told_to_stop(
+def test_a_source_that_reconnects_after_done_is_told_to_stop(
     demo: DemoPage, text: str, seen: int
 ) -> None:
-    # As a program does that does not know `event: done`: it lets EventSource reconnect.
+    # A program that does not know `event: done` lets EventSource reconnect.
     received = demo.page.evaluate(
         """url => new Promise(resolve => {
             const received = [];
@@ -106,9 +106,11 @@ def test_source_that_comes_back_after_done_is_told_to_stop(
     assert received == [*characters, ["done", str(len(text) + 1)]]
 
 
-def test_resumable_stream_goes_on_after_its_connection_is_lost(page: Page, sluice: Server) -> None:
+def test_a_resumable_stream_continues_after_its_connection_is_lost(
+    page: Page, sluice: Server
+) -> None:
     def lose(route: Route) -> None:
-        # The first two events, and then the end of the body: to EventSource a lost connection.
+        # EventSource takes the end of the body after the first two events for a lost connection.
         with urllib.request.urlopen(route.request.url) as response:
             events = b"".join(iter(response.readline, b"id: 3\n"))
         route.fulfill(content_type="text/event-stream", body=b"retry: 50\n" + events)

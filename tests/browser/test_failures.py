@@ -1,4 +1,4 @@
-"""An answer fails: the page says so, and why, and never takes half an answer for a whole one."""
+"""Answers that fail: the page shows why, and never shows an incomplete answer as complete."""
 
 import pytest
 from playwright.sync_api import expect
@@ -18,14 +18,14 @@ def expected_complaints() -> list[str]:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_refusal_is_shown_in_words(demo: DemoPage, status: int) -> None:
+def test_a_refusal_is_shown_as_a_sentence(demo: DemoPage, status: int) -> None:
     demo.simulate(fault={"kind": "status", "status": status, "retry_after": 7})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")
     expect(demo.status).to_have_text("Failed. a failure was asked for. Try again in 7 s. simulated")
 
 
-def test_error_page_of_a_proxy_is_shown_as_its_status(demo: DemoPage) -> None:
+def test_an_error_page_of_a_proxy_is_shown_as_its_status(demo: DemoPage) -> None:
     demo.page.route(
         "**/v1/chat/completions",
         lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Oh</h1>"),
@@ -35,14 +35,14 @@ def test_error_page_of_a_proxy_is_shown_as_its_status(demo: DemoPage) -> None:
     expect(demo.status).to_have_text("Failed. The server answered with HTTP status 502.")
 
 
-def test_server_that_is_not_there_is_shown(demo: DemoPage) -> None:
+def test_a_server_that_cannot_be_reached_is_shown(demo: DemoPage) -> None:
     demo.page.route("**/v1/chat/completions", lambda route: route.abort("connectionrefused"))
     demo.ask(QUESTION)
     demo.wait_for_state("failed")
     expect(demo.status).to_have_text("Failed. The server cannot be reached.")
 
 
-def test_refused_event_source_is_shown(demo: DemoPage) -> None:
+def test_a_refused_event_source_is_shown(demo: DemoPage) -> None:
     demo.page.route(
         "**/stream_chat?*",
         lambda route: route.continue_(url=f"{route.request.url}&last_event_id=999999999"),
@@ -52,10 +52,10 @@ def test_refused_event_source_is_shown(demo: DemoPage) -> None:
     expect(demo.status).to_contain_text("The server refused the stream.")
 
 
-# What the page's panel offers, and what people read then.
+# The faults that the panel offers, and the message that the page shows for each.
 FAULTS = {
     "status": "Failed. a failure was asked for.",
-    "json_body": "Failed. The server answered with something that is not a stream.",
+    "json_body": "Failed. The server sent a response that is not a stream.",
     "error_event": "Failed. a failure was asked for.",
     "cut": "Failed. The answer was cut off: the connection broke before the end of the stream.",
     "reset": "Failed. The answer was cut off: the connection broke before the end of the stream.",
@@ -66,7 +66,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_of_the_panel_shows_in_words(demo: DemoPage, fault: str) -> None:
+def test_each_fault_of_the_panel_is_shown_as_a_sentence(demo: DemoPage, fault: str) -> None:
     demo.page.click("#simulator summary")
     demo.page.select_option("select[name=fault]", fault)
     demo.page.fill("input[name=after]", "2")
@@ -77,7 +77,9 @@ def test_each_fault_of_the_panel_shows_in_words(demo: DemoPage, fault: str) -> N
 
 
 @pytest.mark.parametrize("fault", ["cut", "reset", "truncate"])
-def test_cut_answer_is_shown_as_cut_off(demo: DemoPage, sluice: Server, fault: str) -> None:
+def test_an_answer_that_is_cut_is_shown_as_cut_off(
+    demo: DemoPage, sluice: Server, fault: str
+) -> None:
     demo.simulate(fault={"kind": fault, "after": 5})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")
@@ -86,9 +88,7 @@ def test_cut_answer_is_shown_as_cut_off(demo: DemoPage, sluice: Server, fault: s
     assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=5)
 
 
-def test_error_in_the_stream_is_shown_below_what_came_before(
-    demo: DemoPage, sluice: Server
-) -> None:
+def test_an_error_event_is_shown_below_the_text_before_it(demo: DemoPage, sluice: Server) -> None:
     demo.simulate(fault={"kind": "error_event", "after": 5})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")
@@ -96,7 +96,7 @@ def test_error_in_the_stream_is_shown_below_what_came_before(
     assert demo.answer.text_content() == whole_answer(sluice, QUESTION, tokens=5)
 
 
-def test_next_question_works_after_a_failure(demo: DemoPage, sluice: Server) -> None:
+def test_the_next_question_works_after_a_failure(demo: DemoPage, sluice: Server) -> None:
     demo.simulate(fault={"kind": "cut"})
     demo.ask(QUESTION)
     demo.wait_for_state("failed")

@@ -1,4 +1,4 @@
-"""FetchEventSource in Chromium: what EventSource cannot do, and so has nothing to be compared with."""
+"""FetchEventSource in Chromium: what EventSource cannot do, so that the comparison does not cover it."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.support.server import Server, wait_until
 
 pytestmark = pytest.mark.slow
 
-MODULE = "/static/js/fetch-event-source.js"
+MODULE = "/static/js/fetch-event-source/fetch-event-source.js"
 EVENT = b"data: a\n\n"
 REFUSAL = b'{"error": {"code": "rate_limit_exceeded"}}'
 
@@ -76,7 +76,7 @@ ENDS: dict[str, tuple[Handler, dict[str, object]]] = {
     ),
 }
 POST_ALL = """async (runs) => {
-    const {FetchEventSource} = await import("/static/js/fetch-event-source.js");
+    const {FetchEventSource} = await import("/static/js/fetch-event-source/fetch-event-source.js");
     const post = ([url, options]) => new Promise((resolve) => {
         const events = [];
         const source = new FetchEventSource(url, {method: "POST", body: {question: "Why?"}, ...options});
@@ -97,7 +97,7 @@ def test_each_end_of_a_post_is_an_error_of_its_kind_and_not_repeated(
 ) -> None:
     runs = []
     for name, (answer, end) in ENDS.items():
-        # Only for those that wait for it: on a slow machine any other may take as long.
+        # Only two cases wait for the idle timeout; on a slow machine another case may take as long.
         options = {"idleTimeout": 200} if end["kind"] == "idle" else {"maxEventSize": 1000}
         runs.append((server.script(name.replace(" ", "-"), answer), options))
     results = dict(zip(ENDS, blank.evaluate(POST_ALL, runs), strict=True))
@@ -108,13 +108,13 @@ def test_each_end_of_a_post_is_an_error_of_its_kind_and_not_repeated(
     } == expected
     for name in ENDS:
         requests = server.requests_of(name.replace(" ", "-"))
-        # Chromium itself asks again when a connection that it uses once more is reset without an answer.
+        # Chromium itself repeats a request when a connection that it reuses is reset without a response.
         assert len(requests) == 1 or name == "resets without an answer"
         assert requests[0].method == "POST"
         assert requests[0].headers["content-type"] == "application/json"
 
 
-def test_a_loop_that_is_left_closes_the_connection(blank: Page, server: EventServer) -> None:
+def test_leaving_a_loop_closes_the_connection(blank: Page, server: EventServer) -> None:
     url = server.script("left", opens(b"data: a\n\ndata: b\n\n"))
     data = blank.evaluate(
         f"""async (url) => {{
@@ -158,7 +158,7 @@ def test_a_tab_that_is_hidden_keeps_its_connection(blank: Page, server: EventSer
 
 @pytest.fixture
 def cached_page(browser: Browser) -> Iterator[Page]:
-    """Of a Chromium with its back/forward cache, which Playwright switches off."""
+    """Yields a page of a Chromium with its back/forward cache, which Playwright normally disables."""
     chromium = browser.browser_type.launch(
         executable_path=shutil.which("chromium"),
         args=["--no-sandbox", "--disable-gpu"],
@@ -178,7 +178,7 @@ def test_the_back_forward_cache_closes_the_connection_and_resumes_it(
     cached_page.goto(f"{server.url}/elsewhere")
     wait_until(lambda: server.is_closed("cached"))
     assert len(server.requests_of("cached")) == 1
-    # A page out of the cache is not loaded again.
+    # A page from the cache is not loaded again.
     cached_page.go_back(wait_until="commit")
     cached_page.wait_for_function("log.length === 5")
     assert cached_page.evaluate("log") == ["open", "a", "suspended", "open", "b"]

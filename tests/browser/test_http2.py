@@ -1,4 +1,4 @@
-"""Many streams in one page: over HTTP/2 all of them live, over HTTP/1.1 six."""
+"""Many streams in one page: over HTTP/2 all of them run at once, over HTTP/1.1 six."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 SOURCES = 20
 HTTP_1_1_CONNECTIONS = 6
-"""Of a browser to one host."""
+"""How many connections a browser opens to one host."""
 
 OPEN_SOURCES = """count => {
     window.events = Array(count).fill(0);
@@ -38,13 +38,13 @@ def over_http_1_1() -> Iterator[Site]:
 
 @pytest.fixture
 def profile_options() -> dict[str, Any]:
-    """nginx's certificate is its own."""
+    """The certificate of nginx is self-signed."""
     return {"ignore_https_errors": True}
 
 
 @pytest.fixture
 def expected_complaints() -> list[str]:
-    """Of streams that still run when their server is stopped, and of the icon that it does not have."""
+    """Chromium reports streams that run when their server is stopped, and the missing icon."""
     return ["Failed to load resource: "]
 
 
@@ -61,7 +61,7 @@ def wait_for(page: Page, condition: str) -> None:
     page.wait_for_function(condition)
 
 
-def test_over_http_2_twenty_event_sources_are_live_at_the_same_time(page, over_http_2):
+def test_over_http_2_twenty_event_sources_run_at_the_same_time(page, over_http_2):
     open_sources(page, over_http_2)
     assert protocol(page) == "h2"
     for count in (1, 20, 40):
@@ -69,16 +69,16 @@ def test_over_http_2_twenty_event_sources_are_live_at_the_same_time(page, over_h
     assert page.evaluate("sources.every(source => source.readyState === EventSource.OPEN)")
 
 
-def test_over_http_2_one_is_closed_and_the_others_go_on(page, over_http_2):
+def test_over_http_2_closing_one_leaves_the_others_running(page, over_http_2):
     open_sources(page, over_http_2)
     wait_for(page, "events.every(number => number >= 1)")
     page.evaluate("sources[0].close(); window.before = [...events]")
     wait_for(page, "events.slice(1).every((number, index) => number > before[index + 1] + 10)")
-    # The one that was closed has ended at the server, too.
+    # The stream that was closed has ended on the server as well.
     assert len(over_http_2.gunicorn.logged("stream ended", outcome="cancelled")) == 1
 
 
-def test_over_http_1_1_six_are_live_and_the_others_wait(page, over_http_1_1):
+def test_over_http_1_1_six_run_and_the_others_wait(page, over_http_1_1):
     open_sources(page, over_http_1_1)
     assert protocol(page) == "http/1.1"
     wait_for(page, f"events.filter(number => number >= 20).length >= {HTTP_1_1_CONNECTIONS}")

@@ -1,4 +1,4 @@
-"""The page fits its screen and its user: keyboard, phone, dark mode."""
+"""The page works with a keyboard, on a phone, and in dark mode."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +43,7 @@ def test_every_control_can_be_used_from_the_keyboard(demo: DemoPage) -> None:
     press("Tab")
     expect(demo.ask_button).to_be_focused()
     press("Enter")
-    # The pressed button is disabled now: the focus goes to the one that takes its place.
+    # The pressed button is disabled now, and the button that replaces it has the focus.
     expect(demo.stop_button).to_be_focused()
     demo.wait_for_state("streaming")
     press("Enter")
@@ -81,7 +81,7 @@ def test_nothing_scrolls_sideways(
         demo.ask(question)
         demo.wait_for_state("done")
     demo.page.click("#simulator summary")
-    # For people: whether it looks good, no assertion can say.
+    # The screenshot is for people, because an assertion cannot say whether the page looks good.
     demo.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
     root = demo.page.locator("html")
     assert root.evaluate("html => html.scrollWidth") <= size["width"]

@@ -1,4 +1,4 @@
-"""Sluice under a prefix of an existing site: the page, its files, and all three ways to ask."""
+"""Sluice under a prefix of an existing site: the page, its files, and all three transports."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -24,12 +24,12 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def profile_options() -> dict[str, Any]:
-    """nginx's certificate is its own."""
+    """The certificate of nginx is self-signed."""
     return {"ignore_https_errors": True}
 
 
 @pytest.mark.parametrize("transport", ["fetch", "eventsource", "resumable"])
-def test_page_asks_under_the_prefix(page, site, transport):
+def test_the_page_asks_under_the_prefix(page, site, transport):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     server = SimpleNamespace(url=f"{site.nginx.url}{PREFIX}/")
@@ -60,7 +60,7 @@ def test_page_asks_under_the_prefix(page, site, transport):
         ],
     ],
 )
-def test_what_is_where(site, path, status):
+def test_each_path_has_its_status(site, path, status):
     with site.nginx.connect() as sock:
         sock.sendall(get(path))
         assert Response(sock).status == status

@@ -1,4 +1,4 @@
-"""The page in front of an upstream."""
+"""The demo page in front of an upstream."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.server import Server
 pytestmark = pytest.mark.slow
 
 
-def test_the_page_shows_the_answer_of_an_upstream_by_a_model_that_it_lists(page):
+def test_the_page_asks_an_upstream_for_a_model_that_it_lists(page):
     with (
         Server(models="upstream-model") as upstream,
         Server(upstream=f"{upstream.url}/v1") as relay,

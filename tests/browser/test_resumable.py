@@ -1,4 +1,4 @@
-"""An answer that is kept: its connection breaks, others read along, and it goes on."""
+"""A kept answer on the demo page: its connection breaks, other tabs read it, and it continues."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 QUESTION = "Why stream?"
 TOKENS = 40
 LONG = {"tokens": 200, "itl_ms": 30}
-"""Six seconds: a browser on a busy machine has found what to click by then."""
+"""These take six seconds, enough for a browser on a busy machine to find and click a button."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_broken_connection_is_resumed_without_gap_or_repetition(
     assert [note for note in demo.rows("note") if " after event " in note]
 
 
-def test_another_tab_follows_along(demo: DemoPage, sluice: Server) -> None:
+def test_another_tab_shows_the_same_answer(demo: DemoPage, sluice: Server) -> None:
     demo.simulate(**LONG)
     demo.ask(QUESTION, "resumable")
     demo.wait_for_growth()
@@ -63,7 +63,7 @@ def test_stop_ends_the_generation(demo: DemoPage, sluice: Server) -> None:
     wait_until(lambda: sluice.logged("generation ended", **end))
 
 
-def test_a_failure_shows_in_words(demo: DemoPage) -> None:
+def test_a_failure_is_shown_as_a_sentence(demo: DemoPage) -> None:
     demo.simulate(fault={"kind": "truncate", "after": 3}, itl_ms=1)
     demo.ask(QUESTION, "resumable")
     demo.wait_for_state("failed")

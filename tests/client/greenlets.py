@@ -1,6 +1,6 @@
-"""The client among greenlets, in a process of its own: python -m tests.client.greenlets URL DEAF_URL
+"""Runs the client in greenlets, in its own process: python -m tests.client.greenlets URL DEAF_URL
 
-URL: of the server of test_greenlets; DEAF_URL: of one that takes no connection. Prints what was seen, as JSON.
+URL is the server of test_greenlets, DEAF_URL one that accepts no connection. Prints the measurements as JSON.
 """
 
 from gevent import monkey
@@ -26,7 +26,7 @@ def open_stream(url: str, path: str, **limits: float):
 
 
 def concurrent(url: str) -> list:
-    """The server answers none before it has the requests of all."""
+    """Read from a server that answers only when it has all requests."""
     readers = [gevent.spawn(texts, open_stream(url, "/together")) for _ in range(READERS)]
     return [reader.get() for reader in readers]
 
@@ -38,7 +38,7 @@ def limited(url: str, path: str, **limits: float) -> list:
 
 
 def closed(stream, is_waiting) -> list:
-    """Closes it from another greenlet than the reader's."""
+    """Close the stream from another greenlet than the reader's."""
     reader = gevent.spawn(failure_of, stream)
     while not is_waiting():
         gevent.sleep(0.001)
@@ -48,7 +48,7 @@ def closed(stream, is_waiting) -> list:
 
 
 def turns_during_flood(url: str) -> int:
-    """How often another greenlet's turn came while events were there without waiting."""
+    """Return how often another greenlet ran while events could be read without waiting."""
     turns = 0
 
     def count():

@@ -1,4 +1,4 @@
-"""A stream told to an object with methods."""
+"""post_stream: the calls that a callback gets."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.server.raw_upstream import breaks_off, head, sends, streams, whole
 
 
 class Recorder:
-    """Writes down every call; without the headers."""
+    """Records every call, without the headers."""
 
     def __init__(self):
         self.calls = []
@@ -38,7 +38,7 @@ def ask(client, callback, **options):
     return client.post_stream("/", json={}, callback=callback, **options)
 
 
-def test_a_whole_answer_is_told_from_open_to_close(server, client, callback):
+def test_the_callback_gets_a_complete_answer_from_open_to_close(server, client, callback):
     server.handler = streams(b": keep-alive\n\n", EVENT, b"data: b\n\n", DONE)
     assert ask(client, callback) == StreamCounts(events=2, comments=1, ending=Ending.COMPLETE)
     assert callback.calls == [
@@ -80,32 +80,34 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_a_failure_is_told_once_and_not_raised(server, client, callback, name):
+def test_the_callback_gets_a_failure_once_and_it_is_not_raised(server, client, callback, name):
     server.handler, error, ending = FAILURES[name]
     assert ask(client, callback) == StreamCounts(events=1, comments=0, ending=ending)
     assert callback.calls == [("open", 200), ("content", "7", "a"), error, ("close", ending)]
 
 
-def test_without_an_answer_nothing_is_opened(server, client, callback):
+def test_on_open_is_not_called_without_a_response(server, client, callback):
     server.handler = sends(whole(b'{"error": {"message": "m", "code": "c"}}', "404 Not Found"))
     assert ask(client, callback) == StreamCounts(0, 0, Ending.REFUSED)
     assert callback.calls == [("error", "c", "404 Not Found: m"), ("close", "refused")]
 
 
-def test_no_content_is_opened_and_closed(server, client, callback):
+def test_no_content_calls_on_open_and_on_close(server, client, callback):
     server.handler = sends(head("204 No Content"))
     assert ask(client, callback) == StreamCounts(0, 0, Ending.NO_CONTENT)
     assert callback.calls == [("open", 204), ("close", "no_content")]
 
 
-def test_each_connection_is_opened(server, client, callback):
+def test_on_open_is_called_for_each_connection(server, client, callback):
     server.handler = in_turn(breaks_off(b"retry: 0\n" + EVENT), streams(DONE))
     ask(client, callback, reconnect=Reconnect())
     assert [call[0] for call in callback.calls] == ["open", "content", "open", "close"]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), StreamClosedError()])
-def test_what_the_callback_raises_closes_the_stream_and_comes_out(server, client, callback, error):
+def test_an_exception_of_the_callback_closes_the_stream_and_is_raised(
+    server, client, callback, error
+):
     def fails(id, data):  # noqa: A002 - named so by the protocol
         raise error
 

@@ -1,4 +1,4 @@
-"""How an answer ended is said, and one that is not whole is never taken for a whole one."""
+"""How an answer ends: an incomplete answer is never taken for a complete one."""
 
 import socket
 
@@ -14,7 +14,7 @@ from flask_sluice.client import (
     TransportError,
     TruncatedError,
 )
-from flask_sluice.client.event import History
+from flask_sluice.client.event import RecentEvents
 from tests.client.answers import DONE, EVENT, failure_of, post, texts
 from tests.server.raw_upstream import (
     STREAM_HEAD,
@@ -32,7 +32,7 @@ from tests.support.stream import reset
 
 
 def read_all(stream):
-    """The texts of a stream that is complete."""
+    """Read a stream that must be complete, and return its texts."""
     found = texts(stream)
     assert stream.ending is Ending.COMPLETE
     assert stream.error is None
@@ -42,7 +42,7 @@ def read_all(stream):
 # Complete.
 
 
-def test_a_stream_is_complete_with_done_which_is_no_event(server, client):
+def test_a_stream_is_complete_with_done_which_is_not_returned_as_an_event(server, client):
     server.handler = streams(EVENT, DONE)
     stream = post(client)
     assert read_all(stream) == ["a"]
@@ -50,12 +50,12 @@ def test_a_stream_is_complete_with_done_which_is_no_event(server, client):
     assert texts(stream) == []
 
 
-def test_a_stream_is_complete_with_the_event_named_done_which_is_given_out(server, client):
+def test_a_stream_is_complete_with_the_event_named_done_which_is_returned(server, client):
     server.handler = streams(EVENT, b"event: done\ndata: b\n\n")
     assert read_all(post(client)) == ["a", "b"]
 
 
-def test_a_stream_is_complete_when_the_caller_says_so(server, client):
+def test_a_stream_is_complete_when_done_when_says_so(server, client):
     server.handler = streams(EVENT, b"event: message_stop\ndata: b\n\n", b"data: c\n\n")
     stop = post(client, done_when=lambda event: event.event == "message_stop")
     assert read_all(stop) == ["a", "b"]
@@ -109,7 +109,7 @@ def test_a_proper_end_without_the_terminal_event_is_an_error(server, client, res
     assert (error.ending, error.cut_event) == (Ending.NO_TERMINAL_EVENT, b"")
 
 
-def test_where_a_proper_end_cannot_be_told_from_a_break_nothing_is_complete(server, client):
+def test_a_body_without_length_and_chunks_is_never_complete_by_its_end(server, client):
     server.handler = sends_and_closes(head(Content_Type="text/event-stream") + EVENT)
     assert failure_of(post(client, done_when=None)).ending is Ending.NO_TERMINAL_EVENT
 
@@ -145,7 +145,7 @@ def test_a_connection_that_breaks_is_a_transport_error(server, client, handler, 
 @pytest.mark.parametrize(
     "answer", [b"", b"HTTP/1.1 200", b"SSH-2.0-OpenSSH_9\r\n", head()[:-2], b"HTTP/2 200\r\n\r\n"]
 )
-def test_an_answer_without_a_whole_head_is_a_transport_error(server, client, answer):
+def test_a_response_with_an_incomplete_head_is_a_transport_error(server, client, answer):
     server.handler = sends_and_closes(answer)
     assert type(failure_of(post(client))) is TransportError
 
@@ -160,8 +160,8 @@ def test_a_failure_has_the_events_so_far_and_is_raised_again(server, client):
     assert failure_of(stream) is error
 
 
-def test_of_a_long_stream_the_last_4_mib_are_remembered():
-    history = History()
+def test_the_last_4_mib_of_a_long_stream_are_remembered():
+    history = RecentEvents()
     for number in range(6):
         history.add(StreamEvent(f"{number}" + "x" * (1 << 20)))
     assert [event.data[0] for event in history.events()] == ["3", "4", "5"]
@@ -169,7 +169,7 @@ def test_of_a_long_stream_the_last_4_mib_are_remembered():
 
 
 def test_an_interrupted_read_leaves_the_stream_closed(server, client):
-    # As Ctrl-C does: what is left of the connection would look like a proper end.
+    # Ctrl-C does the same; the rest of the connection would look like a proper end.
     server.handler = streams(b": ping\n", EVENT)
 
     def interrupts(comment):
@@ -182,7 +182,7 @@ def test_an_interrupted_read_leaves_the_stream_closed(server, client):
         next(stream)
 
 
-def test_leaving_the_block_early_closes_the_connection(server, client):
+def test_leaving_the_with_block_early_closes_the_connection(server, client):
     server.handler = sends(STREAM_HEAD, chunk(EVENT))
     with post(client) as stream:
         next(stream)
@@ -213,7 +213,7 @@ ERROR_EVENTS = {
 
 
 @pytest.mark.parametrize(("event", "expected"), ERROR_EVENTS.values(), ids=ERROR_EVENTS)
-def test_an_error_in_the_stream_is_raised_behind_the_events_before_it(
+def test_an_error_in_the_stream_is_raised_after_the_events_before_it(
     server, client, event, expected
 ):
     server.handler = sends(STREAM_HEAD, chunk(EVENT + event + DONE))
@@ -229,7 +229,7 @@ def test_an_error_in_the_stream_is_raised_behind_the_events_before_it(
 @pytest.mark.parametrize(
     "data", ['{"error": null}', '{"a": {"error": "b"}}', '["error"]', '{"error"', '"error"']
 )
-def test_what_only_mentions_an_error_is_an_event(server, client, data):
+def test_an_event_that_only_mentions_an_error_is_an_event(server, client, data):
     server.handler = streams(f"data: {data}\n\n".encode(), DONE)
     assert read_all(post(client)) == [data]
 
@@ -257,14 +257,14 @@ def test_a_refusal_has_status_headers_and_the_error(server, client):
 
 
 @pytest.mark.parametrize("body", [b"", b"<h1>Bad\nGateway</h1>", b"[1]", b'{"error": {"a"'])
-def test_a_refusal_that_explains_nothing_is_quoted(server, client, body):
+def test_the_body_of_a_refusal_without_an_error_object_is_quoted(server, client, body):
     server.handler = sends(whole(body, "502 Bad Gateway", Content_Type="text/html"))
     error = failure_of(post(client))
     assert (error.code, error.error, error.body) == ("status_502", None, body)
     assert str(error) == f"502 Bad Gateway: {' '.join(body.decode().split())}".removesuffix(": ")
 
 
-def test_of_a_refusal_64_kib_are_read(server, client):
+def test_64_kib_of_the_body_of_a_refusal_are_read(server, client):
     server.handler = sends(head("500 Oh", Content_Length=1 << 30) + b"x" * 1_000_000)
     assert failure_of(post(client)).body == b"x" * 65536
 
@@ -282,7 +282,7 @@ def test_any_status_but_2xx_is_a_refusal(server, client, status):
 
 
 class HastyServer(RawUpstream):
-    """Refuses after the first bytes of a request, and hangs up."""
+    """Sends a refusal after the first bytes of a request, and closes the connection."""
 
     def _read_request(self, connection):
         if connection.sock.recv(100):
@@ -290,7 +290,7 @@ class HastyServer(RawUpstream):
         return b""
 
 
-def test_a_refusal_is_seen_though_the_server_hung_up_before_it_had_the_whole_request():
+def test_a_refusal_is_read_though_the_server_hung_up_before_it_had_the_whole_request():
     with HastyServer() as server:
         client = SSEClient(f"http://{server.host}")
         stream = client.stream("POST", "/", json={"text": "x" * 10_000_000})

@@ -24,7 +24,7 @@ from tests.support.server import ROOT
 READERS = 20
 LIMIT = 0.05
 AT_ONCE_SECONDS = 5
-# All there with the first read: 20 MB of events in 20 kB.
+# 20 MB of events, compressed to 20 kB, which arrive with the first read.
 _FLOOD = whole(
     gzip.compress((b"data: " + b"x" * 60_000 + b"\n\n") * 300 + DONE),
     Content_Type="text/event-stream",
@@ -34,7 +34,7 @@ _FLOOD = whole(
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
-    """What tests/client/greenlets.py saw."""
+    """Run tests/client/greenlets.py, and return what it measured."""
     together = threading.Barrier(READERS)
     silence = threading.Event()
 
@@ -74,7 +74,7 @@ def seen() -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
-def test_readers_do_not_hold_each_other_up(seen):
+def test_readers_do_not_block_each_other(seen):
     assert seen["concurrent"] == [["a"]] * READERS
 
 
@@ -101,5 +101,5 @@ def test_closing_from_another_greenlet_wakes_the_reader(seen, moment):
     assert took < AT_ONCE_SECONDS
 
 
-def test_a_flood_leaves_other_greenlets_their_turns(seen):
+def test_a_flood_of_events_lets_other_greenlets_run(seen):
     assert seen["turns_during_flood"] > 5

@@ -1,4 +1,4 @@
-"""What the client makes of answers of every kind."""
+"""Reading responses of every content type and framing, and the request that is sent."""
 
 import json
 
@@ -62,7 +62,7 @@ def test_an_event_stream_is_read_however_it_is_framed(server, client, response):
     assert seen(post(client)) == EVENTS
 
 
-def test_an_event_is_given_out_when_it_comes(server, client, gate):
+def test_an_event_is_returned_when_it_arrives(server, client, gate):
     server.handler = streams_then_waits(gate, b"data: a\n\n", DONE)
     with post(client) as stream:
         assert next(stream).data == "a"
@@ -71,7 +71,7 @@ def test_an_event_is_given_out_when_it_comes(server, client, gate):
         assert texts(stream) == []
 
 
-def test_comments_are_told_when_they_come(server, client, gate):
+def test_comments_are_reported_when_they_arrive(server, client, gate):
     server.handler = streams_then_waits(gate, b": ping\n", b"\n" + DONE)
     comments = []
     thread, results = in_thread(lambda: texts(post(client, on_comment=comments.append)))
@@ -81,7 +81,7 @@ def test_comments_are_told_when_they_come(server, client, gate):
     assert results == [[]]
 
 
-def test_status_and_headers_are_there_from_the_start(server, client):
+def test_status_and_headers_are_known_before_the_first_event(server, client):
     server.handler = sends(head("201 Created", Content_Type="text/event-stream", X_Request_Id="r"))
     opened = []
     with post(client, on_open=lambda *answer: opened.append(answer)) as stream:
@@ -95,7 +95,7 @@ def test_an_event_of_8_mib_is_read(server, client):
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json", "application/x-ndjson"])
-def test_what_is_larger_than_max_event_bytes_is_refused(server, kind):
+def test_an_event_larger_than_max_event_bytes_is_refused(server, kind):
     body = b'data: ["' + b"x" * 1000 + b'"]\n\n'
     if kind != "text/event-stream":
         body = body.removeprefix(b"data: ").rstrip()
@@ -104,7 +104,7 @@ def test_what_is_larger_than_max_event_bytes_is_refused(server, kind):
     assert "max_event_bytes=999" in str(failure_of(post(client)))
 
 
-def test_data_that_is_not_json_is_said_to_be_none(server, client):
+def test_json_of_data_that_is_not_json_raises_a_value_error_that_quotes_it(server, client):
     server.handler = streams(b'data: {"a": 1}\n\ndata: {"a"\n\n', DONE)
     first, second = post(client)
     assert first.json() == {"a": 1}
@@ -138,7 +138,7 @@ def test_a_json_body_is_one_event_with_the_id_minus_one(server, client, response
     assert (stream.ending, stream.last_event_id) == (Ending.COMPLETE, "")
 
 
-def test_the_guess_at_a_missing_content_type_ends_after_64_kib(server, client):
+def test_the_search_for_a_missing_content_type_ends_after_64_kib(server, client):
     server.handler = sends(head(Content_Length=200_007) + b" " * 200_000 + b'{"a":1}')
     assert failure_of(post(client)).ending is Ending.CUT_IN_EVENT
 
@@ -164,7 +164,7 @@ def test_a_json_body_that_is_cut_is_reported_with_its_bytes(server, client, resp
     assert failure.cut_event == DOCUMENT[:20]
 
 
-def test_an_empty_json_body_is_no_answer(server, client):
+def test_an_empty_json_body_is_an_error(server, client):
     server.handler = sends(whole(b""))
     assert failure_of(post(client)).ending is Ending.NO_TERMINAL_EVENT
 
@@ -182,7 +182,7 @@ def test_each_line_of_ndjson_is_an_event(server, client, kind):
     assert stream.ending is Ending.COMPLETE
 
 
-def test_a_line_of_ndjson_is_given_out_when_it_comes(server, client, gate):
+def test_a_line_of_ndjson_is_returned_when_it_arrives(server, client, gate):
     def handler(sock, request):
         sock.sendall(head(Content_Type="application/x-ndjson") + b'{"a":1}\n{"a"')
         gate.wait()
@@ -229,6 +229,6 @@ def test_nothing_is_sent_before_the_stream_is_entered_or_read(server, client):
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://host", "http://", "http://u:p@host"])
-def test_a_base_url_that_is_none_is_refused(url):
+def test_a_base_url_that_is_not_valid_is_refused(url):
     with pytest.raises(ValueError, match="URL"):
         SSEClient(url)

@@ -1,4 +1,4 @@
-"""When the client connects again, with what, and when it does not."""
+"""Reconnecting: after which failures, with which request, and how often."""
 
 import random
 import time
@@ -37,13 +37,13 @@ REST = streams(b"id: 8\ndata: b\n\n", DONE)
 
 @pytest.fixture(autouse=True)
 def no_jitter(monkeypatch):
-    """The shortest of waits; for those that are tested the server asks."""
+    """Removes the random part of the waits; where a test needs a wait, the server asks for it."""
     monkeypatch.setattr(random, "uniform", lambda low, high: low)
 
 
 @dataclass(frozen=True)
 class Observed(Reconnect):
-    """attempts: those that it was asked about"""
+    """A policy that records the attempts."""
 
     attempts: list[int] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ def last_event_ids(server):
     return [headers_of(request).get("last-event-id") for request in server.requests]
 
 
-# What is continued.
+# Streams that are continued.
 
 BREAKS = {
     "broken-connection": breaks_off(EVENT),
@@ -71,7 +71,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
-def test_a_get_continues_behind_its_last_event(server, client, broken):
+def test_a_get_continues_after_its_last_event(server, client, broken):
     server.handler = in_turn(broken, REST)
     stream = get(client, timeouts=Timeouts(idle_seconds=1, total_seconds=10))
     assert texts(stream) == ["a", "b"]
@@ -89,7 +89,7 @@ def test_a_get_continues_behind_its_last_event(server, client, broken):
     ],
     ids=["no-answer", "503", "502", "no-first-event"],
 )
-def test_what_failed_before_its_first_event_is_tried_again(server, client, failing):
+def test_a_get_that_failed_before_its_first_event_is_tried_again(server, client, failing):
     server.handler = in_turn(failing, REST)
     stream = get(client, timeouts=Timeouts(first_event_seconds=1, total_seconds=10))
     with stream:
@@ -122,8 +122,8 @@ def test_the_id_of_an_event_without_data_counts_before_the_first_event(server, c
     assert last_event_ids(server) == [None, "3"]
 
 
-def test_an_event_that_was_not_given_out_is_asked_for_again(server, client):
-    # The second event is there, too, when the caller stops.
+def test_an_event_that_was_not_returned_is_requested_again(server, client):
+    # When the caller stops, the client has received the second event as well.
     server.handler = sends(STREAM_HEAD, chunk(EVENT + b"id: 8\ndata: b\n\n"))
     with get(client) as stream:
         next(stream)
@@ -139,13 +139,13 @@ def test_an_earlier_stream_can_be_continued(server, client):
 DRAINING = b'event: error\nretry: 1\ndata: {"error": {"message": "m", "code": "draining"}}\n\n'
 
 
-def test_an_error_event_with_a_retry_asks_to_come_back(server, client):
+def test_the_client_reconnects_after_an_error_event_with_a_retry(server, client):
     server.handler = in_turn(streams(EVENT, DRAINING), REST)
     assert texts(get(client)) == ["a", "b"]
 
 
 def test_the_first_event_has_a_limit_on_each_connection(server, client):
-    # The limits for silence, once they are in force, are for that connection alone.
+    # The idle limits apply only from the first event of a connection on.
     both = STREAM_HEAD + chunk(EVENT) + chunk(DRAINING)
     server.handler = in_turn(sends(both), sends(STREAM_HEAD))
     timeouts = Timeouts(first_event_seconds=2, idle_seconds=1, total_seconds=10)
@@ -153,7 +153,7 @@ def test_the_first_event_has_a_limit_on_each_connection(server, client):
     assert isinstance(error, FirstEventTimeoutError)
 
 
-# What is not.
+# Streams that are not continued.
 
 
 def test_a_post_is_never_sent_twice(server, client):
@@ -162,7 +162,7 @@ def test_a_post_is_never_sent_twice(server, client):
     assert len(server.requests) == 1
 
 
-def test_a_post_is_sent_again_if_the_caller_says_so(server, client):
+def test_a_post_is_sent_again_with_a_policy_for_reconnecting(server, client):
     server.handler = in_turn(breaks_off(EVENT), REST)
     assert texts(post(client, reconnect=Reconnect())) == ["a", "b"]
     assert [request.rpartition(b"\r\n")[2] for request in server.requests] == [
@@ -176,14 +176,14 @@ def test_a_get_without_a_policy_is_not_repeated(server, client):
     assert len(server.requests) == 1
 
 
-def test_a_stream_without_ids_is_not_begun_anew(server, client):
+def test_a_stream_without_ids_is_not_started_again(server, client):
     server.handler = in_turn(breaks_off(b"data: a\n\n"), REST)
     error = failure_of(get(client))
     assert texts(error.events) == ["a"]
     assert len(server.requests) == 1
 
 
-def test_a_feed_without_ids_is_begun_anew_if_the_caller_says_so(server, client):
+def test_a_feed_without_ids_is_started_again_if_the_policy_says_so(server, client):
     server.handler = in_turn(breaks_off(b"data: a\n\n"), REST)
     assert texts(get(client, reconnect=Reconnect(without_ids=True))) == ["a", "b"]
 
@@ -196,7 +196,7 @@ FINAL = {
 
 
 @pytest.mark.parametrize(("handler", "error_type"), FINAL.values(), ids=FINAL)
-def test_what_will_not_get_better_ends_it_with_the_events_so_far(
+def test_a_permanent_failure_ends_the_stream_with_the_events_so_far(
     server, client, handler, error_type
 ):
     server.handler = in_turn(breaks_off(EVENT), handler)
@@ -206,14 +206,14 @@ def test_what_will_not_get_better_ends_it_with_the_events_so_far(
     assert len(server.requests) == 2
 
 
-def test_a_204_on_coming_back_ends_it(server, client):
+def test_a_204_at_a_reconnection_ends_the_stream(server, client):
     server.handler = in_turn(breaks_off(EVENT), sends(head("204 No Content")))
     stream = get(client)
     assert texts(stream) == ["a"]
     assert (stream.ending, stream.error) == (Ending.NO_CONTENT, None)
 
 
-def test_the_total_limit_is_final(server, client):
+def test_the_client_does_not_reconnect_after_the_total_limit(server, client):
     server.handler = sends(STREAM_HEAD, chunk(EVENT))
     error = failure_of(get(client, timeouts=Timeouts(total_seconds=1)))
     assert isinstance(error, TotalTimeoutError)
@@ -223,25 +223,25 @@ def test_the_total_limit_is_final(server, client):
 # How often, and when.
 
 
-def test_tries_in_a_row_are_bounded(server, client):
+def test_consecutive_tries_are_limited(server, client):
     server.handler = breaks_off()
     assert isinstance(failure_of(get(client, reconnect=Reconnect(max_tries=3))), TransportError)
     assert len(server.requests) == 4
 
 
-def test_an_event_begins_the_count_anew(server, client):
+def test_an_event_resets_the_count_of_tries(server, client):
     server.handler = in_turn(*[breaks_off(), breaks_off(EVENT)] * 3, REST)
     assert texts(get(client, reconnect=Reconnect(max_tries=2))) == ["a", "a", "a", "b"]
 
 
-def test_the_retry_of_the_stream_is_waited(server, client):
+def test_the_client_waits_for_the_retry_of_the_stream(server, client):
     server.handler = in_turn(breaks_off(b"retry: 100\n" + EVENT), REST)
     started_at = time.monotonic()
     assert texts(get(client)) == ["a", "b"]
     assert time.monotonic() - started_at >= 0.1
 
 
-def test_a_retry_counts_without_an_event_and_from_then_on(server, client):
+def test_a_retry_without_an_event_applies_from_then_on(server, client):
     server.handler = in_turn(breaks_off(b"retry: 60\n\n"), breaks_off(), REST)
     started_at = time.monotonic()
     assert texts(get(client)) == ["b"]
@@ -249,7 +249,7 @@ def test_a_retry_counts_without_an_event_and_from_then_on(server, client):
 
 
 @pytest.mark.parametrize("failing", ["retry", "retry-after"])
-def test_a_wait_beyond_the_total_limit_is_not_begun(server, client, failing):
+def test_the_client_does_not_wait_beyond_the_total_limit(server, client, failing):
     server.handler = {
         "retry": breaks_off(b"retry: 999999999999999\n" + EVENT),
         "retry-after": sends(whole(b"{}", "429 Slow down", Retry_After="3600")),
@@ -261,7 +261,7 @@ def test_a_wait_beyond_the_total_limit_is_not_begun(server, client, failing):
         assert (error.status, error.retry_after_seconds) == (429, 3600)
 
 
-def test_closing_ends_the_wait_for_the_next_try(server, client):
+def test_close_ends_the_wait_for_the_next_try(server, client):
     server.handler = breaks_off(b"retry: 9000\n" + EVENT)
     policy = Observed()
     stream = get(client, reconnect=policy)

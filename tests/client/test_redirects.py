@@ -1,4 +1,4 @@
-"""Where the client follows, and with what."""
+"""Redirects: which the client follows, and with which request."""
 
 import ssl
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def request_line(request):
         (303, "PUT", "GET"),
     ],
 )
-def test_a_redirect_is_followed_as_http_says_for_the_method(
+def test_a_redirect_is_followed_with_the_method_that_http_prescribes(
     server, client, status, method, followed_with
 ):
     server.handler = in_turn(redirects(status, "/there?x=1"), ANSWER)
@@ -65,7 +65,7 @@ def test_a_location_may_be_relative(server, location, target):
     assert request_line(server.requests[1]) == f"GET {target} HTTP/1.1"
 
 
-def test_redirects_have_an_end(server, client):
+def test_the_number_of_redirects_is_limited(server, client):
     server.handler = redirects(307, "/again")
     error = failure_of(post(client))
     assert isinstance(error, RedirectError)
@@ -76,7 +76,7 @@ def test_redirects_have_an_end(server, client):
 @pytest.mark.parametrize(
     "location", ["ftp://127.0.0.1/", "http://", "//", "http://h:x/", "data:,x", "//[::"]
 )
-def test_where_there_is_no_http_the_client_does_not_go(server, client, location):
+def test_a_redirect_to_an_address_that_is_not_http_is_not_followed(server, client, location):
     server.handler = redirects(307, location)
     assert isinstance(failure_of(post(client)), RedirectError)
 
@@ -84,13 +84,13 @@ def test_where_there_is_no_http_the_client_does_not_go(server, client, location)
 CREDENTIALS = {"Authorization": "Bearer k", "Cookie": "c=1", "X-Api-Key": "k", "api-key": "k"}
 
 
-def test_credentials_go_along_on_the_same_origin(server):
+def test_credentials_are_sent_to_the_same_origin(server):
     server.handler = in_turn(redirects(307, f"http://{server.host}/there"), ANSWER)
     texts(post(SSEClient(f"http://{server.host}", headers=CREDENTIALS)))
     assert headers_of(server.requests[1])["authorization"] == "Bearer k"
 
 
-def test_credentials_never_go_to_another_origin(server):
+def test_credentials_are_never_sent_to_another_origin(server):
     with RawUpstream(ANSWER) as other:
         server.handler = redirects(307, f"http://{other.host}/")
         headers = {**CREDENTIALS, "X-Other": "1"}
@@ -133,12 +133,12 @@ def secured(server: TlsUpstream, trust: ssl.SSLContext) -> SSEClient:
     return SSEClient(f"https://{server.host}", ssl_context=trust)
 
 
-def test_https_is_spoken(secure, trust):
+def test_a_stream_is_read_over_https(secure, trust):
     secure.handler = streams(EVENT, b"data: " + b"x" * 200_000 + b"\n\n", DONE)
     assert [len(text) for text in texts(post(secured(secure, trust)))] == [1, 200_000]
 
 
-def test_an_event_is_given_out_over_https_when_it_comes(secure, trust, gate):
+def test_an_event_is_returned_over_https_when_it_arrives(secure, trust, gate):
     secure.handler = streams_then_waits(gate, EVENT, DONE)
     with post(secured(secure, trust)) as stream:
         assert next(stream).data == "a"
@@ -147,7 +147,7 @@ def test_an_event_is_given_out_over_https_when_it_comes(secure, trust, gate):
 
 
 @pytest.mark.parametrize("name", ["untrusted", "for-another-host"])
-def test_a_certificate_that_is_not_good_is_refused(secure, certificates, trust, name):
+def test_a_certificate_that_is_not_valid_is_refused(secure, certificates, trust, name):
     secure.start_tls = shows(certificates[name])
     error = failure_of(post(secured(secure, trust)))
     assert isinstance(error, ConnectError)

@@ -49,7 +49,7 @@ def content_of(events) -> str:
     )
 
 
-def test_an_answer_is_the_same_streamed_and_whole(client):
+def test_an_answer_is_the_same_streamed_and_as_one_json_body(client):
     stream = ask(client)
     streamed = content_of(stream)
     assert stream.ending is Ending.COMPLETE
@@ -75,11 +75,11 @@ def test_a_fault_is_an_error_with_the_tokens_before_it(client, kind):
     error_type, tokens = FAULTS[kind]
     error = failure_of(ask(client, fault={"kind": kind, "after": AFTER}))
     assert type(error) is error_type
-    # The opening is an event, too.
+    # The first chunk, which opens the answer, is an event as well.
     assert error.event_count == (tokens + 1 if tokens else 0)
 
 
-def test_a_stall_is_seen_through_the_keep_alives(client):
+def test_a_stall_is_noticed_despite_keep_alives(client):
     comments = []
     stall = {"kind": "stall", "after": AFTER}
     error = failure_of(ask(client, on_comment=comments.append, fault=stall))
@@ -88,12 +88,12 @@ def test_a_stall_is_seen_through_the_keep_alives(client):
     assert set(comments) == {"keep-alive"}
 
 
-def test_an_event_of_the_simulator_that_is_not_json_says_so(client):
+def test_an_event_of_the_simulator_that_is_not_json_is_reported(client):
     with pytest.raises(ValueError, match="not JSON"):
         content_of(ask(client, fault={"kind": "malformed", "after": AFTER}))
 
 
-def test_a_character_in_two_halves_is_one(client):
+def test_a_character_that_is_split_between_chunks_is_joined(client):
     text = "aé🌊"
     assert content_of(ask(client, text=text, fault={"kind": "split_utf8", "after": 0})) == text
 
@@ -104,7 +104,7 @@ QUESTION = "Why?"
 DONE_ID = len("".join(write_answer(QUESTION, seed=0))) + 1
 
 
-def test_a_stream_for_eventsource_is_continued_behind_an_id_up_to_its_terminal_event(client):
+def test_a_stream_for_eventsource_is_continued_after_an_id_up_to_its_terminal_event(client):
     stream = client.stream("GET", f"/stream_chat?name={QUESTION}", last_event_id=f"{DONE_ID - 2}")
     character, done = stream
     assert (character.id, character.retry) == (str(DONE_ID - 1), 2000)
@@ -112,13 +112,13 @@ def test_a_stream_for_eventsource_is_continued_behind_an_id_up_to_its_terminal_e
     assert stream.ending is Ending.COMPLETE
 
 
-def test_behind_its_terminal_event_there_is_no_content(client):
+def test_after_the_terminal_event_there_is_no_content(client):
     stream = client.stream("GET", f"/stream_chat?name={QUESTION}", last_event_id=f"{DONE_ID}")
     assert list(stream) == []
     assert stream.ending is Ending.NO_CONTENT
 
 
-def test_a_question_that_is_missing_is_refused_with_the_field(client):
+def test_a_request_without_a_question_is_refused_with_the_field(client):
     error = failure_of(client.stream("GET", "/stream_chat"))
     assert (error.status, error.code, error.error.param) == (400, "invalid_request", "name")
 

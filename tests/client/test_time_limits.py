@@ -1,4 +1,4 @@
-"""Each time limit, and its own exception, whatever the server sends meanwhile."""
+"""Each time limit and its exception, whatever the server sends in the meantime."""
 
 import socket
 import time
@@ -37,13 +37,13 @@ from tests.server.raw_upstream import (
 
 LIMIT = 0.05
 LIMIT_WITH_EVENTS = 1
-"""Where something has to come before it is over, on a busy machine, too."""
+"""For tests in which something must arrive within the limit, on a busy machine as well."""
 IN_TIME_SECONDS = 5
-"""Far more than the limit, for a busy machine, and far less than the other limits."""
+"""Far above the limit, for a busy machine, and far below the other limits."""
 
 
 def limits(**seconds: float) -> Timeouts:
-    """None but these."""
+    """Return timeouts with these limits only."""
     none = dict.fromkeys(Timeouts.__dataclass_fields__)
     return Timeouts(**{**none, **{f"{name}_seconds": value for name, value in seconds.items()}})
 
@@ -67,7 +67,7 @@ def test_connecting_has_a_limit():
         times_out(stream, ConnectTimeoutError)
 
 
-def test_the_limit_for_connecting_holds_over_the_tls_handshake(server):
+def test_the_limit_for_connecting_includes_the_tls_handshake(server):
     client = SSEClient(f"https://{server.host}", timeouts=limits(connect=LIMIT))
     times_out(client.stream("POST", "/"), ConnectTimeoutError)
 
@@ -98,7 +98,7 @@ def test_the_first_event_has_a_limit(server, client, handler):
     assert error.events == ()
 
 
-def test_the_limit_for_the_first_event_is_over_with_it(server, client, gate):
+def test_the_limit_for_the_first_event_ends_with_that_event(server, client, gate):
     server.handler = streams_then_waits(gate, EVENT, DONE)
     with post(client, timeouts=limits(first_event=LIMIT_WITH_EVENTS, total=10)) as stream:
         next(stream)
@@ -118,7 +118,7 @@ def test_silence_after_an_event_has_a_limit(server, client):
     assert error.cut_event == b"data: b"
 
 
-def test_keep_alives_are_no_silence_but_do_not_hide_a_stall(server, client):
+def test_keep_alives_reset_the_idle_limit_but_do_not_hide_a_stall(server, client):
     server.handler = trickles(STREAM_HEAD + chunk(EVENT + b": ping\n\n"), chunk(b": ping\n\n"))
     comments = []
     timeouts = limits(idle=IN_TIME_SECONDS, idle_event=LIMIT_WITH_EVENTS)
@@ -135,7 +135,7 @@ def test_an_event_that_never_ends_is_a_stall(server, client):
     assert error.cut_event.startswith(b"data: b\n")
 
 
-def test_the_callers_own_time_is_no_silence(server, client):
+def test_the_time_that_the_caller_takes_does_not_count(server, client):
     server.handler = streams(b"data: a\n\n", b"data: b\n\n", DONE)
     timeouts = limits(idle=LIMIT_WITH_EVENTS, idle_event=LIMIT_WITH_EVENTS)
     with post(client, timeouts=timeouts) as stream:
@@ -144,7 +144,7 @@ def test_the_callers_own_time_is_no_silence(server, client):
         assert stream.ending is Ending.COMPLETE
 
 
-# Everything.
+# The whole stream.
 
 TRICKLES = {
     "in-the-status-line": trickles(b"HTTP/1.1 200 ", b"O"),
@@ -162,13 +162,13 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize("handler", TRICKLES.values(), ids=TRICKLES)
-def test_the_total_limit_holds_over_a_trickle(server, client, handler):
+def test_the_total_limit_applies_to_a_trickle(server, client, handler):
     server.handler = handler
     timeouts = Timeouts(total_seconds=LIMIT)
     times_out(post(client, timeouts=timeouts), TotalTimeoutError)
 
 
-def test_the_total_limit_holds_over_a_flood(server, client):
+def test_the_total_limit_applies_to_a_flood(server, client):
     def floods(sock, request):
         sock.sendall(STREAM_HEAD)
         while True:
@@ -178,17 +178,17 @@ def test_the_total_limit_holds_over_a_flood(server, client):
     times_out(post(client, timeouts=limits(total=LIMIT)), TotalTimeoutError)
 
 
-def test_a_refusal_that_trickles_is_told_when_the_total_limit_is_over(server, client):
+def test_a_refusal_that_trickles_is_raised_when_the_total_limit_is_reached(server, client):
     server.handler = trickles(head("500 Oh", Content_Length=9999), b"x")
     started_at = time.monotonic()
     error = failure_of(post(client, timeouts=limits(total=LIMIT_WITH_EVENTS)))
     assert LIMIT_WITH_EVENTS <= time.monotonic() - started_at < IN_TIME_SECONDS
-    # The status says more than that it took long.
+    # The status says more than a timeout would.
     assert isinstance(error, RefusedError)
     assert error.body.strip(b"x") == b""
 
 
-def test_the_total_limit_holds_while_the_server_does_not_read_the_request():
+def test_the_total_limit_applies_while_the_server_does_not_read_the_request():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         client = SSEClient(url, timeouts=limits(total=LIMIT))
@@ -205,8 +205,8 @@ def test_a_limit_that_is_not_above_0_is_refused(seconds):
         Timeouts(idle_seconds=seconds)
 
 
-def test_the_longest_of_limits_can_be_waited_for(server, client, gate):
-    # poll() takes at most 2**31 milliseconds.
+def test_the_client_can_wait_with_the_longest_limit(server, client, gate):
+    # poll() accepts at most 2**31 milliseconds.
     gate.set()
     server.handler = streams_then_waits(gate, EVENT, DONE)
     assert texts(post(client, timeouts=limits(total=1e9))) == ["a"]

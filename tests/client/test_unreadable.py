@@ -1,4 +1,4 @@
-"""What cannot be read as it is: other content types, and compression that nobody asked for."""
+"""Bodies that cannot be read directly: other content types, and compression that was not asked for."""
 
 import gzip
 import zlib
@@ -49,7 +49,7 @@ def test_another_content_type_is_an_error_that_names_it(server, client):
     assert str(error) == "the answer is of type text/plain, not a stream: data: a"
 
 
-def test_what_a_server_puts_into_an_error_cannot_reach_the_terminal(server, client):
+def test_control_characters_in_an_error_are_replaced(server, client):
     server.handler = sends(whole(b"\x1b[2J\n\x07x", Content_Type="text/html"))
     assert str(failure_of(post(client))).endswith(": \ufffd[2J \ufffdx")
 
@@ -57,13 +57,13 @@ def test_what_a_server_puts_into_an_error_cannot_reach_the_terminal(server, clie
 # Compression.
 
 
-def test_no_compression_is_asked_for(server, client):
+def test_the_client_asks_for_no_compression(server, client):
     server.handler = streams(DONE)
     texts(post(client))
     assert headers_of(server.requests[0])["accept-encoding"] == "identity"
 
 
-def test_gzip_sent_anyway_is_decoded_as_it_comes(server, client, gate):
+def test_gzip_that_was_not_asked_for_is_decoded_as_it_arrives(server, client, gate):
     compressor = zlib.compressobj(wbits=31)
     first = compressor.compress(b"data: a\n\n") + compressor.flush(zlib.Z_SYNC_FLUSH)
     rest = compressor.compress(DONE) + compressor.flush()
@@ -81,14 +81,14 @@ def test_gzip_sent_anyway_is_decoded_as_it_comes(server, client, gate):
         assert texts(stream) == []
 
 
-def test_gzip_of_which_little_becomes_much_is_read_in_pieces(server, client):
+def test_gzip_with_a_high_ratio_is_read_in_pieces(server, client):
     event = b"data: " + b"x" * 1_000_000 + b"\n\n"
     body = gzip.compress(event * 5 + DONE)
     server.handler = sends(whole(body, Content_Type="text/event-stream", Content_Encoding="gzip"))
     assert [len(text) for text in texts(post(client))] == [1_000_000] * 5
 
 
-def test_a_compression_that_is_not_known_is_refused(server, client):
+def test_an_unknown_compression_is_refused(server, client):
     body = whole(b"...", Content_Type="text/event-stream", Content_Encoding="compress")
     server.handler = sends(body)
     assert "compressed" in str(failure_of(post(client)))

@@ -1,7 +1,7 @@
-// Makes calls with OpenAI's client for Node: one JSON object per line in, one per line out.
+// Calls a server with OpenAI's client for Node: one JSON object per line in, one per line out.
 //
 // In:  url, call ("chat.completions.create"), parameters; leave: close the stream after its first item
-// Out: items (a stream's, or the one answer), error (null, or what was thrown)
+// Out: items (of the stream, or the one answer), error (null, or the error that was thrown)
 
 import { createInterface } from "node:readline";
 

@@ -1,17 +1,17 @@
-// How fast the browser's parser is, in processor time: what else the machine does must not count.
+// The speed of the browser's parser, in processor time, so that other processes do not count.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventParser } from "../../static/js/event-parser.js";
+import { EventParser } from "../../static/js/fetch-event-source/event-parser.js";
 
 const CHUNK_BYTES = 16 * 1024;
 const PACKET_BYTES = 1460;
 const MIB = 1024 * 1024;
 const MIN_MB_PER_SECOND = 800;
-// It would be 4 if the cost grew with the square of the length; memory of more than the caches hold makes it 1.7.
+// A quadratic cost would make it 4; data larger than the processor's caches makes it 1.7.
 const MAX_RATIO = 2.5;
-// The compiler works in the first of them; the processor's caches are shared with others in all.
+// The first tries include the compiler's work, and other processes share the processor's caches in all of them.
 const MAX_TRIES = 10;
 
 const delta = JSON.stringify({ id: "chatcmpl-1", choices: [{ index: 0, delta: { content: "x".repeat(96) } }] });
@@ -25,7 +25,7 @@ function cut(bytes, size) {
   return chunks;
 }
 
-/** @returns {number} milliseconds of processor time that so many streams of these chunks take */
+/** @returns {number} the milliseconds of processor time for parsing this number of streams */
 function parse(chunks, streams) {
   let events = 0;
   const start = process.cpuUsage();
@@ -38,7 +38,7 @@ function parse(chunks, streams) {
   return (user + system) / 1000;
 }
 
-/** Until a measurement is good enough. */
+/** Repeats a measurement until it is good enough. */
 function best(measure, isGoodEnough) {
   let shortest = Infinity;
   for (let tries = 0; tries < MAX_TRIES && !isGoodEnough(shortest); tries += 1) {
@@ -58,7 +58,7 @@ test(`events of 170 bytes in chunks of 16 KiB: at least ${MIN_MB_PER_SECOND} MB/
   assert.ok(speed(shortest) >= MIN_MB_PER_SECOND, `${speed(shortest)} MB/s`);
 });
 
-test("a byte of a line of 8 MiB costs about as much as one of a line of 2 MiB", (t) => {
+test("a byte of a line of 8 MiB costs about as much as a byte of a line of 2 MiB", (t) => {
   const chunksOf = (size) => cut(new TextEncoder().encode(`data: ${"x".repeat(size)}\n\n`), PACKET_BYTES);
   const short = chunksOf(2 * MIB);
   const long = chunksOf(8 * MIB);

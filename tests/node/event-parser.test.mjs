@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { EventParser, EventTooLargeError } from "../../static/js/event-parser.js";
+import { EventParser, EventTooLargeError } from "../../static/js/fetch-event-source/event-parser.js";
 
 const { vectors } = JSON.parse(readFileSync(new URL("../unit/parser-vectors.json", import.meta.url), "utf8"));
 
@@ -42,21 +42,21 @@ for (const [name, cut] of Object.entries(CUTS)) {
   });
 }
 
-test("what looks like an event, but continues a line, is none", () => {
+test("a text that looks like an event, but continues a line, is not one", () => {
   for (const beginning of ["x", ": ", "data"]) {
     const { events } = parse([bytesOf(beginning), bytesOf("data: no\n\ndata: yes\n\n")]);
     assert.deepEqual(events.map(({ data }) => data), ["yes"], beginning);
   }
 });
 
-test("whoever wants the lines gets the same events", () => {
+test("with onLine the parser gives the same events", () => {
   for (const vector of vectors) {
     const chunks = vector.chunks_b64.map((chunk) => Buffer.from(chunk, "base64"));
     assert.deepEqual(parse(chunks, { onLine: () => {} }), parse(chunks), vector.name);
   }
 });
 
-test("the lines are all there as they came", () => {
+test("onLine gets every line as it arrived", () => {
   const lines = [];
   parse([bytesOf("data: a\r\n\r\n: c\rid\n\ndata: cut")], { onLine: (line) => lines.push(line) });
   assert.deepEqual(lines, ["data: a", "", ": c", "id", ""]);
@@ -78,13 +78,13 @@ for (const [text, isUnfinished] of [
   });
 }
 
-test("half a character is unfinished", () => {
+test("an incomplete character makes the stream unfinished", () => {
   const parser = new EventParser();
   parser.feed(Uint8Array.of(0xe2, 0x82));
   assert.equal(parser.isUnfinished, true);
 });
 
-// The line of each takes 20 bytes without its end.
+// Each line takes 20 bytes without its line end.
 for (const line of ["data: 12345678901234", "data: ééééééé", "data: €€€€12", "data: 😀😀😀12"]) {
   for (const [name, cut] of Object.entries(CUTS)) {
     test(`an event of maxEventSize passes, and one byte more does not: ${line}, ${name}`, () => {
@@ -95,26 +95,26 @@ for (const line of ["data: 12345678901234", "data: ééééééé", "data: €�
   }
 }
 
-test("the lines of one event are added up", () => {
+test("the size of an event is the sum of its lines", () => {
   const event = bytesOf("data: 1234\ndata: 1234\n\n");
   assert.equal(parse([event], { maxEventSize: 20 }).events.length, 1);
   assert.throws(() => parse([event], { maxEventSize: 19 }), EventTooLargeError);
 });
 
-test("the events of a stream are not added up", () => {
+test("each event of a stream has its own size", () => {
   assert.equal(parse([bytesOf("id: 1\ndata: x\n\n".repeat(50))], { maxEventSize: 20 }).events.length, 50);
 });
 
-test("comments without a blank line are not added up", () => {
+test("comments do not count towards the size of an event", () => {
   assert.equal(parse([bytesOf(": keep-alive\n".repeat(50))], { maxEventSize: 20 }).comments.length, 50);
 });
 
-test("a line without an end is refused before it has one", () => {
+test("a line that is too large is refused before its end", () => {
   const chunks = Array.from({ length: 30 }, () => bytesOf("x"));
   assert.throws(() => parse(chunks, { maxEventSize: 20 }), EventTooLargeError);
 });
 
-test("what came before an event that is too large is handed out", () => {
+test("events before one that is too large are dispatched", () => {
   const data = [];
   const parser = new EventParser({ onEvent: (event) => data.push(event.data), maxEventSize: 20 });
   assert.throws(() => parser.feed(bytesOf(`data: a\n\ndata: ${"b".repeat(50)}\n\n`)), EventTooLargeError);

@@ -1,17 +1,17 @@
-// FetchEventSource under node: how a connection can end.
+// FetchEventSource under node: the ends of a connection.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";
 
-import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { end, endlessBody, next, open, streamResponse } from "./recorded-source.mjs";
 import { breaks, ends, refuses, sends, serve } from "./scripted-server.mjs";
 
 const POST = { method: "POST", body: { question: "Why?" } };
 const HTML = "<h1>Bad gateway</h1>";
 
-/** The URL of a port that nobody listens on. */
+/** Returns the URL of a port without a listener. */
 async function closedPort() {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.on("listening", resolve));
@@ -20,7 +20,7 @@ async function closedPort() {
   return `http://127.0.0.1:${port}/`;
 }
 
-test("a server that is not there: network", async (t) => {
+test("a server that cannot be reached: network", async (t) => {
   const { source } = open(t, await closedPort(), POST);
   const { kind, status, headers, body, error } = await end(source);
   assert.deepEqual([kind, status, headers, body], ["network", null, null, null]);
@@ -42,7 +42,7 @@ test("no more than 64 KiB of a refusal's body are read", async (t) => {
   assert.equal(pulls, 64);
 });
 
-test("a refusal whose body breaks off is a refusal with what came of it", async (t) => {
+test("a refusal whose body breaks off has the part that arrived", async (t) => {
   const { url, requests } = await serve(t, (response) => {
     response.writeHead(500);
     response.write("partly", () => response.socket.end());
@@ -95,7 +95,7 @@ test("a connection that breaks: cut", async (t) => {
   assert.equal(log.some(([, data]) => data === "2"), false);
 });
 
-test("a body that ends properly: end, since it may be half an answer", async (t) => {
+test("a body that ends properly: end, since the answer may be incomplete", async (t) => {
   const { url } = await serve(t, ends("data: 1\n\n"));
   const { source, log } = open(t, url, POST);
   await end(source);
@@ -107,7 +107,7 @@ test("a body that ends properly in the middle of an event: cut", async (t) => {
   assert.equal((await end(open(t, url, POST).source)).kind, "cut");
 });
 
-test("whoever closes at the terminal event hears of no error", async (t) => {
+test("after close() at the terminal event no error follows", async (t) => {
   const { url, requests } = await serve(t, ends("data: 1\n\ndata: [DONE]\n\n"));
   const { source, log } = open(t, url, POST);
   source.onmessage = ({ data }) => data === "[DONE]" && source.close();
@@ -143,7 +143,7 @@ test("silence in the stream: idle", async (t) => {
   assert.equal(body.isCancelled, true);
 });
 
-test("any byte ends a silence, also that of a comment", async (t) => {
+test("any byte resets the idle timer, also that of a comment", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const body = endlessBody(":");
   const { source, log } = open(t, "http://a/", { fetch: async () => streamResponse(body.stream), idleTimeout: 100 });

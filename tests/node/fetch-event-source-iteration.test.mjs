@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource, FetchEventSourceError } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { bodyOf, next, open, streamResponse, withoutJitter } from "./recorded-source.mjs";
 import { breaks, ends, refuses, sends, serve } from "./scripted-server.mjs";
 
 const POST = { method: "POST", body: {} };
 
-/** What a loop gets, and what ends it. */
+/** Returns what a loop gets, and what it throws. */
 async function iterate(source) {
   const items = [];
   try {
@@ -29,7 +29,7 @@ test("the loop gets every event, whatever its name", async (t) => {
   assert.equal(thrown, null);
 });
 
-test("a loop that is left closes the connection", async (t) => {
+test("leaving the loop closes the connection", async (t) => {
   const { url, requests } = await serve(t, sends("data: 1\n\ndata: 2\n\n"));
   const { source } = open(t, url);
   for await (const { data } of source) {
@@ -40,7 +40,7 @@ test("a loop that is left closes the connection", async (t) => {
   await requests[0].closed;
 });
 
-test("close() in the loop ends it, with what has already come", async (t) => {
+test("close() in the loop ends it, and drops the queued events", async (t) => {
   const { url } = await serve(t, sends("data: 1\n\ndata: 2\n\n"));
   const { source } = open(t, url);
   const seen = [];
@@ -55,7 +55,7 @@ for (const [name, answer, kind] of [
   ["breaks", breaks("data: 1\n\n"), "cut"],
   ["ends in the middle of an event", ends("data: 1\n\ndata: 2"), "cut"],
 ]) {
-  test(`a stream that ${name} is thrown, behind its events`, async (t) => {
+  test(`a stream that ${name} is thrown after its events`, async (t) => {
     const { url } = await serve(t, answer);
     const { items, thrown } = await iterate(open(t, url, POST).source);
     assert.deepEqual(items, [["message", "1"]]);
@@ -75,7 +75,7 @@ test("204 ends the loop", async (t) => {
   assert.deepEqual(await iterate(open(t, url).source), { items: [], thrown: null });
 });
 
-test("the loop goes on over reconnections", async (t) => {
+test("the loop continues over reconnections", async (t) => {
   withoutJitter(t);
   const { url } = await serve(t, breaks("data: 1\n\n"), ends("data: 2\n\n"));
   const { items, thrown } = await iterate(open(t, url, { reconnect: "on-error" }).source);
@@ -91,7 +91,7 @@ test("an aborted signal ends the loop", async (t) => {
   assert.deepEqual(await iterate(source), { items: [["message", "1"]], thrown: null });
 });
 
-test("a source that has failed already throws what it failed with, every time", async (t) => {
+test("a source that has failed throws its error in every loop", async (t) => {
   const { url } = await serve(t, refuses(404));
   const { source } = open(t, url);
   await next(source, "error");
@@ -100,12 +100,12 @@ test("a source that has failed already throws what it failed with, every time", 
   }
 });
 
-test("a source that is closed gives nothing", async (t) => {
+test("a closed source yields no events", async (t) => {
   const { source } = open(t, "http://a/", { signal: AbortSignal.abort() });
   assert.deepEqual(await iterate(source), { items: [], thrown: null });
 });
 
-test("a loop whose body is busy holds the stream back", async (t) => {
+test("a loop whose body is busy applies back-pressure", async (t) => {
   let pulled = 0;
   const body = new ReadableStream(
     {

@@ -1,9 +1,9 @@
-// FetchEventSource under node: what follows when a connection has ended.
+// FetchEventSource under node: what follows the end of a connection.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSource } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { bodyOf, end, next, open, streamResponse, withoutJitter } from "./recorded-source.mjs";
 import { ends, refuses, sends, serve } from "./scripted-server.mjs";
 
@@ -28,7 +28,7 @@ for (const [name, answer] of [
   });
 }
 
-test("a GET comes back after a body that ended, with the last event id", async (t) => {
+test("a GET reconnects after a body that ended, with the last event id", async (t) => {
   withoutJitter(t);
   const { url, requests } = await serve(t, ends("retry: 5\nid: 1\ndata: 1\n\n"), sends("data: 2\n\n"));
   const { source, log } = open(t, url);
@@ -57,7 +57,7 @@ test("a stream that breaks at any byte is continued without gap or repetition", 
   }
 });
 
-test("Retry-After of a refusal is waited for", async (t) => {
+test("the source waits for the Retry-After of a refusal", async (t) => {
   withoutJitter(t);
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const fetch = t.mock.fn(async () => new Response("", { status: 503, headers: { "Retry-After": "2" } }));
@@ -71,7 +71,7 @@ test("Retry-After of a refusal is waited for", async (t) => {
   }
 });
 
-test("the delay grows with every failure, and begins anew with an event", async (t) => {
+test("the delay grows with every failure, and an event resets it", async (t) => {
   t.mock.method(Math, "random", () => 0.25);
   const { url } = await serve(
     t,
@@ -89,14 +89,14 @@ test("the delay grows with every failure, and begins anew with an event", async 
   assert.deepEqual(delays, [[1, 25], [2, 50], [3, 100], [1, 25]]);
 });
 
-test("maxRetries ends it", async (t) => {
+test("maxRetries limits the reconnections", async (t) => {
   withoutJitter(t);
   const { url, requests } = await serve(t, refuses(503));
   const { attempt, willRetry } = await end(open(t, url, { reconnect: "always", maxRetries: 2 }).source);
   assert.deepEqual([attempt, willRetry, requests.length], [3, false, 3]);
 });
 
-test("204 ends a stream that was read before", async (t) => {
+test("204 at a reconnection closes the source", async (t) => {
   withoutJitter(t);
   const { url } = await serve(t, ends("id: 1\ndata: 1\n\n"), refuses(204));
   const { source, log } = open(t, url);
@@ -104,7 +104,7 @@ test("204 ends a stream that was read before", async (t) => {
   assert.deepEqual(log.slice(2), [["error", "end", true], ["error", "no-content", false]]);
 });
 
-test("close() in onerror ends it", async (t) => {
+test("close() in onerror prevents the reconnection", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const fetch = t.mock.fn(async () => streamResponse("data: 1\n\n"));
   const { source } = open(t, "http://a/", { fetch });

@@ -1,4 +1,4 @@
-// FetchEventSource under node: what it sends.
+// FetchEventSource under node: the request.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -53,7 +53,7 @@ for (const [name, body, contentType, text] of [
   });
 }
 
-test("the caller's headers are sent, and go before ours", async (t) => {
+test("the caller's headers replace the default ones", async (t) => {
   const { url, requests } = await serve(t, sends("data: x\n\n"));
   const headers = { Authorization: "Bearer key", Accept: "*/*", "Content-Type": "application/vnd.x+json" };
   await next(open(t, url, { method: "POST", headers, body: {} }).source, "message");
@@ -74,7 +74,7 @@ test("functions for headers and body are called for every connection", async (t)
   assert.deepEqual(await Promise.all(requests.map((request) => request.body)), ['{"call":1}', '{"call":2}']);
 });
 
-test("lastEventId begins in the middle, in UTF-8", async (t) => {
+test("lastEventId is sent with the first request, in UTF-8", async (t) => {
   const { url, requests } = await serve(t, sends("data: x\n\n"));
   const { source } = open(t, url, { lastEventId: "7 é😀" });
   const event = await next(source, "message");
@@ -82,7 +82,7 @@ test("lastEventId begins in the middle, in UTF-8", async (t) => {
   assert.equal(event.lastEventId, "7 é😀");
 });
 
-test("an empty id takes Last-Event-ID back", async (t) => {
+test("after an empty id no Last-Event-ID is sent", async (t) => {
   withoutJitter(t);
   const { url, requests } = await serve(t, ends("id: 1\ndata: 1\n\nid:\ndata: 2\n\n"), sends("data: 3\n\n"));
   const { source } = open(t, url);

@@ -1,9 +1,9 @@
-// FetchEventSource under node: what it hands over, its interface, and its end by the caller.
+// FetchEventSource under node: events, the interface of EventSource, and close().
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSource } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event-source.js";
 import { bodyOf, end, endlessBody, next, open, streamResponse, withoutJitter } from "./recorded-source.mjs";
 import { ends, sends, serve } from "./scripted-server.mjs";
 
@@ -15,9 +15,9 @@ const STREAM_EVENTS = [
   ["message", "c", "3"],
 ];
 
-// What comes
+// Events
 
-test("a stream that comes byte by byte is handed over whole", async (t) => {
+test("a stream that arrives byte by byte is dispatched completely", async (t) => {
   const bytes = Array.from(Buffer.from(STREAM), (byte) => Uint8Array.of(byte));
   const { url } = await serve(t, ends(...bytes));
   const { source, log } = open(t, url, { reconnect: "never" }, ["x"]);
@@ -25,7 +25,7 @@ test("a stream that comes byte by byte is handed over whole", async (t) => {
   assert.deepEqual(log, [...STREAM_EVENTS, ["error", "end", false]]);
 });
 
-test("a stream that is cut in two anywhere is handed over whole", async (t) => {
+test("a stream that is split in two anywhere is dispatched completely", async (t) => {
   const bytes = Buffer.from(STREAM);
   for (let cut = 0; cut <= bytes.length; cut += 1) {
     const body = bodyOf([bytes.subarray(0, cut), bytes.subarray(cut)]);
@@ -69,7 +69,7 @@ test("close() in a listener stops the rest of the chunk", async (t) => {
   assert.equal(source.lastEventId, "1");
 });
 
-test("close() in onopen hands over nothing", async (t) => {
+test("after close() in onopen no event is dispatched", async (t) => {
   const { url, requests } = await serve(t, sends("data: 1\n\n"));
   const { source, log } = open(t, url);
   source.onopen = () => source.close();
@@ -78,7 +78,7 @@ test("close() in onopen hands over nothing", async (t) => {
   assert.deepEqual(log, [["open"]]);
 });
 
-test("close() in onopen also ends a body whose fetch heeds no signal", async (t) => {
+test("close() in onopen cancels the body of a fetch function that ignores its signal", async (t) => {
   const body = endlessBody("");
   const { source } = open(t, "http://a/", { fetch: async () => streamResponse(body.stream) });
   source.onopen = () => source.close();
@@ -121,7 +121,7 @@ test("a handler can be replaced and removed, and is called on the source", async
   const { url } = await serve(t, sends("data: 1\n\ndata: 2\n\ndata: 3\n\n"));
   const { source } = open(t, url);
   const seen = [];
-  source.onmessage = () => assert.fail("it was replaced");
+  source.onmessage = () => assert.fail("this handler was replaced");
   source.onmessage = function (event) {
     seen.push([this === source, event.data]);
     source.onmessage = null;
@@ -132,7 +132,7 @@ test("a handler can be replaced and removed, and is called on the source", async
   assert.equal(source.onmessage, null);
 });
 
-test("what is no function is no handler", (t) => {
+test("a value that is not a function is not a handler", (t) => {
   const { source } = open(t, "http://a/", { signal: AbortSignal.abort() });
   source.onmessage = "alert()";
   assert.equal(source.onmessage, null);
@@ -143,23 +143,23 @@ test("url is that of the request, resolved", (t) => {
   assert.equal(source.url, "http://a/c%20d");
 });
 
-test("a URL that is none is a SyntaxError, as with EventSource", () => {
+test("a URL that is not valid is a SyntaxError, as with EventSource", () => {
   assert.throws(() => new FetchEventSource("http://this is invalid/"), { name: "SyntaxError" });
 });
 
 for (const [options, message] of [
   [{ method: "NOT ALLOWED" }, /NOT ALLOWED/],
-  [{ body: "x" }, /a GET has no body/],
+  [{ body: "x" }, /a GET request has no body/],
   [{ reconnect: "often" }, /reconnect is "often"/],
 ]) {
-  test(`${JSON.stringify(options)} is refused where it is written`, () => {
+  test(`${JSON.stringify(options)} is refused by the constructor`, () => {
     assert.throws(() => new FetchEventSource("http://a/", options), { name: "TypeError", message });
   });
 }
 
-// Its end by the caller
+// close()
 
-test("close() ends the connection, and nothing comes any more", async (t) => {
+test("close() ends the connection, and no event follows", async (t) => {
   const { url, requests } = await serve(t, sends("data: x\n\n"));
   const { source, log } = open(t, url);
   await next(source, "message");
@@ -187,7 +187,7 @@ test("a source that is closed while its headers are made sends no request", asyn
   assert.equal(fetch.mock.callCount(), 0);
 });
 
-test("an aborted signal is close()", async (t) => {
+test("aborting the signal has the effect of close()", async (t) => {
   const { url, requests } = await serve(t, sends("data: x\n\n"));
   const controller = new AbortController();
   const { source, log } = open(t, url, { signal: controller.signal });
@@ -198,7 +198,7 @@ test("an aborted signal is close()", async (t) => {
   assert.deepEqual(log, [["open"], ["message", "x", ""]]);
 });
 
-test("a signal that is aborted already lets nothing begin", async (t) => {
+test("a signal that is already aborted prevents the request", async (t) => {
   const fetch = t.mock.fn();
   const { source } = open(t, "http://a/", { fetch, signal: AbortSignal.abort() });
   await new Promise(setImmediate);

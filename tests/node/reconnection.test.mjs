@@ -1,10 +1,10 @@
-// Whether a FetchEventSource connects again, and when.
+// Whether a FetchEventSource reconnects, and when.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FetchEventSourceError } from "../../static/js/fetch-event-source-error.js";
-import { Reconnection, parseRetryAfter } from "../../static/js/reconnection.js";
+import { FetchEventSourceError } from "../../static/js/fetch-event-source/fetch-event-source-error.js";
+import { Reconnection, parseRetryAfter } from "../../static/js/fetch-event-source/reconnection.js";
 
 const NOW = Date.parse("Wed, 21 Oct 2026 07:28:00 GMT");
 
@@ -13,13 +13,13 @@ function errorOf(kind, { status = null, retryAfter } = {}) {
   return new FetchEventSourceError(kind, "", { status, headers });
 }
 
-/** What is decided on these errors, one after the other. */
+/** Passes the errors to the Reconnection, one after the other. */
 function decide(reconnection, ...errors) {
   errors.forEach((error) => reconnection.decide(error));
   return errors;
 }
 
-/** The random part of every delay is this much of its window. */
+/** Makes the random part of every delay this share of its window. */
 function drawAlways(t, part) {
   t.mock.method(Math, "random", () => part);
 }
@@ -43,8 +43,8 @@ for (const [mode, repeatable] of Object.entries(REPEATABLE)) {
   });
 }
 
-test("a mode that there is not is refused with those that there are", () => {
-  const words = /reconnect is "often"; it takes one of native, always, on-error, never/;
+test("an unknown mode is refused with the list of modes", () => {
+  const words = /reconnect is "often"; it must be one of native, always, on-error, never/;
   assert.throws(() => new Reconnection("often", 0), words);
 });
 
@@ -63,7 +63,7 @@ test("the delay is a random part of its window", (t) => {
   }
 });
 
-test("after an event the delays begin anew", (t) => {
+test("an event resets the delays", (t) => {
   drawAlways(t, 1);
   const reconnection = new Reconnection("always", Infinity);
   decide(reconnection, errorOf("network"), errorOf("network"));
@@ -81,7 +81,7 @@ test("the server's retry: is the least delay, and the first window on top of it"
   assert.equal(decide(reconnection, errorOf("end"))[0].delay, 5000 + 2 * 5000);
 });
 
-test("retry: 0 makes no loop without a pause", (t) => {
+test("retry: 0 does not make a busy loop", (t) => {
   drawAlways(t, 0.5);
   const reconnection = new Reconnection("always", Infinity);
   reconnection.retry = 0;
@@ -135,7 +135,7 @@ test("after an event there are as many tries again", () => {
   assert.equal(decide(reconnection, errorOf("network"))[0].willRetry, true);
 });
 
-test("the back/forward cache is no failure: it is followed by a connection at once, and not counted", () => {
+test("the back/forward cache is not a failure: the source reconnects at once, and does not count it", () => {
   const reconnection = new Reconnection("native", 1);
   const [, suspended, , second] = decide(
     reconnection,

@@ -1,15 +1,15 @@
-// A FetchEventSource, and what it did, in words that can be compared.
+// Records what a FetchEventSource does, in a form that tests can compare.
 
 import { once } from "node:events";
 
-import { FetchEventSource } from "../../static/js/fetch-event-source.js";
+import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event-source.js";
 
 /**
- * It is closed at the end of the test.
+ * Opens a source, which is closed at the end of the test.
  *
  * @param {import("node:test").TestContext} t
  * @param {string} url
- * @param {import("../../static/js/fetch-event-source.js").FetchEventSourceOptions} [options]
+ * @param {import("../../static/js/fetch-event-source/fetch-event-source.js").FetchEventSourceOptions} [options]
  * @param {string[]} [names] of further events to record
  */
 export function open(t, url, options = {}, names = []) {
@@ -36,7 +36,7 @@ export async function next(source, type) {
 
 /**
  * @param {FetchEventSource} source
- * @returns {Promise<import("../../static/js/fetch-event-source.js").FetchEventSourceErrorEvent>} the error that closed it
+ * @returns {Promise<import("../../static/js/fetch-event-source/fetch-event-source.js").FetchEventSourceErrorEvent>} the error that closed it
  */
 export async function end(source) {
   for (;;) {
@@ -47,13 +47,13 @@ export async function end(source) {
   }
 }
 
-/** Reconnections come at once, or as soon as the server allows. */
+/** Removes the random part of delays, so that the source reconnects as soon as the server allows. */
 export function withoutJitter(t) {
   t.mock.method(Math, "random", () => 0);
 }
 
 /**
- * What a fetch function gives when the test makes the answer itself.
+ * Returns the response of a test's own fetch function.
  * @param {ReadableStream<Uint8Array> | string} body
  */
 export function streamResponse(body) {
@@ -62,7 +62,7 @@ export function streamResponse(body) {
 
 /**
  * @param {Uint8Array[]} chunks
- * @param {Error} [error] what the body breaks with; without one it ends properly
+ * @param {Error} [error] the error that the body breaks with; without one it ends properly
  * @returns {ReadableStream<Uint8Array>}
  */
 export function bodyOf(chunks, error) {
@@ -81,7 +81,7 @@ export function bodyOf(chunks, error) {
 }
 
 /**
- * A body that sends a text and then waits; send() sends more.
+ * Returns a body that sends a text and then waits; send() sends more.
  * @param {string} text
  */
 export function endlessBody(text) {

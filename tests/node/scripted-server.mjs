@@ -1,16 +1,16 @@
-// An HTTP server whose answers a test has written.
+// An HTTP server that sends what a test tells it.
 
 import { createServer } from "node:http";
 
 /** @typedef {(response: import("node:http").ServerResponse) => unknown} Answer */
 
 /**
- * Each request gets the next answer, and the last one from then on. It ends with the test.
+ * Starts a server. Each request gets the next answer, further requests the last one. The server ends with the test.
  *
  * @param {import("node:test").TestContext} t
  * @param {...Answer} answers
  * @returns {Promise<{url: string, requests: {method: string, headers: Record<string, string>, body: Promise<string>,
- *   closed: Promise<void>}[]}>} closed: the client has closed the connection, or the answer is complete
+ *   closed: Promise<void>}[]}>} closed: resolved when the client has closed the connection, or the answer is complete
  */
 export async function serve(t, ...answers) {
   const requests = [];
@@ -30,8 +30,8 @@ export async function serve(t, ...answers) {
 }
 
 /**
- * An event stream that goes on.
- * @param {...(string | Uint8Array)} pieces each in a write of its own
+ * Sends an event stream and leaves it open.
+ * @param {...(string | Uint8Array)} pieces each in its own write
  * @returns {Answer}
  */
 export function sends(...pieces) {
@@ -45,7 +45,7 @@ export function sends(...pieces) {
 }
 
 /**
- * An event stream that ends properly.
+ * Sends an event stream that ends properly.
  * @param {...(string | Uint8Array)} pieces
  * @returns {Answer}
  */
@@ -57,7 +57,7 @@ export function ends(...pieces) {
 }
 
 /**
- * An event stream that breaks off.
+ * Sends an event stream whose connection is reset.
  * @param {...(string | Uint8Array)} pieces
  * @returns {Answer}
  */

@@ -1,4 +1,4 @@
-"""The browser client's tests that need no browser: they run under node, one file of tests each."""
+"""Runs the tests of the browser client that need no browser: one node process for each file."""
 
 import os
 import shutil

@@ -82,7 +82,7 @@ def test_preflights_are_not_counted():
         (get("/v1/nothing", Authorization="Bearer key", Origin=LISTED), 404),
         (get(PATH, Authorization="Bearer key", Origin=LISTED), 405),
         (get("/stream_chat?name=hi&last_event_id=0", Origin=LISTED), 200),
-        (get("/static/js/fetch-event-source.js", Origin=LISTED), 200),
+        (get("/static/js/fetch-event-source/fetch-event-source.js", Origin=LISTED), 200),
     ],
 )
 def test_every_response_to_a_listed_origin_allows_it(server, request_, status):

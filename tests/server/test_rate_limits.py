@@ -80,7 +80,13 @@ def test_a_request_that_starts_an_answer_is_counted_also_if_it_fails():
 def test_a_request_that_starts_no_answer_is_not_counted():
     with limited("1/day") as server:
         assert statuses(server, post(PATH, SHORT), post(PATH, SHORT)) == [200, 429]
-        free = ["/", "/healthz", "/readyz", "/static/js/fetch-event-source.js", "/v1/models"]
+        free = [
+            "/",
+            "/healthz",
+            "/readyz",
+            "/static/js/fetch-event-source/fetch-event-source.js",
+            "/v1/models",
+        ]
         assert statuses(server, *map(get, free)) == [200] * len(free)
         assert statuses(server, get("/v1/streams/unknown")) == [404]
 

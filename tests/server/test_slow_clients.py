@@ -178,7 +178,7 @@ def test_a_body_that_no_view_reads_is_not_taken_for_the_next_request(hurried):
 def test_a_client_that_takes_no_answers_is_dropped(hurried):
     with hurried.connect(receive_buffer_bytes=4096) as sock:
         sock.setblocking(False)
-        request = get("/static/js/fetch-event-source.js")
+        request = get("/static/js/fetch-event-source/fetch-event-source.js")
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
 

@@ -13,7 +13,7 @@ from tests.support.stream import Response, ask, chat, get
 from tests.system.site import Site
 
 COMPLETIONS = "/v1/chat/completions"
-MODULE = "/static/js/fetch-event-source.js"
+MODULE = "/static/js/fetch-event-source/fetch-event-source.js"
 
 
 def error_of(response: Response | Http2Response) -> dict[str, str]:

@@ -1,15 +1,14 @@
-"""Reads streams of server-sent events, Sluice's or anybody's: urllib3 and the parser, in threads or under gevent.
+"""Reads streams of server-sent events, from Sluice or any other server, in plain threads or under gevent.
 
     client = SSEClient("http://127.0.0.1:8080")
     with client.stream("POST", "/v1/chat/completions", json=question) as stream:
         for event in stream:
             print(event.json()["choices"][0]["delta"].get("content", ""), end="", flush=True)
 
-An answer that is not whole ends the loop with a StreamError; one that ends it silently is whole.
+The loop ends without an exception only if the answer is complete; otherwise it raises a StreamError.
 """
 
-from flask_sluice.client.callback import StreamCallback, StreamCounts
-from flask_sluice.client.client import SSEClient
+from flask_sluice.client.client import SSEClient, StreamCallback, StreamCounts
 from flask_sluice.client.errors import (
     ConnectError,
     ConnectTimeoutError,

@@ -1,4 +1,4 @@
-"""The body of an answer, read as events."""
+"""Reads the body of a response as events."""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,19 +9,19 @@ from flask_sluice.client.event import BOM
 from flask_sluice.client.response import Response
 from flask_sluice.sse import EventTooLargeError, ReceivedEvent
 
-_KINDS = {b"{": "application/json", b"[": "application/json", b"<": "text/html"}
-_BEGINNING_BYTES = 1024
-_GUESSED_BYTES = 64 * 1024
+_CONTENT_TYPES = {b"{": "application/json", b"[": "application/json", b"<": "text/html"}
+_QUOTED_BYTES = 1024
+_MAX_SNIFFED_BYTES = 64 * 1024
 
 
-class Body:
-    """The events of one answer.
+class EventBody:
+    """The events of one response.
 
-    received: those that have come and were not taken yet
-    has_ended: whether no more will come
+    received: events that have arrived and were not taken yet
+    has_ended: whether the body has ended
 
-    Raises UnreadableError for HTML, for what is neither events nor JSON, and for an event over
-    ``max_event_bytes``; what ``Response.read`` raises.
+    Raises UnreadableError for HTML, for any other content that is neither events nor JSON, and for an event over
+    ``max_event_bytes``; also what ``Response.read`` raises.
     """
 
     def __init__(
@@ -34,19 +34,19 @@ class Body:
         self.received: deque[ReceivedEvent] = deque()
         self.has_ended = False
         self.response = response
-        kind, beginning = response.content_type, b""
-        if not kind:
-            kind, beginning = _guess(response)
-        decoder = decoder_for(kind, last_event_id, max_event_bytes, on_comment)
+        content_type, beginning = response.content_type, b""
+        if not content_type:
+            content_type, beginning = _sniff(response)
+        decoder = decoder_for(content_type, last_event_id, max_event_bytes, on_comment)
         if decoder is None:
-            what = "a page of HTML" if kind == "text/html" else f"of type {kind}"
-            beginning = response.read_beginning(_BEGINNING_BYTES, beginning)
-            raise UnreadableError(f"the answer is {what}, not a stream", kind, beginning)
+            page = "a page of HTML" if content_type == "text/html" else f"of type {content_type}"
+            beginning = response.read_beginning(_QUOTED_BYTES, beginning)
+            raise UnreadableError(f"the answer is {page}, not a stream", content_type, beginning)
         self.decoder = decoder
         self._feed(beginning)
 
     def read(self) -> None:
-        """Waits for the next bytes, or the end."""
+        """Wait for the next bytes or the end of the body."""
         data = self.response.read()
         if data:
             self._feed(data)
@@ -61,11 +61,11 @@ class Body:
             raise UnreadableError(str(error)) from error
 
 
-def _guess(response: Response) -> tuple[str, bytes]:
-    """From the first byte that is not white space."""
+def _sniff(response: Response) -> tuple[str, bytes]:
+    """Guess the content type from the first byte that is not white space; return it and the bytes read."""
     data = bytearray()
-    while len(data) < _GUESSED_BYTES and (piece := response.read()):
+    while len(data) < _MAX_SNIFFED_BYTES and (piece := response.read()):
         data += piece
         if first := piece.removeprefix(BOM).strip()[:1]:
-            return _KINDS.get(first, "text/event-stream"), bytes(data)
+            return _CONTENT_TYPES.get(first, "text/event-stream"), bytes(data)
     return "text/event-stream", bytes(data)

@@ -1,40 +1,69 @@
-"""What a program calls."""
+"""The client: makes streams, or reads one to its end and calls back."""
 
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from flask_sluice.client.callback import CommentCounter, StreamCallback, StreamCounts, drive
+from flask_sluice.client.errors import Ending, StreamError
 from flask_sluice.client.event import StreamEvent, is_terminal
 from flask_sluice.client.reconnect import NEVER, Reconnect
-from flask_sluice.client.response import Request, parse_http_url
-from flask_sluice.client.stream import SSEStream, StreamOptions
+from flask_sluice.client.request import Request, parse_http_url
+from flask_sluice.client.stream import ReadOptions, SSEStream
 from flask_sluice.client.timeouts import Timeouts
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
-"""As in the parser: far above any event seen."""
+"""The default limit, the same as the parser's: images in base64 take a few MiB."""
 _HEADERS = {
     "accept": "text/event-stream, application/json;q=0.9, */*;q=0.1",
-    # A compressor collects events before it lets go of them.
+    # A compressor holds events back until its buffer is full.
     "accept-encoding": "identity",
 }
 
 
+class StreamCallback(Protocol):
+    """Receives a stream. ``SSEClient.post_stream`` calls the methods in the thread that called it."""
+
+    def on_open(self, status: int, headers: Mapping[str, str]) -> object:
+        """Receive the head of a response; called once for each connection."""
+
+    def on_content(self, id: str, data: str) -> object:  # noqa: A002 - the name that callers know
+        """Receive an event. id: the last event id, "-1" for a JSON body"""
+
+    def on_comment(self, comment: str) -> object:
+        """Receive a comment, such as a keep-alive, before the events that arrived with it."""
+
+    def on_error(self, code: str, message: str) -> object:
+        """Receive the reason why the answer is incomplete; called at most once."""
+
+    def on_close(self, reason: str) -> object:
+        """Receive the last call. reason: a value of ``Ending``; only "complete" means a complete answer"""
+
+
+@dataclass(frozen=True)
+class StreamCounts:
+    """How many events and comments a stream had, and how it ended."""
+
+    events: int
+    comments: int
+    ending: Ending
+
+
 class SSEClient:
-    """Reads streams of events from one server; any number at a time, each over a connection of its own.
+    """Reads streams of events from one server, any number at a time, each over its own connection.
 
-    For plain threads, and for gevent after ``monkey.patch_all()``.
+    It works in plain threads, and under gevent after ``monkey.patch_all()``.
 
-    base_url: http or https; what stands in front of the paths
-    headers: for all requests, such as Authorization
-    timeouts: for all streams that get none of their own
-    max_event_bytes: the most that one event, or a JSON body, may take
-    ssl_context: for https; None: the system's certificates
+    base_url: http or https; the prefix of all paths
+    headers: sent with all requests, such as Authorization
+    timeouts: the limits of all streams that get none of their own
+    max_event_bytes: the largest event, or JSON body
+    ssl_context: for https; None uses the system's certificates
 
-    Raises ValueError for a URL that is none.
+    Raises ValueError for a URL that is not valid.
     """
 
     def __init__(
@@ -67,18 +96,18 @@ class SSEClient:
         on_open: Callable[[int, Mapping[str, str]], object] | None = None,
         on_comment: Callable[[str], object] | None = None,
     ) -> SSEStream:
-        """The stream that the server answers with; nothing is sent before it is entered or read.
+        """Return the stream of the server's answer. Nothing is sent before the stream is entered or read.
 
-        json: the body, encoded by msgspec; None: no body
-        reconnect: None: a GET connects again as an EventSource does, but for streams without ids; anything
-            else is never sent twice (``NEVER``)
-        done_when: tells the terminal event, with which the answer is complete, such as ``lambda event:
-            event.event == "message_stop"``; None: there is none, and the proper end of the body completes it
+        json: the body, encoded by msgspec; None sends no body
+        reconnect: with None, a GET reconnects as an EventSource does, unless the stream has no ids; a request with
+            another method is never repeated (``NEVER``)
+        done_when: recognises the terminal event, which completes the answer, such as ``lambda event:
+            event.event == "message_stop"``; with None, the proper end of the body completes it
         last_event_id: where to continue an earlier stream
-        on_open: called with status and headers when the answer to each connection begins
+        on_open: called with status and headers at the beginning of each response
         on_comment: called with the text of each comment
 
-        Entering and reading raise StreamError (see ``flask_sluice.client.errors``).
+        Entering and reading the stream raise StreamError (see ``flask_sluice.client.errors``).
         """
         method = method.upper()
         if reconnect is None:
@@ -92,7 +121,7 @@ class SSEClient:
             all_headers,
             None if json is None else msgspec.json.encode(json),
         )
-        options = StreamOptions(
+        options = ReadOptions(
             timeouts=timeouts or self._timeouts,
             reconnect=reconnect,
             done_when=done_when,
@@ -106,20 +135,26 @@ class SSEClient:
     def post_stream(
         self, path: str, *, json: Any, callback: StreamCallback, **options: Any
     ) -> StreamCounts:
-        """Posts, tells the callback what comes, and returns when it is over.
+        """Send a POST, call the callback for what arrives, and return at the end of the stream.
 
-        A failure of the stream is not raised but told: ``on_error(code, message)``, and an ``ending`` that is not
-        COMPLETE. What the callback raises ends the stream and is raised here.
+        A failure of the stream is not raised: the callback gets ``on_error(code, message)``, and the returned
+        ``ending`` is not COMPLETE. An exception of the callback ends the stream and is raised here.
 
         options: those of ``stream``
         """
-        comments = CommentCounter(callback)
+        comment_count = 0
+
+        def on_comment(comment: str) -> None:
+            nonlocal comment_count
+            comment_count += 1
+            callback.on_comment(comment)
+
         stream = self.stream(
-            "POST", path, json=json, on_open=callback.on_open, on_comment=comments, **options
+            "POST", path, json=json, on_open=callback.on_open, on_comment=on_comment, **options
         )
-        drive(stream, callback)
+        _read_to_end(stream, callback)
         assert stream.ending is not None
-        return StreamCounts(stream.event_count, comments.count, stream.ending)
+        return StreamCounts(stream.event_count, comment_count, stream.ending)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -128,6 +163,20 @@ class SSEClient:
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+def _read_to_end(stream: SSEStream, callback: StreamCallback) -> None:
+    """Read the stream. What the callback raises is raised after ``on_close``."""
+    try:
+        for event in stream:
+            callback.on_content(event.id, event.data)
+    except StreamError as error:
+        if error is not stream.error:
+            raise
+        callback.on_error(error.code, str(error))
+    finally:
+        stream.close()
+        callback.on_close(str(stream.ending))
 
 
 def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A connection of which every wait has a deadline and can be ended from outside."""
+"""A connection whose waits have time limits and can be ended by another thread or greenlet."""
 
 import contextlib
 import errno
@@ -13,55 +13,58 @@ from typing import Any, TypeVar
 from urllib3.util import wait_for_read, wait_for_write
 
 from flask_sluice.client.errors import ConnectError, StreamClosedError
-from flask_sluice.client.timeouts import Deadlines
+from flask_sluice.client.timeouts import TimeLimits
 
 Result = TypeVar("Result")
 Wait = Callable[[socket.socket, float], bool]
 
 _LONGEST_WAIT_SECONDS = 86_400
-"""poll() takes no more than 24 days."""
+"""Below the limit of poll(): 24 days."""
 
 
-class Connection:
+class ClientConnection:
     """One connection to a server.
 
-    The socket does not block; what cannot go on waits in ``_wait``, and only there. So the deadlines hold over
-    all that http.client reads, line by line, through a buffered file; and they hold in gevent, too, whose TLS
-    sockets grant the whole timeout to every part of a record.
+    The socket does not block, and every wait happens in ``_wait``. So the time limits include everything that
+    http.client reads through a buffered file, line by line. They also hold under gevent, whose TLS sockets would apply
+    a timeout to each part of a record.
 
-    ``close`` may be called from any thread or greenlet. Another one that waits here wakes, raises
-    StreamClosedError, and has to call it, too: only then is the socket let go of.
+    ``close`` may be called from any thread or greenlet. A reader that waits then wakes, raises StreamClosedError, and
+    must call ``close`` as well: only its call closes the socket.
     """
 
-    def __init__(self, deadlines: Deadlines) -> None:
-        self._deadlines = deadlines
-        # Reentrant: a signal handler may call close() while its own thread is in here.
+    def __init__(self, limits: TimeLimits) -> None:
+        self._limits = limits
+        # The lock is reentrant because a signal handler may call close() while its own thread holds the lock.
         self._lock = threading.RLock()
         self._sock: socket.socket | None = None
         self._is_in_use = False
         self._is_closed = False
 
     def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Raises ConnectError, StreamTimeoutError, StreamClosedError."""
-        self._deadlines.connecting()
+        """Connect. Raises ConnectError, StreamTimeoutError, StreamClosedError."""
+        self._limits.start_connecting()
         try:
             self._connect(host, port)
             if tls is not None:
                 self._start_tls(tls, host)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode.
+        except (
+            OSError,
+            UnicodeError,
+        ) as error:  # UnicodeError: IDNA cannot encode the host's name.
             if self._is_closed:
                 raise StreamClosedError from None
             raise ConnectError(f"no connection to {host}:{port}: {_reason(error)}") from error
-        self._deadlines.connected()
+        self._limits.end_connecting()
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Waits until there is something; returns 0 at the end of the connection."""
-        return self._patiently(wait_for_read, lambda sock: sock.recv_into(buffer))
+        """Wait for bytes, and return how many were received; 0 at the end of the connection."""
+        return self._run(wait_for_read, lambda sock: sock.recv_into(buffer))
 
     def send_all(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            sent = self._patiently(wait_for_write, lambda sock: sock.send(rest))  # noqa: B023 - not kept
+            sent = self._run(wait_for_write, lambda sock: sock.send(rest))  # noqa: B023 - runs at once
             rest = rest[sent:]
 
     def close(self) -> None:
@@ -70,10 +73,10 @@ class Connection:
             if self._sock is None:
                 return
             with contextlib.suppress(OSError):
-                # Not SSLSocket's, which takes the TLS object away from the one who reads with it.
+                # SSLSocket.shutdown() would remove the TLS object that the reader is using.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-            # Not under one who waits: its number may be somebody else's by the time that it is looked at again.
-            # The reader, woken, comes here as well.
+            # While a reader waits on the socket, it must not be closed: its file descriptor could be reused before the
+            # reader looks at it again. The shutdown wakes the reader, which then calls close() itself.
             if not self._is_in_use:
                 self._sock.close()
 
@@ -93,10 +96,10 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._adopt(sock)
-            # Under the lock: a shutdown between the two would be without effect, and the connection go on.
+            # The lock covers both steps, because a shutdown between them would have no effect on the connection.
             code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:
-            code = self._patiently(wait_for_write, _result_of_connecting)
+            code = self._run(wait_for_write, _result_of_connecting)
         if code:
             raise OSError(code, os.strerror(code))
 
@@ -106,10 +109,10 @@ class Connection:
             self._adopt(
                 context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
             )
-        self._patiently(wait_for_read, _shake_hands)
+        self._run(wait_for_read, _shake_hands)
 
     def _adopt(self, sock: socket.socket) -> None:
-        """Takes the place of the socket before, if there was one. With the lock held."""
+        """Replace the socket. The caller holds the lock."""
         if self._sock is not None:
             self._sock.close()
         self._sock = sock
@@ -117,15 +120,15 @@ class Connection:
             sock.close()
             raise StreamClosedError
 
-    def _patiently(self, wait: Wait, operation: Callable[[socket.socket], Result]) -> Result:
-        """Does it as soon as it does not block.
+    def _run(self, wait: Wait, operation: Callable[[socket.socket], Result]) -> Result:
+        """Run the operation, and wait whenever it would block.
 
-        wait: for what, if the operation does not say
+        wait: how to wait after BlockingIOError; TLS says itself what it waits for
         """
         sock = self._enter()
         try:
             while True:
-                self._deadlines.check()
+                self._limits.check()
                 try:
                     result = operation(sock)
                 except ssl.SSLWantReadError:
@@ -144,12 +147,12 @@ class Connection:
             with self._lock:
                 self._is_in_use = False
         if self._is_closed:
-            # Its end, if it is one, is our own doing.
+            # The operation may have seen the end of the connection, but close() caused it.
             raise StreamClosedError
         return result
 
     def _wait(self, wait: Wait, sock: socket.socket) -> None:
-        at, seconds, error = self._deadlines.next_limit()
+        at, seconds, error = self._limits.next_limit()
         while (left := at - time.monotonic()) > 0:
             if wait(sock, min(left, _LONGEST_WAIT_SECONDS)):
                 return

@@ -1,4 +1,4 @@
-"""Bodies of every kind, as events: bytes in, events out. No I/O."""
+"""Decodes bodies of each content type into events. No I/O."""
 
 import contextlib
 import re
@@ -18,14 +18,14 @@ _NDJSON = frozenset(
         "application/x-jsonl",
         "application/jsonlines",
         "application/x-jsonlines",
-        "application/stream+json",  # Spring's, though its suffix says otherwise
+        "application/stream+json",  # Spring sends one document a line, although the suffix means a single one
     }
 )
 _JSON = re.compile(r"(application|text)/json|[^/]+/[^/]+\+json")
 
 
 class Decoder(Protocol):
-    """Bytes in, events out. ``feed`` and ``finish`` raise EventTooLargeError."""
+    """Decodes a body. ``feed`` and ``finish`` raise EventTooLargeError."""
 
     @property
     def last_event_id(self) -> str: ...
@@ -36,21 +36,21 @@ class Decoder(Protocol):
     def feed(self, data: bytes) -> list[ReceivedEvent]: ...
 
     def finish(self) -> list[ReceivedEvent]:
-        """The body has ended properly: what this makes whole."""
+        """Return the events that are complete only because the body has ended properly."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the body itself shows that nothing is missing."""
+        """Whether the body itself shows that it is complete."""
 
     @property
     def unfinished(self) -> bytes:
-        """Of an event that has begun and not ended."""
+        """The bytes of an incomplete event."""
 
 
 class EventStreamDecoder:
-    """``text/event-stream``.
+    """Decodes ``text/event-stream``.
 
-    Arguments: those of EventParser; but comments come as ``Event`` takes them, without the space behind the colon.
+    The arguments are those of EventParser, but ``on_comment`` gets the text without the space after the colon.
     """
 
     is_complete = False
@@ -73,7 +73,9 @@ class EventStreamDecoder:
         return self._parser.retry
 
     def feed(self, data: bytes) -> list[ReceivedEvent]:
-        if data.endswith(b"\n\n"):  # Nearly always a read holds what was written: whole events.
+        if data.endswith(
+            b"\n\n"
+        ):  # Nearly every read returns whole events, as the server wrote them.
             self._behind_last_event.clear()
         else:
             self._keep(data)
@@ -84,7 +86,7 @@ class EventStreamDecoder:
 
     @property
     def unfinished(self) -> bytes:
-        # A comment is no event, nor is a blank line; some servers leave out the blank line behind a comment.
+        # Comments and blank lines are not parts of an event. Some servers send no blank line after a comment.
         rest = bytes(self._behind_last_event).lstrip(b"\r\n")
         if all(not line or line.startswith(b":") for line in re.split(b"[\r\n]", rest)):
             return b""
@@ -104,7 +106,7 @@ class EventStreamDecoder:
 
 
 class JsonDecoder:
-    """One JSON document: one event, at the end of the body."""
+    """Decodes one JSON document into one event, at the end of the body."""
 
     last_event_id = ""
     retry = None
@@ -133,9 +135,9 @@ class JsonDecoder:
 
 
 class NdjsonDecoder:
-    """One JSON document a line, each an event.
+    """Decodes one JSON document a line into one event each.
 
-    Ollama's last line has ``"done": true``; it becomes an event of type "done". Others have no terminal event.
+    A line with ``"done": true``, with which Ollama ends a stream, becomes an event of type "done".
     """
 
     is_complete = False
@@ -161,7 +163,7 @@ class NdjsonDecoder:
         line = self._line
         if not _is_json(line):
             return []
-        # Many leave out the last line's end.
+        # Many servers send no line end after the last line.
         self._line = bytearray()
         return [_line_event(line)]
 
@@ -176,9 +178,11 @@ def decoder_for(
     max_event_bytes: int,
     on_comment: Callable[[str], object] | None,
 ) -> Decoder | None:
-    """For a content type, in lower case and without parameters; None if it is neither events nor JSON.
+    """Return the decoder of a content type, or None if it is neither events nor JSON.
 
-    The other arguments: those of EventStreamDecoder.
+    kind: the content type in lower case, without parameters
+
+    The other arguments are those of EventStreamDecoder.
     """
     if kind == "text/event-stream":
         return EventStreamDecoder(last_event_id, max_event_bytes, on_comment)

@@ -1,4 +1,4 @@
-"""What can go wrong with a stream, each with what was received before it."""
+"""The errors of a stream, each with the events that were received before it."""
 
 import enum
 from collections.abc import Mapping
@@ -15,33 +15,34 @@ _QUOTED_CHARACTERS = 200
 class Ending(str, enum.Enum):
     """How a stream ended."""
 
-    # As enum.StrEnum does from Python 3.11 on.
+    # enum.StrEnum does the same, from Python 3.11 on.
     __str__ = str.__str__
 
     COMPLETE = "complete"
-    """With its terminal event; the only one, but for NO_CONTENT, that raises nothing."""
+    """The terminal event arrived. Only this ending and NO_CONTENT raise no exception."""
     NO_CONTENT = "no_content"
-    """With status 204: the server has nothing (more) to send."""
+    """The status was 204 or 205: the server has nothing (more) to send."""
     NO_TERMINAL_EVENT = "no_terminal_event"
-    """The body ended, properly or not to be told, but the answer had not."""
+    """The body ended without the terminal event."""
     CUT_IN_EVENT = "cut_in_event"
     """The body ended in the middle of an event, whose bytes are in ``cut_event``."""
     TRANSPORT_ERROR = "transport_error"
-    """There was no connection, or it broke."""
+    """The connection could not be opened, or broke."""
     REFUSED = "refused"
-    """With a status that is not 2xx, or a redirect that must not be followed."""
+    """The status was not 2xx, or a redirect must not be followed."""
     UNREADABLE = "unreadable"
-    """With something that is no stream, such as a proxy's HTML page."""
+    """The body was not a stream, such as a proxy's HTML page."""
     ERROR_EVENT = "error_event"
-    """The server reported a failure in mid-stream."""
+    """The server reported a failure within the stream."""
     TIMEOUT = "timeout"
+    """A time limit was reached."""
     CLOSED = "closed"
-    """By ``close()``."""
+    """``close()`` was called."""
 
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """An error as the server describes it, in the shape of the OpenAI API; what it did not say is None."""
+    """An error as the server describes it, with the fields of the OpenAI API; a missing field is None."""
 
     message: str
     type: str | None = None
@@ -50,20 +51,20 @@ class ErrorDetails:
 
     @property
     def name(self) -> str | None:
-        """The most exact that there is; some servers give only types."""
+        """The code, or the type of a server that sends no code."""
         return self.code or self.type
 
 
 class StreamError(Exception):
-    """Any failure of a stream.
+    """The stream failed; the base class of all errors here.
 
-    code: what programs test
-    ending: what the stream's ``ending`` is from now on
-    events: those received before, oldest first; the last 4 MiB of them (see ``History``)
-    event_count: how many there were in all
-    last_event_id: where the stream could be continued ("" if it had no ids)
-    cut_event: the bytes of an event that was cut, b"" if none was
-    retry_after_seconds: how long the server wants the next try to wait, None if it did not say
+    code: a constant for programs
+    ending: the stream's ``ending``
+    events: the events before the failure, oldest first; at most the last 4 MiB (see ``RecentEvents``)
+    event_count: how many events there were in all
+    last_event_id: where the stream can be continued, "" if it had no ids
+    cut_event: the bytes of an incomplete event, b"" without one
+    retry_after_seconds: how long the server asks the client to wait, None if it does not
     """
 
     code = "stream_error"
@@ -79,60 +80,60 @@ class StreamError(Exception):
 
 
 class TransportError(StreamError):
-    """The connection broke before the end of the answer, or what came was not HTTP."""
+    """The connection broke before the end of the answer, or the response was not HTTP."""
 
     code = "transport_error"
     ending = Ending.TRANSPORT_ERROR
 
 
 class ConnectError(TransportError):
-    """There is no connection: refused, no such host, or its certificate is not valid."""
+    """The connection could not be opened: refused, an unknown host, or a certificate that is not valid."""
 
     code = "connect_error"
 
 
 class StreamTimeoutError(StreamError):
-    """A time limit of ``Timeouts`` was reached; each has a class of its own."""
+    """A time limit of ``Timeouts`` was reached; each limit has its own subclass."""
 
     ending = Ending.TIMEOUT
-    _happened: ClassVar[str]
+    _reason: ClassVar[str]
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"{self._happened} {seconds:g} s")
+        super().__init__(f"{self._reason} {seconds:g} s")
         self.seconds = seconds
 
 
 class ConnectTimeoutError(StreamTimeoutError):
     code = "connect_timeout"
-    _happened = "there was no connection within"
+    _reason = "there was no connection within"
 
 
 class FirstEventTimeoutError(StreamTimeoutError):
     code = "first_event_timeout"
-    _happened = "no event came within"
+    _reason = "no event came within"
 
 
 class IdleTimeoutError(StreamTimeoutError):
     code = "idle_timeout"
-    _happened = "nothing at all came for"
+    _reason = "nothing at all came for"
 
 
 class IdleEventTimeoutError(StreamTimeoutError):
     code = "idle_event_timeout"
-    _happened = "no event came (though perhaps keep-alives did) for"
+    _reason = "no event came (though perhaps keep-alives did) for"
 
 
 class TotalTimeoutError(StreamTimeoutError):
     code = "total_timeout"
-    _happened = "the answer was not there after"
+    _reason = "the answer was not there after"
 
 
 class RefusedError(StreamError):
     """The server answered with a status that is not 2xx.
 
-    status, reason, headers: of the answer; the names of headers in any case
+    status, reason, headers: of the response; ``headers`` ignores the case of names
     body: its beginning, at most 64 KiB
-    error: what it says of itself, None if it does not
+    error: the error that the body describes, None if it describes none
     """
 
     ending = Ending.REFUSED
@@ -157,17 +158,17 @@ class RefusedError(StreamError):
 
 
 class RedirectError(StreamError):
-    """The server redirects to where the client must not go, or too often."""
+    """The server redirects to a URL that the client must not follow, or too often."""
 
     code = "redirect_error"
     ending = Ending.REFUSED
 
 
 class UnreadableError(StreamError):
-    """The status is 2xx, but the body is nothing that can be read as events.
+    """The status is 2xx, but the body cannot be read as events.
 
-    content_type: as the server sent it
-    beginning: of the body
+    content_type: the content type that the server sent
+    beginning: the beginning of the body
     """
 
     code = "unreadable"
@@ -180,8 +181,11 @@ class UnreadableError(StreamError):
 
 
 class TruncatedError(StreamError):
-    """The body ended, but the answer had not: its terminal event never came (``NO_TERMINAL_EVENT``), or an
-    event has no end (``CUT_IN_EVENT``, with its bytes in ``cut_event``)."""
+    """The body ended before the answer did.
+
+    Either the terminal event is missing (``NO_TERMINAL_EVENT``), or an event is incomplete (``CUT_IN_EVENT``, with its
+    bytes in ``cut_event``).
+    """
 
     code = "truncated"
     ending = Ending.NO_TERMINAL_EVENT
@@ -196,10 +200,10 @@ class TruncatedError(StreamError):
 
 
 class ErrorEventError(StreamError):
-    """The server reported a failure in mid-stream: ``event: error``, or an ``error`` in the JSON data.
+    """The server reported a failure within the stream: ``event: error``, or an ``error`` in the JSON data.
 
-    event: as it came
-    error: what it says
+    event: the event that reported it
+    error: the error that the event describes
     """
 
     ending = Ending.ERROR_EVENT
@@ -222,8 +226,11 @@ class StreamClosedError(StreamError):
 
 
 def parse_error(body: str | bytes) -> ErrorDetails | None:
-    """The error in a JSON object: OpenAI's ``{"error": {"message", …}}``, or ``{"error": "text"}`` as Ollama
-    says it. None if there is none, or a falsy one."""
+    """Return the error in a JSON object, None if there is none or if it is falsy.
+
+    It may be an object, as OpenAI sends it (``{"error": {"message": …}}``), or a text, as Ollama does
+    (``{"error": "text"}``).
+    """
     try:
         document = msgspec.json.decode(body)
     except NOT_JSON:
@@ -242,12 +249,12 @@ def parse_error(body: str | bytes) -> ErrorDetails | None:
 
 
 def _text(value: Any) -> str | None:
-    # Some servers give numbers for codes.
+    # Some servers send a number as code.
     return None if value is None else str(value)
 
 
 def quote(text: str | bytes) -> str:
-    """The beginning, in one line."""
+    """Return the beginning of the text in one line."""
     if isinstance(text, bytes):
         text = text[: 4 * _QUOTED_CHARACTERS].decode("utf-8", "replace")
     line = one_line(text)
@@ -255,7 +262,7 @@ def quote(text: str | bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """Fit for a log and a terminal, whatever a server has put into it."""
+    """Return the text in one line, without characters that could garble a log or a terminal."""
     return "".join(
         letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split())
     )

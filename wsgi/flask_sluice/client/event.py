@@ -1,4 +1,4 @@
-"""An event as the client gives it out, and what is remembered of those before it."""
+"""The event that the client returns, and the memory of the events before it."""
 
 from collections import deque
 from typing import Any
@@ -8,21 +8,21 @@ import msgspec
 from flask_sluice.sse import ReceivedEvent
 
 JSON_ID = "-1"
-"""The id of the one event that a JSON body is: no stream sends it, and none can be continued after it."""
+"""The id of the only event of a JSON body. No stream sends this id, and no stream can be continued after it."""
 DONE = "[DONE]"
 BOM = b"\xef\xbb\xbf"
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises."""
-_REMEMBERED_CHARACTERS = 4 * 1024 * 1024
+"""The exceptions of decoding a text that is not JSON."""
+_MAX_REMEMBERED_CHARACTERS = 4 * 1024 * 1024
 
 _decode_json = msgspec.json.Decoder().decode
 
 
 class StreamEvent(ReceivedEvent, frozen=True, gc=False):
-    """``data``, ``event`` ("message" where none was named), ``id`` (the last event id) and ``retry``."""
+    """An event: ``data``, ``event`` ("message" without a name), ``id`` (the last event id) and ``retry``."""
 
     def json(self) -> Any:
-        """The data as JSON. Raises ValueError, with its beginning, if it is none."""
+        """Return the data, decoded from JSON. Raises ValueError, with its beginning, if it is not JSON."""
         try:
             return _decode_json(self.data)
         except NOT_JSON as error:
@@ -30,16 +30,15 @@ class StreamEvent(ReceivedEvent, frozen=True, gc=False):
 
 
 def is_terminal(event: StreamEvent) -> bool:
-    """Whether a stream is complete with this event: ``data: [DONE]``, as OpenAI's API ends one, or
-    ``event: done``."""
+    """Return whether the event completes a stream: ``data: [DONE]``, as in OpenAI's API, or ``event: done``."""
     return event.data == DONE or event.event == "done"
 
 
-class History:
-    """The events so far, for an exception: so that what has been received is not lost with the rest.
+class RecentEvents:
+    """Remembers the events of a stream, so that an exception can carry what was received before it.
 
-    Only the last 4 MiB of data, which is some 15,000 tokens' chunks: nearly always the whole answer, while
-    a feed that runs for days does not fill the memory.
+    It keeps the last 4 MiB of data: some 15,000 chunks of one token each, so nearly always the whole answer. The
+    limit keeps a stream that runs for days from filling the memory.
     """
 
     def __init__(self) -> None:
@@ -51,9 +50,9 @@ class History:
         self.count += 1
         self._events.append(event)
         self._characters += len(event.data)
-        while self._characters > _REMEMBERED_CHARACTERS:
+        while self._characters > _MAX_REMEMBERED_CHARACTERS:
             self._characters -= len(self._events.popleft().data)
 
     def events(self) -> tuple[StreamEvent, ...]:
-        """Oldest first."""
+        """Return the remembered events, oldest first."""
         return tuple(self._events)

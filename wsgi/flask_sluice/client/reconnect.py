@@ -1,4 +1,4 @@
-"""Whether a stream connects again after it broke, and when."""
+"""Decides whether a stream reconnects after a failure, and when."""
 
 import random
 from dataclasses import dataclass
@@ -13,29 +13,30 @@ from flask_sluice.client.errors import (
     TruncatedError,
 )
 
-# Refusals that pass: too many requests; a gateway without, overloaded by, or out of patience with its upstream.
+# Too Many Requests, Bad Gateway, Service Unavailable, Gateway Timeout: a later request may succeed.
 _TRANSIENT_STATUSES = (429, 502, 503, 504)
-_LEAST_WINDOW_SECONDS = 0.1
-"""``retry: 0`` must not make a loop without a pause."""
+_MIN_WINDOW_SECONDS = 0.1
+"""With ``retry: 0`` the client must not reconnect in a busy loop."""
 _MAX_DOUBLINGS = 30
 
 
 @dataclass(frozen=True)
 class Reconnect:
-    """Connecting again, with the id of the last event as ``Last-Event-ID``.
+    """A policy for reconnecting, with the id of the last event as ``Last-Event-ID``.
 
-    It follows on a connection that could not be made, broke, stood still, or ended without the terminal event, on
-    statuses 429, 502, 503 and 504, and on an error event with a ``retry`` (the server asks to come back).
+    A stream reconnects when its connection could not be opened, broke, was silent for too long, or ended without the
+    terminal event; after the statuses 429, 502, 503 and 504; and after an error event with a ``retry``, with which
+    the server asks the client to come back.
 
-    max_tries: in a row, without an event between them
-    first_window_seconds: the wait before the first try is anything up to this ("full jitter", so that the
-        clients of a server that restarted do not come back together) and doubles with each try; the stream's own
-        ``retry`` takes its place
-    longest_window_seconds: where the doubling ends
-    without_ids: also if the stream has sent events but no ids, and begins anew therefore: right for a feed
-        of news, wrong for an answer, which would be repeated
+    max_tries: how many reconnections may follow each other without an event between them
+    first_window_seconds: the wait before the first try is a random part of this window ("full jitter"), so that the
+        clients of a server that was restarted do not reconnect all at once. The window doubles with each try. The
+        stream's own ``retry`` replaces this value
+    longest_window_seconds: the upper limit of the window
+    without_ids: whether to reconnect even if the stream has sent events without ids, so that it starts again from the
+        beginning. This suits a news feed; it would repeat an answer
 
-    What the server asks for by ``retry`` or ``Retry-After`` is waited in any case, before that window.
+    The client first waits for the time that the server asks for by ``retry`` or ``Retry-After``, then for the window.
     """
 
     max_tries: int = 5
@@ -44,7 +45,7 @@ class Reconnect:
     without_ids: bool = False
 
     def covers(self, error: StreamError) -> bool:
-        """Whether another try may end better."""
+        """Return whether another try may succeed."""
         match error:
             case RefusedError():
                 return error.status in _TRANSIENT_STATUSES
@@ -57,10 +58,10 @@ class Reconnect:
     def delay_seconds(
         self, attempt: int, retry_ms: int | None, asked_seconds: float | None
     ) -> float:
-        """attempt: 1 for the first try; retry_ms: the stream's; asked_seconds: by Retry-After"""
+        """Return the wait before a try. attempt: from 1 on; retry_ms: the stream's; asked_seconds: by Retry-After"""
         retry_seconds = None if retry_ms is None else retry_ms / 1000
         window = self.first_window_seconds if retry_seconds is None else retry_seconds
-        window = max(window, _LEAST_WINDOW_SECONDS) * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
+        window = max(window, _MIN_WINDOW_SECONDS) * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
         window = min(window, self.longest_window_seconds)
         return max(retry_seconds or 0.0, asked_seconds or 0.0) + random.uniform(0, window)
 

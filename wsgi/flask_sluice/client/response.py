@@ -1,4 +1,11 @@
-"""A request and its answer, redirects followed."""
+"""Sends a request over a connection of ours, with urllib3's HTTP, and reads the response.
+
+This is the only module that relies on insides of urllib3 and http.client:
+
+- ``HTTPConnection.sock`` may be set before the request, to an object with ``sendall``, ``makefile``, ``settimeout`` and
+  ``close``. So every wait happens in ``ClientConnection``, which has the time limits.
+- ``HTTPResponse`` has ``_fp``, ``_raw_read`` and ``_decode``: used with urllib3 before 2.2 only, which has no ``read1``.
+"""
 
 import contextlib
 import email.utils
@@ -7,15 +14,13 @@ import io
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection
-from urllib3.util import Url, parse_url
+from urllib3.util import Url
 
-from flask_sluice.client.connection import Connection
+from flask_sluice.client.connection import ClientConnection
 from flask_sluice.client.errors import (
     RedirectError,
     RefusedError,
@@ -23,95 +28,63 @@ from flask_sluice.client.errors import (
     TransportError,
     UnreadableError,
 )
+from flask_sluice.client.request import Request, parse_http_url, port_of
 
 MAX_REDIRECTS = 5
 MAX_ERROR_BODY_BYTES = 64 * 1024
+HAS_READ1 = hasattr(urllib3.HTTPResponse, "read1")
 _READ_BYTES = 64 * 1024
+_COMPRESSED_READ_BYTES = 1024
 _BYTES_WITHOUT_A_PAUSE = 512 * 1024
-"""Some 10 ms of work. Not counted in reads: a pause costs a thread 50 us, many times one small read."""
-_PORTS = {"http": 80, "https": 443}
+"""Some 10 ms of work. Bytes are counted, not reads: a pause costs a thread 50 us, many times one small read."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key"})
-_ABOUT_THE_BODY = frozenset({"content-type", "content-length", "content-encoding"})
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked. url: absolute, http or https; headers: the names in lower case"""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
-
-    def redirected(self, status: int, location: str) -> "Request":
-        """Raises RedirectError if it leads to where credentials and questions must not go."""
-        here = parse_http_url(self.url)
-        try:
-            there = urljoin(self.url, location)
-            target = parse_http_url(there)
-        except ValueError as error:
-            raise RedirectError(
-                f"{self.url} redirects to what is no HTTP address: {location}"
-            ) from error
-        if here.scheme == "https" and target.scheme == "http":
-            raise RedirectError(f"{self.url} redirects from https to http: {there}")
-        request = replace(self, url=there)
-        # As in browsers (the Fetch standard, "HTTP-redirect fetch"); RFC 9110, section 15.4, allows it.
-        if status == 303 or (status in (301, 302) and self.method == "POST"):
-            request = replace(request, method="GET", body=None).without(_ABOUT_THE_BODY)
-        return request if _origin(here) == _origin(target) else request.without(_CREDENTIALS)
-
-    def without(self, names: frozenset[str]) -> "Request":
-        return replace(
-            self, headers={name: text for name, text in self.headers.items() if name not in names}
-        )
 
 
 class Response:
-    """An answer whose head has been read.
+    """A response whose head has been read.
 
-    headers: their names in any case
+    headers: a mapping that ignores the case of names
     """
 
-    def __init__(self, connection: Connection, inner: urllib3.HTTPResponse) -> None:
+    def __init__(self, connection: ClientConnection, inner: urllib3.HTTPResponse) -> None:
         self.status = inner.status
         self.reason = inner.reason or ""
         self.headers: Mapping[str, str] = inner.headers
         self._connection = connection
         self._inner = inner
         self._bytes_since_pause = 0
-        self._is_compressed = "content-encoding" in self.headers
+        is_compressed = "content-encoding" in self.headers
+        self._read = _reader_of(inner, decode_content=is_compressed)
 
     @property
     def content_type(self) -> str:
-        """Without parameters, in lower case; "" if there is none."""
+        """The content type without parameters, in lower case; "" without the header."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def is_delimited(self) -> bool:
-        """Whether its end can be told from a connection that broke."""
+        """Whether the body's end differs from the end of a connection that broke."""
         return self._inner.chunked or self._inner.length_remaining is not None
 
     def read(self) -> bytes:
-        """The next bytes of the body, as soon as there are some; b"" at its end.
+        """Return the next bytes of the body as soon as there are some, or b"" at its end.
 
-        Raises TransportError if it breaks off, StreamTimeoutError, StreamClosedError.
+        Raises TransportError if the connection breaks, StreamTimeoutError, StreamClosedError.
         """
         if self._bytes_since_pause > _BYTES_WITHOUT_A_PAUSE:
-            # A greenlet whose data is always there would never let another one run.
+            # A greenlet that always finds data would never let another one run.
             self._bytes_since_pause = 0
             time.sleep(0)
         try:
-            data = self._inner.read1(_READ_BYTES, decode_content=self._is_compressed)
+            data = self._read()
         except urllib3.exceptions.HTTPError as error:
             raise TransportError(f"the connection broke in the answer: {_reason(error)}") from error
         self._bytes_since_pause += len(data)
         return data
 
     def read_beginning(self, size: int, data: bytes = b"") -> bytes:
-        """``data`` and what follows, up to ``size`` bytes and as far as it comes."""
+        """Return ``data`` and the bytes after it, ``size`` bytes in all, or fewer if the body ends or breaks."""
         pieces, left = [data], size - len(data)
         with contextlib.suppress(TransportError, StreamTimeoutError):
             while left > 0 and (piece := self.read()):
@@ -123,13 +96,13 @@ class Response:
         self._connection.close()
 
 
-def send(request: Request, connect: Callable[[Url], Connection]) -> Response:
-    """The answer to the request, wherever it is redirected to.
+def send(request: Request, connect: Callable[[Url], ClientConnection]) -> Response:
+    """Send the request, follow redirects, and return the response.
 
-    connect: gives a new connection to the host of the URL
+    connect: opens a connection to the host of the URL
 
     Raises what ``connect`` raises, TransportError, StreamTimeoutError, StreamClosedError; RefusedError for a
-    status that is not 2xx; RedirectError; UnreadableError for a compression that is not known.
+    status that is not 2xx; RedirectError; UnreadableError for an unknown compression.
     """
     for _ in range(MAX_REDIRECTS + 1):
         response = _exchange(request, connect)
@@ -139,38 +112,31 @@ def send(request: Request, connect: Callable[[Url], Connection]) -> Response:
             request = request.redirected(response.status, location)
             continue
         if not 200 <= response.status < 300:
-            raise _refusal(response)
+            raise _refused(response)
         _check_encoding(response)
         return response
     raise RedirectError(f"more than {MAX_REDIRECTS} redirects, the last to {request.url}")
 
 
-def parse_http_url(text: str) -> Url:
-    """Raises ValueError for what is not an absolute http or https URL."""
-    url = parse_url(text)
-    if url.scheme not in _PORTS or not url.host:
-        raise ValueError(f"not an http or https URL: {text!r}")
-    if url.auth is not None:
-        raise ValueError(f"credentials belong into headers, not into the URL of {url.host}")
-    return url
+def parse_retry_after(value: str) -> float | None:
+    """Return seconds from now (RFC 9110, section 10.2.3: a number, or a date); None for any other text."""
+    if re.fullmatch("[0-9]{1,9}", value):
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(moment.timestamp() - time.time(), 0.0)
 
 
-def port_of(url: Url) -> int:
-    return url.port or _PORTS[url.scheme or ""]
-
-
-def _origin(url: Url) -> tuple[str | None, str | None, int]:
-    return url.scheme, url.host, port_of(url)
-
-
-def _exchange(request: Request, connect: Callable[[Url], Connection]) -> Response:
+def _exchange(request: Request, connect: Callable[[Url], ClientConnection]) -> Response:
     url = parse_http_url(request.url)
     connection = connect(url)
     inner = HTTPConnection(url.host or "", port_of(url))
     inner.sock = sock = _Socket(connection)
     headers = {"host": url.netloc or "", **request.headers}
     try:
-        # A server may refuse, and hang up, before it has read all; its answer is there all the same.
+        # A server may send its refusal and close before it has read the whole request; the response can still be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             inner.request(
                 request.method, url.request_uri, request.body, headers, preload_content=False
@@ -179,12 +145,32 @@ def _exchange(request: Request, connect: Callable[[Url], Connection]) -> Respons
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         raise TransportError(f"no answer from {url.netloc}: {_reason(error)}") from error
     if sock.has_ended:
-        # http.client takes what it has for the whole head.
+        # http.client takes an incomplete head for a complete one.
         raise TransportError(f"no answer from {url.netloc}: it hung up in the middle of the head")
     return Response(connection, response)
 
 
-def _refusal(response: Response) -> RefusedError:
+def _reader_of(inner: urllib3.HTTPResponse, *, decode_content: bool) -> Callable[[], bytes]:
+    """Return a function that reads the next bytes of the body as soon as there are some."""
+    if HAS_READ1:
+        return lambda: inner.read1(_READ_BYTES, decode_content=decode_content)
+    # read(size) of urllib3 before 2.2 waits until it has `size` bytes, of a compressed body even decoded ones.
+    inner._fp.read = inner._fp.read1  # type: ignore[method-assign, union-attr]
+    inner._init_decoder()
+    # A decoder of these releases has no limit, and 64 KiB may be 64 MiB when decoded.
+    size = _COMPRESSED_READ_BYTES if decode_content else _READ_BYTES
+
+    def read() -> bytes:
+        while True:
+            data = inner._raw_read(size)
+            decoded = inner._decode(data, decode_content, flush_decoder=not data)
+            if decoded or not data:
+                return decoded
+
+    return read
+
+
+def _refused(response: Response) -> RefusedError:
     return RefusedError(
         response.status,
         response.reason,
@@ -195,7 +181,7 @@ def _refusal(response: Response) -> RefusedError:
 
 
 def _check_encoding(response: Response) -> None:
-    """None was asked for; what urllib3 decodes is taken all the same."""
+    """Refuse a compression that urllib3 cannot decode. The client asks for none, but a server may ignore that."""
     encodings = response.headers.get("content-encoding", "identity").lower().split(",")
     unknown = {each.strip() for each in encodings}.difference(
         urllib3.HTTPResponse.CONTENT_DECODERS, {"identity", ""}
@@ -203,17 +189,6 @@ def _check_encoding(response: Response) -> None:
     if unknown:
         names = ", ".join(sorted(unknown))
         raise UnreadableError(f"the body is compressed, which was not asked for, with {names}")
-
-
-def parse_retry_after(value: str) -> float | None:
-    """Seconds from now (RFC 9110, section 10.2.3: a number of them, or a date); None for what is neither."""
-    if re.fullmatch("[0-9]{1,9}", value):
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(moment.timestamp() - time.time(), 0.0)
 
 
 def _reason(error: Exception) -> str:
@@ -226,12 +201,12 @@ def _reason(error: Exception) -> str:
 
 
 class _Socket(io.RawIOBase):
-    """What http.client needs of a socket, and of the file that it makes of it.
+    """Stands in for the socket of http.client, and for the file that http.client makes of it.
 
     has_ended: whether the end of the connection was read
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.has_ended = False
         self._connection = connection
 
@@ -242,7 +217,7 @@ class _Socket(io.RawIOBase):
         return io.BufferedReader(self, _READ_BYTES)
 
     def settimeout(self, _seconds: object) -> None:
-        """The connection has its deadlines."""
+        """Do nothing: the connection has its own time limits."""
 
     def readable(self) -> bool:
         return True
@@ -253,4 +228,4 @@ class _Socket(io.RawIOBase):
         return size
 
     def close(self) -> None:
-        """Nothing: http.client closes as soon as it has read a head with ``Connection: close``."""
+        """Do nothing: http.client closes after a head with ``Connection: close``, before the body is read."""

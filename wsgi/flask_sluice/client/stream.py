@@ -1,4 +1,4 @@
-"""One stream, over as many connections as it takes."""
+"""One stream, over one or more connections."""
 
 import ssl
 import threading
@@ -8,8 +8,8 @@ from types import TracebackType
 
 from urllib3.util import Url
 
-from flask_sluice.client.body import Body
-from flask_sluice.client.connection import Connection
+from flask_sluice.client.body import EventBody
+from flask_sluice.client.connection import ClientConnection
 from flask_sluice.client.errors import (
     Ending,
     ErrorDetails,
@@ -20,17 +20,18 @@ from flask_sluice.client.errors import (
     parse_error,
     quote,
 )
-from flask_sluice.client.event import DONE, History, StreamEvent
+from flask_sluice.client.event import DONE, RecentEvents, StreamEvent
 from flask_sluice.client.reconnect import Reconnect
-from flask_sluice.client.response import Request, port_of, send
-from flask_sluice.client.timeouts import Deadlines, Timeouts
+from flask_sluice.client.request import Request, port_of
+from flask_sluice.client.response import send
+from flask_sluice.client.timeouts import TimeLimits, Timeouts
 
 _NO_CONTENT = (204, 205)
 
 
 @dataclass(frozen=True)
-class StreamOptions:
-    """What ``SSEClient.stream`` takes; described there."""
+class ReadOptions:
+    """The options of ``SSEClient.stream``, which describes them."""
 
     timeouts: Timeouts
     reconnect: Reconnect
@@ -42,44 +43,44 @@ class StreamOptions:
 
 
 class SSEStream:
-    """An iterable context manager of events; made by ``SSEClient.stream``.
+    """Iterates over the events of one answer. ``SSEClient.stream`` makes it; it is also a context manager.
 
-    Entering it, or else the first event, opens the connection. The iteration ends only if the answer is
-    whole: with the terminal event (given out like any other, but for the text ``[DONE]``), a JSON body, or
-    status 204. Otherwise it raises a StreamError that has the events so far, and raises it again if it is
-    asked again.
+    Entering it opens the connection; without ``with``, reading the first event does. The iteration ends only if the
+    answer is complete: with the terminal event (which is returned like any other event, except ``[DONE]``), a JSON
+    body, or status 204. Otherwise it raises a StreamError with the events so far, and raises it again if it is
+    continued.
 
-    One thread or greenlet reads; any other may ``close``.
+    One thread or greenlet reads; any other may call ``close``.
     """
 
-    def __init__(self, request: Request, options: StreamOptions, last_event_id: str) -> None:
+    def __init__(self, request: Request, options: ReadOptions, last_event_id: str) -> None:
         self.last_event_id = last_event_id
-        """Of the last event that was given out: where the stream would be continued."""
+        """The id of the last event that was returned: where the stream can be continued."""
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self.error: StreamError | None = None
-        """Why the answer is not whole."""
+        """Why the answer is incomplete."""
         self._request = request
         self._options = options
-        self._history = History()
+        self._recent = RecentEvents()
         self._ending: Ending | None = None
         self._closed = threading.Event()
-        self._deadlines: Deadlines | None = None
-        self._connection: Connection | None = None
-        self._body: Body | None = None
+        self._limits: TimeLimits | None = None
+        self._connection: ClientConnection | None = None
+        self._body: EventBody | None = None
         self._retry_ms: int | None = None
         self._failures = 0
         self._has_taken = False
 
     @property
     def ending(self) -> Ending | None:
-        """None while it goes on."""
+        """How the stream ended, None before its end."""
         return self._ending or (Ending.CLOSED if self._closed.is_set() else None)
 
     @property
     def event_count(self) -> int:
-        """How many have been given out."""
-        return self._history.count
+        """How many events have been returned."""
+        return self._recent.count
 
     def __enter__(self) -> "SSEStream":
         self._run(self._open)
@@ -103,14 +104,17 @@ class SSEStream:
         return event
 
     def close(self) -> None:
-        """Closes the connection at once, so that the server stops. From any thread or greenlet, any number of
-        times; one that reads wakes and raises StreamClosedError, unless the stream is complete."""
+        """Close the connection at once, so that the server stops.
+
+        Any thread or greenlet may call it, any number of times. A reader that waits raises StreamClosedError, unless
+        the stream is complete.
+        """
         self._closed.set()
         if self._connection is not None:
             self._connection.close()
 
     def _run(self, step: Callable[[], StreamEvent | None]) -> StreamEvent | None:
-        """A step that ends the stream if it fails."""
+        """Run a step, and reconnect or end the stream if it fails."""
         if self.error is not None:
             raise self.error
         try:
@@ -123,7 +127,7 @@ class SSEStream:
             self._fail(error)
             raise
         except BaseException:
-            # Interrupted in the middle of a read: what follows there would make no sense.
+            # The exception may have interrupted a read, so the next bytes could belong to any part of the response.
             self.close()
             raise
         return None
@@ -131,13 +135,13 @@ class SSEStream:
     def _open(self) -> None:
         if self._body is not None:
             return
-        if self._deadlines is None:
-            self._deadlines = Deadlines(self._options.timeouts)
-        self._deadlines.connection_begins()
+        if self._limits is None:
+            self._limits = TimeLimits(self._options.timeouts)
+        self._limits.start_connection()
         self._has_taken = False
         request = self._request
         if self.last_event_id:
-            # http.client sends each of these characters as one byte: together they are the id in UTF-8.
+            # http.client sends one byte for each of these characters: the bytes of the id in UTF-8.
             last_event_id = self.last_event_id.encode().decode("latin-1")
             request = replace(request, headers={**request.headers, "last-event-id": last_event_id})
         response = send(request, self._connect)
@@ -147,16 +151,16 @@ class SSEStream:
         if response.status in _NO_CONTENT:
             self._finish(Ending.NO_CONTENT)
             return
-        self._body = Body(
+        self._body = EventBody(
             response, self.last_event_id, self._options.max_event_bytes, self._options.on_comment
         )
-        self._note(self._body)
+        self._update_resume_point(self._body)
 
-    def _connect(self, url: Url) -> Connection:
-        assert self._deadlines is not None
-        self._connection = connection = Connection(self._deadlines)
+    def _connect(self, url: Url) -> ClientConnection:
+        assert self._limits is not None
+        self._connection = connection = ClientConnection(self._limits)
         if self._closed.is_set():
-            # Since before there was this connection, so that close() knows nothing of it.
+            # close() may have run before this connection existed.
             raise StreamClosedError
         is_tls = url.scheme == "https"
         connection.open(
@@ -170,7 +174,7 @@ class SSEStream:
                 raise StreamClosedError
             self._open()
             if self._body is None:
-                continue  # Status 204.
+                continue  # The status is 204 or 205, and _open() has ended the stream.
             if self._body.received:
                 event = self._take(self._body)
                 if event is not None:
@@ -181,23 +185,23 @@ class SSEStream:
                 self._read(self._body)
         return None
 
-    def _read(self, body: Body) -> None:
-        assert self._deadlines is not None
+    def _read(self, body: EventBody) -> None:
+        assert self._limits is not None
         if self._has_taken:
             self._has_taken = False
-            self._deadlines.awaiting_next_event()
+            self._limits.await_next_event()
         body.read()
-        self._note(body)
+        self._update_resume_point(body)
 
-    def _note(self, body: Body) -> None:
-        """What counts without an event."""
+    def _update_resume_point(self, body: EventBody) -> None:
+        """Take over a ``retry``, and an ``id`` after the last event."""
         if body.decoder.retry is not None:
             self._retry_ms = body.decoder.retry
         if not body.received:
             self.last_event_id = body.decoder.last_event_id
 
-    def _take(self, body: Body) -> StreamEvent | None:
-        """The next event that was received; None if it is the text [DONE]."""
+    def _take(self, body: EventBody) -> StreamEvent | None:
+        """Return the next received event, or None if it is ``[DONE]``."""
         received = body.received.popleft()
         event = StreamEvent(received.data, received.event, received.id, received.retry)
         self.last_event_id = event.id if body.received else body.decoder.last_event_id
@@ -211,10 +215,10 @@ class SSEStream:
             self._finish(Ending.COMPLETE)
         if event.data == DONE:
             return None
-        self._history.add(event)
+        self._recent.add(event)
         return event
 
-    def _end(self, body: Body) -> None:
+    def _end(self, body: EventBody) -> None:
         if unfinished := body.decoder.unfinished:
             raise TruncatedError(unfinished)
         is_end_expected = self._options.done_when is None and body.response.is_delimited
@@ -228,8 +232,8 @@ class SSEStream:
             self._connection.close()
 
     def _fail(self, error: StreamError) -> None:
-        error.events = self._history.events()
-        error.event_count = self._history.count
+        error.events = self._recent.events()
+        error.event_count = self._recent.count
         error.last_event_id = self.last_event_id
         if self._body is not None and not error.cut_event:
             error.cut_event = self._body.decoder.unfinished
@@ -237,15 +241,15 @@ class SSEStream:
         self._finish(error.ending)
 
     def _prepare_another_try(self, error: StreamError) -> None:
-        """Waits until it is due; raises the error if there is to be none."""
+        """Wait for the next try; raise the error if there is none."""
         policy = self._options.reconnect
-        is_resumable = self.last_event_id or not self._history.count or policy.without_ids
+        is_resumable = self.last_event_id or not self._recent.count or policy.without_ids
         if not (policy.covers(error) and self._failures < policy.max_tries and is_resumable):
             raise error
         self._failures += 1
         seconds = policy.delay_seconds(self._failures, self._retry_ms, error.retry_after_seconds)
-        assert self._deadlines is not None
-        if seconds >= self._deadlines.seconds_left:
+        assert self._limits is not None
+        if seconds >= self._limits.seconds_left:
             raise error
         if self._connection is not None:
             self._connection.close()
@@ -255,8 +259,8 @@ class SSEStream:
 
 
 def _error_in(event: StreamEvent) -> ErrorDetails | None:
-    """What the event reports, if it is the report of a failure."""
+    """Return the error that the event reports, None if it reports none."""
     if event.event == "error":
         return parse_error(event.data) or ErrorDetails(quote(event.data) or "unspecified error")
-    # The search costs 0.1 us where decoding every event would cost 1 us.
+    # Most events have no error. The search takes 0.1 us, and decoding the event would take 1 us.
     return parse_error(event.data) if '"error"' in event.data else None

@@ -14,29 +14,29 @@ from flask_sluice.client.errors import (
 )
 
 Limit = tuple[float, float, type[StreamTimeoutError]]
-"""When it is due (time.monotonic()), how many seconds it was set to, and what is raised then."""
+"""When the limit is due (time.monotonic()), its length in seconds, and the exception to raise then."""
 _NEVER: Limit = (math.inf, math.inf, StreamTimeoutError)
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Limits in seconds; None means none. Each raises an exception of its own.
+    """Time limits in seconds; None means no limit. Each limit raises its own exception.
 
     Raises ValueError for a limit that is not above 0.
     """
 
     connect_seconds: float | None = 5
-    """For TCP and TLS, all addresses of the host together. The look-up of its name is the system's and keeps
-    to the resolver's own limits."""
+    """For TCP and TLS, with all addresses of the host. The look-up of the host's name is not included: it has the
+    limits of the system's resolver."""
     first_event_seconds: float | None = 300
-    """From the start of each connection. A long prefill is silent on most servers, therefore the idle limits
-    begin with the first event only."""
+    """From the start of each connection. Most servers send nothing during a long prefill, so the two idle limits
+    apply only after the first event."""
     idle_seconds: float | None = 60
-    """Without any byte. nginx, in front of most servers, has the same default."""
+    """Without any byte. The default is that of nginx, which stands in front of most servers."""
     idle_event_seconds: float | None = 120
-    """Without an event, while the client waits for one: keep-alives do not hide a server that has stalled."""
+    """Without an event while the client waits for one. Keep-alives do not reset it, so it finds a stalled server."""
     total_seconds: float | None = 360
-    """For everything, connecting again included."""
+    """For the whole stream, including reconnections."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -45,10 +45,10 @@ class Timeouts:
                 raise ValueError(f"{field.name} takes seconds above 0 or None, got {seconds!r}")
 
 
-class Deadlines:
-    """The limits of one stream, as moments. What waits asks here how long it may.
+class TimeLimits:
+    """The running limits of one stream. Every wait asks here how long it may take.
 
-    Moments, because a limit for each read does not hold: a body that trickles in byte by byte never reaches it.
+    The limits are points in time: a limit for each read would never be reached by a body that arrives byte by byte.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
@@ -59,50 +59,51 @@ class Deadlines:
         self._has_events = False
         self._due = self._total
 
-    def connection_begins(self) -> None:
+    def start_connection(self) -> None:
+        """Start the limit for the first event."""
         self._has_events = False
         self._event = _limit(self._timeouts.first_event_seconds, FirstEventTimeoutError)
 
-    def connecting(self) -> None:
+    def start_connecting(self) -> None:
         self._connect = _limit(self._timeouts.connect_seconds, ConnectTimeoutError)
         self._update()
 
-    def connected(self) -> None:
+    def end_connecting(self) -> None:
         self._connect = _NEVER
         self._update()
 
-    def awaiting_next_event(self) -> None:
-        """Events have come, and been taken: what the caller does with them does not count as the server's time."""
+    def await_next_event(self) -> None:
+        """Restart the limit for the next event. The time that the caller spends on an event does not count."""
         self._has_events = True
         self._event = _limit(self._timeouts.idle_event_seconds, IdleEventTimeoutError)
         self._update()
 
     def check(self) -> None:
-        """Raises the StreamTimeoutError of a limit that is over, whether or not there is anything to read."""
+        """Raise the StreamTimeoutError of a limit that is over, even if there is something to read."""
         at, seconds, error = self._due
         if time.monotonic() >= at:
             raise error(seconds)
 
     def next_limit(self) -> Limit:
-        """For a wait that begins now."""
+        """Return the limit for a wait that begins now."""
         if self._has_events and self._timeouts.idle_seconds is not None:
             return min(
-                self._due, _limit(self._timeouts.idle_seconds, IdleTimeoutError), key=_moment
+                self._due, _limit(self._timeouts.idle_seconds, IdleTimeoutError), key=_due_at
             )
         return self._due
 
     @property
     def seconds_left(self) -> float:
-        """Until the limit for everything."""
+        """Seconds until the limit for the whole stream."""
         return self._total[0] - time.monotonic()
 
     def _update(self) -> None:
-        self._due = min(self._total, self._connect, self._event, key=_moment)
+        self._due = min(self._total, self._connect, self._event, key=_due_at)
 
 
 def _limit(seconds: float | None, error: type[StreamTimeoutError]) -> Limit:
     return _NEVER if seconds is None else (time.monotonic() + seconds, seconds, error)
 
 
-def _moment(limit: Limit) -> float:
+def _due_at(limit: Limit) -> float:
     return limit[0]
