@@ -130,3 +130,18 @@ def test_a_user_cannot_read_the_answer_to_another_user(legacy, ada):
 
 def test_the_number_of_workers_is_the_apps_own(legacy):
     wait_until(lambda: legacy.log.count("Booting worker with pid") == 2)
+
+
+@pytest.mark.slow
+def test_its_types_are_right(tmp_path):
+    # Flask-Login has no types, so what derives from it has none either.
+    options = ["--ignore-missing-imports", "--allow-subclassing-any", "--allow-untyped-decorators"]
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", *options, "--cache-dir", str(tmp_path), "."],
+        cwd=FOLDER,
+        env={**clean_environment(), "MYPYPATH": str(ROOT / "wsgi")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout

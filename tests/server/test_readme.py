@@ -16,6 +16,7 @@ from tests.support.server import ROOT, Server
 from tests.support.stream import Response, get
 
 PORT_OF_EXAMPLES = "localhost:8080"
+PATH = re.compile(r"`((?:benchmarks|deploy|docs|examples|static|tests|wsgi)/[\w./-]*)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 PYTHON = examples("python")
 CLIENTS = [example for example in PYTHON if PORT_OF_EXAMPLES in example.code]
@@ -205,6 +206,11 @@ def test_links_lead_to_files_and_headings_that_exist(page):
         assert target.exists(), path
         if heading:
             assert heading in headings(target.read_text()), f"{path}#{heading}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_folders_that_a_page_names_exist(page):
+    assert [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()] == []
 
 
 def headings(text: str) -> set[str]:
