@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from flask_sluice.gateway.settings import PREFIX, Settings
 from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
-from tests.support.readme import CONFIGURATION, README, SIMULATOR, Example, examples, pages
+from tests.support.readme import README, SIMULATOR, Example, examples, pages
 from tests.support.server import ROOT, Server
 from tests.support.stream import Response, get
 
@@ -171,25 +170,6 @@ def run(command: str, server: Server) -> str:
         timeout=50,
         check=True,
     ).stdout
-
-
-def test_every_setting_is_listed_with_its_default():
-    listed = dict(re.findall(r"^\| `(SLUICE_\w+)` \| (.*?) \|", CONFIGURATION, re.MULTILINE))
-    defaults = Settings()
-    assert listed.keys() == {PREFIX + name.upper() for name in Settings.__dataclass_fields__}
-    for name in Settings.__dataclass_fields__:
-        shown = listed[PREFIX + name.upper()].strip("`")
-        default = getattr(defaults, name)
-        words = {
-            (): ("any" if name == "models" else "none"),
-            "": "none",
-            True: "1",
-            **{count * 1024 * 1024: f"{count} MiB" for count in (4, 10, 256)},
-        }
-        expected = words.get(
-            default, f"{default:g}" if isinstance(default, float) else str(default)
-        )
-        assert shown == expected, name
 
 
 def test_every_fault_and_every_field_of_the_simulator_is_listed():
