@@ -31,12 +31,13 @@ def pages() -> list[Path]:
 
 
 def examples(language: str) -> list[Example]:
-    """Return all code blocks of the README and of docs/ in the language."""
-    return [
-        Example(str(page.relative_to(ROOT)), language, number, code)
-        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-        for number, code in enumerate(code_blocks(language, page.read_text()), 1)
-    ]
+    """Return the code blocks of the README and of docs/ in the language; one that two pages have, only once."""
+    found: dict[str, Example] = {}
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        name = str(page.relative_to(ROOT))
+        for number, code in enumerate(code_blocks(language, page.read_text()), 1):
+            found.setdefault(code, Example(name, language, number, code))
+    return list(found.values())
 
 
 def code_blocks(language: str, text: str) -> list[str]:
