@@ -1,28 +1,56 @@
-"""The README's examples, run as they are written."""
+"""The examples of the README and of docs/, run as they are written; and what their tables say."""
 
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from flask_sluice.gateway.settings import PREFIX, Settings
-from flask_sluice.gateway.simulator.request_schema import FaultKind
-from tests.support.readme import README, example
+from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
+from tests.support.readme import README, SIMULATOR, Example, examples, pages
 from tests.support.server import ROOT, Server
 from tests.support.stream import Response, get
 
-PORT_OF_README = "localhost:8080"
+PORT_OF_EXAMPLES = "localhost:8080"
+PATH = re.compile(r"`((?:benchmarks|deploy|docs|examples|static|tests|wsgi)/[\w./-]*)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+PYTHON = examples("python")
+CLIENTS = [example for example in PYTHON if PORT_OF_EXAMPLES in example.code]
+APPS = [example for example in PYTHON if "app = Flask(__name__)" in example.code]
+CONFIGURATIONS = [
+    example for example in PYTHON if re.search(r"^worker_class|^configure\(", example.code, re.M)
+]
+TESTS = [example for example in PYTHON if "app.test_client()" in example.code]
+CONSOLE = [*examples("console"), *examples("sh")]
+
+
+class Route(NamedTuple):
+    """A route of the apps in the examples. end: how its stream ends, b"" if it has no end of its own."""
+
+    path: str
+    sends: bytes
+    end: bytes
+
+
+ROUTES = (
+    Route("/countdown?from=1", b'data: {"left":1}\n\n', b"event: done\ndata: lift-off\n\n"),
+    Route("/report", b"data: The first page.\n\n", b'"code":"printer_out"}}\n\n'),
+    Route("/temperatures", b'data: {"celsius":21}\n\n', b""),
+)
+
+
+def test_every_example_in_python_is_run():
+    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS]
+    assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "mark", ["from openai import", "import requests", "from flask_sluice.client import"]
-)
-def test_a_client_in_python_prints_the_answer(sluice, mark):
-    program = example("python", mark).replace(PORT_OF_README, f"127.0.0.1:{sluice.port}")
+@pytest.mark.parametrize("example", CLIENTS, ids=str)
+def test_a_client_prints_the_answer(sluice, example):
+    program = example.code.replace(PORT_OF_EXAMPLES, f"127.0.0.1:{sluice.port}")
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -35,27 +63,106 @@ def test_a_client_in_python_prints_the_answer(sluice, mark):
     assert len(ended.stdout.split()) > 30
 
 
-def test_the_curl_line_prints_the_stream(sluice):
-    session = example("console", "curl -N http://127.0.0.1:8080/v1/chat")
-    printed = run(session.partition("data: ")[0].removeprefix("$ "), sluice)
-    shown = re.findall(r'"delta":{[^}]*}', session)
+@pytest.mark.parametrize("example", APPS, ids=str)
+def test_an_app_streams(tmp_path, monkeypatch, example):
+    (route,) = (route for route in ROUTES if f'"{route.path.partition("?")[0]}"' in example.code)
+    (tmp_path / "example_app.py").write_text(example.code)
+    with Server(
+        "example_app:app", configuration="python:flask_sluice.server.settings", folder=tmp_path
+    ) as server:
+        assert_streams(server, route)
+
+
+@pytest.mark.parametrize("example", CONFIGURATIONS, ids=str)
+def test_a_configuration_serves_streams(tmp_path, example):
+    write_countdown(tmp_path)
+    (tmp_path / "gunicorn.conf.py").write_text(example.code)
+    with Server("countdown:app", folder=tmp_path) as server:
+        assert_streams(server, ROUTES[0])
+
+
+@pytest.mark.parametrize("example", TESTS, ids=str)
+def test_a_test_passes(tmp_path, example):
+    write_countdown(tmp_path)
+    (tmp_path / "test_example.py").write_text(example.code)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        timeout=50,
+        check=True,
+    )
+
+
+def write_countdown(folder: Path) -> None:
+    app = next(example for example in APPS if example.page == "README.md")
+    (folder / "countdown.py").write_text(app.code)
+
+
+def assert_streams(server: Server, route: Route) -> None:
+    with server.connect() as sock:
+        sock.sendall(get(route.path))
+        response = Response(sock)
+        if not route.end:
+            assert response.until(route.sends)
+            return
+        body = response.body()
+    assert route.sends in body
+    assert body.endswith(route.end)
+
+
+def test_every_example_for_a_shell_is_run():
+    """By the three tests below."""
+    assert [example.page for example in CONSOLE] == [
+        "docs/gateway.md",
+        "docs/resumable-streams.md",
+        "README.md",
+        "docs/simulator.md",
+    ]
+
+
+def test_the_chat_example_prints_the_stream(sluice):
+    (session,) = sessions("docs/gateway.md")
+    (command,) = commands(session)
+    printed = run(command, sluice)
+    shown = re.findall(r'"delta":{[^}]*}', session.code)
     assert re.findall(r'"delta":{[^}]*}', printed) == shown
     assert printed.endswith("data: [DONE]\n\n")
 
 
-def test_the_curl_lines_make_a_stream_and_read_it(sluice):
-    session = example("console", "curl -s http://127.0.0.1:8080/v1/streams")
-    create, read = re.findall(r"^\$ (curl (?:.*\\\n)*.*)", session, re.MULTILINE)
+def test_the_resumable_example_makes_a_stream_and_reads_it(sluice):
+    (session,) = sessions("docs/resumable-streams.md")
+    create, read = commands(session)
     created = json.loads(run(create, sluice))
-    url_shown = json.loads(re.search(r"^{.*}$", session, re.MULTILINE)[0])["url"]
+    url_shown = json.loads(re.search(r"^{.*}$", session.code, re.MULTILINE)[0])["url"]
     printed = run(read.replace(url_shown, created["url"]), sluice)
-    beginning, _, end = session.partition(f"{read}\n")[2].partition("…")
+    beginning, _, end = session.code.partition(f"{read}\n")[2].partition("…")
     assert printed.startswith(beginning.partition("data: ")[0])
     assert printed.strip().endswith(end.rpartition("…\n")[2].strip())
 
 
+@pytest.mark.parametrize(
+    ("page", "end"), [("docs/simulator.md", '"error":{'), ("README.md", "data: [DONE]")]
+)
+def test_an_example_without_output_ends_as_its_page_says(sluice, page, end):
+    (session,) = sessions(page)
+    (command,) = commands(session)
+    shortened = command.replace('"model": "any"', '"model": "any", "max_tokens": 5')
+    assert end in run(shortened, sluice).split("\n\n")[-2]
+
+
+def sessions(page: str) -> list[Example]:
+    return [example for example in CONSOLE if example.page == page]
+
+
+def commands(session: Example) -> list[str]:
+    """Return the commands: what follows a prompt, or the whole of a block without prompts."""
+    if session.language == "sh":
+        return [session.code]
+    return re.findall(r"^\$ (curl (?:.*\\\n)*.*)", session.code, re.MULTILINE)
+
+
 def run(command: str, server: Server) -> str:
-    """What a line of the shell prints, with the README's address replaced by the server's."""
+    """Return what a line of the shell prints, with the examples' address replaced by the server's."""
     return subprocess.run(
         ["bash", "-c", command.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")],
         capture_output=True,
@@ -65,40 +172,32 @@ def run(command: str, server: Server) -> str:
     ).stdout
 
 
-def test_the_view_in_a_flask_app_of_ones_own_streams(tmp_path: Path, monkeypatch):
-    (tmp_path / "countdown_app.py").write_text(example("python", "sse_response(countdown"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    configuration = tmp_path / "configuration.py"
-    configuration.write_text(example("python", "monkey.patch_all()"))
-    with (
-        Server("countdown_app:app", configuration=str(configuration)) as server,
-        server.connect() as sock,
-    ):
-        sock.sendall(get("/countdown?from=1"))
-        body = Response(sock).body()
-    assert b'data: {"left":1}\n\n' in body
-    assert body.endswith(b"event: done\ndata: lift-off\n\n")
+def test_every_fault_and_every_field_of_the_simulator_is_listed():
+    for name in (*FaultKind.__args__, *SimulatorOptions.__struct_fields__):
+        assert f"`{name}`" in SIMULATOR
 
 
-def test_every_setting_is_listed_with_its_default():
-    listed = dict(re.findall(r"^\| `(SLUICE_\w+)` \| (.*?) \|", README, re.MULTILINE))
-    defaults = Settings()
-    assert listed.keys() == {PREFIX + name.upper() for name in Settings.__dataclass_fields__}
-    for name in Settings.__dataclass_fields__:
-        shown = listed[PREFIX + name.upper()].strip("`")
-        default = getattr(defaults, name)
-        words = {
-            (): ("any" if name == "models" else "none"),
-            "": "none",
-            True: "1",
-            **{count * 1024 * 1024: f"{count} MiB" for count in (4, 10, 256)},
-        }
-        expected = words.get(
-            default, f"{default:g}" if isinstance(default, float) else str(default)
-        )
-        assert shown == expected, name
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_exist(page):
+    for path, heading in LINK.findall(page.read_text()):
+        if path.startswith(("http:", "https:")):
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if heading:
+            assert heading in headings(target.read_text()), f"{path}#{heading}"
 
 
-def test_every_fault_is_listed():
-    for kind in FaultKind.__args__:
-        assert f"`{kind}`" in README
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_folders_that_a_page_names_exist(page):
+    assert [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()] == []
+
+
+def headings(text: str) -> set[str]:
+    """Return the anchors that GitHub makes of the headings."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_readme_is_short():
+    assert README.count("\n") <= 150

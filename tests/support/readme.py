@@ -1,15 +1,50 @@
-"""The examples of the README, and of deploy/README.md."""
+"""The examples of the README, of the pages in docs/, and of deploy/README.md."""
 
 import re
+from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.server import ROOT
 
 README = (ROOT / "README.md").read_text()
-DEPLOY_README = (ROOT / "deploy/README.md").read_text()
+DEPLOY = ROOT / "deploy/README.md"
+DEPLOY_README = DEPLOY.read_text()
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+SIMULATOR = (ROOT / "docs/simulator.md").read_text()
+
+
+class Example(NamedTuple):
+    """A code block. page: the path of its file; number: which of that page's blocks in the language it is."""
+
+    page: str
+    language: str
+    number: int
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page}, {self.language} {self.number}"
+
+
+def pages() -> list[Path]:
+    """Return the paths of all that is written for users and contributors."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), DEPLOY]
+
+
+def examples(language: str) -> list[Example]:
+    """Return the code blocks of the README and of docs/ in the language; one that two pages have, only once."""
+    found: dict[str, Example] = {}
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        name = str(page.relative_to(ROOT))
+        for number, code in enumerate(code_blocks(language, page.read_text()), 1):
+            found.setdefault(code, Example(name, language, number, code))
+    return list(found.values())
+
+
+def code_blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def example(language: str, mark: str, text: str = README) -> str:
-    """The one code block in ``language`` that contains ``mark``."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    (block,) = [block for block in blocks if mark in block]
+    """Return the one code block in ``language`` that contains ``mark``."""
+    (block,) = [block for block in code_blocks(language, text) if mark in block]
     return block
