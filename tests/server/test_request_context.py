@@ -1,6 +1,7 @@
 """What a stream has of its request, and what middleware sees of a stream: over a real server."""
 
 import contextlib
+import http.client
 import json
 import socket
 import urllib.request
@@ -24,6 +25,11 @@ def get(server, path):
 
 def events(server, path):
     return [event.data for event in EventParser().feed(get(server, path))]
+
+
+def http_connection(server):
+    """One connection for several requests."""
+    return contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20))
 
 
 def noted(server):
@@ -70,6 +76,14 @@ def test_the_generator_has_the_requests_context_variables_and_none_of_flasks_con
         ["span-7", False, False],
         ["span-7", False, False],
     ]
+
+
+def test_a_request_does_not_see_the_variables_of_the_one_before_it():
+    with Server("tests.server.traced_app:app") as server, http_connection(server) as connection:
+        connection.request("GET", "/variables?key=first")
+        assert b"first" in connection.getresponse().read()
+        connection.request("GET", "/last-span")
+        assert json.loads(connection.getresponse().read()) == {"span": None}
 
 
 def test_a_generator_in_stream_with_context_has_its_request(server):

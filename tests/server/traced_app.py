@@ -51,6 +51,12 @@ def tell_variables() -> Iterator[Event]:
     yield Event.json([span.get("none"), has_request_context(), has_app_context()])
 
 
+@app.get("/last-span")
+def last_span():
+    """The span that the request before has set on this connection, if that is seen here."""
+    return {"span": span.get(None)}
+
+
 @app.get("/with-context")
 def with_context():
     return sse_response(stream_with_context(tell_key()))

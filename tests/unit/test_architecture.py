@@ -46,7 +46,6 @@ KNOW_GEVENT = (
 )
 KNOW_GUNICORN = (
     "wsgi/flask_sluice/server/",
-    "wsgi/flask_sluice/stream/transport/direct_writer.py",
     "wsgi/flask_sluice/gateway/gunicorn_settings.py",
     "tests/",
     "benchmarks/",

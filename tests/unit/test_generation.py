@@ -115,7 +115,7 @@ def test_an_answer_that_is_stopped_ends_at_once(journal):
 
 def test_a_draining_worker_ends_an_answer_at_once(journal):
     run = Run(journal, forever(A))
-    run.generation.end_for_drain()
+    run.generation.on_drain()
     assert run.events[-1] == "draining"
 
 

@@ -115,7 +115,7 @@ class Generation:
         """End the stream with an error event, for a reason that the journal gives."""
         self._end_early(_ABANDONED if reason == "abandoned" else _STOPPED)
 
-    def end_for_drain(self) -> None:
+    def on_drain(self) -> None:
         self._end_early(draining())
 
     def on_tick(self, now: float) -> float:

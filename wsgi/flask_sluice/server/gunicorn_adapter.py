@@ -15,14 +15,14 @@ from gunicorn import util
 from gunicorn.errors import AppImportError
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ParseException
-from gunicorn.http.wsgi import FileWrapper, create
+from gunicorn.http.wsgi import FileWrapper, Response, create
 
 try:
     from gunicorn.sock import ssl_context
 except ImportError:  # gunicorn 20
     ssl_context = None
 
-__all__ = ["AppImportError", "FileWrapper", "ParseException", "create"]
+__all__ = ["AppImportError", "FileWrapper", "ParseException", "Response", "create"]
 """``create`` makes gunicorn's response and the WSGI environ of a request; gunicorn's own worker uses both."""
 
 _TELL_OF_REQUESTS = (

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,11 +15,13 @@ import gevent
 from gevent import socket as gevent_socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from greenlet import getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.configuration import drain_seconds_of, seconds_from_environment
 from flask_sluice.server.connections import BodySource, Connections, stop_reading
+from flask_sluice.server.direct_writes import with_direct_writes
 from flask_sluice.server.error_answers import write_refusal
 from flask_sluice.server.log_lines import log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS, Stage
@@ -26,7 +29,6 @@ from flask_sluice.stream import registry
 from flask_sluice.stream.loop.give_way import give_way
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.transport.client_socket import ClientSocket
-from flask_sluice.stream.transport.middleware import with_direct_writes
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
@@ -161,6 +163,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
     ) -> None:
         """Answer a request, then read what is left of its body. Raises StopIteration to close the connection."""
         fd = sock.fileno()
+        # A request does not see the context variables of the one before it on the same connection.
+        getcurrent().gr_context = Context()
         self._connections.mark_answering(sock)
         body = BodySource(sock, self._connections, time.monotonic() + self._body_timeout_seconds)
         gunicorn_adapter.read_body_from(req, body)

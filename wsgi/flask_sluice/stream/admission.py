@@ -6,7 +6,7 @@ from typing import Protocol
 class Admitted(Protocol):
     """A stream, as far as the worker that ends is concerned."""
 
-    def end_for_drain(self) -> None:
+    def on_drain(self) -> None:
         """The worker ends, and the stream must end with an error event. Must not block."""
 
 
@@ -51,4 +51,4 @@ class Admission:
     def end_streams(self) -> None:
         """Have all open streams end with an error event."""
         for stream in list(self._streams):
-            stream.end_for_drain()
+            stream.on_drain()

@@ -167,10 +167,9 @@ class EventStream:
         self._context.outcome = Outcome.ERROR
         raise error
 
-    def write_directly(self, response: object) -> None:
-        """Write past gunicorn: ``response`` is gunicorn's, and nothing stands between this iterable and it."""
-        if DirectWriter.suits(response):
-            self._writer = DirectWriter(response)
+    def write_directly(self, writer: DirectWriter) -> None:
+        """Write past the server, which alone iterates this body, from now on."""
+        self._writer = writer
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
@@ -214,7 +213,7 @@ class EventStream:
                 self._account.written.keepalive_count += 1
                 return self._write(timers.options.keepalive)
             writer = self._writer
-            feed.wait(self._forward if writer is not None and writer.may_write_now else None)
+            feed.wait(self._on_events if writer is not None and writer.may_write_now else None)
             self._flush()
         self._has_unsent_events = self._writer is not None and self._writer.has_unsent
         # gunicorn writes the last chunk now, and that write may hang like any other.
@@ -349,10 +348,10 @@ class EventStream:
             reason=None if departure is None else departure.reason,
         )
 
-    # The hub and the ticker's greenlet. They wake the request greenlet, which looks for itself.
+    # The event loop and the ticker's greenlet call these. They wake the request greenlet, which looks for itself.
 
-    def _forward(self, events: bytes) -> bool:
-        """Write events that come while the request greenlet waits. Runs in the hub."""
+    def _on_events(self, events: bytes) -> bool:
+        """Write events that come while the request greenlet waits."""
         assert self._writer is not None
         now = time.monotonic()
         timers = self._timers
@@ -367,7 +366,7 @@ class EventStream:
     def on_disconnect(self) -> None:
         self._leave("the client disconnected")
 
-    def end_for_drain(self) -> None:
+    def on_drain(self) -> None:
         self._drain_error = draining()
         if self._timers.write_is_slow(time.monotonic()):
             self._leave("the worker ends and the client reads too slowly to be told")
