@@ -2,7 +2,7 @@
 
 import pytest
 
-from flask_sluice.server.configuration import drain_seconds_of, seconds_from_environment
+from flask_sluice.server.drain_time import drain_seconds_of, seconds_from_environment
 
 VARIABLE = "SLUICE_DRAIN_SECONDS"
 

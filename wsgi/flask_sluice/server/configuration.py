@@ -1,17 +1,15 @@
 """gunicorn's settings that streams need, for the gunicorn file of any app."""
 
 import math
-import os
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from flask_sluice.server.drain_time import END_SECONDS, seconds_from_environment
 from flask_sluice.server.file_limit import raise_file_limit
 
 WORKER_CLASS = "flask_sluice.server.Worker"
 
 _DRAIN_SECONDS = 120.0
-_END_SECONDS = 10.0
-"""The part of ``graceful_timeout`` in which streams that were told to end do so."""
 
 
 def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | None = None) -> None:
@@ -35,7 +33,7 @@ def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | Non
         "worker_class": WORKER_CLASS,
         # gunicorn kills its workers at this time. By then they have told the streams to end, and the streams have ended.
         # The worker derives its drain from this value, so that it can also be set by --graceful-timeout.
-        "graceful_timeout": math.ceil(drain_seconds + _END_SECONDS),
+        "graceful_timeout": math.ceil(drain_seconds + END_SECONDS),
         # Seconds without a sign of life from a worker's event loop. A stream may last for hours.
         "timeout": 30,
         # Longer than the 60 s for which nginx keeps idle connections to its upstream. Otherwise gunicorn could close a
@@ -57,30 +55,6 @@ def patch_process() -> None:
     monkey.patch_all()
     # gevent would note for each greenlet where it was spawned, for its debugging lists: 0.8 KiB of a silent stream.
     gevent.config.track_greenlet_tree = False
-
-
-def drain_seconds_of(graceful_timeout: float) -> float:
-    """Return how long a worker's streams may go on when it ends.
-
-    That is ``SLUICE_DRAIN_SECONDS``, or what fits into gunicorn's ``graceful_timeout``, whichever is shorter: gunicorn kills
-    a worker that is still there when that is over.
-    """
-    fitting = max(graceful_timeout - _END_SECONDS, graceful_timeout / 3)
-    return min(fitting, seconds_from_environment("SLUICE_DRAIN_SECONDS", fitting))
-
-
-def seconds_from_environment(variable: str, default: float) -> float:
-    """Return a variable's number of seconds, > 0. Exits with one line that names the variable if it is something else."""
-    text = os.environ.get(variable)
-    if text is None:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise SystemExit(f"sluice: {variable}: got {text!r}, takes a number of seconds > 0")
-    return seconds
 
 
 Hook = Callable[[Any, int, int | None], object]

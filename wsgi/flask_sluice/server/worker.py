@@ -19,9 +19,9 @@ from greenlet import getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.server import gunicorn_adapter
-from flask_sluice.server.configuration import drain_seconds_of, seconds_from_environment
 from flask_sluice.server.connections import BodySource, Connections, stop_reading
 from flask_sluice.server.direct_writes import with_direct_writes
+from flask_sluice.server.drain_time import END_SECONDS, drain_seconds_of, seconds_from_environment
 from flask_sluice.server.error_answers import write_refusal
 from flask_sluice.server.log_lines import log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS, Stage
@@ -34,8 +34,6 @@ _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
 _FIRST_REQUEST_SECONDS = 1.0
 """For clients that have connected before the worker was told to end: their request is on its way."""
-_END_SECONDS = 10.0
-"""For streams that were told to end, and for their clients to read the last event."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -141,7 +139,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
         if not self._wait(are_all_gone, told_at + self._drain_seconds - time.monotonic()):
             registry.admission().end_streams()
-            if not self._wait(are_all_gone, _END_SECONDS):
+            if not self._wait(are_all_gone, END_SECONDS):
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
