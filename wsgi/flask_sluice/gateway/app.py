@@ -14,6 +14,7 @@ from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings, read_settings
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
+from flask_sluice.server.gunicorn_adapter import AppImportError
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -32,15 +33,12 @@ def create_app(settings: Settings | None = None) -> Application:
 
     settings: None: those in the environment, the variables that begin with ``SLUICE_``
 
-    Raises SettingsError for a variable with a bad value, RuntimeError in a process that gevent has not patched.
+    Raises SettingsError for a variable with a bad value, and AppImportError in a gunicorn that gevent has not patched.
+    Elsewhere, as for ``flask routes``, the app is made, and its streams say what they need when they are asked for.
     """
-    if not is_patched():
-        if "gunicorn.arbiter" in sys.modules:
-            # gunicorn ends with this exception's message in one line; with others it prints a traceback.
-            from flask_sluice.server.gunicorn_adapter import AppImportError  # noqa: PLC0415
-
-            raise AppImportError(GEVENT_NEEDED)
-        raise RuntimeError(GEVENT_NEEDED)
+    if "gunicorn.arbiter" in sys.modules and not is_patched():
+        # gunicorn prints the message of this exception in one line, and a traceback for others.
+        raise AppImportError(GEVENT_NEEDED)
     if settings is None:
         settings = read_settings(os.environ)
     app = Application(

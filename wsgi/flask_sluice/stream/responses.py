@@ -53,13 +53,12 @@ def sse_response(
 
     Raises RuntimeError if this process cannot stream, saying how to start the server.
     """
-    require_gevent_in_view()
+    context = context_of(request, context)
     # Not above: this package can be imported where gevent is not installed.
     from flask_sluice.stream.event_stream import EventStream  # noqa: PLC0415
     from flask_sluice.stream.feeds.event_queue import EventQueue  # noqa: PLC0415
     from flask_sluice.stream.feeds.generator_feed import GeneratorFeed  # noqa: PLC0415
 
-    context = context_of(request, context)
     options = StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline)
     stream = EventStream(
         GeneratorFeed(items, context, EventQueue(options.channel_size)),
@@ -76,11 +75,11 @@ def sse_response(
 class StreamResponse(Response):
     """Flask's response with a stream as its body.
 
-    gunicorn iterates the stream itself: two Python frames per chunk less, and nobody buffers it. werkzeug
+    gunicorn iterates the stream itself, which saves two Python frames for each chunk, and nothing buffers it. Werkzeug
     then runs no ``call_on_close`` callbacks, so the stream does. The headers go out as they are.
     """
 
-    default_mimetype = None  # What a relayed answer does not say of itself is not made up.
+    default_mimetype = None  # A relayed answer without a content type gets none.
 
     def __init__(self, stream: "EventStream", headers: Headers, status: int = 200) -> None:
         # From a list they are taken one by one: 1 % of a short answer more.
@@ -100,7 +99,11 @@ def stream_response(stream: "EventStream") -> StreamResponse:
 
 
 def context_of(request: Request, context: StreamContext | None = None) -> StreamContext:
-    """One for a stream of the request; its notes say which request that is."""
+    """Return the context for a stream of the request, with the request's own fields for the log line.
+
+    Raises RuntimeError if this process cannot stream, saying how to start the server.
+    """
+    require_gevent_in_view()
     if context is None:
         context = StreamContext(request_id(request))
     else:
@@ -116,7 +119,7 @@ def context_of(request: Request, context: StreamContext | None = None) -> Stream
 
 
 def request_id(request: Request) -> str:
-    """The client's X-Request-Id if it is 1 to 128 visible ASCII characters, else one made for the request."""
+    """Return the client's X-Request-Id if it is 1 to 128 visible ASCII characters, else one made for the request."""
     environ = request.environ
     known: str | None = environ.get("sluice.request_id")
     if known is None:
@@ -127,7 +130,7 @@ def request_id(request: Request) -> str:
 
 
 def client_of(request: Request) -> "ClientSocket | None":
-    """The request's connection; None under a test client, which has none."""
+    """Return the request's connection; None under a test client, which has none."""
     environ = request.environ
     sock = environ.get("gunicorn.socket")
     if sock is None:
