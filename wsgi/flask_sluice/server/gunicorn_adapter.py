@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from gunicorn import util
 from gunicorn.errors import AppImportError
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, ParseException
 from gunicorn.http.wsgi import FileWrapper, Response, create
 
 try:
@@ -22,8 +22,18 @@ try:
 except ImportError:  # gunicorn 20
     ssl_context = None
 
-__all__ = ["AppImportError", "FileWrapper", "ParseException", "Response", "create"]
+__all__ = [
+    "FRAMING_ERRORS",
+    "AppImportError",
+    "FileWrapper",
+    "ParseException",
+    "Response",
+    "create",
+]
 """``create`` makes gunicorn's response and the WSGI environ of a request; gunicorn's own worker uses both."""
+
+FRAMING_ERRORS = (ParseException, InvalidChunkSize, ChunkMissingTerminator)
+"""What reading a body with broken framing raises. The last two are OSErrors up to gunicorn 23."""
 
 _TELL_OF_REQUESTS = (
     *("accesslog", "logconfig", "logconfig_dict", "logconfig_json", "syslog", "statsd_host"),

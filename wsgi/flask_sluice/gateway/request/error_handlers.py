@@ -6,7 +6,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from flask_sluice.server.gunicorn_adapter import ParseException
+from flask_sluice.server.gunicorn_adapter import FRAMING_ERRORS
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error
@@ -32,7 +32,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
-    app.register_error_handler(ParseException, _malformed_body)
+    for framing_error in FRAMING_ERRORS:
+        app.register_error_handler(framing_error, _malformed_body)
     app.after_request(_add_request_id)
 
 
@@ -78,7 +79,7 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def _malformed_body(error: ParseException) -> Response:
+def _malformed_body(error: Exception) -> Response:
     """Answer a chunked body that is malformed: gunicorn raises this while the view reads the body."""
     return _api_error(ApiError(400, "invalid_request", f"the body's framing is broken: {error}"))
 

@@ -130,11 +130,14 @@ class MemoryWindow:
 
 
 def _connect(redis_url: str) -> SlidingWindowCounterRateLimiter:
+    # redis-py 4.5 takes no time limit for connecting to a unix socket, which is immediate.
+    is_unix = redis_url.startswith("unix:")
+    connecting = {} if is_unix else {"socket_connect_timeout": _REDIS_TIMEOUT_SECONDS}
     pool = BlockingConnectionPool.from_url(
         redis_url,
         max_connections=_MAX_REDIS_CONNECTIONS,
         timeout=_REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
+        **connecting,
         socket_timeout=_REDIS_TIMEOUT_SECONDS,
         # redis-py's default would wait, and try three more times.
         retry=Retry(NoBackoff(), 0),

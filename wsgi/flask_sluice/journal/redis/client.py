@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any, TypeAlias
 
-from redis.connection import AbstractConnection, Connection, parse_url
+from redis.connection import Connection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
@@ -49,7 +49,7 @@ _IGNORED_OPTIONS = ("max_connections", "timeout", "protocol", "decode_responses"
 # Since 5.0 redis-py can speak RESP3, and since 8.0 it does so by default; before that the argument is unknown.
 _RESP2: dict[str, int] = (
     {"protocol": 2}
-    if "protocol" in inspect.signature(AbstractConnection.__init__).parameters
+    if any("protocol" in inspect.signature(base).parameters for base in Connection.__mro__[:-1])
     else {}
 )
 
