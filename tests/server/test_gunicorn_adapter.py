@@ -9,6 +9,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader, SocketUnreader
@@ -154,6 +155,16 @@ def test_the_date_is_that_of_the_second(monkeypatch):
     gunicorn_adapter.date_responses_once_a_second()
     assert util.http_date().endswith(" GMT")
     assert "util.http_date()" in inspect.getsource(Response.default_headers)
+
+
+def test_the_error_stream_is_gunicorns_once_it_is_used(monkeypatch, capsys, cfg):
+    monkeypatch.setattr(wsgi, "WSGIErrorsWrapper", wsgi.WSGIErrorsWrapper)
+    gunicorn_adapter.make_error_streams_when_used()
+    assert "WSGIErrorsWrapper(" in inspect.getsource(wsgi)
+    stream = wsgi.WSGIErrorsWrapper(cfg)
+    stream.write("something is wrong\n")
+    stream.flush()
+    assert capsys.readouterr().err == "something is wrong\n"
 
 
 def test_settings_become_attributes(cfg):

@@ -17,7 +17,8 @@ from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions
-from flask_sluice.stream.responses import client_of, sse_response, stream_response
+from flask_sluice.stream.responses import sse_response, stream_response
+from flask_sluice.stream.transport.client_socket import client_of
 from tests.server.inspection import register_inspection
 from tests.system.bystanders import EVENTS, PACE_SECONDS
 
@@ -48,7 +49,7 @@ def flooding() -> Response:
         GeneratorFeed(itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"), context, EventQueue(8)),
         context=context,
         render_error=error_for_event_source,
-        client=client_of(request),
+        client=client_of(request.environ),
         options=StreamOptions(write_timeout_seconds=1),
     )
     return stream_response(stream)

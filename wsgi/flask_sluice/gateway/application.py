@@ -1,6 +1,6 @@
 """Flask's application class, with what the gateway does not need taken out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -56,3 +56,7 @@ class Application(Flask):
             return super().create_url_adapter(None)
         prefix, path = request.root_path, request.path
         return _CachedAdapter(self.url_map, "", prefix, "", "http", path, request.method)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is: no view of the gateway is a coroutine. Flask asks three times for each request."""
+        return func

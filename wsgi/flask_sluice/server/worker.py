@@ -98,6 +98,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
+        gunicorn_adapter.make_error_streams_when_used()
         gunicorn_adapter.replace_error_pages(write_refusal)
         self._tells_of_requests = gunicorn_adapter.tells_of_requests(self.cfg)
         super().init_process()
@@ -186,29 +187,31 @@ class Worker(GeventWorker):  # type: ignore[misc]
             # There may be thousands of pipelined requests: others have their turn between two of them.
             give_way()
 
-    def _answer(self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any) -> None:
+    def _answer(  # noqa: PLR0912 - the ways that gunicorn's own method has
+        self, listener_name: Any, req: Any, sock: gevent_socket.socket, addr: Any
+    ) -> None:
         """Do what gunicorn's own ``handle_request`` does. Raises StopIteration to close the connection.
 
-        gunicorn keeps a request's environ to the end, for the access log and the hook ``post_request``. That is 2 KiB of a
-        silent stream, so here it is kept only if one of them is set.
+        gunicorn keeps a request's environ to the end, for those that it tells of the request: the access log and hooks. That
+        is 2 KiB of a silent stream, so here it is kept, and they are called, only if one of them is set.
         """
-        started_at = datetime.now()
+        started_at = datetime.now() if self._tells_of_requests else None
         response, environ = None, {}
         try:
-            self.cfg.pre_request(self, req)
+            if started_at is not None:
+                self.cfg.pre_request(self, req)
             response, environ = gunicorn_adapter.create(req, sock, addr, listener_name, self.cfg)
             environ["wsgi.multithread"] = True
             self.nr += 1
             if not (self.alive and self.cfg.keepalive):
                 response.force_close()
             body = self.wsgi(environ, response.start_response)
-            if not self._tells_of_requests:
+            if started_at is None:
                 environ = {}
-            if self.is_already_handled(body):
-                return
             try:
                 _write(response, body)
-                self.log.access(response, req, environ, datetime.now() - started_at)
+                if started_at is not None:
+                    self.log.access(response, req, environ, datetime.now() - started_at)
             finally:
                 if hasattr(body, "close"):
                     body.close()
@@ -225,12 +228,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
             ClientSocket(sock, is_framed=True).shut_down()
             raise StopIteration from None
         finally:
-            try:
-                self.cfg.post_request(self, req, environ, response)
-            except Exception:
-                self.log.exception("Exception in post_request hook")
+            if started_at is not None:
+                self._call_post_request(req, environ, response)
         if response.should_close():
             raise StopIteration
+
+    def _call_post_request(self, req: Any, environ: dict[str, Any], response: Any) -> None:
+        try:
+            self.cfg.post_request(self, req, environ, response)
+        except Exception:
+            self.log.exception("Exception in post_request hook")
 
     def timeout_ctx(self) -> AbstractContextManager[None]:
         # ``Connections`` limits the waits, at 10 us less than gunicorn's timer for each request.

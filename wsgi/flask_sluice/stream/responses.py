@@ -11,7 +11,7 @@ import werkzeug.datastructures
 from flask import Request, Response, request
 
 from flask_sluice.stream.context import StreamContext, new_request_id
-from flask_sluice.stream.gevent_check import GEVENT_NEEDED, require_gevent_in_view
+from flask_sluice.stream.gevent_check import require_gevent_in_view
 from flask_sluice.stream.headers_and_errors import (
     EVENT_SOURCE_PREAMBLE,
     Headers,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from flask_sluice.stream.event_stream import EventStream
     from flask_sluice.stream.feeds.encode_items import StreamItem
-    from flask_sluice.stream.transport.client_socket import ClientSocket
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
 
@@ -53,18 +52,20 @@ def sse_response(
 
     Raises RuntimeError if this process cannot stream, saying how to start the server.
     """
-    context = context_of(request, context)
+    require_gevent_in_view()
     # Not above: this package can be imported where gevent is not installed.
     from flask_sluice.stream.event_stream import EventStream  # noqa: PLC0415
     from flask_sluice.stream.feeds.event_queue import EventQueue  # noqa: PLC0415
     from flask_sluice.stream.feeds.generator_feed import GeneratorFeed  # noqa: PLC0415
+    from flask_sluice.stream.transport.client_socket import client_of  # noqa: PLC0415
 
+    context = context_of(request, context)
     options = StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline)
     stream = EventStream(
         GeneratorFeed(items, context, EventQueue(options.channel_size)),
         context=context,
         render_error=error_for_event_source,
-        client=client_of(request),
+        client=client_of(request.environ),
         options=options,
         preamble=EVENT_SOURCE_PREAMBLE,
         on_disconnect=on_disconnect,
@@ -99,11 +100,7 @@ def stream_response(stream: "EventStream") -> StreamResponse:
 
 
 def context_of(request: Request, context: StreamContext | None = None) -> StreamContext:
-    """Return the context for a stream of the request, with the request's own fields for the log line.
-
-    Raises RuntimeError if this process cannot stream, saying how to start the server.
-    """
-    require_gevent_in_view()
+    """Return the context for a stream of the request, with the request's own fields for the log line."""
     if context is None:
         context = StreamContext(request_id(request))
     else:
@@ -127,23 +124,3 @@ def request_id(request: Request) -> str:
         known = given if _REQUEST_ID.fullmatch(given) else new_request_id()
         environ["sluice.request_id"] = known
     return known
-
-
-def client_of(request: Request) -> "ClientSocket | None":
-    """Return the request's connection; None under a test client, which has none."""
-    environ = request.environ
-    sock = environ.get("gunicorn.socket")
-    if sock is None:
-        if "gunicorn.sock" in environ:
-            # gunicorn's gevent_pywsgi worker, which cannot tell a stream that its client has left.
-            raise RuntimeError(GEVENT_NEEDED)
-        return None
-    # Not above: this package can be imported where gevent is not installed.
-    from gevent import socket as gevent_socket  # noqa: PLC0415
-
-    from flask_sluice.stream.transport.client_socket import ClientSocket  # noqa: PLC0415
-
-    if not isinstance(sock, gevent_socket.socket):
-        # The process is patched, but its worker class is another one.
-        raise RuntimeError(GEVENT_NEEDED)
-    return ClientSocket(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")

@@ -11,7 +11,8 @@ from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.headers_and_errors import EVENT_SOURCE_PREAMBLE, error_for_event_source
-from flask_sluice.stream.responses import client_of, stream_response
+from flask_sluice.stream.responses import stream_response
+from flask_sluice.stream.transport.client_socket import client_of
 
 RETRY_MS = 2000
 _MAX_ID_DIGITS = 18
@@ -47,7 +48,7 @@ def event_source_response(feed: Feed, context: StreamContext, settings: Settings
             feed,
             context=context,
             render_error=error_for_event_source,
-            client=client_of(request),
+            client=client_of(request.environ),
             options=settings.stream_options,
             preamble=EVENT_SOURCE_PREAMBLE,
         )

@@ -22,10 +22,10 @@ from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.headers_and_errors import error_for_openai
 from flask_sluice.stream.responses import (
     StreamResponse,
-    client_of,
     context_of,
     stream_response,
 )
+from flask_sluice.stream.transport.client_socket import client_of
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
@@ -66,7 +66,7 @@ def blueprint(settings: Settings) -> Blueprint:
             TimedFeed(simulate(asked, context), context, settings.channel_size),
             context=context,
             render_error=error_for_openai,
-            client=client_of(request),
+            client=client_of(request.environ),
             options=stream_options if asked.stream else document_options,
         )
         # An answer that is not streamed sends no header before it is complete, so a failure keeps its status.

@@ -5,8 +5,12 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Mapping
+from typing import Any
 
 from gevent import socket as gevent_socket
+
+from flask_sluice.stream.gevent_check import GEVENT_NEEDED, require_gevent_in_view
 
 
 class ClientSocket:
@@ -40,3 +44,23 @@ class ClientSocket:
     def reset_on_close(self) -> None:
         """Have the socket send RST instead of FIN when it is closed (SO_LINGER with a time of zero, socket(7))."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def client_of(environ: Mapping[str, Any]) -> ClientSocket | None:
+    """Return a request's connection; None under a test client, which has none.
+
+    environ: the request's WSGI environ
+
+    Raises RuntimeError if this process cannot stream, saying how to start the server.
+    """
+    sock = environ.get("gunicorn.socket")
+    if sock is None:
+        if "gunicorn.sock" in environ:
+            # gunicorn's gevent_pywsgi worker, which cannot tell a stream that its client has left.
+            raise RuntimeError(GEVENT_NEEDED)
+        require_gevent_in_view()
+        return None
+    if not isinstance(sock, gevent_socket.socket):
+        # The process may be patched, but its worker class is another one.
+        raise RuntimeError(GEVENT_NEEDED)
+    return ClientSocket(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")
