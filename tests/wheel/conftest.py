@@ -85,6 +85,18 @@ def bare(
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def with_gevent(
+    environment: Environment, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    """An environment of the same versions with the extra ``gevent`` alone: what the README installs for an app."""
+    folder = tmp_path_factory.mktemp(f"gevent-{environment.versions.name}")
+    with_gevent = Environment(folder, environment.versions)
+    with_gevent.install(wheel, "[gevent]")
+    yield with_gevent
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with somebody's ``app.py`` and ``wsgi.py``, and nothing else."""

@@ -131,7 +131,7 @@ def floors(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = archive.read(name).decode()
-    found = re.findall(r"^Requires-Dist: ([\w-]+)>=([\w.]+)", metadata, re.MULTILINE)
+    found = re.findall(r"^Requires-Dist: ([\w-]+)(?:\[\w+\])?>=([\w.]+)", metadata, re.MULTILINE)
     assert len(found) > 5, metadata
     return [f"{name}=={version}" for name, version in found]
 

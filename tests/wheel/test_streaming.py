@@ -40,6 +40,30 @@ def test_events_arrive_and_closing_the_connection_ends_the_generator(environment
         wait_until(lambda: json.loads(server.request("GET", "/ended").text) == {"ended": ["wait"]})
 
 
+@pytest.mark.oldest_and_newest
+def test_the_settings_module_serves_an_app_with_the_extra_gevent_alone(with_gevent, project):
+    command = ("python", "-m", "gunicorn", "-c", "python:flask_sluice.server.settings")
+    with serve(with_gevent, project, *command, "--bind", "127.0.0.1:PORT", "app:app") as server:
+        assert server.request("GET", "/count").text.endswith(EVENTS)
+        assert "flask_sluice.server.Worker" in server.log
+
+
+@pytest.mark.oldest_and_newest
+def test_configure_in_an_apps_own_file_brings_a_successor_at_max_requests(with_gevent, project):
+    (project / "gunicorn.conf.py").write_text(
+        "from flask_sluice.server import configure\n"
+        "configure(globals(), drain_seconds=5)\n"
+        "max_requests = 3\n"
+    )
+    command = ("python", "-m", "gunicorn", "--bind", "127.0.0.1:PORT", "app:app")
+    with serve(with_gevent, project, *command) as server:
+        for _ in range(10):
+            assert server.request("GET", "/count").text.endswith(EVENTS)
+        wait_until(lambda: "Worker exiting" in server.log, 60, lambda: server.log)
+        assert server.log.index("Booting worker", server.log.index("Worker has served")) > 0
+        assert server.request("GET", "/count").text.endswith(EVENTS)
+
+
 def test_a_sync_worker_says_in_the_view_what_streams_need(environment, project):
     with gunicorn(environment, project, "gthread") as server:
         assert server.request("GET", "/ended").status == 200
