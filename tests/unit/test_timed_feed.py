@@ -130,8 +130,8 @@ class TestForwarding:
     def test_takes_what_comes_during_a_wait_and_the_wait_goes_on(self):
         feed, forwarded = started(Endless(Pause(SHORT_SECONDS)).items()), []
         waiting = waiting_with(feed, lambda events: forwarded.append(events) or True)
-        wait_until(lambda: len(forwarded) == 3)
-        assert forwarded == [A] * 3
+        wait_until(lambda: len(forwarded) >= 3)
+        assert set(forwarded) == {A}
         assert not waiting.dead
         waiting.kill()
         feed.stop()
