@@ -74,7 +74,7 @@ def test_the_word_error_in_a_chunk_is_no_error(reader):
 
 
 def test_one_plain_chunk_is_seen_at_once(reader):
-    assert reader.is_chunk(chunk(finish_reason="stop"))
+    assert reader.take_plain_chunk(chunk(finish_reason="stop"))
     assert reader.has_finish_reason
 
 
@@ -92,7 +92,7 @@ def test_one_plain_chunk_is_seen_at_once(reader):
     ],
 )
 def test_whatever_else_is_looked_into(reader, events):
-    assert not reader.is_chunk(events)
+    assert not reader.take_plain_chunk(events)
 
 
 @given(
@@ -101,7 +101,7 @@ def test_whatever_else_is_looked_into(reader, events):
     .map(lambda between: b"data: {" + between + b"}\n\n")
 )
 def test_what_is_seen_at_once_is_what_would_be_read(events):
-    if ChunkReader().is_chunk(events):
+    if ChunkReader().take_plain_chunk(events):
         reader = ChunkReader()
         # With a comment before it, it is parsed.
         assert reader.read(b": comment\n\n" + events) == [events]
@@ -110,4 +110,4 @@ def test_what_is_seen_at_once_is_what_would_be_read(events):
 
 def test_no_chunk_is_taken_after_the_end(reader):
     reader.read(DONE)
-    assert not reader.is_chunk(chunk("late"))
+    assert not reader.take_plain_chunk(chunk("late"))

@@ -67,10 +67,10 @@ class ChunkReader:
         self._last = (b"", b"", b"")
         """Enough chunks to find the finish_reason, behind which usage may come."""
 
-    def is_chunk(self, events: bytes) -> bool:
-        """Return whether ``events`` is one plain chunk of one line, without an error; remembers it then.
+    def take_plain_chunk(self, events: bytes) -> bool:
+        """Remember ``events`` if it is one plain chunk of one line, without an error; return whether it is.
 
-        Nearly every event is. This takes a tenth of the time of parsing it.
+        Nearly every event is such a chunk. This takes a tenth of the time of parsing it.
         """
         # ``in`` takes longer with bytes: it raises an exception inside, since they are not a number, and drops it.
         line, _, rest = events.partition(b"\n")
@@ -87,7 +87,7 @@ class ChunkReader:
 
     def read(self, events: bytes) -> list[bytes]:
         """Return the chunks in ``events``, which are whole: each as ``data: …`` and a blank line."""
-        if self.is_chunk(events):
+        if self.take_plain_chunk(events):
             return [events]
         chunks = []
         for chunk in self._split(events):
