@@ -1,6 +1,6 @@
 """docs/configuration.md lists every setting as the settings describe themselves."""
 
-from flask_sluice.gateway.settings import describe_settings
+from flask_sluice.gateway.environment import describe_settings
 from tests.support.readme import CONFIGURATION
 
 

@@ -2,12 +2,8 @@
 
 import pytest
 
-from flask_sluice.gateway.settings import (
-    Settings,
-    SettingsError,
-    describe_settings,
-    read_settings,
-)
+from flask_sluice.gateway.environment import SettingsError, describe_settings, read_settings
+from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.options import StreamOptions
 
 DEFAULTS = {

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
 from flask_sluice.gateway.application import Application
+from flask_sluice.gateway.environment import read_settings
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import auth, error_handlers
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
-from flask_sluice.gateway.settings import Settings, read_settings
+from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.server.gunicorn_adapter import AppImportError

@@ -22,9 +22,9 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.gateway.application import Application
+from flask_sluice.gateway.environment import SettingsError, read_settings
 from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
 from flask_sluice.gateway.relay.address import proxy_for
-from flask_sluice.gateway.settings import SettingsError, read_settings
 from flask_sluice.observe import metrics_folder
 from flask_sluice.server.file_limit import raise_file_limit
 from flask_sluice.server.worker import Worker

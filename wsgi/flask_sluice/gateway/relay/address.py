@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from flask_sluice.gateway.settings import SettingsError
+from flask_sluice.gateway.environment import SettingsError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
