@@ -84,8 +84,7 @@ class Engine:
         os.close(self._log)
 
     def connect(self) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT_SECONDS)
-        return sock
+        return socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT_SECONDS)
 
     def busy_slots(self) -> int:
         """Return how many of its two slots are generating, as the engine itself says. Raises OSError."""
