@@ -101,6 +101,11 @@ class Server:
         except OSError:
             return False
 
+    def workers(self) -> list[int]:
+        """Return the ids of the worker processes."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
     def wait_for_exit(self) -> int:
         return self._process.wait(START_TIMEOUT_SECONDS)
 

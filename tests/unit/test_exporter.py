@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.observe.prometheus_adapter import add_to_histogram
 from flask_sluice.observe.stream_stats import StreamStats
+from flask_sluice.server.worker_board import Stage, WorkerBoard
 from tests.unit.stream_ends import end_of
 
 
@@ -36,7 +37,7 @@ def upstream():
 
 @pytest.fixture
 def exporter(stats, upstream):
-    return MetricsExporter(stats, lambda: 7, [upstream])
+    return MetricsExporter(stats, lambda: 7, [upstream], WorkerBoard())
 
 
 def values_of(text: bytes):
@@ -93,7 +94,7 @@ def test_upstreams_are_exported_with_their_state(exporter, upstream):
 @pytest.mark.parametrize("which_is_out", [0, 1])
 def test_upstreams_that_share_a_label_are_counted_together(stats, which_is_out):
     upstreams = [FakeUpstream(), FakeUpstream()]
-    exporter = MetricsExporter(stats, lambda: None, upstreams)
+    exporter = MetricsExporter(stats, lambda: None, upstreams, WorkerBoard())
     for upstream in upstreams:
         upstream.errors["503"] += 2
         upstream.failovers += 1
@@ -129,3 +130,22 @@ def test_buckets_are_added_as_prometheus_client_would_observe_the_values():
     assert samples(lambda histogram: add_to_histogram(histogram, [2, 1, 1], 102.0)) == samples(
         observe
     )
+
+
+def test_each_worker_is_exported_with_what_it_has_open(stats):
+    board = WorkerBoard()
+    for streams in (3, 5):
+        row = board.add_worker()
+        row.stage = Stage.SERVING
+        row.show(load=streams, streams=streams, limit=10)
+    board.remove_worker(board.add_worker())
+    seen = values(MetricsExporter(stats, lambda: 10, [], board))
+    assert seen["sluice_worker_streams", "0"] == 3
+    assert seen["sluice_worker_streams", "1"] == 5
+    assert seen["sluice_worker_streams_limit", "1"] == 10
+    assert seen["sluice_worker_starts_total",] == 3
+    assert seen["sluice_worker_deaths_total",] == 1
+
+
+def test_workers_of_another_server_are_not_exported(exporter):
+    assert not any("worker" in name for name, *_ in values(exporter))

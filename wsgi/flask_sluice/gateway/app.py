@@ -16,6 +16,7 @@ from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.server.gunicorn_adapter import AppImportError
+from flask_sluice.server.worker_board import board
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -75,7 +76,14 @@ def create_app(settings: Settings | None = None) -> Application:
         open_feed = openai.chat_feed(settings)
         app.register_blueprint(openai.blueprint(settings))
     journal = _journal(settings)
-    metrics = MetricsExporter(registry.stats(), lambda: registry.admission().limit, upstreams.all)
+    admission = registry.admission()
+    metrics = MetricsExporter(
+        registry.stats(),
+        # A worker that drains takes no more.
+        lambda: 0 if admission.is_draining else admission.limit,
+        upstreams.all,
+        board(),
+    )
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
     app.register_blueprint(streams.blueprint(open_feed, journal, settings))
     app.register_blueprint(demo.blueprint(settings))

@@ -26,7 +26,7 @@ from flask_sluice.gateway.environment import SettingsError, read_settings
 from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
 from flask_sluice.gateway.relay.address import proxy_for
 from flask_sluice.observe import metrics_folder
-from flask_sluice.server.file_limit import raise_file_limit
+from flask_sluice.server.configuration import raise_file_limit
 from flask_sluice.server.worker import Worker
 from flask_sluice.stream import registry
 from flask_sluice.stream.gevent_check import GEVENT_NEEDED

@@ -26,6 +26,7 @@ from flask_sluice.observe.stream_stats import (
     StreamStats,
 )
 from flask_sluice.observe.stream_stats import Histogram as PlainHistogram
+from flask_sluice.observe.worker_metrics import ShownBoard, WorkerCollector
 from flask_sluice.observe.write_stats import GAP_BOUNDS_SECONDS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -56,6 +57,7 @@ class MetricsExporter:
     stats: the worker's numbers
     limit: returns how many streams may be open; None: any number
     upstreams: the upstreams whose failures are counted
+    board: what all workers show of themselves
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class MetricsExporter:
         stats: StreamStats,
         limit: Callable[[], int | None],
         upstreams: Sequence[CountedUpstream],
+        board: ShownBoard,
     ) -> None:
         self._stats = stats
+        self._workers = WorkerCollector(board)
         self._limit_of_streams = limit
         self._upstreams = upstreams
         self._registry = CollectorRegistry()
@@ -128,12 +132,15 @@ class MetricsExporter:
     def read(self) -> bytes:
         """Return the numbers of all workers in Prometheus's text format."""
         self.move()
+        registry = CollectorRegistry()
+        registry.register(self._workers)
+        of_workers = prometheus_client.generate_latest(registry)
         if metrics_folder.path() is None:
-            return prometheus_client.generate_latest(self._registry)
+            return prometheus_client.generate_latest(self._registry) + of_workers
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
         with metrics_folder.locked(for_writing=False):
-            return prometheus_client.generate_latest(registry)
+            return prometheus_client.generate_latest(registry) + of_workers
 
     def move(self) -> None:
         """Move what was counted since the last call."""

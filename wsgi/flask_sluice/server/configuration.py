@@ -1,15 +1,16 @@
 """gunicorn's settings that streams need, for the gunicorn file of any app."""
 
 import math
+import resource
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from flask_sluice.server.drain_time import END_SECONDS, seconds_from_environment
-from flask_sluice.server.file_limit import raise_file_limit
 
 WORKER_CLASS = "flask_sluice.server.Worker"
 
 _DRAIN_SECONDS = 120.0
+_OTHER_FILES = 1024
 
 
 def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | None = None) -> None:
@@ -55,6 +56,18 @@ def patch_process() -> None:
     monkey.patch_all()
     # gevent would note for each greenlet where it was spawned, for its debugging lists: 0.8 KiB of a silent stream.
     gevent.config.track_greenlet_tree = False
+
+
+def raise_file_limit(files: int) -> None:
+    """Let this process, and those that it forks, have so many files and a thousand besides, as far as the hard limit goes.
+
+    The usual soft limit of 1024 is for programs that use select(). Each connection of a client is a file.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 Hook = Callable[[Any, int, int | None], object]

@@ -78,6 +78,11 @@ class Connections:
         self._idle.discard(sock)
         self._answering.pop(sock, None)
 
+    @property
+    def busy_count(self) -> int:
+        """How many connections have a request, or are to send their first."""
+        return self._count - len(self._idle)
+
     def receive(self, sock: gevent_socket.socket, size: int, until: float) -> bytes:
         """Return a part of a request's body, b"" at the connection's end.
 

@@ -3,25 +3,15 @@
 import os
 import signal
 import sys
-from enum import IntEnum
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from flask_sluice.server.worker_board import Row, Stage, board
+
 BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 """The signals that a new worker does not get before it has its own handlers; see ``Master``."""
-
-
-class Stage(IntEnum):
-    """Where a worker is in its life. Master and worker both read and write it."""
-
-    BOOTING = 0
-    SERVING = 1
-    RETIRING = 2
-    """It has served its number of requests, and goes on until the master tells it to end."""
-    DRAINING = 3
-    """It accepts no more connections."""
 
 
 class Master(Arbiter):  # type: ignore[misc]
@@ -68,11 +58,21 @@ class Master(Arbiter):  # type: ignore[misc]
             pid = super().spawn_worker()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self.WORKERS[pid].has_successor = True
+        if (row := _row_of(self.WORKERS[pid])) is not None:
+            row.has_successor = True
         return pid
 
     def reap_workers(self) -> None:
         """Note which workers have ended. One that fails to boot ends the server, unless it was to succeed one that can go on."""
+        before = dict(self.WORKERS)
+        try:
+            self._reap_workers()
+        finally:
+            for pid in before.keys() - self.WORKERS.keys():
+                if (row := _row_of(before[pid])) is not None:
+                    board().remove_worker(row)
+
+    def _reap_workers(self) -> None:
         booting = self._at(Stage.BOOTING)
         retiring = self._at(Stage.RETIRING)
         try:
@@ -86,11 +86,11 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.WORKERS.pop(worker.pid, None)
                     worker.tmp.close()
                     self.cfg.child_exit(self, worker)
-            self.reap_workers()  # There may be others.
-        if any(worker.stage == Stage.BOOTING and _is_reaped(worker) for worker in booting):
+            self._reap_workers()  # There may be others.
+        if any(worker.row.stage == Stage.BOOTING and _is_reaped(worker) for worker in booting):
             for worker in self._at(Stage.RETIRING):
                 self.log.error("Its successor has not booted: worker goes on (pid: %s)", worker.pid)
-                worker.stage = Stage.SERVING
+                worker.row.stage = Stage.SERVING
         # gunicorn does not turn its loop while it reloads: it waits for the old workers, and reaps.
         self._end_retiring()
 
@@ -99,7 +99,7 @@ class Master(Arbiter):  # type: ignore[misc]
         others = [worker for worker in self.WORKERS.values() if worker not in leaving]
         if len(others) >= self.num_workers and not self._at(Stage.BOOTING):
             for worker in leaving:
-                if worker.stage == Stage.RETIRING:
+                if worker.row.stage == Stage.RETIRING:
                     self.kill_worker(worker.pid, signal.SIGTERM)
 
     def _leaving(self) -> list[Any]:
@@ -114,8 +114,13 @@ class Master(Arbiter):  # type: ignore[misc]
     def _at(self, stage: Stage) -> list[Any]:
         """Return the workers at a stage, the oldest first."""
         workers = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
-        # After a reload with another worker class there are workers of both classes for a while.
-        return [worker for worker in workers if getattr(worker, "stage", None) == stage]
+        rows = [(worker, _row_of(worker)) for worker in workers]
+        return [worker for worker, row in rows if row is not None and row.stage == stage]
+
+
+def _row_of(worker: Any) -> Row | None:
+    """Return a worker's row; None for one of another class, which may be there for a while after a reload."""
+    return getattr(worker, "row", None)
 
 
 def _is_reaped(worker: Any) -> bool:

@@ -1,6 +1,5 @@
 """gunicorn's gevent worker, with a graceful shutdown, and guarded against clients that keep it waiting."""
 
-import mmap
 import signal
 import sys
 import time
@@ -14,17 +13,18 @@ from typing import Any
 import gevent
 from gevent import socket as gevent_socket
 from gevent.pool import Pool
-from gevent.server import StreamServer
 from greenlet import getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.server import gunicorn_adapter
+from flask_sluice.server.accepting import SharedListener
 from flask_sluice.server.connections import BodySource, Connections, stop_reading
 from flask_sluice.server.direct_writes import with_direct_writes
 from flask_sluice.server.drain_time import END_SECONDS, drain_seconds_of, seconds_from_environment
 from flask_sluice.server.error_answers import write_refusal
 from flask_sluice.server.log_lines import log_beside_gunicorn
-from flask_sluice.server.master import BLOCKED_SIGNALS, Stage
+from flask_sluice.server.master import BLOCKED_SIGNALS
+from flask_sluice.server.worker_board import Stage, board
 from flask_sluice.stream import registry
 from flask_sluice.stream.loop.give_way import give_way
 from flask_sluice.stream.options import StreamOptions
@@ -75,25 +75,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         # gunicorn's own would have the worker end at once, without a successor.
         self._requests, self.max_requests = self.max_requests, sys.maxsize
         self._retires_at = self._requests
-        self._shared = mmap.mmap(-1, 2)
-        """Memory that the master, which forks, has in common with the worker."""
-
-    @property
-    def stage(self) -> Stage:
-        return Stage(self._shared[0])
-
-    @stage.setter
-    def stage(self, stage: Stage) -> None:
-        self._shared[0] = stage
-
-    @property
-    def has_successor(self) -> bool:
-        """Whether the master starts the next worker before it ends this one; gunicorn's own does so afterwards."""
-        return bool(self._shared[1])
-
-    @has_successor.setter
-    def has_successor(self, value: bool) -> None:
-        self._shared[1] = value
+        self.row = board().add_worker()
+        """What this worker tells the others and the master, which makes this object before it forks."""
 
     def init_process(self) -> None:
         gunicorn_adapter.settle(self.cfg)
@@ -123,9 +106,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._write_timeout_seconds,
         )
         servers = [self._serve(sock) for sock in self.sockets]
-        self.stage = Stage.SERVING
+        self.row.stage = Stage.SERVING
         self._wait(self._is_told_to_end)
-        self.stage = Stage.DRAINING
+        self.row.stage = Stage.DRAINING
         told_at = time.monotonic()
         for server in servers:
             server.close()
@@ -142,6 +125,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             registry.admission().end_streams()
             if not self._wait(are_all_gone, END_SECONDS):
                 self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
+        self.row.stage = Stage.ENDED
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
         self._connections.opened(client)
@@ -244,25 +228,41 @@ class Worker(GeventWorker):  # type: ignore[misc]
         return nullcontext()
 
     def _is_told_to_end(self) -> bool:
-        if self.stage == Stage.SERVING and self.nr >= self._retires_at:
+        if self.row.stage == Stage.SERVING and self.nr >= self._retires_at:
             self._retires_at = self.nr + self._requests
             self.log.info("Worker has served %d requests (pid: %s)", self.nr, self.pid)
-            if self.has_successor:
-                self.stage = Stage.RETIRING
+            if self.row.has_successor:
+                self.row.stage = Stage.RETIRING
             else:
                 self.alive = False
         return not self.alive
 
-    def _serve(self, sock: gevent_socket.socket) -> StreamServer:
+    def _serve(self, sock: gevent_socket.socket) -> SharedListener:
         sock.setblocking(True)
         pool = Pool(self.worker_connections)
         tls = gunicorn_adapter.tls_arguments(self.cfg)
-        server = StreamServer(sock, handle=partial(self.handle, sock), spawn=pool, **tls)
+        server = SharedListener(
+            sock,
+            board(),
+            self.row,
+            self._show_load,
+            handle=partial(self.handle, sock),
+            spawn=pool,
+            **tls,
+        )
         if self.cfg.workers > 1:
             # As gunicorn does: a worker that took all connections that wait would leave nothing for the others.
             server.max_accept = 1
         server.start()
         return server
+
+    def _show_load(self) -> None:
+        """Tell the other workers how much this one has to do."""
+        admission = registry.admission()
+        streams = admission.count
+        # A connection counts before its stream begins, and a stream that is kept also without a connection.
+        load = max(self._connections.busy_count, streams)
+        self.row.show(load, streams, admission.limit)
 
     def _wait(self, is_over: Callable[[], bool], seconds: float = float("inf")) -> bool:
         """Wait, and tell gunicorn meanwhile that this worker lives. Returns whether it was over in time."""
@@ -272,6 +272,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             now = time.monotonic()
             if now >= ends_at:
                 return False
+            self._show_load()
             if now >= notify_at:
                 self.notify()
                 self._connections.end_overdue()
