@@ -57,7 +57,8 @@ def test_what_is_left_is_all_that_the_parser_has_not_used(stream):
         (b"\n\r\n\n", b""),
         (b"data: a\n\n\ndata: b", b"data: b"),
         (b"data: a\r\n\r\nid: 1\r\n", b"id: 1\r\n"),
-        (b": ping\ndata: a\n", b": ping\ndata: a\n"),
+        (b": ping\ndata: a\n", b"data: a\n"),
+        (b"data: a\n: ping\n", b"data: a\n: ping\n"),
         (b"d", b"d"),
     ],
 )

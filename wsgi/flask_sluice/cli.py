@@ -14,6 +14,7 @@ from typing import NoReturn
 from flask_sluice import __version__
 
 _EXIT_USAGE = 2
+_EXIT_INTERRUPTED = 130
 _DEFAULT_URL = "http://127.0.0.1:8080"
 _SERVER_SETTINGS = "python:flask_sluice.gateway.gunicorn_settings"
 _APP = "flask_sluice.gateway.app:create_app()"
@@ -49,7 +50,8 @@ ignores SLUICE_UPSTREAM; the other settings are those of the gateway.
 _ASK = """\
 Ask an OpenAI-compatible server a question and print the answer as it comes.
 The answer goes to standard output. The time to the first token and the token
-rate, or what went wrong, go to standard error, in one line each.
+rate, or what went wrong, go to standard error, in one line each. On a terminal
+control characters in the answer are shown as symbols.
 """
 _ASK_EXIT_CODES = """\
 exit codes:
@@ -60,7 +62,7 @@ exit codes:
   5    the response is not an answer (HTML, for example)
   6    the answer is incomplete
   130  interrupted by Ctrl-C
-  141  standard output was closed
+  141  standard output was closed, or cannot be written
 """
 
 
@@ -169,9 +171,13 @@ def _serve(options: argparse.Namespace) -> NoReturn:
 def _ask(options: argparse.Namespace) -> int:
     if missing := _missing("client"):
         return _fail(f"ask needs {missing}: pip install 'flask-sluice[client]'")
-    from flask_sluice.client.ask import ask  # noqa: PLC0415 - it imports an extra
+    try:
+        from flask_sluice.client.ask import ask  # noqa: PLC0415 - it imports an extra
 
-    return ask(options.question, url=options.url, model=options.model)
+        return ask(options.question, url=options.url, model=options.model)
+    except KeyboardInterrupt:
+        # The imports take longer than anything else before the request, whose interruption is told there.
+        return _EXIT_INTERRUPTED
 
 
 def _set(environment: dict[str, str], name: str, value: str | None) -> None:

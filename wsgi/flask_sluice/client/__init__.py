@@ -3,12 +3,13 @@
     client = SSEClient("http://127.0.0.1:8080")
     with client.stream("POST", "/v1/chat/completions", json=question) as stream:
         for event in stream:
-            print(event.json()["choices"][0]["delta"].get("content", ""), end="", flush=True)
+            print(text_of(event.json()), end="", flush=True)
 
 The loop ends without an exception only if the answer is complete; otherwise it raises a StreamError.
 """
 
 from flask_sluice.client.client import SSEClient, StreamCallback, StreamCounts
+from flask_sluice.client.completions import text_of
 from flask_sluice.client.errors import (
     ConnectError,
     ConnectTimeoutError,
@@ -60,4 +61,5 @@ __all__ = [
     "TruncatedError",
     "UnreadableError",
     "is_terminal",
+    "text_of",
 ]

@@ -17,8 +17,10 @@ from flask_sluice.client.timeouts import Timeouts
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 """The default limit, the same as the parser's: images in base64 take a few MiB."""
+# As an EventSource sends them; the caller's own headers replace them.
 _HEADERS = {
-    "accept": "text/event-stream, application/json;q=0.9, */*;q=0.1",
+    "accept": "text/event-stream",
+    "cache-control": "no-cache",
     # A compressor holds events back until its buffer is full.
     "accept-encoding": "identity",
 }
@@ -102,7 +104,8 @@ class SSEClient:
         reconnect: with None, a GET reconnects as an EventSource does, unless the stream has no ids; a request with
             another method is never repeated (``NEVER``)
         done_when: recognises the terminal event, which completes the answer, such as ``lambda event:
-            event.event == "message_stop"``; with None, the proper end of the body completes it
+            event.event == "end"``; with None, the proper end of the body completes it. By default ``is_terminal`` does,
+            and without a terminal event the proper end of the body after a ``finish_reason`` of every choice
         last_event_id: where to continue an earlier stream
         on_open: called with status and headers at the beginning of each response
         on_comment: called with the text of each comment
@@ -129,6 +132,7 @@ class SSEClient:
             tls=lambda: self._tls,
             on_open=on_open,
             on_comment=on_comment,
+            choice_count=_choice_count(json),
         )
         return SSEStream(request, options, last_event_id)
 
@@ -181,3 +185,9 @@ def _read_to_end(stream: SSEStream, callback: StreamCallback) -> None:
 
 def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name.lower(): value for name, value in (headers or {}).items()}
+
+
+def _choice_count(body: Any) -> int:
+    """Return how many choices a request asks for."""
+    count = body.get("n") if isinstance(body, dict) else None
+    return count if isinstance(count, int) and count > 0 else 1

@@ -22,6 +22,13 @@ _NDJSON = frozenset(
     }
 )
 _JSON = re.compile(r"(application|text)/json|[^/]+/[^/]+\+json")
+_HEADER_VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+"""One value of a header that was sent several times. A comma inside quotes belongs to the value."""
+_ESSENCE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_COMMENT_LINES = re.compile(rb"(?:(?::[^\r\n]*)?[\r\n])+")
+_LAST_EVENT = re.compile(
+    rb"(?:(?:event|id|retry)?:[^\r\n]*[\r\n]{1,2})*data: ?(\[DONE\]|\{[^\r\n]*\})[\r\n]*"
+)
 
 
 class Decoder(Protocol):
@@ -82,7 +89,13 @@ class EventStreamDecoder:
         return self._parser.feed(data)
 
     def finish(self) -> list[ReceivedEvent]:
-        return []
+        # Some servers end the body without the last blank line. ``[DONE]`` and a JSON object are whole nevertheless,
+        # since no part of a longer one looks so; an EventSource would drop them.
+        last = _LAST_EVENT.fullmatch(self.unfinished)
+        if last is None or not (last[1] == b"[DONE]" or _is_json(last[1])):
+            return []
+        self._behind_last_event.clear()
+        return self._parser.feed(b"\n\n")
 
     @property
     def unfinished(self) -> bytes:
@@ -103,6 +116,9 @@ class EventStreamDecoder:
         marks = BLANK_LINE_ENDS if b"\r" in data else BLANK_LINE_ENDS[:1]
         places = [(kept.rfind(mark, searched_from), len(mark)) for mark in marks]
         del kept[: max((place + size for place, size in places if place >= 0), default=0)]
+        # Keep-alives may come for days without a blank line.
+        if comments := _COMMENT_LINES.match(kept):
+            del kept[: comments.end()]
 
 
 class JsonDecoder:
@@ -170,6 +186,19 @@ class NdjsonDecoder:
     @property
     def unfinished(self) -> bytes:
         return bytes(self._line) if self._line.strip() else b""
+
+
+def essence_of(content_type: str) -> str:
+    """Return the content type without its parameters, in lower case.
+
+    Of several, which a header that was sent twice has, the last valid one counts, as in browsers (Fetch standard, "extract
+    a MIME type").
+    """
+    essences: list[str] = [
+        value.partition(";")[0].strip().lower() for value in _HEADER_VALUE.findall(content_type)
+    ]
+    valid = [each for each in essences if _ESSENCE.fullmatch(each) and each != "*/*"]
+    return (valid or essences or [""])[-1]
 
 
 def decoder_for(

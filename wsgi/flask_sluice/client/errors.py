@@ -10,6 +10,9 @@ import msgspec
 from flask_sluice.client.event import NOT_JSON, StreamEvent
 
 _QUOTED_CHARACTERS = 200
+_MAX_FIELD_CHARACTERS = 4000
+_MAX_MESSAGE_CHARACTERS = 10_000
+"""More than an error's text and what is said before it."""
 
 
 class Ending(str, enum.Enum):
@@ -42,7 +45,10 @@ class Ending(str, enum.Enum):
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """An error as the server describes it, with the fields of the OpenAI API; a missing field is None."""
+    """An error as the server describes it, with the fields of the OpenAI API; a missing field is None.
+
+    A field of more than 4,000 characters is shortened, and says so at its end.
+    """
 
     message: str
     type: str | None = None
@@ -71,7 +77,7 @@ class StreamError(Exception):
     ending: ClassVar[Ending]
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(one_line(_shorten(message, _MAX_MESSAGE_CHARACTERS)))
         self.events: tuple[StreamEvent, ...] = ()
         self.event_count = 0
         self.last_event_id = ""
@@ -146,7 +152,7 @@ class RefusedError(StreamError):
         body: bytes,
         retry_after_seconds: float | None,
     ) -> None:
-        self.error = parse_error(body)
+        self.error = parse_error(body, is_failure=True)
         described = self.error.message if self.error else quote(body)
         super().__init__(f"{status} {reason}: {described}" if described else f"{status} {reason}")
         self.status = status
@@ -225,40 +231,73 @@ class StreamClosedError(StreamError):
         super().__init__("the stream was closed before its end")
 
 
-def parse_error(body: str | bytes) -> ErrorDetails | None:
+def parse_error(body: str | bytes, *, is_failure: bool = False) -> ErrorDetails | None:
     """Return the error in a JSON object, None if there is none or if it is falsy.
 
-    It may be an object, as OpenAI sends it (``{"error": {"message": …}}``), or a text, as Ollama does
-    (``{"error": "text"}``).
+    is_failure: whether it is known that the object describes an error, so that it may do so in any form
+
+    The error may be an object, as OpenAI sends it (``{"error": {"message": …}}``); a text, as Ollama does
+    (``{"error": "text"}``); the object itself, if it says so (``{"type": "error", "message": …}`` of Responses); inside
+    ``response`` (``response.failed``); or only a ``finish_reason`` (OpenRouter).
     """
     try:
         document = msgspec.json.decode(body)
     except NOT_JSON:
         return None
-    error = document.get("error") if isinstance(document, dict) else None
-    if not error:
+    if not isinstance(document, dict):
         return None
+    error = document.get("error") or _error_of_response(document)
+    if not error and (is_failure or "error" in (document.get("type"), document.get("object"))):
+        error = document
+    if not error:
+        return _failed_choice(document)
     if not isinstance(error, dict):
-        return ErrorDetails(str(error))
+        return ErrorDetails(_text(error) or "unspecified error")
     return ErrorDetails(
-        message=_text(error.get("message")) or quote(body),
+        message=_text(error.get("message")) or _text(error.get("detail")) or quote(body),
         type=_text(error.get("type")),
         param=_text(error.get("param")),
         code=_text(error.get("code")),
     )
 
 
+def _error_of_response(document: dict[str, Any]) -> Any:
+    response = document.get("response")
+    return response.get("error") if isinstance(response, dict) else None
+
+
+def _failed_choice(document: dict[str, Any]) -> ErrorDetails | None:
+    choices = document.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("finish_reason") == "error":
+            return ErrorDetails("the server ended the answer with finish_reason error")
+    return None
+
+
 def _text(value: Any) -> str | None:
-    # Some servers send a number as code.
-    return None if value is None else str(value)
+    if value is None:
+        return None
+    # Some servers send a number as code, or a list of mistakes as message.
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return _shorten(text, _MAX_FIELD_CHARACTERS)
+
+
+def _shorten(text: str, limit: int) -> str:
+    """Return the text, or its beginning and how long it was."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… (shortened from {len(text):,} characters)"
 
 
 def quote(text: str | bytes) -> str:
     """Return the beginning of the text in one line."""
-    if isinstance(text, bytes):
-        text = text[: 4 * _QUOTED_CHARACTERS].decode("utf-8", "replace")
-    line = one_line(text)
-    return line if len(line) <= _QUOTED_CHARACTERS else line[:_QUOTED_CHARACTERS] + "…"
+    # Four times as much, since white space and bytes may become fewer characters. Text of 10 MB would take a second.
+    beginning = text[: 4 * _QUOTED_CHARACTERS]
+    if isinstance(beginning, bytes):
+        beginning = beginning.decode("utf-8", "replace")
+    line = one_line(beginning)
+    is_whole = len(line) <= _QUOTED_CHARACTERS and len(text) <= 4 * _QUOTED_CHARACTERS
+    return line if is_whole else line[:_QUOTED_CHARACTERS] + "…"
 
 
 def one_line(text: str) -> str:

@@ -1,6 +1,7 @@
 """The event that the client returns, and the memory of the events before it."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,10 @@ DONE = "[DONE]"
 BOM = b"\xef\xbb\xbf"
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """The exceptions of decoding a text that is not JSON."""
-_MAX_REMEMBERED_CHARACTERS = 4 * 1024 * 1024
+_TERMINAL_EVENTS = frozenset({"done", "message_stop", "response.completed", "response.incomplete"})
+_MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
+_EVENT_BYTES = 200
+"""What an event takes besides its text: the objects, and its place in the memory."""
 
 _decode_json = msgspec.json.Decoder().decode
 
@@ -30,29 +34,43 @@ class StreamEvent(ReceivedEvent, frozen=True, gc=False):
 
 
 def is_terminal(event: StreamEvent) -> bool:
-    """Return whether the event completes a stream: ``data: [DONE]``, as in OpenAI's API, or ``event: done``."""
-    return event.data == DONE or event.event == "done"
+    """Return whether the event completes a stream.
+
+    It does with the data ``[DONE]`` (OpenAI's chat and completions), or as ``done`` (Sluice), ``response.completed``,
+    ``response.incomplete`` (OpenAI's Responses) or ``message_stop`` (Anthropic).
+    """
+    return event.data == DONE or event.event in _TERMINAL_EVENTS
 
 
 class RecentEvents:
     """Remembers the events of a stream, so that an exception can carry what was received before it.
 
-    It keeps the last 4 MiB of data: some 15,000 chunks of one token each, so nearly always the whole answer. The
-    limit keeps a stream that runs for days from filling the memory.
+    It keeps the last 4 MiB: some 10,000 chunks of one token each, so nearly always the whole answer. The limit keeps a
+    stream that runs for days from filling the memory, also if its events are empty.
+
+    on_forget: called with each event that is not remembered any longer, oldest first
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_forget: Callable[[StreamEvent], object] | None = None) -> None:
         self.count = 0
+        self._on_forget = on_forget
         self._events: deque[StreamEvent] = deque()
-        self._characters = 0
+        self._bytes = 0
 
     def add(self, event: StreamEvent) -> None:
         self.count += 1
         self._events.append(event)
-        self._characters += len(event.data)
-        while self._characters > _MAX_REMEMBERED_CHARACTERS:
-            self._characters -= len(self._events.popleft().data)
+        self._bytes += _size_of(event)
+        while self._bytes > _MAX_REMEMBERED_BYTES:
+            forgotten = self._events.popleft()
+            self._bytes -= _size_of(forgotten)
+            if self._on_forget is not None:
+                self._on_forget(forgotten)
 
     def events(self) -> tuple[StreamEvent, ...]:
         """Return the remembered events, oldest first."""
         return tuple(self._events)
+
+
+def _size_of(event: StreamEvent) -> int:
+    return _EVENT_BYTES + len(event.data) + len(event.event) + len(event.id)

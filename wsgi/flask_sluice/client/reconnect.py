@@ -18,6 +18,8 @@ _TRANSIENT_STATUSES = (429, 502, 503, 504)
 _MIN_WINDOW_SECONDS = 0.1
 """With ``retry: 0`` the client must not reconnect in a busy loop."""
 _MAX_DOUBLINGS = 30
+MAX_ASKED_SECONDS = 86_400.0
+"""The longest wait that a server can ask for: a day, however large its number is."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Reconnect:
     without_ids: whether to reconnect even if the stream has sent events without ids, so that it starts again from the
         beginning. This suits a news feed; it would repeat an answer
 
-    The client first waits for the time that the server asks for by ``retry`` or ``Retry-After``, then for the window.
+    The client first waits for the time that the server asks for by ``retry`` or ``Retry-After`` (at most a day), then
+    for the window.
     """
 
     max_tries: int = 5
@@ -59,11 +62,13 @@ class Reconnect:
         self, attempt: int, retry_ms: int | None, asked_seconds: float | None
     ) -> float:
         """Return the wait before a try. attempt: from 1 on; retry_ms: the stream's; asked_seconds: by Retry-After"""
-        retry_seconds = None if retry_ms is None else retry_ms / 1000
+        # The comparison comes first: a number of 400 digits cannot be divided.
+        retry_seconds = None if retry_ms is None else min(retry_ms, MAX_ASKED_SECONDS * 1000) / 1000
         window = self.first_window_seconds if retry_seconds is None else retry_seconds
         window = max(window, _MIN_WINDOW_SECONDS) * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
         window = min(window, self.longest_window_seconds)
-        return max(retry_seconds or 0.0, asked_seconds or 0.0) + random.uniform(0, window)
+        asked_seconds = min(asked_seconds or 0.0, MAX_ASKED_SECONDS)
+        return max(retry_seconds or 0.0, asked_seconds) + random.uniform(0, window)
 
 
 NEVER = Reconnect(max_tries=0)

@@ -1,6 +1,6 @@
 """A request, and where a redirect takes it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
@@ -9,7 +9,14 @@ from urllib3.util import Url, parse_url
 from flask_sluice.client.errors import RedirectError
 
 _PORTS = {"http": 80, "https": 443}
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key"})
+# Every other header may hold a secret: servers have invented too many names for keys to list those. Last-Event-ID came
+# from the stream that the redirect leads to; without it, that stream would begin again.
+_SENT_TO_OTHER_ORIGINS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "cache-control", "pragma"),
+        *("content-type", "content-encoding", "content-language", "user-agent", "last-event-id"),
+    }
+)
 _CONTENT_HEADERS = frozenset({"content-type", "content-length", "content-encoding"})
 
 
@@ -23,7 +30,7 @@ class Request:
     body: bytes | None = None
 
     def redirected(self, status: int, location: str) -> "Request":
-        """Return the request that follows a redirect.
+        """Return the request that follows a redirect. To another origin it takes only headers that hold no secrets.
 
         Raises RedirectError for an address that is not http or https, and for one that would send credentials and
         prompts over http instead of https.
@@ -42,9 +49,11 @@ class Request:
         # Browsers do so (Fetch standard, "HTTP-redirect fetch"), and RFC 9110, section 15.4, allows it.
         if status == 303 or (status in (301, 302) and self.method == "POST"):
             request = replace(request, method="GET", body=None).without(_CONTENT_HEADERS)
-        return request if _origin(here) == _origin(target) else request.without(_CREDENTIALS)
+        if _origin(here) == _origin(target):
+            return request
+        return request.without(request.headers.keys() - _SENT_TO_OTHER_ORIGINS)
 
-    def without(self, names: frozenset[str]) -> "Request":
+    def without(self, names: Set[str]) -> "Request":
         """Return the request without the headers of these names."""
         return replace(
             self, headers={name: text for name, text in self.headers.items() if name not in names}

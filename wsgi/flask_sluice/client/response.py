@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import Url
 
 from flask_sluice.client.connection import ClientConnection
+from flask_sluice.client.decoders import essence_of
 from flask_sluice.client.errors import (
     RedirectError,
     RefusedError,
@@ -28,6 +29,7 @@ from flask_sluice.client.errors import (
     TransportError,
     UnreadableError,
 )
+from flask_sluice.client.reconnect import MAX_ASKED_SECONDS
 from flask_sluice.client.request import Request, parse_http_url, port_of
 
 MAX_REDIRECTS = 5
@@ -39,6 +41,8 @@ _BYTES_WITHOUT_A_PAUSE = 512 * 1024
 """Some 10 ms of work. Bytes are counted, not reads: a pause costs a thread 50 us, many times one small read."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+_NO_COMPRESSION = ("", "identity", "none", "utf-8")
+"""Servers also send ``none``, and ``utf-8``, which is a charset; browsers read both."""
 
 
 class Response:
@@ -60,7 +64,11 @@ class Response:
     @property
     def content_type(self) -> str:
         """The content type without parameters, in lower case; "" without the header."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return essence_of(self.headers.get("content-type", ""))
+
+    def header(self, name: str) -> str:
+        """Return the header's value, "" without it. One that was sent twice counts once."""
+        return ", ".join(dict.fromkeys(self._inner.headers.getlist(name)))
 
     @property
     def is_delimited(self) -> bool:
@@ -106,8 +114,8 @@ def send(request: Request, connect: Callable[[Url], ClientConnection]) -> Respon
     """
     for _ in range(MAX_REDIRECTS + 1):
         response = _exchange(request, connect)
-        location = response.headers.get("location")
-        if response.status in _REDIRECTS and location is not None:
+        location = response.header("location")
+        if response.status in _REDIRECTS and location:
             response.close()
             request = request.redirected(response.status, location)
             continue
@@ -119,14 +127,14 @@ def send(request: Request, connect: Callable[[Url], ClientConnection]) -> Respon
 
 
 def parse_retry_after(value: str) -> float | None:
-    """Return seconds from now (RFC 9110, section 10.2.3: a number, or a date); None for any other text."""
-    if re.fullmatch("[0-9]{1,9}", value):
-        return float(value)
+    """Return seconds from now (RFC 9110, section 10.2.3: a number, or a date), at most a day; None for any other text."""
+    if re.fullmatch("[0-9]+", value):
+        return min(float(value), MAX_ASKED_SECONDS)
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, OverflowError):  # OverflowError: a year or an hour of twenty digits.
         return None
-    return max(moment.timestamp() - time.time(), 0.0)
+    return min(max(seconds, 0.0), MAX_ASKED_SECONDS)
 
 
 def _exchange(request: Request, connect: Callable[[Url], ClientConnection]) -> Response:
@@ -176,15 +184,15 @@ def _refused(response: Response) -> RefusedError:
         response.reason,
         response.headers,
         response.read_beginning(MAX_ERROR_BODY_BYTES),
-        parse_retry_after(response.headers.get("retry-after", "")),
+        parse_retry_after(response.header("retry-after")),
     )
 
 
 def _check_encoding(response: Response) -> None:
     """Refuse a compression that urllib3 cannot decode. The client asks for none, but a server may ignore that."""
-    encodings = response.headers.get("content-encoding", "identity").lower().split(",")
+    encodings = response.headers.get("content-encoding", "").lower().split(",")
     unknown = {each.strip() for each in encodings}.difference(
-        urllib3.HTTPResponse.CONTENT_DECODERS, {"identity", ""}
+        urllib3.HTTPResponse.CONTENT_DECODERS, _NO_COMPRESSION
     )
     if unknown:
         names = ", ".join(sorted(unknown))

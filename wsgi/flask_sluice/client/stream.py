@@ -9,6 +9,7 @@ from types import TracebackType
 from urllib3.util import Url
 
 from flask_sluice.client.body import EventBody
+from flask_sluice.client.completions import ChoiceStates
 from flask_sluice.client.connection import ClientConnection
 from flask_sluice.client.errors import (
     Ending,
@@ -20,13 +21,14 @@ from flask_sluice.client.errors import (
     parse_error,
     quote,
 )
-from flask_sluice.client.event import DONE, RecentEvents, StreamEvent
+from flask_sluice.client.event import DONE, RecentEvents, StreamEvent, is_terminal
 from flask_sluice.client.reconnect import Reconnect
 from flask_sluice.client.request import Request, port_of
 from flask_sluice.client.response import send
 from flask_sluice.client.timeouts import TimeLimits, Timeouts
 
 _NO_CONTENT = (204, 205)
+_FAILURES = frozenset({"error", "response.failed", "response.cancelled"})
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,17 @@ class ReadOptions:
     tls: Callable[[], ssl.SSLContext]
     on_open: Callable[[int, Mapping[str, str]], object] | None
     on_comment: Callable[[str], object] | None
+    choice_count: int
+    """How many choices of chat or completions the request asks for."""
 
 
 class SSEStream:
     """Iterates over the events of one answer. ``SSEClient.stream`` makes it; it is also a context manager.
 
     Entering it opens the connection; without ``with``, reading the first event does. The iteration ends only if the
-    answer is complete: with the terminal event (which is returned like any other event, except ``[DONE]``), a JSON
-    body, or status 204. Otherwise it raises a StreamError with the events so far, and raises it again if it is
-    continued.
+    answer is complete: with the terminal event (which is returned like any other event, except ``[DONE]``), a
+    ``finish_reason`` of every choice and the end of the body, a JSON body, or status 204. Otherwise it raises a
+    StreamError with the events so far, and raises it again if it is continued.
 
     One thread or greenlet reads; any other may call ``close``.
     """
@@ -62,7 +66,8 @@ class SSEStream:
         """Why the answer is incomplete."""
         self._request = request
         self._options = options
-        self._recent = RecentEvents()
+        self._choices = ChoiceStates(options.choice_count)
+        self._recent = RecentEvents(on_forget=self._choices.add)
         self._ending: Ending | None = None
         self._closed = threading.Event()
         self._limits: TimeLimits | None = None
@@ -221,10 +226,19 @@ class SSEStream:
     def _end(self, body: EventBody) -> None:
         if unfinished := body.decoder.unfinished:
             raise TruncatedError(unfinished)
-        is_end_expected = self._options.done_when is None and body.response.is_delimited
-        if not (body.decoder.is_complete or is_end_expected):
+        if not self._is_complete(body):
             raise TruncatedError(b"")
         self._finish(Ending.COMPLETE)
+
+    def _is_complete(self, body: EventBody) -> bool:
+        """Return whether the end of the body, without a terminal event before it, ends the answer."""
+        if body.decoder.is_complete:
+            return True
+        if self._options.done_when is None:
+            return body.response.is_delimited
+        # Some servers send no [DONE]. This is judged here, and not with each event, because it needs the events decoded.
+        is_default = self._options.done_when is is_terminal
+        return is_default and self._choices.are_finished(self._recent.events())
 
     def _finish(self, ending: Ending) -> None:
         self._ending = ending
@@ -260,7 +274,8 @@ class SSEStream:
 
 def _error_in(event: StreamEvent) -> ErrorDetails | None:
     """Return the error that the event reports, None if it reports none."""
-    if event.event == "error":
-        return parse_error(event.data) or ErrorDetails(quote(event.data) or "unspecified error")
+    if event.event in _FAILURES:
+        error = parse_error(event.data, is_failure=True)
+        return error or ErrorDetails(quote(event.data) or "unspecified error")
     # Most events have no error. The search takes 0.1 us, and decoding the event would take 1 us.
     return parse_error(event.data) if '"error"' in event.data else None
