@@ -60,17 +60,14 @@ class RecentEvents:
     def add(self, event: StreamEvent) -> None:
         self.count += 1
         self._events.append(event)
-        self._bytes += _size_of(event)
+        self._bytes += _EVENT_BYTES + len(event.data) + len(event.event) + len(event.id)
         while self._bytes > _MAX_REMEMBERED_BYTES:
             forgotten = self._events.popleft()
-            self._bytes -= _size_of(forgotten)
+            self._bytes -= _EVENT_BYTES
+            self._bytes -= len(forgotten.data) + len(forgotten.event) + len(forgotten.id)
             if self._on_forget is not None:
                 self._on_forget(forgotten)
 
     def events(self) -> tuple[StreamEvent, ...]:
         """Return the remembered events, oldest first."""
         return tuple(self._events)
-
-
-def _size_of(event: StreamEvent) -> int:
-    return _EVENT_BYTES + len(event.data) + len(event.event) + len(event.id)
