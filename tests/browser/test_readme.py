@@ -15,6 +15,9 @@ HTML = (
     "<!doctype html><html><head><link rel='icon' href='data:,'></head><body>{script}</body></html>"
 )
 
+# What follows the last text in the same response is shown by then.
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 def open_example(page: Page, server: Server, example: Example) -> None:
     script = f"<script type='module'>{example.code}</script>"
@@ -55,6 +58,8 @@ def test_the_example_shows_the_answer_of_a_server_that_differs(page, sluice, exa
     page.route("**/v1/streams", lambda route: route.fulfill(**created))
     open_example(page, sluice, example)
     page.wait_for_function(f"document.body.innerText.trim() === '{SPOKEN}'")
+    page.evaluate(TWO_FRAMES)
+    assert page.inner_text("body").strip() == SPOKEN
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """How an answer ends: an incomplete answer is never taken for a complete one."""
 
+import json
 import socket
 
 import pytest
@@ -88,7 +89,8 @@ CUTS = {
     "behind-a-line": b"data: b\n",
     "behind-an-id": b"id: 8\r\n",
     "in-the-name-of-a-field": b"da",
-    "before-the-blank-line-of-done": b"data: [DONE]\n",
+    "in-a-json-object": b'data: {"a": {}',
+    "behind-a-number": b"data: 1\n",
 }
 
 
@@ -160,6 +162,22 @@ def test_a_failure_has_the_events_so_far_and_is_raised_again(server, client):
     assert failure_of(stream) is error
 
 
+def test_empty_events_do_not_fill_the_memory():
+    history = RecentEvents()
+    for _ in range(100_000):
+        history.add(StreamEvent(""))
+    assert len(history.events()) < 30_000
+    assert history.count == 100_000
+
+
+@pytest.mark.parametrize("field", ["event", "id"])
+def test_long_names_and_ids_do_not_fill_the_memory(field):
+    history = RecentEvents()
+    for number in range(6):
+        history.add(StreamEvent("", **{field: f"{number}" + "x" * (1 << 20)}))
+    assert len(history.events()) == 3
+
+
 def test_the_last_4_mib_of_a_long_stream_are_remembered():
     history = RecentEvents()
     for number in range(6):
@@ -207,6 +225,37 @@ ERROR_EVENTS = {
         b'event: error\ndata: {"type": "error", "error": {"type": "t", "message": "m"}}\n\n',
         ("t", "m"),
     ),
+    "responses": (
+        b'event: error\ndata: {"type": "error", "code": "c", "message": "m", "param": null}\n\n',
+        ("c", "m"),
+    ),
+    "responses-without-a-name": (
+        b'data: {"type": "error", "code": "c", "message": "m"}\n\n',
+        ("c", "m"),
+    ),
+    "responses-failed": (
+        b'event: response.failed\ndata: {"type": "response.failed", "response": '
+        b'{"status": "failed", "error": {"code": "c", "message": "m"}}}\n\n',
+        ("c", "m"),
+    ),
+    "vllm": (
+        b'data: {"object": "error", "message": "m", "type": "t", "code": 400}\n\n',
+        ("400", "m"),
+    ),
+    "openrouter": (
+        b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}], '
+        b'"error": {"code": 502, "message": "m"}}\n\n',
+        ("502", "m"),
+    ),
+    "finish-reason-alone": (
+        b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}\n\n',
+        ("error_event", "the server ended the answer with finish_reason error"),
+    ),
+    "named-error-with-bare-json": (
+        b'event: error\ndata: {"message": "m", "code": "c"}\n\n',
+        ("c", "m"),
+    ),
+    "message-is-a-list": (b'data: {"error": {"message": ["m"], "code": "c"}}\n\n', ("c", '["m"]')),
     "named-error-with-text": (b"event: error\ndata: m\n\n", ("error_event", "m")),
     "named-error-with-nothing": (b"event: error\ndata\n\n", ("error_event", "unspecified error")),
 }
@@ -237,6 +286,21 @@ def test_an_event_that_only_mentions_an_error_is_an_event(server, client, data):
 def test_an_error_in_a_json_body_of_status_200_is_an_error(server, client):
     server.handler = sends(whole(b'{"error": {"message": "m", "code": "c"}}'))
     assert failure_of(post(client)).code == "c"
+
+
+@pytest.mark.parametrize("field", ["message", "code", "type"])
+def test_a_long_error_is_shortened_and_says_so(server, client, field):
+    details = {"message": "m", "code": None, field: "x" * 10_000_000}
+    server.handler = streams(b"data: %s\n\n" % json.dumps({"error": details}).encode())
+    error = failure_of(post(client))
+    assert isinstance(error, ErrorEventError)
+    assert getattr(error.error, field).endswith("… (shortened from 10,000,000 characters)")
+    assert max(len(str(error)), len(error.code), len(getattr(error.error, field))) < 10_000
+
+
+def test_a_long_text_of_an_event_named_error_is_shortened(server, client):
+    server.handler = streams(b"event: error\ndata: " + b"x" * 10_000_000 + b"\n\n")
+    assert str(failure_of(post(client))) == "x" * 200 + "…"
 
 
 # Refusals.
