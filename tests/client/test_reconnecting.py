@@ -270,3 +270,39 @@ def test_close_ends_the_wait_for_the_next_try(server, client):
     stream.close()
     thread.join(5)
     assert [error.ending for error in results] == [Ending.CLOSED]
+
+
+# What a server can ask for.
+
+
+@pytest.mark.parametrize("digits", [20, 400, 4300, 5000])
+def test_a_retry_of_many_digits_is_no_failure_of_the_client(server, client, digits):
+    retry = b"retry: " + b"9" * digits + b"\n"
+    server.handler = in_turn(breaks_off(retry + EVENT), REST)
+    policy = Observed(max_tries=1)
+    stream = get(client, reconnect=policy, timeouts=Timeouts(total_seconds=10))
+    if digits > 4300:  # CPython reads no number of more digits, so this one is ignored.
+        assert texts(stream) == ["a", "b"]
+        return
+    # The wait would be longer than the limit of the stream.
+    assert type(failure_of(stream)) is TransportError
+    assert policy.attempts == [1]
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    ["9" * 400, "-1", "1e9", "Fri, 13 Feb 100000000000000000000 23:31:40 GMT", "soon"],
+)
+def test_no_retry_after_is_a_failure_of_the_client(server, client, retry_after):
+    server.handler = sends(whole(b"{}", "429 Slow Down", Retry_After=retry_after))
+    error = failure_of(get(client, reconnect=NEVER))
+    assert isinstance(error, RefusedError)
+    assert error.retry_after_seconds in (None, 86_400)
+
+
+def test_a_retry_after_that_was_sent_twice_counts_once(server, client):
+    twice = whole(b"{}", "429 Slow Down", Retry_After="7").replace(
+        b"Content-Length", b"retry-after: 7\r\nContent-Length"
+    )
+    server.handler = sends(twice)
+    assert failure_of(get(client, reconnect=NEVER)).retry_after_seconds == 7

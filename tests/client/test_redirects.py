@@ -81,7 +81,24 @@ def test_a_redirect_to_an_address_that_is_not_http_is_not_followed(server, clien
     assert isinstance(failure_of(post(client)), RedirectError)
 
 
-CREDENTIALS = {"Authorization": "Bearer k", "Cookie": "c=1", "X-Api-Key": "k", "api-key": "k"}
+# Keys have many names, and the caller may invent another.
+CREDENTIALS = {
+    "Authorization": "Bearer k",
+    "Proxy-Authorization": "Basic k",
+    "Cookie": "c=1",
+    "X-Api-Key": "k",
+    "api-key": "k",
+    "x-goog-api-key": "k",
+    "X-Auth-Token": "k",
+    "Ocp-Apim-Subscription-Key": "k",
+    "X-My-Secret": "k",
+}
+HARMLESS = {
+    "Accept": "text/event-stream;q=1",
+    "Accept-Language": "de",
+    "Cache-Control": "no-store",
+    "User-Agent": "me/1",
+}
 
 
 def test_credentials_are_sent_to_the_same_origin(server):
@@ -93,13 +110,29 @@ def test_credentials_are_sent_to_the_same_origin(server):
 def test_credentials_are_never_sent_to_another_origin(server):
     with RawUpstream(ANSWER) as other:
         server.handler = redirects(307, f"http://{other.host}/")
-        headers = {**CREDENTIALS, "X-Other": "1"}
+        headers = {**CREDENTIALS, **HARMLESS, "Host": "tenant.example"}
         assert texts(post(SSEClient(f"http://{server.host}", headers=headers))) == ["a"]
         (request,) = other.requests
     sent = headers_of(request)
     assert sent["host"] == other.host
-    assert sent["x-other"] == "1"
+    assert {name: sent[name.lower()] for name in HARMLESS} == HARMLESS
+    assert request.endswith(b'{"question":"?"}')
     assert not {name.lower() for name in CREDENTIALS} & sent.keys()
+
+
+def test_the_place_to_continue_at_is_sent_to_another_origin(server):
+    with RawUpstream(ANSWER) as other:
+        server.handler = redirects(307, f"http://{other.host}/")
+        client = SSEClient(f"http://{server.host}")
+        assert texts(client.stream("GET", "/", last_event_id="6")) == ["a"]
+        assert headers_of(other.requests[0])["last-event-id"] == "6"
+
+
+def test_a_location_that_was_sent_twice_is_followed_once(server, client):
+    twice = head("307 Elsewhere", Location="/there")[:-2] + b"location: /there\r\n\r\n"
+    server.handler = in_turn(sends(twice), ANSWER)
+    assert texts(post(client)) == ["a"]
+    assert request_line(server.requests[1]) == "POST /there HTTP/1.1"
 
 
 def test_credentials_do_not_come_back_with_a_second_redirect(server):

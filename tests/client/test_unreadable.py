@@ -54,7 +54,20 @@ def test_control_characters_in_an_error_are_replaced(server, client):
     assert str(failure_of(post(client))).endswith(": \ufffd[2J \ufffdx")
 
 
+def test_a_content_type_that_was_sent_twice_is_read_as_browsers_do(server, client):
+    twice = STREAM_HEAD[:-2] + b"content-type: text/event-stream; charset=utf-8\r\n\r\n"
+    server.handler = sends(twice, chunk(b"data: a\n\n" + DONE), LAST_CHUNK)
+    assert texts(post(client)) == ["a"]
+
+
 # Compression.
+
+
+@pytest.mark.parametrize("encoding", ["none", "identity", "utf-8", "None, identity"])
+def test_a_content_encoding_that_is_none_is_no_obstacle(server, client, encoding):
+    body = whole(DONE, Content_Type="text/event-stream", Content_Encoding=encoding)
+    server.handler = sends(body)
+    assert texts(post(client)) == []
 
 
 def test_the_client_asks_for_no_compression(server, client):

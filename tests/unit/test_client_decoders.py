@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_sluice.client.decoders import EventStreamDecoder, JsonDecoder, NdjsonDecoder
+from flask_sluice.client.decoders import (
+    EventStreamDecoder,
+    JsonDecoder,
+    NdjsonDecoder,
+    essence_of,
+)
 from tests.unit.test_parser import CUTS, cut, nearly_streams, parse
 
 CAP = 1 << 20
@@ -100,3 +105,34 @@ def test_where_json_is_cut_makes_no_difference(body, data):
 def test_ollamas_last_line_is_the_event_done(line, event):
     (decoded,) = NdjsonDecoder(CAP).feed(line + b"\n")
     assert decoded.event == event
+
+
+def test_keep_alives_without_a_blank_line_are_not_kept():
+    decoder = event_stream()
+    for _ in range(1000):
+        decoder.feed(b": keep-alive\n")
+    assert len(decoder._behind_last_event) < 20
+
+
+@pytest.mark.parametrize(
+    ("header", "essence"),
+    [
+        ("text/event-stream", "text/event-stream"),
+        ("Text/Event-Stream; charset=utf-8", "text/event-stream"),
+        ("text/event-stream, text/event-stream", "text/event-stream"),
+        ("text/event-stream; charset=utf-8,text/event-stream", "text/event-stream"),
+        ("text/html, text/event-stream", "text/event-stream"),
+        ("text/event-stream, text/html", "text/html"),
+        ("text/event-stream, */*", "text/event-stream"),
+        ("text/event-stream, nonsense", "text/event-stream"),
+        ('text/event-stream; a=","', "text/event-stream"),
+        ('text/html; a="\\\\", text/event-stream', "text/event-stream"),
+        ('text/event-stream; a="text/html, ', "text/event-stream"),
+        ("nonsense", "nonsense"),
+        (",", ""),
+        ("", ""),
+    ],
+)
+def test_the_last_valid_content_type_counts(header, essence):
+    """As in browsers (Fetch standard, "extract a MIME type")."""
+    assert essence_of(header) == essence

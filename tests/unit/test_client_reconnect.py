@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_sluice.client import Reconnect
 from flask_sluice.client import response as response_module
@@ -29,6 +31,42 @@ def test_the_jitter_is_full_and_its_window_doubles_up_to_the_cap(monkeypatch):
     assert windows == [(0, 1), (0, 2), (0, 4), (0, 5), (0, 5), (0, 3), (0, 0.1)]
 
 
+@given(st.text(st.characters(max_codepoint=255)))
+def test_no_retry_after_raises(value):
+    seconds = parse_retry_after(value)
+    assert seconds is None or 0 <= seconds <= 86_400
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Fri,",
+                "13",
+                "Feb",
+                "0",
+                "-1",
+                "9" * 20,
+                "9" * 5000,
+                "23:31:40",
+                "99:",
+                "GMT",
+                "+9999",
+            ]
+        )
+    )
+)
+def test_no_retry_after_that_is_nearly_a_date_raises(words):
+    parse_retry_after(" ".join(words))
+
+
+@pytest.mark.parametrize("retry_ms", [86_400_001, 10**400, 10**4299])
+def test_a_server_can_ask_for_a_day_at_most(monkeypatch, retry_ms):
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    assert Reconnect().delay_seconds(1, retry_ms, None) == 86_400
+    assert Reconnect().delay_seconds(1, None, float(10**12)) == 86_400
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -39,6 +77,15 @@ def test_the_jitter_is_full_and_its_window_doubles_up_to_the_cap(monkeypatch):
         ("Fri, 13 Feb 2009 23:31:20 GMT", 0),
         ("", None),
         ("-1", None),
+        ("86401", 86_400),
+        ("9" * 400, 86_400),
+        ("9" * 5000, 86_400),
+        ("Fri, 13 Feb 9999 23:31:40 GMT", 86_400),
+        ("Fri, 13 Feb 100000000000000000000 23:31:40 GMT", None),
+        ("Fri, 13 Feb 0001 23:31:40 +9999999999", None),
+        ("Fri, 13 Feb 2009 99999999999999999999:31:40 GMT", None),
+        ("Sat, 00 Jan 0000 00:00:00 GMT", None),
+        ("\u00b2", None),
         ("1.5", None),
         ("soon", None),
     ],
