@@ -105,15 +105,17 @@ def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list]:
     return thread, results
 
 
-def start_command(*arguments: str) -> subprocess.Popen:
-    """Start ``sluice ask`` with these arguments."""
+def start_command(
+    *arguments: str | bytes, stdout: int = subprocess.PIPE, **environment: str
+) -> subprocess.Popen:
+    """Start ``sluice ask`` with these arguments and additional environment variables."""
     # Where the tests run as a background job of a script, SIGINT is ignored, and programs inherit that.
     program = ["env", "--default-signal=INT", sys.executable, "-m", "flask_sluice", "ask"]
     return subprocess.Popen(
         [*program, *arguments],
         cwd=ROOT,
-        env={**clean_environment(), "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": ""},
-        stdout=subprocess.PIPE,
+        env={**clean_environment(), "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "", **environment},
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -223,6 +223,22 @@ def test_the_request_is_json_with_the_headers_of_client_and_call(server):
     assert (headers["authorization"], headers["x-a"]) == ("Bearer k", "2")
 
 
+def test_a_request_has_the_headers_of_an_eventsource(server, client):
+    server.handler = streams(DONE)
+    texts(client.stream("GET", "/"))
+    headers = headers_of(server.requests[0])
+    assert (headers["accept"], headers["cache-control"]) == ("text/event-stream", "no-cache")
+
+
+@pytest.mark.parametrize("name", ["Accept", "CACHE-CONTROL"])
+def test_the_callers_headers_replace_those_of_the_client(server, name):
+    server.handler = streams(DONE)
+    client = SSEClient(f"http://{server.host}", headers={name: "mine"})
+    texts(client.stream("GET", "/"))
+    assert headers_of(server.requests[0])[name.lower()] == "mine"
+    assert server.requests[0].lower().count(name.lower().encode() + b":") == 1
+
+
 def test_nothing_is_sent_before_the_stream_is_entered_or_read(server, client):
     post(client)
     assert server.connections == []
