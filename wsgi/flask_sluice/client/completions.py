@@ -24,6 +24,11 @@ def text_of(chunk: Any) -> str:
     return "".join(_text_of_choice(choice) for choice in _choices_of(chunk))
 
 
+def has_failed_choice(chunk: Any) -> bool:
+    """Return whether a choice ended with an error, which OpenRouter and Mistral say so."""
+    return any(choice.get("finish_reason") == "error" for choice in _choices_of(chunk))
+
+
 class ChoiceStates:
     """Which choices of an answer were seen, and which of them are finished.
 

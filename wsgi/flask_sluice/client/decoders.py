@@ -26,6 +26,7 @@ _HEADER_VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 """One value of a header that was sent several times. A comma inside quotes belongs to the value."""
 _ESSENCE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _COMMENT_LINES = re.compile(rb"(?:(?::[^\r\n]*)?[\r\n])+")
+# An event without its blank line, whose only data is [DONE] or may be a JSON object.
 _LAST_EVENT = re.compile(
     rb"(?:(?:event|id|retry)?:[^\r\n]*[\r\n]{1,2})*data: ?(\[DONE\]|\{[^\r\n]*\})[\r\n]*"
 )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from flask_sluice.client.completions import has_failed_choice
 from flask_sluice.client.event import NOT_JSON, StreamEvent
 
 _QUOTED_CHARACTERS = 200
@@ -45,10 +46,7 @@ class Ending(str, enum.Enum):
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """An error as the server describes it, with the fields of the OpenAI API; a missing field is None.
-
-    A field of more than 4,000 characters is shortened, and says so at its end.
-    """
+    """An error with the fields of OpenAI's API. A missing field is None; one over 4,000 characters is shortened."""
 
     message: str
     type: str | None = None
@@ -249,8 +247,10 @@ def parse_error(body: str | bytes, *, is_failure: bool = False) -> ErrorDetails 
     error = document.get("error") or _error_of_response(document)
     if not error and (is_failure or "error" in (document.get("type"), document.get("object"))):
         error = document
+    if not error and has_failed_choice(document):
+        error = "the server ended the answer with finish_reason error"
     if not error:
-        return _failed_choice(document)
+        return None
     if not isinstance(error, dict):
         return ErrorDetails(_text(error) or "unspecified error")
     return ErrorDetails(
@@ -264,14 +264,6 @@ def parse_error(body: str | bytes, *, is_failure: bool = False) -> ErrorDetails 
 def _error_of_response(document: dict[str, Any]) -> Any:
     response = document.get("response")
     return response.get("error") if isinstance(response, dict) else None
-
-
-def _failed_choice(document: dict[str, Any]) -> ErrorDetails | None:
-    choices = document.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and choice.get("finish_reason") == "error":
-            return ErrorDetails("the server ended the answer with finish_reason error")
-    return None
 
 
 def _text(value: Any) -> str | None:
@@ -291,7 +283,7 @@ def _shorten(text: str, limit: int) -> str:
 
 def quote(text: str | bytes) -> str:
     """Return the beginning of the text in one line."""
-    # Four times as much, since white space and bytes may become fewer characters. Text of 10 MB would take a second.
+    # Four times as much, since white space and bytes may become fewer characters; 10 MB would take a second.
     beginning = text[: 4 * _QUOTED_CHARACTERS]
     if isinstance(beginning, bytes):
         beginning = beginning.decode("utf-8", "replace")
