@@ -18,12 +18,30 @@
 
 /** An EventTarget with the states and the handler properties of an EventSource. */
 export class EventSourceTarget extends EventTarget {
-  static CONNECTING = /** @type {const} */ (0);
-  static OPEN = /** @type {const} */ (1);
-  static CLOSED = /** @type {const} */ (2);
-  CONNECTING = EventSourceTarget.CONNECTING;
-  OPEN = EventSourceTarget.OPEN;
-  CLOSED = EventSourceTarget.CLOSED;
+  // Getters, because the states of an EventSource cannot be assigned to.
+  static get CONNECTING() {
+    return /** @type {const} */ (0);
+  }
+
+  static get OPEN() {
+    return /** @type {const} */ (1);
+  }
+
+  static get CLOSED() {
+    return /** @type {const} */ (2);
+  }
+
+  get CONNECTING() {
+    return EventSourceTarget.CONNECTING;
+  }
+
+  get OPEN() {
+    return EventSourceTarget.OPEN;
+  }
+
+  get CLOSED() {
+    return EventSourceTarget.CLOSED;
+  }
 
   /** @type {Record<string, Handler<any, any>>} */
   #handlers = {};

@@ -1,6 +1,7 @@
 // @ts-check
 // One connection of a FetchEventSource: the request and the body of the response.
 
+import { extractType } from "./content-type.js";
 import { FetchEventSourceError } from "./fetch-event-source-error.js";
 
 /** @typedef {typeof globalThis.fetch} Fetch */
@@ -8,6 +9,7 @@ import { FetchEventSourceError } from "./fetch-event-source-error.js";
 const MAX_ERROR_BODY_CHARACTERS = 64 * 1024;
 // The status already says that the request was refused, so the body must not delay the error for long.
 const ERROR_BODY_TIMEOUT_MS = 2000;
+const HTTP = ["http:", "https:"];
 // The delay of a timer is a signed 32-bit number; a larger one fires at once.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -55,8 +57,7 @@ export class EventStreamConnection {
       throw new FetchEventSourceError("no-content", "The server has nothing more to send.", { status, headers });
     }
     const contentType = headers.get("Content-Type");
-    const isEventStream = contentType?.split(";")[0].trim().toLowerCase() === "text/event-stream";
-    if (status === 200 && isEventStream) {
+    if (status === 200 && extractType(contentType ?? "") === "text/event-stream") {
       return response;
     }
     const body = await this.#readErrorBody(response);
@@ -74,9 +75,14 @@ export class EventStreamConnection {
    * @returns {AsyncGenerator<Uint8Array, void, void>}
    * @throws {FetchEventSourceError | unknown} if the connection breaks, or the reason of abort()
    */
-  async *chunks({ status, headers, body }) {
+  async *chunks(response) {
+    const { status, headers, body } = response;
     if (body === null) {
       return;
+    }
+    // A body that was read already would look like one that ends properly.
+    if (response.bodyUsed || typeof body?.getReader !== "function" || body.locked) {
+      throw unreadable(response);
     }
     const reader = this.#createReader(body);
     try {
@@ -88,10 +94,13 @@ export class EventStreamConnection {
         if (done) {
           return;
         }
-        yield value;
+        yield checkBytes(value);
       }
     } catch (cause) {
       this.#controller.signal.throwIfAborted();
+      if (cause instanceof FetchEventSourceError) {
+        throw cause;
+      }
       const message = "The connection broke before the end of the stream.";
       throw new FetchEventSourceError("cut", message, { status, headers, cause });
     } finally {
@@ -113,7 +122,11 @@ export class EventStreamConnection {
       return await Promise.race([fetch(url, { ...request, signal }), rejectionOf(signal)]);
     } catch (cause) {
       signal.throwIfAborted();
-      throw new FetchEventSourceError("network", "The server cannot be reached.", { cause });
+      const { protocol } = new URL(url);
+      if (HTTP.includes(protocol)) {
+        throw new FetchEventSourceError("network", "The server cannot be reached.", { cause });
+      }
+      throw new FetchEventSourceError("request", `A ${protocol} URL cannot be fetched here.`, { cause });
     } finally {
       clearTimeout(this.#idleTimer);
     }
@@ -134,7 +147,7 @@ export class EventStreamConnection {
    * @param {Response} response
    */
   async #readErrorBody({ body }) {
-    if (body === null) {
+    if (typeof body?.getReader !== "function" || body.locked) {
       return "";
     }
     const reader = this.#createReader(body);
@@ -174,9 +187,36 @@ export class EventStreamConnection {
 }
 
 /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
-function cancel(reader) {
-  // cancel() of a body that has failed is rejected with that failure, which read() has reported already.
-  reader.cancel().catch(() => {});
+async function cancel(reader) {
+  try {
+    await reader.cancel();
+  } catch {
+    // cancel() of a body that has failed is rejected with that failure, which read() has reported already.
+  }
+}
+
+/**
+ * Describes a response of the caller's fetch function whose body cannot be read.
+ * @param {Response} response
+ */
+function unreadable({ status, headers, body, bodyUsed }) {
+  const isTaken = bodyUsed || body?.locked;
+  const reason = isTaken ? "something else reads its body, or has read it" : "its body is not a ReadableStream";
+  return new FetchEventSourceError("response", `The response cannot be read: ${reason}.`, { status, headers });
+}
+
+/**
+ * Returns what a body gave, if it is bytes. Their class may be that of another window or realm.
+ * @param {unknown} value
+ * @returns {Uint8Array}
+ * @throws {FetchEventSourceError} of kind "response"
+ */
+function checkBytes(value) {
+  if (value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]") {
+    return /** @type {Uint8Array} */ (value);
+  }
+  const received = value === null ? "null" : typeof value;
+  throw new FetchEventSourceError("response", `The response cannot be read: its body has ${received} in place of bytes.`);
 }
 
 /**

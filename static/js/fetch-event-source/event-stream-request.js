@@ -55,8 +55,12 @@ export async function createRequest(options, lastEventId) {
  * @param {string | URL} url
  * @returns {string}
  * @throws {DOMException} a SyntaxError if the URL is not valid
+ * @throws {TypeError} for a Request, which would become the URL "[object Request]"
  */
 export function resolveURL(url) {
+  if (/** @type {unknown} */ (url) instanceof Request) {
+    throw new TypeError("the first argument is a Request; pass its url, and the rest as options");
+  }
   try {
     return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
   } catch {

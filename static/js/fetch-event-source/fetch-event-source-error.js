@@ -15,9 +15,13 @@
  * - `idle`: no byte arrived for `idleTimeout`
  * - `too-large`: an event exceeded `maxEventSize`
  * - `suspended`: the page entered the back/forward cache
- * - `request`: the caller's headers or body function threw, or returned a value that fetch cannot send
+ * - `stopped`: a script of the page called `window.stop()`
+ * - `request`: it can never be sent: the caller's headers or body function threw or returned a value that fetch cannot
+ *   send, or the URL's scheme is not one that can be fetched
+ * - `response`: the caller's fetch function returned a response that cannot be read, such as one whose body is locked
  *
- * @typedef {FailureKind | "status" | "no-content" | "content-type" | "end" | "too-large" | "request"} ErrorKind
+ * @typedef {FailureKind | "status" | "no-content" | "content-type" | "end" | "too-large" | "stopped" | "request"
+ *   | "response"} ErrorKind
  */
 
 /**

@@ -7,6 +7,7 @@ import { EventSourceTarget } from "./event-source-target.js";
 import { EventStreamConnection } from "./event-stream-connection.js";
 import { createRequest, resolveURL } from "./event-stream-request.js";
 import { FetchEventSourceError, FetchEventSourceErrorEvent } from "./fetch-event-source-error.js";
+import { observePage } from "./page-lifecycle.js";
 import { Reconnection } from "./reconnection.js";
 export { FetchEventSourceError, FetchEventSourceErrorEvent };
 
@@ -68,7 +69,7 @@ const { CONNECTING, OPEN, CLOSED } = EventSourceTarget;
  * have dispatched their events. The last event id does not move past them, so a reconnection brings them again.
  *
  * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab
- * has no effect.
+ * has no effect. `window.stop()` closes a source that is connected or connecting.
  */
 export class FetchEventSource extends EventSourceTarget {
   #url;
@@ -162,27 +163,22 @@ export class FetchEventSource extends EventSourceTarget {
   }
 
   /**
-   * Closes the source when the signal is aborted, and suspends it while the page is in the back/forward cache.
+   * Closes the source when the signal is aborted, and its connection with those of the page.
    * @param {AbortSignal | undefined} signal
    */
   #observe(signal) {
-    const options = { signal: this.#closing.signal };
-    signal?.addEventListener("abort", () => this.close(), options);
+    const closing = this.#closing.signal;
+    signal?.addEventListener("abort", () => this.close(), { signal: closing });
     if (signal?.aborted) {
       this.close();
-    } else if ("onpagehide" in globalThis) {
-      globalThis.addEventListener("pagehide", (event) => this.#suspend(event), options);
+      return;
     }
-  }
-
-  /** @param {PageTransitionEvent} event */
-  #suspend({ persisted }) {
-    if (persisted) {
-      this.#whenShown = new Promise((resolve) => {
-        globalThis.addEventListener("pageshow", resolve, { once: true, signal: this.#closing.signal });
-      });
+    const onStop = () => this.#connection?.abort(new FetchEventSourceError("stopped", "window.stop() was called."));
+    const onCache = (/** @type {Promise<unknown>} */ whenShown) => {
+      this.#whenShown = whenShown;
       this.#connection?.abort(new FetchEventSourceError("suspended", "The page was put into the back/forward cache."));
-    }
+    };
+    observePage({ onStop, onCache }, closing);
   }
 
   async #run() {
@@ -220,7 +216,7 @@ export class FetchEventSource extends EventSourceTarget {
       maxEventSize: this.#maxEventSize,
     });
     for await (const bytes of connection.chunks(response)) {
-      feed(parser, bytes);
+      parser.feed(bytes);
       if (!connection.isAborted) {
         this.#lastEventId = parser.lastEventId;
         this.#reconnection.retry = parser.retry ?? this.#reconnection.retry;
@@ -246,15 +242,12 @@ export class FetchEventSource extends EventSourceTarget {
     this.dispatchEvent(message);
   }
 
-  /** @param {unknown} error */
-  async #recover(error) {
+  /** @param {unknown} reason */
+  async #recover(reason) {
     if (this.#readyState === CLOSED) {
       return;
     }
-    if (!(error instanceof FetchEventSourceError)) {
-      this.close();
-      throw error;
-    }
+    const error = asError(reason);
     this.#reconnection.decide(error);
     if (error.willRetry) {
       this.#readyState = CONNECTING;
@@ -282,18 +275,17 @@ export class FetchEventSource extends EventSourceTarget {
 }
 
 /**
- * Feeds the parser, and converts its error to ours.
- * @param {EventParser} parser
- * @param {Uint8Array} bytes
- * @throws {FetchEventSourceError} of kind "too-large"
+ * Returns the reason for the end of a connection, as one of our errors. What is neither that nor an event that is too
+ * large is due to a response that the caller's fetch function made up, such as one without headers.
+ * @param {unknown} reason
  */
-function feed(parser, bytes) {
-  try {
-    parser.feed(bytes);
-  } catch (cause) {
-    if (cause instanceof EventTooLargeError) {
-      throw new FetchEventSourceError("too-large", `The stream cannot be read: ${cause.message}.`, { cause });
-    }
-    throw cause;
+function asError(reason) {
+  if (reason instanceof FetchEventSourceError) {
+    return reason;
   }
+  const kind = reason instanceof EventTooLargeError ? "too-large" : "response";
+  const message = reason instanceof Error ? reason.message : String(reason);
+  return new FetchEventSourceError(kind, `The ${kind === "response" ? kind : "stream"} cannot be read: ${message}.`, {
+    cause: reason,
+  });
 }

@@ -16,12 +16,12 @@ export type Handler<T extends EventSourceTarget, E extends Event> = ((this: T, e
 /** An EventTarget with the states and the handler properties of an EventSource. */
 export declare class EventSourceTarget extends EventTarget {
     #private;
-    static CONNECTING: 0;
-    static OPEN: 1;
-    static CLOSED: 2;
-    CONNECTING: 0;
-    OPEN: 1;
-    CLOSED: 2;
+    static get CONNECTING(): 0;
+    static get OPEN(): 1;
+    static get CLOSED(): 2;
+    get CONNECTING(): 0;
+    get OPEN(): 1;
+    get CLOSED(): 2;
     /** @returns {Handler<this, Event>} */
     get onopen(): Handler<this, Event>;
     set onopen(handler: Handler<this, Event>);

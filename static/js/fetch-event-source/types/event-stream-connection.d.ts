@@ -27,5 +27,5 @@ export declare class EventStreamConnection {
      * @returns {AsyncGenerator<Uint8Array, void, void>}
      * @throws {FetchEventSourceError | unknown} if the connection breaks, or the reason of abort()
      */
-    chunks({ status, headers, body }: Response): AsyncGenerator<Uint8Array, void, void>;
+    chunks(response: Response): AsyncGenerator<Uint8Array, void, void>;
 }

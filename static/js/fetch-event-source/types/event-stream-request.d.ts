@@ -31,5 +31,6 @@ export declare function createRequest(options: RequestOptions, lastEventId: stri
  * @param {string | URL} url
  * @returns {string}
  * @throws {DOMException} a SyntaxError if the URL is not valid
+ * @throws {TypeError} for a Request, which would become the URL "[object Request]"
  */
 export declare function resolveURL(url: string | URL): string;

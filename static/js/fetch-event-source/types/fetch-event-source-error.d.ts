@@ -1,5 +1,5 @@
 export type FailureKind = "network" | "cut" | "idle" | "suspended";
-export type ErrorKind = FailureKind | "status" | "no-content" | "content-type" | "end" | "too-large" | "request";
+export type ErrorKind = FailureKind | "status" | "no-content" | "content-type" | "end" | "too-large" | "stopped" | "request" | "response";
 export type ErrorDetails = {
     status?: number | null;
     headers?: Headers | null;
@@ -19,9 +19,13 @@ export type ErrorDetails = {
  * - `idle`: no byte arrived for `idleTimeout`
  * - `too-large`: an event exceeded `maxEventSize`
  * - `suspended`: the page entered the back/forward cache
- * - `request`: the caller's headers or body function threw, or returned a value that fetch cannot send
+ * - `stopped`: a script of the page called `window.stop()`
+ * - `request`: it can never be sent: the caller's headers or body function threw or returned a value that fetch cannot
+ *   send, or the URL's scheme is not one that can be fetched
+ * - `response`: the caller's fetch function returned a response that cannot be read, such as one whose body is locked
  *
- * @typedef {FailureKind | "status" | "no-content" | "content-type" | "end" | "too-large" | "request"} ErrorKind
+ * @typedef {FailureKind | "status" | "no-content" | "content-type" | "end" | "too-large" | "stopped" | "request"
+ *   | "response"} ErrorKind
  */
 /**
  * @typedef {object} ErrorDetails

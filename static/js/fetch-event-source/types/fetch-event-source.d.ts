@@ -90,7 +90,7 @@ export type FetchEventSourceOptions = {
  * have dispatched their events. The last event id does not move past them, so a reconnection brings them again.
  *
  * A page that enters the back/forward cache loses its connection, and reconnects when it is shown again. Hiding a tab
- * has no effect.
+ * has no effect. `window.stop()` closes a source that is connected or connecting.
  */
 export declare class FetchEventSource extends EventSourceTarget {
     #private;
