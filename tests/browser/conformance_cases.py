@@ -18,6 +18,9 @@ from tests.server.raw_upstream import (
 
 SSE = "text/event-stream"
 EVENT = b"data: x\n\n"
+TWO_TYPES = head(Content_Type=SSE, Content_Length=len(EVENT)).replace(
+    b"\r\n", b"\r\nContent-Type: text/event-stream\r\n", 1
+)
 RETRY = b"retry: 10\n"
 """The browser's own reconnection time is three seconds."""
 
@@ -139,14 +142,29 @@ CONTENT_TYPES = [
             "application/json",
             "event-stream",
             "x bogus",
+            f"{SSE}/x",
+            # A header that comes twice is its values, joined by a comma.
+            f"{SSE}, {SSE}",
+            f"{SSE};charset=utf-8, {SSE}",
+            f"text/html, {SSE}",
+            f"{SSE}, text/html",
+            f"{SSE}, */*",
+            f"{SSE},",
+            f'text/html; x=", {SSE}"',
         )
     ),
+    case("twice", sends(TWO_TYPES + EVENT), until=2),
     case("none", answers_with("200 OK", None)),
     case(
         f"{SSE};charset=windows-1251",
         answers_with("200 OK", f"{SSE};charset=windows-1251"),
         until=2,
         differs="the standard decodes every event stream as UTF-8; Chromium refuses one with another charset",
+    ),
+    case(
+        f"{SSE} x",
+        answers_with("200 OK", f"{SSE} x"),
+        differs="this is not a content type; Chromium ignores what follows the space",
     ),
 ]
 
@@ -164,6 +182,7 @@ IDS = [
         ("with NUL", b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", 6),
         ("not ASCII", "id: 7é…😀\ndata: a\n\n".encode(), 5),
         ("with spaces inside", b"id: a b\ndata: a\n\n", 5),
+        ("with spaces around", b"id:  a \ndata: a\n\n", 5),
     )
 ]
 
@@ -177,7 +196,17 @@ RETRIES = [
             ("without an event behind it", EVENT + b"retry: 10\n"),
             ("`retry: 1e9` is ignored", b"retry: 10\nretry: 1e9\n" + EVENT),
             ("`retry: 9000x` is ignored", b"retry: 10\nretry: 9000x\n" + EVENT),
+            ("`retry: -9000` is ignored", b"retry: 10\nretry: -9000\n" + EVENT),
+            ("`retry:` without a value is ignored", b"retry: 10\nretry:\n" + EVENT),
         )
+    ),
+    case(
+        "`retry:` of 400 digits does not reconnect at once",
+        streams(b"retry: " + b"9" * 400 + b"\n" + EVENT),
+        opens(b"data: again\n\n"),
+        script="""recorder => {
+            recorder.open().addEventListener("error", () => setTimeout(() => recorder.end(), 300));
+        }""",
     ),
     case(
         "the client waits for it",

@@ -1,5 +1,7 @@
 """Cases of the comparison of EventSource and FetchEventSource: calls by the page."""
 
+import json
+
 from tests.browser.conformance_cases import (
     EVENT,
     RETRY,
@@ -43,6 +45,52 @@ CONSTRUCTION = [
         """const source = recorder.create();
         for (const owner of [Client, source]) {
             recorder.note([owner.CONNECTING, owner.OPEN, owner.CLOSED].join());
+        }""",
+    ),
+    constructs(
+        "states cannot be assigned to",
+        """const source = recorder.create();
+        for (const owner of [Client, source]) {
+            try { owner.OPEN = 7; } catch { recorder.note("TypeError"); }
+            recorder.note(String(owner.OPEN));
+        }
+        recorder.note(String(Object.keys(source)))""",
+    ),
+    constructs(
+        "it is not a function",
+        """try { Client(recorder.url); } catch (error) { recorder.note(error.name); }""",
+    ),
+    *(
+        case(
+            f"{url} fails for good",
+            NEVER,
+            script=f"""recorder => {{
+                const source = recorder.create({url!r});
+                recorder.note(recorder.stateOf(source));
+                source.onerror = (event) => {{
+                    recorder.note(`${{recorder.stateOf(source)}} ${{event instanceof MessageEvent}}`);
+                    recorder.end();
+                }};
+            }}""",
+        )
+        for url in (
+            "ftp://127.0.0.1/",
+            "about:blank",
+            "mailto:a@example.org",
+            "javascript:void 0",
+            "blob:none",
+            "file:///none",
+            "unknown:x",
+        )
+    ),
+    case(
+        "a data: URL",
+        NEVER,
+        script="""recorder => {
+            recorder.create("data:text/event-stream,data:x%0A%0A").onmessage = ({data}) => {
+                recorder.note(data);
+                recorder.end();
+            };
         }""",
     ),
     constructs(
@@ -200,8 +248,37 @@ STATES = [
     ),
 ]
 
+
+def stops(what: str, *answers: Handler, at: str) -> Case:
+    """Return a case in which the page calls ``window.stop()`` right after an event, or after the first request."""
+    first = f'source.addEventListener("{at}", stop, {{once: true}})' if at else "stop()"
+    script = f"""recorder => {{
+        const source = recorder.open();
+        const stop = () => setTimeout(() => {{
+            window.stop();
+            // A source that reconnects would have done so.
+            setTimeout(() => {{ recorder.note(recorder.stateOf(source)); recorder.end(); }}, 300);
+        }});
+        {first};
+    }}"""
+    return case(
+        what,
+        *answers,
+        script=f"recorder => recorder.runInFrame({json.dumps(script)})",
+        shows=("query",),
+    )
+
+
+STOPPING = [
+    stops("before the response", NEVER, at=""),
+    stops("when open", opens(RETRY), at="open"),
+    stops("in the middle of the stream", opens(RETRY + EVENT), at="message"),
+    stops("while it waits to reconnect", streams(RETRY + EVENT), opens(EVENT), at="error"),
+]
+
 PAGE_GROUPS = {
     "Construction": CONSTRUCTION,
     "Events and listeners": EVENTS,
     "States and close()": STATES,
+    "window.stop()": STOPPING,
 }

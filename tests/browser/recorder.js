@@ -28,10 +28,13 @@ class Recorder {
   /** @type {EventSource[]} */
   #sources = [];
 
+  #run;
+
   /** @param {Run} run */
-  constructor({ client, url }) {
-    this.Client = CLIENTS[client];
-    this.url = url;
+  constructor(run) {
+    this.#run = run;
+    this.Client = CLIENTS[run.client];
+    this.url = run.url;
     this.whenOver = new Promise((resolve) => (this.#resolve = resolve));
   }
 
@@ -76,6 +79,24 @@ class Recorder {
     return source;
   }
 
+  /**
+   * Runs another script in a window of its own, so that window.stop() does not concern the other runs.
+   * @param {string} script
+   */
+  async runInFrame(script) {
+    const frame = document.createElement("iframe");
+    frame.src = "/";
+    document.body.append(frame);
+    await new Promise((resolve) => frame.addEventListener("load", resolve));
+    frame.contentWindow.Math.random = Math.random;
+    const { runOne } = await frame.contentWindow.eval('import("/tests/recorder.js")');
+    const { log, kinds } = await runOne({ ...this.#run, script });
+    frame.remove();
+    this.log.push(...log);
+    this.kinds.push(...kinds);
+    this.end();
+  }
+
   giveUp() {
     if (!this.#isOver) {
       this.note("nothing more came");
@@ -117,7 +138,7 @@ function sleep(milliseconds) {
 }
 
 /** @param {Run} run */
-async function runOne(run) {
+export async function runOne(run) {
   const recorder = new Recorder(run);
   const script = (0, eval)(run.script);
   await script(recorder);
