@@ -45,7 +45,11 @@ const meter = new Meter({
   countLabel: element("count-label"),
 });
 const base = document.body.dataset.base ?? "";
-const transports = createTransports({ base, model: await firstModel(document.body.dataset.model ?? "") });
+const transports = createTransports({
+  base,
+  model: await firstModel(document.body.dataset.model ?? ""),
+  simulates: document.body.dataset.answers === "simulator",
+});
 
 /** @type {Stream | null} */
 let stream = null;

@@ -1,7 +1,8 @@
 // @ts-check
 // Sentences for the reader of the page, who need not know status codes.
 
-import { parseJSON } from "./chunks.js";
+import { parseRetryAfter } from "../../fetch-event-source/reconnection.js";
+import { readError } from "./chunks.js";
 
 /** @typedef {import("../../fetch-event-source/fetch-event-source.js").FetchEventSourceErrorEvent} FetchEventSourceErrorEvent */
 /** @typedef {import("./transports.js").StreamError} StreamError */
@@ -61,13 +62,10 @@ export function connectionError({ kind, message, status, headers, body }) {
  * @returns {StreamError}
  */
 export function responseError(status, headers, body) {
-  const error = parseJSON(body)?.error;
-  const retryAfter = Number.parseInt(headers?.get("Retry-After") ?? "", 10);
+  const retryAfterSeconds = Math.ceil(parseRetryAfter(headers?.get("Retry-After") ?? "") / 1000);
   return {
-    message: error?.message ?? `The server answered with HTTP status ${status}.`,
-    code: error?.code ?? null,
-    // Retry-After may also be a date; Sluice sends seconds.
-    ...(Number.isNaN(retryAfter) ? {} : { retryAfterSeconds: retryAfter }),
+    ...readError(body, `The server answered with HTTP status ${status}.`),
+    ...(retryAfterSeconds > 0 && Number.isFinite(retryAfterSeconds) ? { retryAfterSeconds } : {}),
   };
 }
 

@@ -1,23 +1,27 @@
 // @ts-check
 // A GET with the browser's own EventSource, which reconnects with Last-Event-ID. The last event is `event: done`.
 
-import { parseJSON } from "./chunks.js";
+import { parseJSON, readError } from "./chunks.js";
 
+/** @typedef {import("./chunks.js").Chunk} Chunk */
 /** @typedef {import("./transports.js").StreamCallbacks} StreamCallbacks */
 /** @typedef {import("./transports.js").StreamError} StreamError */
 
 /** An answer that EventSource reads. */
 export class EventSourceStream {
   #callbacks;
+  #read;
   #source;
   #shownId = "";
 
   /**
    * @param {string} url
+   * @param {(data: string) => Chunk} read reads the data of a message
    * @param {StreamCallbacks} callbacks
    */
-  constructor(url, callbacks) {
+  constructor(url, read, callbacks) {
     this.#callbacks = callbacks;
+    this.#read = read;
     callbacks.onWire(`GET ${url}`, "note");
     const source = new EventSource(url);
     this.#source = source;
@@ -36,17 +40,21 @@ export class EventSourceStream {
   }
 
   stop() {
+    this.close();
+  }
+
+  close() {
     this.#source.close();
   }
 
   /** @param {MessageEvent} message */
   #takeMessage(message) {
     this.#show(message);
-    const text = parseJSON(message.data)?.event?.data;
-    if (typeof text === "string") {
-      this.#callbacks.onToken(text);
-    } else {
-      this.#fail({ message: "The server sent an event of an unknown form." });
+    const { error, token } = this.#read(message.data);
+    if (error) {
+      this.#fail(error);
+    } else if (token) {
+      this.#callbacks.onToken(token);
     }
   }
 
@@ -68,12 +76,12 @@ export class EventSourceStream {
   /** @param {MessageEvent} message */
   #takeError(message) {
     this.#show(message);
-    const error = parseJSON(message.data)?.error;
-    if (error?.code === "draining") {
+    const error = readError(message.data);
+    if (error.code === "draining") {
       // The server is shutting down gracefully. The browser reconnects, and another process continues the answer.
       this.#callbacks.onReconnecting();
     } else {
-      this.#fail(error ?? { message: "The server reported an error without a description." });
+      this.#fail(error);
     }
   }
 
@@ -109,4 +117,14 @@ export class EventSourceStream {
     }
     this.#callbacks.onWire(lines.join("\n"), "event");
   }
+}
+
+/**
+ * Reads an event of `/stream_chat`, the simulator's stream of characters.
+ * @param {string} data
+ * @returns {Chunk}
+ */
+export function readCharacter(data) {
+  const token = parseJSON(data)?.event?.data;
+  return typeof token === "string" ? { token } : { error: { message: "The server sent an event of an unknown form." } };
 }

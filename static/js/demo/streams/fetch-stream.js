@@ -2,7 +2,7 @@
 // A POST with FetchEventSource, as for the OpenAI API. The last event is `data: [DONE]`.
 
 import { FetchEventSource } from "../../fetch-event-source/fetch-event-source.js";
-import { readChunk } from "./chunks.js";
+import { ChatCompletion, readError } from "./chunks.js";
 import { connectionError } from "./error-messages.js";
 import { WireTap } from "./wire-tap.js";
 
@@ -13,6 +13,7 @@ import { WireTap } from "./wire-tap.js";
 export class FetchStream {
   #callbacks;
   #source;
+  #completion = new ChatCompletion();
   /** @type {StreamEnd} */
   #end = { finishReason: null, usage: null };
 
@@ -30,7 +31,9 @@ export class FetchStream {
     this.#source.onerror = (event) => {
       // This handler also receives an event that the server named "error".
       if (event instanceof MessageEvent) {
-        this.#take(event.data);
+        this.#fail(readError(event.data));
+      } else if (this.#completion.isFinished && hasEndedProperly(event)) {
+        callbacks.onDone(this.#end);
       } else {
         callbacks.onError(connectionError(event));
       }
@@ -48,10 +51,9 @@ export class FetchStream {
       this.#callbacks.onDone(this.#end);
       return;
     }
-    const { error, token, finishReason, usage } = readChunk(data);
+    const { error, token, finishReason, usage } = this.#completion.read(data);
     if (error) {
-      this.#source.close();
-      this.#callbacks.onError(error);
+      this.#fail(error);
       return;
     }
     this.#end = { finishReason: finishReason ?? this.#end.finishReason, usage: usage ?? this.#end.usage };
@@ -59,4 +61,19 @@ export class FetchStream {
       this.#callbacks.onToken(token);
     }
   }
+
+  /** @param {import("./transports.js").StreamError} error */
+  #fail(error) {
+    this.#source.close();
+    this.#callbacks.onError(error);
+  }
+}
+
+/**
+ * Returns whether the body ended by itself, if only within an event: the last blank line may be missing after `[DONE]`.
+ * A connection that broke has a cause.
+ * @param {import("../../fetch-event-source/fetch-event-source.js").FetchEventSourceErrorEvent} event
+ */
+function hasEndedProperly({ kind, error }) {
+  return kind === "end" || (kind === "cut" && error.cause === undefined);
 }

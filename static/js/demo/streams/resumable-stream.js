@@ -2,8 +2,9 @@
 // A kept stream: a POST starts it, and any number of GETs read it, from any event on. The last event is `event: done`.
 
 import { FetchEventSource } from "../../fetch-event-source/fetch-event-source.js";
-import { parseJSON, readChunk } from "./chunks.js";
+import { ChatCompletion, parseJSON, readError } from "./chunks.js";
 import { connectionError, responseError } from "./error-messages.js";
+import { EventSourceStream } from "./event-source-stream.js";
 import { WireTap } from "./wire-tap.js";
 
 /** @typedef {import("./transports.js").StreamCallbacks} StreamCallbacks */
@@ -12,8 +13,10 @@ import { WireTap } from "./wire-tap.js";
 export class ResumableStream {
   #callbacks;
   #tap;
+  #reader;
+  #completion = new ChatCompletion();
   #stopping = new AbortController();
-  /** @type {FetchEventSource | null} */
+  /** @type {FetchEventSource | EventSourceStream | null} */
   #source = null;
   #url = "";
 
@@ -23,9 +26,10 @@ export class ResumableStream {
    * @param {string} url of the collection of streams
    * @param {object} body
    * @param {StreamCallbacks} callbacks
+   * @param {"fetch" | "eventsource"} [reader]
    */
-  static start(url, body, callbacks) {
-    const stream = new ResumableStream(callbacks);
+  static start(url, body, callbacks, reader = "fetch") {
+    const stream = new ResumableStream(callbacks, reader);
     stream.#create(url, body);
     return stream;
   }
@@ -37,22 +41,29 @@ export class ResumableStream {
    * @param {StreamCallbacks} callbacks
    */
   static follow(url, callbacks) {
-    const stream = new ResumableStream(callbacks);
+    const stream = new ResumableStream(callbacks, "fetch");
     stream.#read(url);
     return stream;
   }
 
-  /** @param {StreamCallbacks} callbacks */
-  constructor(callbacks) {
+  /**
+   * @param {StreamCallbacks} callbacks
+   * @param {"fetch" | "eventsource"} reader
+   */
+  constructor(callbacks, reader) {
     this.#callbacks = callbacks;
     this.#tap = new WireTap(callbacks.onWire);
+    this.#reader = reader;
+    /** Breaks the connection, to show that the stream continues. A script cannot do that to an EventSource. */
+    this.break = reader === "fetch" ? () => this.#tap.break() : undefined;
   }
 
   /** Ends the answer for all its readers. */
   stop() {
     this.leave();
     if (this.#url !== "") {
-      fetch(this.#url, { method: "DELETE", keepalive: true });
+      // If the server cannot be reached, it ends the answer itself after a minute without readers.
+      fetch(this.#url, { method: "DELETE", keepalive: true }).catch(() => {});
     }
   }
 
@@ -60,11 +71,6 @@ export class ResumableStream {
   leave() {
     this.#stopping.abort();
     this.#source?.close();
-  }
-
-  /** Breaks the connection, to show that the stream continues. */
-  break() {
-    this.#tap.break();
   }
 
   /**
@@ -105,6 +111,10 @@ export class ResumableStream {
   #read(url) {
     this.#url = url;
     this.#callbacks.onKept(url);
+    if (this.#reader === "eventsource") {
+      this.#source = new EventSourceStream(url, (data) => this.#completion.read(data), this.#callbacks);
+      return;
+    }
     const source = new FetchEventSource(url, { fetch: this.#tap.fetch, reconnect: "always" });
     this.#source = source;
     source.onopen = () => this.#callbacks.onOpen();
@@ -113,7 +123,7 @@ export class ResumableStream {
     source.addEventListener("reset", () => this.#callbacks.onGap());
     source.addEventListener("error", (event) => {
       if (event instanceof MessageEvent) {
-        this.#takeError(parseJSON(event.data)?.error);
+        this.#takeError(readError(event.data));
       } else if (source.readyState === FetchEventSource.CLOSED) {
         this.#callbacks.onError(connectionError(/** @type {any} */ (event)));
       } else {
@@ -124,7 +134,7 @@ export class ResumableStream {
 
   /** @param {string} data */
   #take(data) {
-    const { error, token } = readChunk(data);
+    const { error, token } = this.#completion.read(data);
     if (error) {
       this.#fail(error);
     } else if (token) {
@@ -132,13 +142,13 @@ export class ResumableStream {
     }
   }
 
-  /** @param {import("./transports.js").StreamError | undefined} error */
+  /** @param {import("./transports.js").StreamError} error */
   #takeError(error) {
-    if (error?.code === "draining") {
+    if (error.code === "draining") {
       // The server is shutting down gracefully. The source reconnects, and another process continues the answer.
       this.#callbacks.onReconnecting();
     } else {
-      this.#fail(error ?? { message: "The server reported an error without a description." });
+      this.#fail(error);
     }
   }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // The transports that the page offers: how each opens a stream, what one event holds, and what its raw view can show.
 
-import { EventSourceStream } from "./event-source-stream.js";
+import { EventSourceStream, readCharacter } from "./event-source-stream.js";
 import { FetchStream } from "./fetch-stream.js";
 import { ResumableStream } from "./resumable-stream.js";
 
@@ -36,7 +36,7 @@ import { ResumableStream } from "./resumable-stream.js";
  * @typedef {object} Stream
  * @property {() => void} stop Ends the answer; the server cancels at once.
  * @property {() => void} [leave] Stops reading only. A stream without it ends when its reader leaves.
- * @property {() => void} [break] Breaks the connection. A stream without it cannot resume.
+ * @property {(() => void) | undefined} [break] Breaks the connection. A stream without it cannot resume.
  */
 
 /**
@@ -55,10 +55,11 @@ import { ResumableStream } from "./resumable-stream.js";
 
 /**
  * Creates the transports, by the values of the page's radio buttons.
- * @param {{base: string, model: string}} options base: the path where the application is mounted, "" at the root
+ * @param {{base: string, model: string, simulates: boolean}} options base: the path where the application is mounted, ""
+ *   at the root; simulates: whether the simulator answers, and not an upstream
  * @returns {Record<string, Transport>}
  */
-export function createTransports({ base, model }) {
+export function createTransports({ base, model, simulates }) {
   /** @param {Question} question */
   const bodyFor = ({ text, messages, fields }) => ({
     model,
@@ -78,12 +79,37 @@ export function createTransports({ base, model }) {
       unit: "token",
       wireHint: "Every line as it arrived. Break the connection: the stream continues after the last event.",
     },
-    eventsource: {
-      open({ text }, callbacks) {
-        return new EventSourceStream(`${base}/stream_chat?name=${encodeURIComponent(text)}`, callbacks);
-      },
-      unit: "character",
-      wireHint: "The events as EventSource delivers them. It does not show comments (keep-alives).",
+    eventsource: simulates ? simulatedEventSource(base) : keptEventSource(base, bodyFor),
+  };
+}
+
+const EVENT_SOURCE_HINT = "The events as EventSource delivers them. It does not show comments (keep-alives).";
+
+/**
+ * @param {string} base
+ * @returns {Transport}
+ */
+function simulatedEventSource(base) {
+  return {
+    open({ text }, callbacks) {
+      return new EventSourceStream(`${base}/stream_chat?name=${encodeURIComponent(text)}`, readCharacter, callbacks);
     },
+    unit: "character",
+    wireHint: EVENT_SOURCE_HINT,
+  };
+}
+
+/**
+ * Only the simulator answers a GET. A model's answer is started by a POST, which EventSource cannot send, and then read.
+ * @param {string} base
+ * @param {(question: Question) => object} bodyFor
+ * @returns {Transport}
+ */
+function keptEventSource(base, bodyFor) {
+  return {
+    open: (question, callbacks) =>
+      ResumableStream.start(`${base}/v1/streams`, bodyFor(question), callbacks, "eventsource"),
+    unit: "token",
+    wireHint: `A POST starts the answer, and EventSource reads it. ${EVENT_SOURCE_HINT}`,
   };
 }
