@@ -108,14 +108,13 @@ def test_event_source_cannot_break_its_connection(relayed: DemoPage, upstream: U
 def test_stop_ends_the_answer_that_event_source_reads(
     relayed: DemoPage, upstream: Upstream
 ) -> None:
-    upstream.close_connections()
     upstream.chat = sends(STREAM_HEAD, chunk(event(FIRST)))
-    relayed.ask("Why?", "eventsource")
+    relayed.ask("Shall I stop you?", "eventsource")
     relayed.wait_for_state("streaming")
     relayed.stop_button.click()
     relayed.wait_for_state("stopped")
-    asked = [c for c in upstream.connections if b"/chat/completions" in c.requests[-1]]
-    wait_until(lambda: asked[0].closed_at is not None)
+    (asked,) = (c for c in upstream.connections if b"Shall I stop you?" in c.requests[-1])
+    wait_until(lambda: asked.closed_at is not None)
 
 
 def test_a_refusal_of_the_upstream_is_shown_by_event_source(
