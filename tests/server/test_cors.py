@@ -18,7 +18,7 @@ WHOLE = {**SHORT, "stream": False}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     origins = f"{LISTED}, HTTP://[::1]:3000,http://b.test"
-    with Server(cors_origins=origins, api_keys="key", rate_limit="1000/day") as server:
+    with Server(cors_origins=origins, api_keys="a-key-0123456789", rate_limit="1000/day") as server:
         yield server
 
 
@@ -75,12 +75,12 @@ def test_preflights_are_not_counted():
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (post(PATH, SHORT, Authorization="Bearer key", Origin=LISTED), 200),
-        (post(PATH, WHOLE, Authorization="Bearer key", Origin=LISTED), 200),
+        (post(PATH, SHORT, Authorization="Bearer a-key-0123456789", Origin=LISTED), 200),
+        (post(PATH, WHOLE, Authorization="Bearer a-key-0123456789", Origin=LISTED), 200),
         (post(PATH, SHORT, Origin=LISTED), 401),
-        (post(PATH, b"{", Authorization="Bearer key", Origin=LISTED), 400),
-        (get("/v1/nothing", Authorization="Bearer key", Origin=LISTED), 404),
-        (get(PATH, Authorization="Bearer key", Origin=LISTED), 405),
+        (post(PATH, b"{", Authorization="Bearer a-key-0123456789", Origin=LISTED), 400),
+        (get("/v1/nothing", Authorization="Bearer a-key-0123456789", Origin=LISTED), 404),
+        (get(PATH, Authorization="Bearer a-key-0123456789", Origin=LISTED), 405),
         (get("/stream_chat?name=hi&last_event_id=0", Origin=LISTED), 200),
         (get("/static/js/fetch-event-source/fetch-event-source.js", Origin=LISTED), 200),
     ],

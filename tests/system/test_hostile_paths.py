@@ -161,7 +161,7 @@ def test_a_chunked_body_goes_on_with_its_length(server, upstream):
     chunks = b"5\r\nhello\r\n1c;x=y\r\nGET /evil HTTP/1.1\r\nHost: e\r\n0\r\n\r\n".replace(
         b"1c", b"%x" % len(b"GET /evil HTTP/1.1\r\nHost: e")
     )
-    request = b"POST /v1/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    request = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert status(server, request + chunks) == 200
     (received,) = upstream.requests
     assert received.endswith(b"\r\n\r\nhelloGET /evil HTTP/1.1\r\nHost: e")

@@ -391,12 +391,12 @@ def test_one_worker_needs_no_redis_though_the_setting_says_two():
         assert read(server, start(server))[-1].event == "done"
 
 
-KEY = "a-key"
+KEY = "a-key-0123456789"
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Server]:
-    with Server(api_keys=f"other,{KEY}") as server:
+    with Server(api_keys=f"other-key-0123456789,{KEY}") as server:
         yield server
 
 
@@ -454,11 +454,11 @@ def test_a_ticket_expires():
 
 
 def test_a_clients_key_does_not_reach_the_upstream():
-    with Server(api_keys="upstreams-own") as upstream:
+    with Server(api_keys="upstreams-own-key") as upstream:
         with Server(upstream=f"{upstream.url}/v1", api_keys=KEY) as server:
             events = read(server, start_with_key(server))
             assert json.loads(events[-1].data)["error"]["code"] != "invalid_json"
             assert events[-1].event == "error"
-        settings = {"upstream_api_key": "upstreams-own", "api_keys": KEY}
+        settings = {"upstream_api_key": "upstreams-own-key", "api_keys": KEY}
         with Server(upstream=f"{upstream.url}/v1", **settings) as server:
             assert read(server, start_with_key(server))[-1].event == "done"
