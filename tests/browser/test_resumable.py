@@ -1,5 +1,7 @@
 """A kept answer on the demo page: its connection breaks, other tabs read it, and it continues."""
 
+from urllib.parse import quote
+
 import pytest
 from playwright.sync_api import expect
 
@@ -70,7 +72,13 @@ def test_a_failure_is_shown_as_a_sentence(demo: DemoPage) -> None:
     expect(demo.status).to_contain_text("The answer was cut off")
 
 
-def test_only_streams_of_this_site_are_followed(demo: DemoPage) -> None:
-    demo.page.goto(f"{demo.server.url}/?follow=//elsewhere.test/v1/streams/x")
+@pytest.mark.parametrize(
+    "url", ["//elsewhere.test/v1/streams/x", "/v1/streams/../models", "/v1/streams/%2e%2e/models"]
+)
+def test_only_streams_of_this_site_are_followed(demo: DemoPage, url: str) -> None:
+    asked: list[str] = []
+    demo.page.on("request", lambda request: asked.append(request.url))
+    demo.page.goto(f"{demo.server.url}/?follow={quote(url)}")
     expect(demo.ask_button).to_be_enabled()
     demo.wait_for_state("idle")
+    assert not [url for url in asked if "models" in url or "elsewhere" in url.partition("?")[0]]

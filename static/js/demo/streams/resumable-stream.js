@@ -15,7 +15,7 @@ export class ResumableStream {
   #stopping = new AbortController();
   /** @type {FetchEventSource | null} */
   #source = null;
-  #url = "";
+  #stopUrl = "";
 
   /**
    * Starts an answer, and reads it.
@@ -38,6 +38,7 @@ export class ResumableStream {
    */
   static follow(url, callbacks) {
     const stream = new ResumableStream(callbacks);
+    stream.#stopUrl = url;
     stream.#read(url);
     return stream;
   }
@@ -51,8 +52,8 @@ export class ResumableStream {
   /** Ends the answer for all its readers. */
   stop() {
     this.leave();
-    if (this.#url !== "") {
-      fetch(this.#url, { method: "DELETE", keepalive: true });
+    if (this.#stopUrl !== "") {
+      fetch(this.#stopUrl, { method: "DELETE", keepalive: true });
     }
   }
 
@@ -90,11 +91,13 @@ export class ResumableStream {
       return;
     }
     this.#callbacks.onWire(`HTTP ${response.status} · ${response.headers.get("Location") ?? "no location"}`, "note");
-    const streamUrl = parseJSON(text)?.url;
+    const { url: streamUrl, stop_url: stopUrl } = parseJSON(text) ?? {};
     if (!response.ok || typeof streamUrl !== "string") {
       this.#callbacks.onError(responseError(response.status, response.headers, text));
-    } else if (this.#stopping.signal.aborted) {
-      this.#url = streamUrl;
+      return;
+    }
+    this.#stopUrl = stopUrl;
+    if (this.#stopping.signal.aborted) {
       this.stop();
     } else {
       this.#read(streamUrl);
@@ -103,7 +106,6 @@ export class ResumableStream {
 
   /** @param {string} url */
   #read(url) {
-    this.#url = url;
     this.#callbacks.onKept(url);
     const source = new FetchEventSource(url, { fetch: this.#tap.fetch, reconnect: "always" });
     this.#source = source;

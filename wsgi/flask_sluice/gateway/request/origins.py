@@ -61,12 +61,12 @@ def _is_link(environ: "WSGIEnvironment") -> bool:
 def _is_own(origin: str, environ: "WSGIEnvironment", hosts: AllowedHosts) -> bool:
     scheme, _, authority = origin.lower().partition("://")
     page = parse_host(authority)
-    if page is None:
+    if page is None or scheme not in _DEFAULT_PORTS:
         return False
     if environ.get("HTTP_SEC_FETCH_SITE") == "same-origin":
         # The browser knows. A proxy may have changed the port or the name in Host.
         return hosts.include(page.name, environ)
-    default = _DEFAULT_PORTS.get(scheme)
+    default = _DEFAULT_PORTS[scheme]
     texts = (given_host(environ), environ.get("sluice.forwarded_host", ""))
     # The scheme is not compared: behind a proxy that ends TLS it may be unknown, and a port has only one.
     return any(

@@ -40,15 +40,15 @@ class WrongKeys:
         if count >= MAX_WRONG_KEYS:
             raise _too_many(start + WINDOW_SECONDS - now)
         if key_number is None:
-            _make_room(self._counts)
+            _make_room(self._counts, address)
             self._counts[address] = start, count + 1
         else:
-            _make_room(self._known)
+            _make_room(self._known, (address, key_number))
             self._known[address, key_number] = None
 
 
-def _make_room(table: dict[Any, Any]) -> None:
-    if len(table) >= _MAX_ADDRESSES:
+def _make_room(table: dict[Any, Any], entry: object) -> None:
+    if entry not in table and len(table) >= _MAX_ADDRESSES:
         del table[next(iter(table))]
 
 
