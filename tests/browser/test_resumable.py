@@ -73,7 +73,7 @@ def test_a_failure_is_shown_as_a_sentence(demo: DemoPage) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["//elsewhere.test/v1/streams/x", "/v1/streams/../models", "/v1/streams/%2e%2e/models"]
+    "url", ["//elsewhere.test/v1/streams/x", "/v1/streams/../files", "/v1/streams/%2e%2e/files"]
 )
 def test_only_streams_of_this_site_are_followed(demo: DemoPage, url: str) -> None:
     asked: list[str] = []
@@ -81,4 +81,5 @@ def test_only_streams_of_this_site_are_followed(demo: DemoPage, url: str) -> Non
     demo.page.goto(f"{demo.server.url}/?follow={quote(url)}")
     expect(demo.ask_button).to_be_enabled()
     demo.wait_for_state("idle")
-    assert not [url for url in asked if "models" in url or "elsewhere" in url.partition("?")[0]]
+    paths = [asked_url.partition("?")[0] for asked_url in asked]
+    assert not [path for path in paths if "files" in path or "elsewhere" in path]

@@ -60,6 +60,7 @@ FOREIGN = {
     "no-cors": browser("cross-site", Origin="https://evil.test"),
     "cors": browser("cross-site", "cors", Origin="https://evil.test"),
     "image": browser("cross-site"),
+    "image-from-another-port": browser("same-site"),
     "link": browser("cross-site", "navigate"),
     "form": browser("cross-site", "navigate", Origin="https://evil.test"),
     "sandbox": browser("cross-site", "cors", Origin="null"),

@@ -447,6 +447,55 @@ def test_a_forged_ticket_is_refused(locked, spoil):
     assert refusal(locked, get(spoil(start_with_key(locked)))) == (401, "invalid_api_key")
 
 
+ENDLESS = chat(simulator={"tokens": 100_000, "itl_ms": 10})
+WITH_KEY = {"Authorization": f"Bearer {KEY}"}
+
+
+def test_the_url_with_a_ticket_is_for_reading_only(locked):
+    url = json.loads(ask(locked, post(PATH, ENDLESS, **WITH_KEY))[1])["url"]
+    assert refusal(locked, delete(url)) == (403, "read_only_ticket")
+    assert refusal(locked, delete(url.partition("?")[0])) == (401, "invalid_api_key")
+    with locked.connect() as sock:
+        sock.sendall(get(url))
+        Response(sock).until(b"id: 3")
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda answer: delete(answer["stop_url"]),
+        lambda answer: get(answer["url"], **WITH_KEY).replace(b"GET", b"DELETE", 1),
+    ],
+    ids=["stop_url", "key"],
+)
+def test_the_stop_url_stops_and_so_does_a_key(locked, stop):
+    response, body = ask(locked, post(PATH, ENDLESS, **WITH_KEY))
+    request_id = response.headers["x-request-id"]
+    assert ask(locked, stop(json.loads(body)))[0].status == 204
+    end = {"request_id": request_id, "outcome": "cancelled"}
+    wait_until(lambda: locked.logged("generation ended", **end))
+
+
+def test_without_keys_the_stop_url_is_the_url():
+    with Server() as server:
+        answer = json.loads(ask(server, post(PATH, chat(simulator={"tokens": 1})))[1])
+    assert answer["stop_url"] == answer["url"] == f"{PATH}/{answer['id']}"
+
+
+def test_tickets_outlive_a_change_of_keys_where_a_secret_key_signs_them():
+    secret, other = "a-secret-0123456789", "other-secret-012345"
+    with (
+        RedisServer() as redis,
+        Server(api_keys=KEY, secret_key=secret, redis_url=redis.url) as server,
+    ):
+        url = start_with_key(server)
+        rotated = {"api_keys": "new-key-0123456789", "redis_url": redis.url}
+        with Server(secret_key=f"{other},{secret}", **rotated) as after:
+            assert read(after, url)[-1].event == "done"
+        with Server(secret_key=other, **rotated) as revoked:
+            assert refusal(revoked, get(url)) == (401, "invalid_api_key")
+
+
 def test_a_ticket_expires():
     with Server(api_keys=KEY, stream_timeout_seconds=0.5, history_seconds=0.5) as server:
         url = start_with_key(server)

@@ -33,11 +33,11 @@ def register(app: Flask, settings: Settings) -> None:
     def check_origin() -> None:
         environ = request.environ
         origin = environ.get("HTTP_ORIGIN")
-        is_cross_site = "cross-site" in environ.get("HTTP_SEC_FETCH_SITE", "")
+        is_foreign = _is_foreign(environ)
         if origin is None:
-            if not is_cross_site or _is_link(environ):
+            if not is_foreign or _is_link(environ):
                 return
-        elif origin.lower() in listed or (not is_cross_site and _is_own(origin, environ, hosts)):
+        elif origin.lower() in listed or (not is_foreign and _is_own(origin, environ, hosts)):
             return
         page = "a page of another site" if origin is None else f"a page of the origin {origin!r}"
         raise ApiError(
@@ -45,6 +45,14 @@ def register(app: Flask, settings: Settings) -> None:
             "origin_not_allowed",
             f"{page} may not use this server; SLUICE_CORS_ORIGINS lists the origins that may",
         )
+
+
+def _is_foreign(environ: "WSGIEnvironment") -> bool:
+    """Return whether the browser says that another site's page asks, or the page of another port includes this as an image."""
+    site = environ.get("HTTP_SEC_FETCH_SITE", "")
+    return "cross-site" in site or (
+        site == "same-site" and environ.get("HTTP_SEC_FETCH_MODE") == "no-cors"
+    )
 
 
 def _is_link(environ: "WSGIEnvironment") -> bool:
