@@ -96,7 +96,7 @@ def test_a_target_in_absolute_form_counts_instead_of_the_header(sluice):
     for authority, host, status in (
         (b"localhost:8080", b"evil.test", 200),
         (b"evil.test", b"localhost", 400),
-        (b"user@localhost", b"localhost", 400),
+        (b"localhost@evil.test", b"localhost", 400),
     ):
         start = b"GET http://" + authority + b"/v1/models"
         assert refusal(sluice, request(host, start=start))[0] == status, authority

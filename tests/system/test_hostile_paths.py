@@ -20,7 +20,9 @@ def upstream(upstream: RawUpstream) -> RawUpstream:
 
 @pytest.fixture(scope="module")
 def server(raw_upstream: RawUpstream) -> Iterator[Server]:
-    with Server(upstream=f"http://{raw_upstream.host}{PREFIX}") as server:
+    with Server(
+        upstream=f"http://{raw_upstream.host}{PREFIX}", allowed_hosts="localhost,elsewhere"
+    ) as server:
         yield server
         check_log(server.log)
 

@@ -135,7 +135,7 @@ def test_client_cannot_set_what_nginx_tells_gunicorn(site, key, line):
         assert Response(sock).status == 200
     (request,) = arrived(site, key)
     assert dict(request["headers"]) == {
-        "host": "test",
+        "host": "localhost",
         "connection": "close",
         "x-request-id": "own",
         "x-forwarded-for": "127.0.0.1",

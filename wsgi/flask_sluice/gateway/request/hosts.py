@@ -96,7 +96,7 @@ def given_host(environ: "WSGIEnvironment") -> str:
     host: str = environ.get("HTTP_HOST", "")
     target: str = environ.get("RAW_URI", "/")
     if host and "://" in target and not target.startswith("/"):
-        return urlsplit(target).netloc
+        return urlsplit(target).netloc.rpartition("@")[2]
     return host
 
 
