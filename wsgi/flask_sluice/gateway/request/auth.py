@@ -25,7 +25,7 @@ def register(app: Flask, keys: tuple[str, ...], tickets: Tickets) -> None:
         key, ticket, permission = given_key(), "", None
         credential = _find(encoded_keys, key.encode())
         if credential is None:
-            stream_id = (request.view_args or {}).get("stream_id")
+            stream_id: str = (request.view_args or {}).get("stream_id", "")
             ticket = request.args.get("ticket", "") if stream_id else ""
             permission = tickets.permission_of(ticket, stream_id) if ticket else None
             credential = _TICKET if permission else None
