@@ -170,8 +170,11 @@ def test_a_refused_body_is_read_for_a_client_that_closes_too(hurried):
 
 def test_a_body_that_no_view_reads_is_not_taken_for_the_next_request(hurried):
     with hurried.connect() as sock:
-        body = b"GET /nothing HTTP/1.1\r\n\r\n"
-        request = b"GET /healthz HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        body = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        request = (
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
         assert ask(sock, request).status == 200
         assert ask(sock, get("/readyz")).status == 200
 

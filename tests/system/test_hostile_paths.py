@@ -141,7 +141,7 @@ HEADERS = [
 @pytest.mark.parametrize("header", HEADERS)
 def test_no_header_makes_a_second_request_or_another_host(server, upstream, header):
     body = b"GET /evil HTTP/1.1\r\nHost: e\r\n\r\n"
-    request = b"PUT /v1/x HTTP/1.1\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n%s"
+    request = b"PUT /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n%s"
     with server.connect() as sock:
         sock.sendall(request % (header, len(body), body))
         while sock.recv(65536):
