@@ -239,7 +239,7 @@ class Readers:
 
 def _request(body: str) -> bytes:
     return (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: benchmark\r\nUser-Agent: benchmark\r\n"
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nUser-Agent: benchmark\r\n"
         "Accept: text/event-stream\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()

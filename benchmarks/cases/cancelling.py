@@ -19,7 +19,7 @@ _HEADERS_SECONDS = 0.01
 _TIMEOUT_SECONDS = 10.0
 _BODY = b'{"model": "any", "stream": true, "messages": []}'
 _REQUEST = (
-    b"POST %b HTTP/1.1\r\nHost: benchmark\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
     % (CHAT.encode(), len(_BODY), _BODY)
 )
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -18,6 +18,8 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
     "--disable-component-update",
     "--disable-sync",
+    # A name of another site, for pages of such a site and for DNS rebinding.
+    "--host-resolver-rules=MAP another-site.test 127.0.0.1",
 ]
 # An answer in these tests takes at most two seconds; the rest is for slow machines.
 TIMEOUT_MS = 30_000

@@ -59,7 +59,7 @@ def other() -> Iterator[EventServer]:
 
 @pytest.fixture(scope="module")
 def listing(other: EventServer) -> Iterator[Server]:
-    with Server(cors_origins=other.url, api_keys="key", rate_limit="4/day") as server:
+    with Server(cors_origins=other.url, api_keys="a-key-0123456789", rate_limit="4/day") as server:
         yield server
 
 
@@ -78,7 +78,7 @@ def elsewhere(page: Page, other: EventServer) -> Page:
 def test_a_listed_origin_posts_and_listens_and_reads_errors(
     elsewhere: Page, listing: Server
 ) -> None:
-    asked = {"url": listing.url, "key": "key"}
+    asked = {"url": listing.url, "key": "a-key-0123456789"}
     assert elsewhere.evaluate(POST, asked) == "yes"
     assert elsewhere.evaluate(POST, {**asked, "credentials": "include"}) == "yes"
     assert elsewhere.evaluate(POST, {**asked, "key": "wrong"}) == ["status", 401]
@@ -104,6 +104,6 @@ def test_any_origin_posts_and_listens_but_not_with_credentials(
 def test_an_origin_that_is_not_listed_is_refused(page: Page, listing: Server) -> None:
     with EventServer() as unlisted:
         page.goto(unlisted.url)
-        asked = {"url": listing.url, "key": "key", "module": unlisted.url}
+        asked = {"url": listing.url, "key": "a-key-0123456789", "module": unlisted.url}
         assert page.evaluate(POST, asked) == ["network", None]
         assert page.evaluate(LISTEN, asked) == "refused"

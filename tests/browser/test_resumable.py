@@ -1,5 +1,7 @@
 """A kept answer on the demo page: its connection breaks, other tabs read it, and it continues."""
 
+from urllib.parse import quote
+
 import pytest
 from playwright.sync_api import expect
 
@@ -70,7 +72,14 @@ def test_a_failure_is_shown_as_a_sentence(demo: DemoPage) -> None:
     expect(demo.status).to_contain_text("The answer was cut off")
 
 
-def test_only_streams_of_this_site_are_followed(demo: DemoPage) -> None:
-    demo.page.goto(f"{demo.server.url}/?follow=//elsewhere.test/v1/streams/x")
+@pytest.mark.parametrize(
+    "url", ["//elsewhere.test/v1/streams/x", "/v1/streams/../files", "/v1/streams/%2e%2e/files"]
+)
+def test_only_streams_of_this_site_are_followed(demo: DemoPage, url: str) -> None:
+    asked: list[str] = []
+    demo.page.on("request", lambda request: asked.append(request.url))
+    demo.page.goto(f"{demo.server.url}/?follow={quote(url)}")
     expect(demo.ask_button).to_be_enabled()
     demo.wait_for_state("idle")
+    paths = [asked_url.partition("?")[0] for asked_url in asked]
+    assert not [path for path in paths if "files" in path or "elsewhere" in path]

@@ -11,6 +11,7 @@ from tests.support.stream import Response, chat, get, post
 
 LISTED, OTHER = "https://listed.test", "https://other.test"
 PATH = "/v1/chat/completions"
+KEY = "a-key-0123456789"
 SHORT = chat(simulator={"text": "hi"})
 WHOLE = {**SHORT, "stream": False}
 
@@ -18,7 +19,7 @@ WHOLE = {**SHORT, "stream": False}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     origins = f"{LISTED}, HTTP://[::1]:3000,http://b.test"
-    with Server(cors_origins=origins, api_keys="key", rate_limit="1000/day") as server:
+    with Server(cors_origins=origins, api_keys=KEY, rate_limit="1000/day") as server:
         yield server
 
 
@@ -75,12 +76,12 @@ def test_preflights_are_not_counted():
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (post(PATH, SHORT, Authorization="Bearer key", Origin=LISTED), 200),
-        (post(PATH, WHOLE, Authorization="Bearer key", Origin=LISTED), 200),
+        (post(PATH, SHORT, Authorization=f"Bearer {KEY}", Origin=LISTED), 200),
+        (post(PATH, WHOLE, Authorization=f"Bearer {KEY}", Origin=LISTED), 200),
         (post(PATH, SHORT, Origin=LISTED), 401),
-        (post(PATH, b"{", Authorization="Bearer key", Origin=LISTED), 400),
-        (get("/v1/nothing", Authorization="Bearer key", Origin=LISTED), 404),
-        (get(PATH, Authorization="Bearer key", Origin=LISTED), 405),
+        (post(PATH, b"{", Authorization=f"Bearer {KEY}", Origin=LISTED), 400),
+        (get("/v1/nothing", Authorization=f"Bearer {KEY}", Origin=LISTED), 404),
+        (get(PATH, Authorization=f"Bearer {KEY}", Origin=LISTED), 405),
         (get("/stream_chat?name=hi&last_event_id=0", Origin=LISTED), 200),
         (get("/static/js/fetch-event-source/fetch-event-source.js", Origin=LISTED), 200),
     ],
@@ -161,7 +162,8 @@ ALLOWED_TO_OTHER = {
 def relay(request, raw_upstream) -> Iterator[tuple[Server, str | None]]:
     """A relay with its listed origins, and the origin that it allows to ``OTHER``."""
     settings, allowed = ALLOWED_TO_OTHER[request.param]
-    with Server(upstream=raw_upstream.url, **settings) as relay:
+    # Without keys, other origins would be refused.
+    with Server(upstream=raw_upstream.url, api_keys=KEY, **settings) as relay:
         yield relay, allowed
 
 
@@ -181,7 +183,9 @@ STREAM = head(Content_Type="text/event-stream", Transfer_Encoding="chunked", **S
 def test_an_upstreams_own_cors_headers_are_dropped(relay, upstream, answer, stream, status):
     upstream.handler = answer
     server, allowed = relay
-    response = ask(server, post(PATH, chat(stream=stream), Origin=OTHER))
+    response = ask(
+        server, post(PATH, chat(stream=stream), Origin=OTHER, Authorization=f"Bearer {KEY}")
+    )
     assert response.status == status
     assert cors_headers(response).get("access-control-allow-origin") == allowed
 

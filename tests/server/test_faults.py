@@ -111,7 +111,9 @@ def test_json_body_is_a_200_that_is_no_stream(sluice):
 
 def test_a_generator_that_raises_sends_one_error_and_logs_the_traceback():
     with Server("tests.server.foreign_app:app") as server, server.connect() as sock:
-        sock.sendall(b"GET /stream/raises HTTP/1.1\r\nHost: test\r\nX-Request-Id: trace-me\r\n\r\n")
+        sock.sendall(
+            b"GET /stream/raises HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: trace-me\r\n\r\n"
+        )
         body = Response(sock).body()
         assert body.startswith(b": stream\n\ndata: first\n\n: the server failed")
         assert body.count(b"event: error\ndata: ") == 1

@@ -21,7 +21,7 @@ from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.master import Master
 from flask_sluice.server.worker import Worker
 
-POST = b"POST /path HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\n"
+POST = b"POST /path HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"
 
 
 class Socket:

@@ -163,7 +163,7 @@ def test_a_drain_that_is_no_number_is_one_line(file):
 
 def test_a_body_that_never_comes_is_a_408_of_the_apps_own(file):
     with serve(file, WORKER_ALONE, body_timeout_seconds=0.5) as server, server.connect() as sock:
-        sock.sendall(b"POST /reads HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n12345")
+        sock.sendall(b"POST /reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
         response = Response(sock)
         assert response.status == 408
         assert response.headers["content-type"].startswith("text/html")

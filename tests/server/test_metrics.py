@@ -168,8 +168,13 @@ def test_few_of_a_thousand_model_names_become_labels(server, metrics):
 
 
 def test_refusals_are_counted_by_status_and_code():
-    limits = {"api_keys": "secret", "models": "test", "max_streams": 1, "max_body_bytes": 10_000}
-    key = {"Authorization": "Bearer secret"}
+    limits = {
+        "api_keys": "a-key-0123456789",
+        "models": "test",
+        "max_streams": 1,
+        "max_body_bytes": 10_000,
+    }
+    key = {"Authorization": "Bearer a-key-0123456789"}
     with Server(**limits) as server, server.connect() as sock:
         metrics = Metrics(server)
         assert metrics.value("open_streams_limit") == 1
@@ -261,7 +266,7 @@ def test_paths_that_are_passed_on_share_a_route(relay, upstream):
 
 
 def test_the_page_is_in_prometheuss_text_format_and_needs_no_key():
-    with Server(api_keys="secret") as server:
+    with Server(api_keys="a-key-0123456789") as server:
         response = ask(server, get("/metrics"))
         assert response.status == 200
         assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -113,7 +113,7 @@ def test_reader_of_a_resumable_stream_leaves(server, sock):
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"HEAD /stream_chat?name=hello HTTP/1.1\r\nHost: test\r\n\r\n", 200),
+        (b"HEAD /stream_chat?name=hello HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
         (post(PATH, b"{"), 400),
         (post(PATH, chat("x" * 20_000)), 413),
         (get("/stream_chat"), 400),

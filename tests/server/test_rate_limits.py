@@ -11,6 +11,7 @@ from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 
 PATH = "/v1/chat/completions"
+ONE, TWO = "first-key-0123456789", "second-key-0123456789"
 SHORT = chat(simulator={"text": "hi"})
 
 
@@ -92,21 +93,21 @@ def test_a_request_that_starts_no_answer_is_not_counted():
 
 
 def test_keys_are_counted_apart_and_wrong_ones_not_at_all():
-    with limited("1/day", api_keys="one,two") as server:
+    with limited("1/day", api_keys=f"{ONE},{TWO}") as server:
         wrong = post(PATH, SHORT, Authorization="Bearer three")
         assert statuses(server, *[wrong] * 3) == [401] * 3
-        for key in ("one", "two"):
+        for key in (ONE, TWO):
             asked = [post(PATH, SHORT, Authorization=f"Bearer {key}")] * 2
             assert statuses(server, *asked) == [200, 429]
         # The same key in another header is the same client.
-        assert statuses(server, post(PATH, SHORT, X_Api_Key="one")) == [429]
+        assert statuses(server, post(PATH, SHORT, X_Api_Key=ONE)) == [429]
 
 
 def test_where_no_key_is_needed_addresses_are_counted():
-    with limited("2/day", api_keys="one") as server:
+    with limited("2/day", api_keys=ONE) as server:
         asked = [get("/stream_chat?name=%20", Authorization=f"Bearer {n}") for n in range(3)]
         assert statuses(server, *asked) == [400, 400, 429]
-        assert statuses(server, post(PATH, SHORT, Authorization="Bearer one")) == [200]
+        assert statuses(server, post(PATH, SHORT, Authorization=f"Bearer {ONE}")) == [200]
 
 
 def test_keys_that_are_not_checked_do_not_tell_clients_apart():

@@ -5,7 +5,7 @@ import pytest
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, get
 
-LINE_THAT_IS_TOO_LONG = b"GET /" + b"x" * 500_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n"
+LINE_THAT_IS_TOO_LONG = b"GET /" + b"x" * 500_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize(

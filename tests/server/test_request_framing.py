@@ -5,9 +5,11 @@ import pytest
 from tests.support.server import Server
 from tests.support.stream import Response
 
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+POST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+)
 GET = b"GET /healthz HTTP/1.1\r\n"
-NEXT = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+NEXT = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -28,12 +30,12 @@ NEXT = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
         POST + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
         POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}XX0\r\n\r\n",
         GET + b"Host: one\r\nHost: two\r\n\r\n",
-        GET + b"Host: test\n\n",
-        GET + b"Host: test\r\n folded\r\n\r\n",
-        GET + b"Host: test\r\nX: a\rb\r\n\r\n",
-        GET + b"Host: test\r\nX: a\0b\r\n\r\n",
-        b"GET  /healthz HTTP/1.1\r\nHost: test\r\n\r\n",
-        b"GET /healthz HTTP/1.1 \r\nHost: test\r\n\r\n",
+        GET + b"Host: localhost\n\n",
+        GET + b"Host: localhost\r\n folded\r\n\r\n",
+        GET + b"Host: localhost\r\nX: a\rb\r\n\r\n",
+        GET + b"Host: localhost\r\nX: a\0b\r\n\r\n",
+        b"GET  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1 \r\nHost: localhost\r\n\r\n",
     ],
 )
 def test_an_ambiguous_request_is_refused_with_all_that_follows(sluice: Server, request_: bytes):

@@ -10,7 +10,9 @@ import pytest
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+HEAD = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+)
 SHORT = chat(stream=False, simulator={"text": "hi"})
 
 
@@ -43,7 +45,7 @@ def test_connections_without_a_whole_request_are_closed(hurried):
     silent, begun, half = hurried.connect(), hurried.connect(), hurried.connect()
     with silent, begun, half:
         begun.sendall(b"GET / HT")
-        half.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n")
+        half.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         assert [sock.recv(1) for sock in (silent, begun, half)] == [b"", b"", b""]
 
 
@@ -168,8 +170,11 @@ def test_a_refused_body_is_read_for_a_client_that_closes_too(hurried):
 
 def test_a_body_that_no_view_reads_is_not_taken_for_the_next_request(hurried):
     with hurried.connect() as sock:
-        body = b"GET /nothing HTTP/1.1\r\n\r\n"
-        request = b"GET /healthz HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        body = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        request = (
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
         assert ask(sock, request).status == 200
         assert ask(sock, get("/readyz")).status == 200
 

@@ -149,7 +149,7 @@ def test_an_installed_gateway_starts_in_an_empty_folder(tmp_path):
 
 
 def test_the_command_to_try_is_not_printed_for_another_app():
-    with Server("tests.server.foreign_app:app", api_keys="k") as server:
+    with Server("tests.server.foreign_app:app", api_keys="key-0123456789ab") as server:
         assert "/v1" not in server.log
         assert "Sluice is at" not in server.log
 
@@ -205,7 +205,7 @@ def test_logs_that_are_opened_anew_have_the_later_lines(tmp_path):
 
 def test_ctrl_c_ends_it_cleanly_also_in_mid_stream():
     with Server() as server, server.connect() as sock:
-        sock.sendall(b"GET /stream_chat?name=hello HTTP/1.1\r\nHost: test\r\n\r\n")
+        sock.sendall(b"GET /stream_chat?name=hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert sock.recv(64)
         server.interrupt()
         assert server.wait_for_exit() == 0

@@ -47,7 +47,12 @@ class Http2Connection:
         return self.request("POST", path, headers, data)
 
     def request(
-        self, method: str, path: str, headers: Headers, body: bytes = b"", authority: str = "test"
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: bytes = b"",
+        authority: str = "localhost",
     ) -> "Http2Response":
         """Returns when it is sent, or the answer is whole before that."""
         stream = self._h2.get_next_available_stream_id()

@@ -21,7 +21,7 @@ STOP_TIMEOUT_SECONDS = 30
 class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
-    app: what gunicorn loads; configuration, arguments: gunicorn's; folder: where all that is; environment: further
+    app: what gunicorn loads; configuration, arguments: gunicorn's; folder: where all that is; host: where it listens; environment: further
     variables; settings: SLUICE_ variables, without the prefix
     """
 
@@ -32,6 +32,7 @@ class Server:
         configuration: str = "gunicorn.conf.py",
         arguments: tuple[str, ...] = (),
         folder: Path = ROOT,
+        host: str = "127.0.0.1",
         unix_socket: Path | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: object,
@@ -40,7 +41,7 @@ class Server:
         self.unix_socket = unix_socket
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = os.memfd_create("server-log")
-        bind = f"unix:{unix_socket}" if unix_socket else f"127.0.0.1:{self.port}"
+        bind = f"unix:{unix_socket}" if unix_socket else f"{host}:{self.port}"
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],

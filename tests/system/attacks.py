@@ -12,7 +12,7 @@ Attack = Callable[[str], bytes]
 
 
 def _smuggled(key: str) -> bytes:
-    return f"GET /echo?smuggled-{key} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+    return f"GET /echo?smuggled-{key} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def _with(head: str, body: Callable[[bytes], bytes] | None = None) -> Attack:
@@ -22,7 +22,8 @@ def _with(head: str, body: Callable[[bytes], bytes] | None = None) -> Attack:
         data = (body or _first_chunk_is_last)(_smuggled(key))
         lines = head.replace("LENGTH", str(len(data)))
         return (
-            f"POST /echo?{key} HTTP/1.1\r\nHost: test\r\n{lines}\r\n\r\n".encode("latin-1") + data
+            f"POST /echo?{key} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n".encode("latin-1")
+            + data
         )
 
     return attack
@@ -119,26 +120,28 @@ ATTACKS: dict[str, Attack] = {
     "host twice": _with("Content-Length: LENGTH\r\nHost: other"),
     "expectation unknown": _with("Content-Length: LENGTH\r\nExpect: 200-ok"),
     # Request lines.
-    "target too long": _line(f"GET /echo?KEY{'x' * 40_000} HTTP/1.1\r\nHost: test\r\n\r\n"),
+    "target too long": _line(f"GET /echo?KEY{'x' * 40_000} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "target with a space": _line(
-        "GET /echo?smuggled-KEY HTTP/1.1 /echo?KEY HTTP/1.1\r\nHost: test\r\n\r\n"
+        "GET /echo?smuggled-KEY HTTP/1.1 /echo?KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"
     ),
-    "target with a NUL": _line("GET /echo\x00?smuggled-KEY HTTP/1.1\r\nHost: test\r\n\r\n"),
+    "target with a NUL": _line("GET /echo\x00?smuggled-KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "target with a control character": _line(
-        "GET /echo\x01?smuggled-KEY HTTP/1.1\r\nHost: test\r\n\r\n"
+        "GET /echo\x01?smuggled-KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"
     ),
-    "target without a slash": _line("GET echo?smuggled-KEY HTTP/1.1\r\nHost: test\r\n\r\n"),
-    "method with a colon": _line("GET: /echo?smuggled-KEY HTTP/1.1\r\nHost: test\r\n\r\n"),
-    "method in small letters": _line("get /echo?smuggled-KEY HTTP/1.1\r\nHost: test\r\n\r\n"),
-    "version unknown": _line("GET /echo?smuggled-KEY HTTP/9.9\r\nHost: test\r\n\r\n"),
+    "target without a slash": _line("GET echo?smuggled-KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "method with a colon": _line("GET: /echo?smuggled-KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "method in small letters": _line("get /echo?smuggled-KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "version unknown": _line("GET /echo?smuggled-KEY HTTP/9.9\r\nHost: localhost\r\n\r\n"),
     "no host": _line("GET /echo?KEY HTTP/1.1\r\n\r\n"),
-    "other host in the target": _line("GET http://other/echo?KEY HTTP/1.1\r\nHost: test\r\n\r\n"),
-    "other host in the target, which is none": _line(
-        "GET http://other:x/echo?KEY HTTP/1.1\r\nHost: test\r\n\r\n"
+    "other host in the target": _line(
+        "GET http://other/echo?KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"
     ),
-    "tunnel": _line("CONNECT test:80 HTTP/1.1\r\nHost: test\r\n\r\n"),
+    "other host in the target, which is none": _line(
+        "GET http://other:x/echo?KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ),
+    "tunnel": _line("CONNECT test:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "upgrade to HTTP/2 in the clear": _line(
-        "GET /echo?KEY HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        "GET /echo?KEY HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     ),
 }

@@ -18,7 +18,9 @@ from tests.system.bystanders import Bystanders, check_log
 pytestmark = [pytest.mark.measures, pytest.mark.slow]
 
 CHAT = "/v1/chat/completions"
-JSON_POST = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n".encode()
+JSON_POST = (
+    f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+)
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 FLOOD_SECONDS = 1
 ENDLESS = post(CHAT, chat(simulator={"itl_ms": 0, "tokens": 100_000}))
@@ -58,23 +60,26 @@ def flood(server: Server, beginning: bytes, again: bytes) -> None:
 
 FLOODS = {
     "a-body-that-nobody-wants": (
-        b"POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000000000\r\n\r\n",
+        b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000000\r\n\r\n",
         b"x" * (1 << 20),
     ),
     "chunks-that-nobody-wants": (
-        b"POST /nothing HTTP/1.1\r\nHost: t\r\n" + CHUNKED,
+        b"POST /nothing HTTP/1.1\r\nHost: localhost\r\n" + CHUNKED,
         b"100000\r\n" + b"x" * (1 << 20) + b"\r\n",
     ),
     "a-body-over-the-limit": (JSON_POST + CHUNKED, b"100000\r\n" + b" " * (1 << 20) + b"\r\n"),
     "chunks-of-one-byte": (JSON_POST + CHUNKED, b"1\r\n \r\n" * 100_000),
     "chunks-with-extensions": (JSON_POST + CHUNKED, (b"1;" + b"x=y;" * 900 + b"x\r\n \r\n") * 100),
-    "requests": (b"", b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n" * 5000),
-    "requests-that-are-refused": (b"", b"GET /nothing HTTP/1.1\r\nHost: t\r\n\r\n" * 5000),
+    "requests": (b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000),
+    "requests-that-are-refused": (b"", b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000),
     "a-line": (b"GET /", b"x" * 100_000),
     "a-header": (b"GET / HTTP/1.1\r\nX: ", b"x" * 100_000),
     "headers": (b"GET / HTTP/1.1\r\n", b"X: y\r\n" * 10_000),
     "line-ends": (b"", b"\r\n" * 100_000),
-    "requests-behind-a-stream": (ENDLESS, b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n" * 5000),
+    "requests-behind-a-stream": (
+        ENDLESS,
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000,
+    ),
 }
 
 

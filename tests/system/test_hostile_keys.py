@@ -1,6 +1,7 @@
 """Keys and tickets that are guessed, forged or altered."""
 
 import base64
+import itertools
 import json
 import random
 import statistics
@@ -14,21 +15,26 @@ from tests.support.server import Server
 from tests.support.stream import Response, chat, get, post
 from tests.system.bystanders import check_log
 
+ADDRESSES = itertools.count()
 KEY = "sk-" + "7f3a9c51" * 8
 CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server("tests.system.attacked_app:app", api_keys=KEY) as server:
+    with Server(
+        "tests.system.attacked_app:app", api_keys=KEY, trusted_proxies="127.0.0.1"
+    ) as server:
         yield server
         check_log(server.log)
         assert KEY not in server.log
 
 
 def status(server: Server, request: bytes) -> int:
+    # Each request has an address of its own, since wrong keys are counted by address.
+    forwarded = b"\r\nX-Forwarded-For: 2001:db8:0:%x::1\r\n" % next(ADDRESSES)
     with server.connect() as sock:
-        sock.sendall(request)
+        sock.sendall(request.replace(b"\r\n", forwarded, 1))
         response = Response(sock)
         if response.status not in (200, 204):
             assert json.loads(response.body())["error"]["code"], request
@@ -64,7 +70,7 @@ def start_stream(server: Server) -> tuple[str, str]:
 )
 def test_text_that_resembles_a_key_is_refused(server, given):
     request = post(CHAT, chat()).replace(
-        b"Host: test\r\n", f"Host: test\r\nAuthorization: {given}\r\n".encode("latin-1")
+        b"Host: localhost\r\n", f"Host: localhost\r\nAuthorization: {given}\r\n".encode("latin-1")
     )
     assert status(server, request) == 401
 
@@ -100,7 +106,7 @@ def test_no_target_leads_past_the_keys(server, target):
 @pytest.mark.parametrize("value", ["/v1", "/v1/chat", "/healthz", "/x"])
 def test_no_header_leads_past_the_keys(server, header, value):
     request = post(CHAT, chat(simulator={"tokens": 0})).replace(
-        b"Host: test\r\n", f"Host: test\r\n{header}: {value}\r\n".encode()
+        b"Host: localhost\r\n", f"Host: localhost\r\n{header}: {value}\r\n".encode()
     )
     assert status(server, request) == 401
 
@@ -156,16 +162,16 @@ def test_a_forged_ticket_is_refused(server):
 def test_the_time_of_a_refusal_does_not_say_how_much_of_a_key_was_right(server):
     wrong = "x" * len(KEY)
     guesses = {right: KEY[:right] + wrong[right:] for right in (0, 1, len(KEY) // 2, len(KEY) - 1)}
-    requests = {
-        right: get("/v1/models", Authorization=f"Bearer {guess}")
-        for right, guess in guesses.items()
-    }
-    seconds: dict[int, list[float]] = {right: [] for right in requests}
+    seconds: dict[int, list[float]] = {right: [] for right in guesses}
     with server.connect() as sock:
         for _ in range(500):
-            for right in random.sample(list(requests), len(requests)):
+            for right in random.sample(list(guesses), len(guesses)):
+                address = f"2001:db8:1:{next(ADDRESSES):x}::1"
+                request = get(
+                    "/v1/models", Authorization=f"Bearer {guesses[right]}", X_Forwarded_For=address
+                )
                 started_at = time.perf_counter()
-                sock.sendall(requests[right])
+                sock.sendall(request)
                 assert Response(sock).body()
                 seconds[right].append(time.perf_counter() - started_at)
     medians = [statistics.median(times) for times in seconds.values()]

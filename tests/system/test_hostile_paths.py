@@ -20,7 +20,9 @@ def upstream(upstream: RawUpstream) -> RawUpstream:
 
 @pytest.fixture(scope="module")
 def server(raw_upstream: RawUpstream) -> Iterator[Server]:
-    with Server(upstream=f"http://{raw_upstream.host}{PREFIX}") as server:
+    with Server(
+        upstream=f"http://{raw_upstream.host}{PREFIX}", allowed_hosts="localhost,elsewhere"
+    ) as server:
         yield server
         check_log(server.log)
 
@@ -139,7 +141,7 @@ HEADERS = [
 @pytest.mark.parametrize("header", HEADERS)
 def test_no_header_makes_a_second_request_or_another_host(server, upstream, header):
     body = b"GET /evil HTTP/1.1\r\nHost: e\r\n\r\n"
-    request = b"PUT /v1/x HTTP/1.1\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n%s"
+    request = b"PUT /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n%s"
     with server.connect() as sock:
         sock.sendall(request % (header, len(body), body))
         while sock.recv(65536):
@@ -161,7 +163,7 @@ def test_a_chunked_body_goes_on_with_its_length(server, upstream):
     chunks = b"5\r\nhello\r\n1c;x=y\r\nGET /evil HTTP/1.1\r\nHost: e\r\n0\r\n\r\n".replace(
         b"1c", b"%x" % len(b"GET /evil HTTP/1.1\r\nHost: e")
     )
-    request = b"POST /v1/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    request = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert status(server, request + chunks) == 200
     (received,) = upstream.requests
     assert received.endswith(b"\r\n\r\nhelloGET /evil HTTP/1.1\r\nHost: e")

@@ -57,7 +57,7 @@ def refusal(server: Server, request: bytes) -> tuple[int, dict[str, object]]:
 
 # Heads.
 
-HEAD = b"GET /healthz HTTP/1.1\r\nHost: test\r\n"
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 HEADS = {
     "10000-headers": HEAD + b"".join(b"X-%d: y\r\n" % number for number in range(10_000)),
     "a-header-of-1-mib": HEAD + b"X: " + b"y" * (1 << 20) + b"\r\n",
@@ -107,7 +107,7 @@ def test_a_malformed_head_is_refused_and_the_connection_closed(server, head):
     ],
 )
 def test_malformed_chunks_are_a_400_and_the_end_of_the_connection(server, body):
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with server.connect() as sock:
         sock.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + body)
         response = Response(sock)

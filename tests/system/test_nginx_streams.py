@@ -98,7 +98,7 @@ def test_answer_is_visibly_cut_when_the_worker_is_killed(client):
 
 def test_http_1_0_client_gets_each_event_at_once(foreign_site, observer, key):
     with foreign_site.nginx.connect() as sock:
-        sock.sendall(f"GET /told?key={key} HTTP/1.0\r\nHost: test\r\n\r\n".encode())
+        sock.sendall(f"GET /told?key={key} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         head, _, data = received_until(sock, b": stream\n\n").partition(b"\r\n\r\n")
         assert b"\r\nConnection: close" in head
         assert b"chunked" not in head

@@ -96,11 +96,12 @@ def send_what_is_taken(sock: socket.socket, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"x\r\n", b"1;\x00\r\nx\r\n", b"1\r\nxx0\r\n\r\n", b"0\r\nHost: x\r\n\r\n", b"1\r\n"]
+    "body",
+    [b"x\r\n", b"1;\x00\r\nx\r\n", b"1\r\nxx0\r\n\r\n", b"0\r\nHost: localhost\r\n\r\n", b"1\r\n"],
 )
 def test_sluice_answers_400_to_a_body_whose_chunks_are_broken(sluice, body):
     head = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
     )
     with sluice.connect() as sock:
@@ -128,13 +129,13 @@ def test_sluice_answers_400_to_a_body_whose_chunks_are_broken(sluice, body):
     ],
 )
 def test_client_cannot_set_what_nginx_tells_gunicorn(site, key, line):
-    head = f"GET /echo?{key} HTTP/1.1\r\nHost: test\r\nX-Request-Id: own\r\n{line}\r\n\r\n"
+    head = f"GET /echo?{key} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: own\r\n{line}\r\n\r\n"
     with site.nginx.connect() as sock:
         sock.sendall(head.encode("latin-1"))
         assert Response(sock).status == 200
     (request,) = arrived(site, key)
     assert dict(request["headers"]) == {
-        "host": "test",
+        "host": "localhost",
         "connection": "close",
         "x-request-id": "own",
         "x-forwarded-for": "127.0.0.1",
@@ -145,7 +146,7 @@ def test_client_cannot_set_what_nginx_tells_gunicorn(site, key, line):
 
 # HTTP/2, which nginx makes HTTP/1.1 of.
 
-_SMUGGLED = "GET /echo?smuggled-{key} HTTP/1.1\r\nHost: test\r\n\r\n"
+_SMUGGLED = "GET /echo?smuggled-{key} HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 H2_ATTACKS: dict[str, Callable[[str], tuple[str, str, Headers, bytes]]] = {
     "length of nothing": lambda smuggled: (
@@ -184,7 +185,7 @@ H2_ATTACKS: dict[str, Callable[[str], tuple[str, str, Headers, bytes]]] = {
         b"0\r\n\r\n" + smuggled.encode(),
     ),
     "line end in the path": lambda smuggled: (
-        *("GET", f" HTTP/1.1\r\nHost: test\r\n\r\n{smuggled}", []),
+        *("GET", f" HTTP/1.1\r\nHost: localhost\r\n\r\n{smuggled}", []),
         b"",
     ),
     "space in the path": lambda smuggled: ("GET", " HTTP/1.1", [], b""),

@@ -391,12 +391,12 @@ def test_one_worker_needs_no_redis_though_the_setting_says_two():
         assert read(server, start(server))[-1].event == "done"
 
 
-KEY = "a-key"
+KEY = "a-key-0123456789"
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Server]:
-    with Server(api_keys=f"other,{KEY}") as server:
+    with Server(api_keys=f"other-key-0123456789,{KEY}") as server:
         yield server
 
 
@@ -447,6 +447,55 @@ def test_a_forged_ticket_is_refused(locked, spoil):
     assert refusal(locked, get(spoil(start_with_key(locked)))) == (401, "invalid_api_key")
 
 
+ENDLESS = chat(simulator={"tokens": 100_000, "itl_ms": 10})
+WITH_KEY = {"Authorization": f"Bearer {KEY}"}
+
+
+def test_the_url_with_a_ticket_is_for_reading_only(locked):
+    url = json.loads(ask(locked, post(PATH, ENDLESS, **WITH_KEY))[1])["url"]
+    assert refusal(locked, delete(url)) == (403, "read_only_ticket")
+    assert refusal(locked, delete(url.partition("?")[0])) == (401, "invalid_api_key")
+    with locked.connect() as sock:
+        sock.sendall(get(url))
+        Response(sock).until(b"id: 3")
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda answer: delete(answer["stop_url"]),
+        lambda answer: get(answer["url"], **WITH_KEY).replace(b"GET", b"DELETE", 1),
+    ],
+    ids=["stop_url", "key"],
+)
+def test_the_stop_url_stops_and_so_does_a_key(locked, stop):
+    response, body = ask(locked, post(PATH, ENDLESS, **WITH_KEY))
+    request_id = response.headers["x-request-id"]
+    assert ask(locked, stop(json.loads(body)))[0].status == 204
+    end = {"request_id": request_id, "outcome": "cancelled"}
+    wait_until(lambda: locked.logged("generation ended", **end))
+
+
+def test_without_keys_the_stop_url_is_the_url():
+    with Server() as server:
+        answer = json.loads(ask(server, post(PATH, chat(simulator={"tokens": 1})))[1])
+    assert answer["stop_url"] == answer["url"] == f"{PATH}/{answer['id']}"
+
+
+def test_tickets_outlive_a_change_of_keys_where_a_secret_key_signs_them():
+    secret, other = "a-secret-0123456789", "other-secret-012345"
+    with (
+        RedisServer() as redis,
+        Server(api_keys=KEY, secret_key=secret, redis_url=redis.url) as server,
+    ):
+        url = start_with_key(server)
+        rotated = {"api_keys": "new-key-0123456789", "redis_url": redis.url}
+        with Server(secret_key=f"{other},{secret}", **rotated) as after:
+            assert read(after, url)[-1].event == "done"
+        with Server(secret_key=other, **rotated) as revoked:
+            assert refusal(revoked, get(url)) == (401, "invalid_api_key")
+
+
 def test_a_ticket_expires():
     with Server(api_keys=KEY, stream_timeout_seconds=0.5, history_seconds=0.5) as server:
         url = start_with_key(server)
@@ -454,11 +503,11 @@ def test_a_ticket_expires():
 
 
 def test_a_clients_key_does_not_reach_the_upstream():
-    with Server(api_keys="upstreams-own") as upstream:
+    with Server(api_keys="upstreams-own-key") as upstream:
         with Server(upstream=f"{upstream.url}/v1", api_keys=KEY) as server:
             events = read(server, start_with_key(server))
             assert json.loads(events[-1].data)["error"]["code"] != "invalid_json"
             assert events[-1].event == "error"
-        settings = {"upstream_api_key": "upstreams-own", "api_keys": KEY}
+        settings = {"upstream_api_key": "upstreams-own-key", "api_keys": KEY}
         with Server(upstream=f"{upstream.url}/v1", **settings) as server:
             assert read(server, start_with_key(server))[-1].event == "done"

@@ -15,6 +15,8 @@ DEFAULTS = {
     "body_timeout_seconds": 60,
     "rate_limit": "",
     "cors_origins": (),
+    "allowed_hosts": (),
+    "secret_key": (),
     "trusted_proxies": (),
     "keepalive_seconds": 15,
     "keepalive_blank_line": True,
@@ -23,6 +25,8 @@ DEFAULTS = {
     "commit_seconds": 10,
     "stream_timeout_seconds": 3600,
 }
+
+KEY, OTHER = "key-0123456789ab", "other-0123456789"
 
 COUNTS = ["WORKERS", "MAX_STREAMS", "MAX_BODY_BYTES", "CHANNEL_SIZE"]
 SECONDS = [
@@ -67,7 +71,14 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
         ("BIND", "localhost:65535", "localhost:65535"),
         ("BIND", "unix:/run/sluice.sock", "unix:/run/sluice.sock"),
         ("MODELS", "a, b/c ,,d", ("a", "b/c", "d")),
-        ("API_KEYS", "a, b", ("a", "b")),
+        ("API_KEYS", f"{KEY}, {OTHER}", (KEY, OTHER)),
+        ("SECRET_KEY", f"{KEY},{OTHER}", (KEY, OTHER)),
+        (
+            "ALLOWED_HOSTS",
+            "A.test., 10.0.0.1,[::1],::2,h_1",
+            ("a.test", "10.0.0.1", "::1", "::2", "h_1"),
+        ),
+        ("ALLOWED_HOSTS", "*", ("*",)),
         *[("RATE_LIMIT", text, text) for text in RATE_LIMITS],
         ("CORS_ORIGINS", "*", ("*",)),
         ("CORS_ORIGINS", "HTTPS://A.test, http://[::1]:1", ("https://a.test", "http://[::1]:1")),
@@ -95,6 +106,17 @@ NOT_ORIGINS = [
     "",
 ]
 NOT_PROXIES = ["nginx", "10.0.0.1/8", "10.0.0", "127.0.0.1:80", "unix:/run/s", "*", ""]
+NOT_HOSTS = [
+    "a.test:80",
+    "http://a.test",
+    "*.a.test",
+    "*,a.test",
+    "a b",
+    "[::1]:80",
+    "a..b",
+    "ä",
+    "",
+]
 NOT_SWITCHES = ["2", "true", "yes", ""]
 
 
@@ -137,6 +159,14 @@ NOT_SWITCHES = ["2", "true", "yes", ""]
             )
             for value in NOT_PROXIES
         ],
+        *[
+            (
+                "ALLOWED_HOSTS",
+                value,
+                "host names and IP addresses without ports, comma-separated, or * alone",
+            )
+            for value in NOT_HOSTS
+        ],
         *[("KEEPALIVE_BLANK_LINE", value, "0 or 1") for value in NOT_SWITCHES],
     ],
 )
@@ -145,11 +175,16 @@ def test_value_is_refused_in_one_line_that_says_what_is_taken(name, value, takes
     assert line == f"SLUICE_{name}: got {value!r}, takes {takes}"
 
 
-@pytest.mark.parametrize("text", ["", "a,,b", "a b", "a,", "schlüssel"])
-def test_text_that_is_not_keys_is_refused_and_not_shown(text):
-    line = refusal({"SLUICE_API_KEYS": text})
+@pytest.mark.parametrize("name", ["API_KEYS", "SECRET_KEY"])
+@pytest.mark.parametrize(
+    "text",
+    ["", f"{KEY},,{KEY}", f"a {KEY}", f"{KEY},", f"schlüssel{KEY}", KEY[:15], f"{KEY},short"],
+)
+def test_text_that_is_not_keys_is_refused_and_not_shown(name, text):
+    line = refusal({f"SLUICE_{name}": text})
     assert line == (
-        "SLUICE_API_KEYS: got a value that is not shown, takes keys without spaces, comma-separated"
+        f"SLUICE_{name}: got a value that is not shown, "
+        "takes keys of at least 16 characters without spaces, comma-separated"
     )
 
 
@@ -159,7 +194,7 @@ def test_a_rate_limit_needs_something_to_count_by():
     assert line.startswith("SLUICE_RATE_LIMIT: behind a unix socket clients have no address")
     assert "SLUICE_TRUSTED_PROXIES=unix" in line
     assert read_settings({**behind_socket, "SLUICE_TRUSTED_PROXIES": "unix"}).rate_limit
-    assert read_settings({**behind_socket, "SLUICE_API_KEYS": "key"}).rate_limit
+    assert read_settings({**behind_socket, "SLUICE_API_KEYS": KEY}).rate_limit
 
 
 def test_a_value_of_several_lines_is_refused_in_one():

@@ -40,7 +40,7 @@ _SERVE_EXAMPLES = """\
 examples:
   sluice serve
   sluice serve --upstream http://127.0.0.1:8000/v1
-  SLUICE_API_KEYS=secret sluice serve --bind 0.0.0.0:8080 --workers 2
+  SLUICE_API_KEYS=a-long-random-key sluice serve --bind 0.0.0.0:8080 --workers 2
 """
 _SIMULATE = """\
 Run the simulator: it answers /v1/chat/completions with texts at the pace of a

@@ -8,6 +8,7 @@ import { Meter } from "./meter.js";
 import { SimulatorPanel } from "./simulator-panel.js";
 import { describeError } from "./streams/error-messages.js";
 import { ResumableStream } from "./streams/resumable-stream.js";
+import { parseStreamUrl } from "./streams/stream-url.js";
 import { createTransports } from "./streams/transports.js";
 import { WireLog } from "./wire-log.js";
 
@@ -241,8 +242,7 @@ transportChoice.addEventListener("change", showWireHint);
 showWireHint();
 askButton.disabled = false;
 
-const followed = new URLSearchParams(location.search).get("follow");
-// Only streams of this server: a link to this page must not be able to show text from elsewhere.
-if (followed?.startsWith(`${base}/v1/streams/`)) {
+const followed = parseStreamUrl(new URLSearchParams(location.search).get("follow") ?? "", base, location.origin);
+if (followed !== null) {
   show("(asked in another tab)", "token", (callbacks) => ResumableStream.follow(followed, callbacks));
 }

@@ -10,7 +10,8 @@ from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import read_settings
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
-from flask_sluice.gateway.request import auth, error_handlers
+from flask_sluice.gateway.request import auth, error_handlers, hosts, origins
+from flask_sluice.gateway.request.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal, Limits, MemoryJournal
@@ -52,14 +53,18 @@ def create_app(settings: Settings | None = None) -> Application:
     registry.admission().limit = settings.max_streams
     registry.stats().models.set(settings.models)
     error_handlers.register(app)
+    hosts.register(app, settings)
+    if not settings.api_keys:
+        origins.register(app, settings)
     # Some modules below are imported only where they are configured: importing them slows the start down.
     if settings.cors_origins:
         from flask_sluice.gateway.request import cors  # noqa: PLC0415
 
         cors.register(app, settings.cors_origins)
     upstreams = Upstreams.at(settings.upstream, settings.connect_timeout_seconds)
-    if settings.api_keys:
-        auth.register(app, settings.api_keys)
+    tickets = Tickets(settings.secret_key or settings.api_keys) if settings.api_keys else None
+    if tickets is not None:
+        auth.register(app, settings.api_keys, tickets)
     if settings.rate_limit:
         from flask_sluice.gateway.request import rate_limits  # noqa: PLC0415
 
@@ -85,7 +90,7 @@ def create_app(settings: Settings | None = None) -> Application:
         board(),
     )
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
-    app.register_blueprint(streams.blueprint(open_feed, journal, settings))
+    app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))
     app.register_blueprint(demo.blueprint(settings))
     app.register_blueprint(operations.blueprint(upstreams, journal, metrics))
     return app

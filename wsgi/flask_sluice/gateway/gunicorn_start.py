@@ -56,6 +56,10 @@ def say_where_it_is(worker: Worker, settings: Settings) -> None:
         )
     address = worker.cfg.address[0]
     if isinstance(address, str):
+        if not (settings.api_keys or settings.allowed_hosts):
+            worker.log.warning(
+                "only requests for localhost are answered: SLUICE_ALLOWED_HOSTS has no name of the proxy's site"
+            )
         print(f"Sluice is at unix:{address}", flush=True)
         return
     host, port = address[:2]

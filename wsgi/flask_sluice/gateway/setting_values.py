@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 _MAX_UNIX_PATH_BYTES = 107
 """A longer path does not fit into the kernel's address structure (unix(7))."""
 
+_MIN_KEY_CHARACTERS = 16
+"""Shorter keys can be guessed, by asking the server or from a ticket."""
+
 
 def parse_number(text: str) -> float:
     # float() would also take "inf", "1_0" and "٣".
@@ -61,7 +64,10 @@ def parse_key(text: str) -> str:
 
 
 def parse_keys(text: str) -> tuple[str, ...]:
-    return tuple(parse_key(key.strip()) for key in text.split(","))
+    keys = tuple(parse_key(key.strip()) for key in text.split(","))
+    if any(len(key) < _MIN_KEY_CHARACTERS for key in keys):
+        raise ValueError
+    return keys
 
 
 def parse_redis_url(text: str) -> str:
@@ -96,6 +102,21 @@ def _parse_origin(text: str) -> str:
     if parts.port in (0, {"http": 80, "https": 443}.get(parts.scheme, 0)):
         raise ValueError
     return text
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    names = parse_names(text)
+    return names if names == ("*",) else tuple(_parse_host(name.lower()) for name in names)
+
+
+def _parse_host(text: str) -> str:
+    if text.startswith("["):
+        return str(ipaddress.IPv6Address(text.removeprefix("[").removesuffix("]")))
+    if ":" in text:
+        return str(ipaddress.IPv6Address(text))
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", text, re.ASCII):
+        raise ValueError
+    return text.removesuffix(".")
 
 
 def parse_proxies(text: str) -> tuple[str, ...]:

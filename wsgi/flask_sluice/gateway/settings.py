@@ -65,8 +65,15 @@ class Settings:
     api_keys: tuple[str, ...] = _setting(
         (),
         values.parse_keys,
-        "keys without spaces, comma-separated",
+        "keys of at least 16 characters without spaces, comma-separated",
         "The keys of which every request below /v1 has to send one; without any, the API is open.",
+        is_secret=True,
+    )
+    secret_key: tuple[str, ...] = _setting(
+        (),
+        values.parse_keys,
+        "keys of at least 16 characters without spaces, comma-separated",
+        "The keys that sign the tickets in streams' URLs: the first signs, all are accepted; without any, the API keys do.",
         is_secret=True,
     )
     models: tuple[str, ...] = _setting(
@@ -93,6 +100,12 @@ class Settings:
         values.parse_origins,
         "origins such as https://example.com, comma-separated, or * alone",
         "The origins whose pages may use the API; * stands for every origin, without credentials.",
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (),
+        values.parse_hosts,
+        "host names and IP addresses without ports, comma-separated, or * alone",
+        "The names in Host that are answered beside localhost and the bound address; without any, and with API keys, all are.",
     )
     trusted_proxies: tuple[str, ...] = _setting(
         (),

@@ -18,7 +18,7 @@ export class ResumableStream {
   #stopping = new AbortController();
   /** @type {FetchEventSource | EventSourceStream | null} */
   #source = null;
-  #url = "";
+  #stopUrl = "";
 
   /**
    * Starts an answer, and reads it.
@@ -42,6 +42,7 @@ export class ResumableStream {
    */
   static follow(url, callbacks) {
     const stream = new ResumableStream(callbacks, "fetch");
+    stream.#stopUrl = url;
     stream.#read(url);
     return stream;
   }
@@ -61,9 +62,9 @@ export class ResumableStream {
   /** Ends the answer for all its readers. */
   stop() {
     this.leave();
-    if (this.#url !== "") {
+    if (this.#stopUrl !== "") {
       // If the server cannot be reached, it ends the answer itself after a minute without readers.
-      fetch(this.#url, { method: "DELETE", keepalive: true }).catch(() => {});
+      fetch(this.#stopUrl, { method: "DELETE", keepalive: true }).catch(() => {});
     }
   }
 
@@ -96,11 +97,13 @@ export class ResumableStream {
       return;
     }
     this.#callbacks.onWire(`HTTP ${response.status} · ${response.headers.get("Location") ?? "no location"}`, "note");
-    const streamUrl = parseJSON(text)?.url;
+    const { url: streamUrl, stop_url: stopUrl } = parseJSON(text) ?? {};
     if (!response.ok || typeof streamUrl !== "string") {
       this.#callbacks.onError(responseError(response.status, response.headers, text));
-    } else if (this.#stopping.signal.aborted) {
-      this.#url = streamUrl;
+      return;
+    }
+    this.#stopUrl = stopUrl;
+    if (this.#stopping.signal.aborted) {
       this.stop();
     } else {
       this.#read(streamUrl);
@@ -109,7 +112,6 @@ export class ResumableStream {
 
   /** @param {string} url */
   #read(url) {
-    this.#url = url;
     this.#callbacks.onKept(url);
     if (this.#reader === "eventsource") {
       this.#source = new EventSourceStream(url, (data) => this.#completion.read(data), this.#callbacks);

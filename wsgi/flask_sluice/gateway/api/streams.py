@@ -14,8 +14,8 @@ from flask_sluice.gateway.api.event_source import (
     no_more_events,
 )
 from flask_sluice.gateway.relay.completion_chunks import ChunkReader
-from flask_sluice.gateway.request.auth import Tickets
 from flask_sluice.gateway.request.client_identity import client_name
+from flask_sluice.gateway.request.tickets import Permission, Tickets
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal
 from flask_sluice.journal.feed import JournalFeed
@@ -33,13 +33,15 @@ def blueprint(
     open_feed: Callable[[StreamContext], Feed],
     journal: Journal,
     settings: Settings,
+    tickets: Tickets | None,
 ) -> Blueprint:
     """Return the routes below /v1/streams.
 
     open_feed: checks the current request and returns the feed of its answer, a stream of chat completion chunks
     journal: keeps the streams
+    tickets: stand for API keys in the streams' URLs; None where no key is needed
     """
-    streams = Streams(open_feed, journal, settings)
+    streams = Streams(open_feed, journal, settings, tickets)
     routes = Blueprint("streams", __name__, url_prefix="/v1/streams")
     routes.post("")(streams.create)
     routes.get("/<stream_id>")(streams.read)
@@ -55,11 +57,12 @@ class Streams:
         open_feed: Callable[[StreamContext], Feed],
         journal: Journal,
         settings: Settings,
+        tickets: Tickets | None,
     ) -> None:
         self._open_feed = open_feed
         self._journal = journal
         self._settings = settings
-        self._tickets = Tickets(settings.api_keys)
+        self._tickets = tickets
         self._running = RunningStreams(settings.streams_per_client)
         self._options = StreamOptions(
             keepalive_seconds=0,
@@ -86,8 +89,13 @@ class Streams:
             self._running.remove(client)
             raise
         expires_at = self._expires_at()
-        url = self._url(stream_id, expires_at)
-        body = {"id": stream_id, "url": url, "expires_at": expires_at}
+        url = self._url(stream_id, expires_at, "read")
+        body = {
+            "id": stream_id,
+            "url": url,
+            "stop_url": self._url(stream_id, expires_at, "stop"),
+            "expires_at": expires_at,
+        }
         return body, 201, {"Location": url}
 
     def read(self, stream_id: str) -> Response:
@@ -117,11 +125,11 @@ class Streams:
         settings = self._settings
         return int(time.time() + settings.stream_timeout_seconds + settings.history_seconds)
 
-    def _url(self, stream_id: str, expires_at: int) -> str:
+    def _url(self, stream_id: str, expires_at: int, permission: Permission) -> str:
         url = url_for("streams.read", stream_id=stream_id)
-        if self._settings.api_keys:
-            url = f"{url}?ticket={self._tickets.issue(stream_id, expires_at)}"
-        return url
+        if self._tickets is None:
+            return url
+        return f"{url}?ticket={self._tickets.issue(stream_id, expires_at, permission)}"
 
 
 class RunningStreams:

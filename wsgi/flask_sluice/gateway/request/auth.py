@@ -1,56 +1,49 @@
-"""API keys, and the tickets that replace them in URLs, for clients that cannot send headers."""
+"""API keys: which requests need one, and whether it is right."""
 
-import hashlib
 import hmac
-import time
 
 from flask import Flask, request
-from itsdangerous import BadSignature, Signer
 
+from flask_sluice.gateway.request.tickets import Tickets
+from flask_sluice.gateway.request.trusted_proxies import client_network
+from flask_sluice.gateway.request.wrong_keys import WrongKeys
 from flask_sluice.stream.errors import ApiError
 
-
-class Tickets:
-    """Signs and checks tickets, each a permission to use one stream until some time.
-
-    All workers and hosts with the same keys issue and accept the same tickets.
-
-    keys: the API keys, from which the signing secret is derived
-    """
-
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        secret = hashlib.sha256("\n".join(sorted(keys)).encode()).digest()
-        self._signer = Signer(secret, salt="sluice stream", digest_method=hashlib.sha256)
-
-    def issue(self, stream_id: str, expires_at: int) -> str:
-        """Return a ticket. ``expires_at`` is in seconds since 1970."""
-        signed = self._signer.sign(f"{stream_id}.{expires_at}").decode()
-        return signed.removeprefix(f"{stream_id}.")
-
-    def accept(self, ticket: str, stream_id: str) -> bool:
-        """Return whether the ticket is signed by us, for this stream, and has not expired."""
-        try:
-            signed = self._signer.unsign(f"{stream_id}.{ticket}").decode()
-        except BadSignature:
-            return False
-        return time.time() < int(signed.rpartition(".")[2])
+_TICKET = -1
+"""Stands for all valid tickets where keys are numbered: with one of them the signing key could be guessed elsewhere."""
 
 
-def register(app: Flask, keys: tuple[str, ...]) -> None:
+def register(app: Flask, keys: tuple[str, ...], tickets: Tickets) -> None:
     """Refuse requests below /v1 that have neither one of the keys nor, for one stream, its ticket."""
-    tickets = Tickets(keys)
+    wrong_keys = WrongKeys()
+    encoded_keys = [key.encode() for key in keys]
 
     @app.before_request
     def require_key() -> None:
-        if not needs_key(request.path) or _is_one_of(keys, given_key()):
+        if not needs_key(request.path):
             return
-        stream_id = (request.view_args or {}).get("stream_id")
-        if stream_id is None or not tickets.accept(request.args.get("ticket", ""), stream_id):
+        key, ticket, permission = given_key(), "", None
+        credential = _find(encoded_keys, key.encode())
+        if credential is None:
+            stream_id: str = (request.view_args or {}).get("stream_id", "")
+            ticket = request.args.get("ticket", "") if stream_id else ""
+            permission = tickets.permission_of(ticket, stream_id) if ticket else None
+            credential = _TICKET if permission else None
+        if key or ticket:
+            address = client_network(request.remote_addr) if request.remote_addr else ""
+            wrong_keys.check(address, credential)
+        if credential is None or permission == "expired":
             raise ApiError(
                 401,
                 "invalid_api_key",
                 "this server takes an API key, as `Authorization: Bearer KEY`",
                 headers={"WWW-Authenticate": "Bearer"},
+            )
+        if permission == "read" and request.method not in ("GET", "HEAD"):
+            raise ApiError(
+                403,
+                "read_only_ticket",
+                "the ticket in this URL is for reading; use `stop_url`, or an API key",
             )
 
 
@@ -66,7 +59,8 @@ def given_key() -> str:
     return request.headers.get("X-Api-Key", "")
 
 
-def _is_one_of(keys: tuple[str, ...], given: str) -> bool:
+def _find(keys: list[bytes], given: bytes) -> int | None:
+    """Return which of the keys this is."""
     # Compares all of them, so that the time does not tell which key matches, or whether one does.
-    matches = [hmac.compare_digest(key.encode(), given.encode()) for key in keys]
-    return any(matches)
+    matches = [hmac.compare_digest(key, given) for key in keys]
+    return matches.index(True) if True in matches else None

@@ -17,6 +17,15 @@ UNIX = "unix"
 _PREFIX = re.compile(r"(/[\w.~!$&'()*+,;=:@%-]+)+", re.ASCII)
 """A path (RFC 3986, section 3.3) whose first segment cannot be taken for a host."""
 
+_IPV6 = r"[0-9a-f]*:[0-9a-f:.]+"
+_ZONE = r"(?:%[\w.~-]+)?"
+_PORT = r"(?::[0-9]{1,5})?"
+_HOP = re.compile(
+    rf"(?P<quote>\"?)(?:(?P<ipv4>[0-9.]+){_PORT}|\[(?P<in_brackets>{_IPV6}){_ZONE}\]{_PORT}|(?P<ipv6>{_IPV6}){_ZONE})(?P=quote)",
+    re.ASCII | re.IGNORECASE,
+)
+"""An address as proxies write it (RFC 7239, section 6; Azure and others add the port). The zone is not part of the client."""
+
 
 class TrustedProxies:
     """WSGI middleware that takes the client's address, the scheme and the path's prefix from the headers of proxies.
@@ -45,12 +54,14 @@ class TrustedProxies:
         # Each proxy appends the address that it got the request from. A client's forgeries come first, so the last
         # address that is not one of our proxies is the client.
         for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            address = _address(hop.strip())
+            address = _address(_without_port(hop))
             if address is None:
                 break
             environ["REMOTE_ADDR"] = str(address)
             if not self._trusts(address):
                 break
+        if host := _last(environ, "HTTP_X_FORWARDED_HOST"):
+            environ["sluice.forwarded_host"] = host
         scheme = _last(environ, "HTTP_X_FORWARDED_PROTO")
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
@@ -85,6 +96,15 @@ def _address(text: str) -> Address | None:
     # A socket for both families shows an IPv4 address as ::ffff:127.0.0.1.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of an entry such as ``192.0.2.1:5678``, ``"[2001:db8::1]:443"`` or ``[fe80::1%eth0]``.
+
+    Other text, such as ``unknown``, is returned as it is, and is not an address.
+    """
+    match = _HOP.fullmatch(hop.strip())
+    return (match["ipv4"] or match["in_brackets"] or match["ipv6"]) if match else hop
 
 
 def _last(environ: "WSGIEnvironment", key: str) -> str:
