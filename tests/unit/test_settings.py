@@ -10,6 +10,8 @@ DEFAULTS = {
     "bind": "127.0.0.1:8080",
     "workers": 1,
     "models": (),
+    "upstream_key_header": "auto",
+    "pass_headers": (),
     "max_streams": 9000,
     "max_body_bytes": 10 * 1024 * 1024,
     "body_timeout_seconds": 60,
