@@ -335,6 +335,32 @@ def test_sluices_own_answers_are_not_sniffed(relay, path):
     assert ask(relay, get(path))[0].headers["x-content-type-options"] == "nosniff"
 
 
+# The reason phrase.
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("200 OK", "200 OK"),
+        ("200 Fine", "200 Fine"),
+        ("404 Not Found", "404 Not Found"),
+        ("429 Slow  down!", "429 Slow  down!"),
+        ("529 Overloaded", "529 Overloaded"),
+        ("404", "404 Not Found"),
+        ("404 ", "404 Not Found"),
+        ("404 caf\xe9", "404 Not Found"),
+        ("404 a\x1b[1m", "404 Not Found"),
+        ("529", "529 Unknown"),
+    ],
+)
+def test_the_reason_phrase_is_the_upstreams_or_the_standard_one(relay, upstream, theirs, ours):
+    answer = whole(b"{}").replace(b"200 OK", theirs.encode("latin-1"))
+    upstream.handler = sends(answer)
+    with relay.connect() as sock:
+        sock.sendall(get("/v1/models"))
+        assert sock.recv(65536).startswith(f"HTTP/1.1 {ours}\r\n".encode())
+
+
 # The Location.
 
 

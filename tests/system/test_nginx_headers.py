@@ -63,7 +63,7 @@ def site_and_outer_port() -> Iterator[tuple[Site, int]]:
     inner_port, outer_port = free_port(), free_port()
     tickets, monitoring = "ssl_session_tickets off;", "# For monitoring on this host,"
     outer = (
-        f"server {{ listen 127.0.0.1:{outer_port}; proxy_http_version 1.1;"
+        f"server {{ listen 127.0.0.1:{outer_port};"
         f" location / {{ proxy_pass http://127.0.0.1:{inner_port}; }} }}\n"
     )
     changes = {

@@ -48,6 +48,16 @@ def refusal(environment):
     return line
 
 
+KEY_HEADERS = "authorization, api-key, x-api-key, x-goog-api-key, or auto"
+PASSED_HEADERS = (
+    "header names, comma-separated, with a * at the end for all that begin so; "
+    "not Host, Content-Length, Connection or others that are for one hop only"
+)
+NOT_PASSED_HEADERS = [
+    *("", "*", "a b", "x:y", "x-*-y", "**", "a\nb", "schlüssel", "Host", "content-length", "TE"),
+    *("X-Title,Transfer-Encoding", "Connection", "Upgrade", "Proxy-Authorization", "Trailer"),
+]
+
 RATE_LIMITS = ["60/minute", "60 per minute", "5/second;1000/day", "5/second, 60/2 minutes"]
 
 
@@ -70,6 +80,8 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
         ("BIND", "unix:/run/sluice.sock", "unix:/run/sluice.sock"),
         ("MODELS", "a, b/c ,,d", ("a", "b/c", "d")),
         ("API_KEYS", "a, b", ("a", "b")),
+        ("UPSTREAM_KEY_HEADER", "X-Api-Key", "x-api-key"),
+        ("PASS_HEADERS", "X-Title, helicone-* ,b3", ("x-title", "helicone-*", "b3")),
         *[("RATE_LIMIT", text, text) for text in RATE_LIMITS],
         ("CORS_ORIGINS", "*", ("*",)),
         ("CORS_ORIGINS", "HTTPS://A.test, http://[::1]:1", ("https://a.test", "http://[::1]:1")),
@@ -104,6 +116,11 @@ NOT_SWITCHES = ["2", "true", "yes", ""]
     ("name", "value", "takes"),
     [
         *[("BIND", value, "HOST:PORT or unix:PATH") for value in NOT_ADDRESSES],
+        *[
+            ("UPSTREAM_KEY_HEADER", value, KEY_HEADERS)
+            for value in ["", "cookie", "authorization,"]
+        ],
+        *[("PASS_HEADERS", value, PASSED_HEADERS) for value in NOT_PASSED_HEADERS],
         *[
             (name, value, "a whole number, 1 to 999999999")
             for name in COUNTS

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from http.client import responses as STANDARD_REASONS  # noqa: N812 - it is a constant
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
@@ -58,6 +59,7 @@ _HARMLESS_TYPE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _AMBIGUOUS = re.compile(r"[/\\]\.\.?([/\\;]|$)|[\x00-\x20\x7f]")
+_REASON = re.compile("[!-~]([ -~]*[!-~])?")
 _VISIBLE = re.compile("[!-~]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -86,6 +88,13 @@ def headers_passed_back(head: ResponseHead, *, is_event_stream: bool) -> Headers
     if not is_event_stream:
         headers += _content_headers(head)
     return headers
+
+
+def status_passed_back(head: ResponseHead) -> str:
+    """Return the status with the upstream's reason phrase, or the standard one where that is missing or not ASCII."""
+    if _REASON.fullmatch(head.reason):
+        return f"{head.status} {head.reason}"
+    return f"{head.status} {STANDARD_REASONS.get(head.status, 'Unknown')}"
 
 
 def location_passed_back(

@@ -9,7 +9,12 @@ from urllib.parse import unquote
 import msgspec
 from flask import Blueprint, Request, Response
 
-from flask_sluice.gateway.api.passed_back import NOSNIFF, headers_passed_back, location_passed_back
+from flask_sluice.gateway.api.passed_back import (
+    NOSNIFF,
+    headers_passed_back,
+    location_passed_back,
+    status_passed_back,
+)
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
@@ -198,7 +203,7 @@ def _response(
         if location is not None:
             headers.append(("Location", location))
         headers.append(("X-Request-Id", stream.request_id))
-        return StreamResponse(stream, headers, source.head.status)
+        return StreamResponse(stream, headers, status_passed_back(source.head))
     source.drop_head()
     return StreamResponse(stream, headers + stream_headers(stream.request_id))
 
