@@ -177,7 +177,7 @@ def test_proxies_headers_are_not_passed_on_to_the_upstream():
                 "Forwarded": "for=1.2.3.4",
                 "X_Real_IP": "1.2.3.4",
             }
-            assert status(sock, get("/v1/models", X_Other="passed on", **said)) == 200
+            assert status(sock, get("/v1/models", OpenAI_Beta="passed on", **said)) == 200
         headers = headers_of(upstream.requests[0])
-    assert headers["x-other"] == "passed on"
+    assert headers["openai-beta"] == "passed on"
     assert not headers.keys() & {"x-forwarded-for", "forwarded", "x-real-ip"}

@@ -40,6 +40,12 @@ def echo():
     return "echo"
 
 
+@app.get("/sends")
+def sends():
+    """An answer with the headers that the query names."""
+    return "the app's", 200, request.args.to_dict()
+
+
 @app.get("/told")
 def told():
     """A stream of what ``/tell`` is given, event by event."""

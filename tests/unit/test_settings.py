@@ -10,6 +10,8 @@ DEFAULTS = {
     "bind": "127.0.0.1:8080",
     "workers": 1,
     "models": (),
+    "upstream_key_header": "auto",
+    "pass_headers": (),
     "max_streams": 9000,
     "max_body_bytes": 10 * 1024 * 1024,
     "body_timeout_seconds": 60,
@@ -50,6 +52,16 @@ def refusal(environment):
     return line
 
 
+KEY_HEADERS = "authorization, api-key, x-api-key, x-goog-api-key, or auto"
+PASSED_HEADERS = (
+    "header names, comma-separated, with a * at the end for all that begin so; "
+    "not Host, Content-Length, Connection or others that are for one hop only"
+)
+NOT_PASSED_HEADERS = [
+    *("", "*", "a b", "x:y", "x-*-y", "**", "a\nb", "schlüssel", "Host", "content-length", "TE"),
+    *("X-Title,Transfer-Encoding", "Connection", "Upgrade", "Proxy-Authorization", "Trailer"),
+]
+
 RATE_LIMITS = ["60/minute", "60 per minute", "5/second;1000/day", "5/second, 60/2 minutes"]
 
 
@@ -79,6 +91,8 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
             ("a.test", "10.0.0.1", "::1", "::2", "h_1"),
         ),
         ("ALLOWED_HOSTS", "*", ("*",)),
+        ("UPSTREAM_KEY_HEADER", "X-Api-Key", "x-api-key"),
+        ("PASS_HEADERS", "X-Title, helicone-* ,b3", ("x-title", "helicone-*", "b3")),
         *[("RATE_LIMIT", text, text) for text in RATE_LIMITS],
         ("CORS_ORIGINS", "*", ("*",)),
         ("CORS_ORIGINS", "HTTPS://A.test, http://[::1]:1", ("https://a.test", "http://[::1]:1")),
@@ -124,6 +138,11 @@ NOT_SWITCHES = ["2", "true", "yes", ""]
     ("name", "value", "takes"),
     [
         *[("BIND", value, "HOST:PORT or unix:PATH") for value in NOT_ADDRESSES],
+        *[
+            ("UPSTREAM_KEY_HEADER", value, KEY_HEADERS)
+            for value in ["", "cookie", "authorization,"]
+        ],
+        *[("PASS_HEADERS", value, PASSED_HEADERS) for value in NOT_PASSED_HEADERS],
         *[
             (name, value, "a whole number, 1 to 999999999")
             for name in COUNTS

@@ -11,6 +11,27 @@ _MAX_UNIX_PATH_BYTES = 107
 _MIN_KEY_CHARACTERS = 16
 """Shorter keys can be guessed, by asking the server or from a ticket."""
 
+# For one hop only (RFC 9110, section 7.6.1), or made anew by the relay.
+NEVER_PASSED_UP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+KEY_HEADERS = ("auto", "authorization", "api-key", "x-api-key", "x-goog-api-key")
+
 
 def parse_number(text: str) -> float:
     # float() would also take "inf", "1_0" and "٣".
@@ -68,6 +89,22 @@ def parse_keys(text: str) -> tuple[str, ...]:
     if any(len(key) < _MIN_KEY_CHARACTERS for key in keys):
         raise ValueError
     return keys
+
+
+def parse_key_header(text: str) -> str:
+    if text.lower() not in KEY_HEADERS:
+        raise ValueError
+    return text.lower()
+
+
+def parse_header_names(text: str) -> tuple[str, ...]:
+    """Return the names in lower case; one with ``*`` at its end stands for all that begin so."""
+    names = parse_names(text.lower())
+    for name in names:
+        # A token (RFC 9110, section 5.6.2).
+        if not re.fullmatch(r"[!#$%&'+.^_`|~0-9a-z-]+\*?", name) or name in NEVER_PASSED_UP:
+            raise ValueError
+    return names
 
 
 def parse_redis_url(text: str) -> str:

@@ -53,6 +53,19 @@ class Settings:
         "The key that is sent to the upstream in place of the client's.",
         is_secret=True,
     )
+    upstream_key_header: str = _setting(
+        "auto",
+        values.parse_key_header,
+        "authorization, api-key, x-api-key, x-goog-api-key, or auto",
+        "The header that this key is sent in; auto: the one that the route's API wants.",
+    )
+    pass_headers: tuple[str, ...] = _setting(
+        (),
+        values.parse_header_names,
+        "header names, comma-separated, with a * at the end for all that begin so; "
+        "not Host, Content-Length, Connection or others that are for one hop only",
+        "More request headers that are passed to the upstream.",
+    )
     connect_timeout_seconds: float = _setting(
         5.0, *_SECONDS, "How long connecting to an upstream may take."
     )

@@ -82,7 +82,7 @@ class StreamResponse(Response):
 
     default_mimetype = None  # A relayed answer without a content type gets none.
 
-    def __init__(self, stream: "EventStream", headers: Headers, status: int = 200) -> None:
+    def __init__(self, stream: "EventStream", headers: Headers, status: int | str = 200) -> None:
         # From a list they are taken one by one: 1 % of a short answer more.
         given = werkzeug.datastructures.Headers()
         given[:] = headers

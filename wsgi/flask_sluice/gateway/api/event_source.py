@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 from flask import Response, request
 
+from flask_sluice.gateway.api.passed_back import NOSNIFF
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -56,6 +57,8 @@ def event_source_response(feed: Feed, context: StreamContext, settings: Settings
         if request.method != "HEAD":
             stream.start()
         response = stream_response(stream)
+        # The events are an upstream's.
+        response.headers.set(*NOSNIFF)
         on_failure.pop_all()
     return response
 

@@ -1,6 +1,7 @@
 """Where an upstream is and the way to it: its URL, TLS, and the proxy that the environment names."""
 
 import contextlib
+import re
 import socket
 import ssl
 import urllib.request
@@ -12,6 +13,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from flask_sluice.gateway.environment import SettingsError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_AZURE_HOST = re.compile(
+    r".*\.(((openai|cognitiveservices|services\.ai)\.azure\.(com|us|cn))|azure-api\.net)",
+    re.IGNORECASE,
+)
 
 
 class UpstreamAddress:
@@ -21,6 +26,7 @@ class UpstreamAddress:
     host: the value of the Host header
     target: what every request target begins with: the URL's path, or the whole URL for a proxy that forwards plain HTTP
         (RFC 9112, section 3.2.2)
+    azure_target: what the targets of Azure's routes below /openai begin with; None if the upstream is not Azure's kind
     proxy_headers: what a proxy that forwards plain HTTP gets with every request
     """
 
@@ -37,6 +43,8 @@ class UpstreamAddress:
         self._tunnel_headers = _credentials_of(proxy) if proxy and self._tls else None
         is_forwarded = proxy is not None and self._tls is None
         self.target = url if is_forwarded else parts.path
+        is_azure = is_azure_host(parts.hostname or "") or (parts.path + "/").startswith("/openai/")
+        self.azure_target = _azure_target(self.target) if is_azure or not parts.path else None
         self.proxy_headers = _credentials_of(proxy) if proxy and is_forwarded else {}
 
     def new_connection(self, timeout_seconds: float) -> HTTPConnection:
@@ -60,6 +68,15 @@ class UpstreamAddress:
         ):
             return True
         return False
+
+
+def is_azure_host(host: str) -> bool:
+    return _AZURE_HOST.fullmatch(host) is not None
+
+
+def _azure_target(target: str) -> str:
+    """Return the target that ends in /openai, whether the upstream's URL has that, /openai/v1 or neither."""
+    return re.sub(r"(/openai)?(/v1)?$", "/openai", target, count=1)
 
 
 def proxy_for(url: str) -> str | None:

@@ -32,6 +32,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     """A request, whichever upstream gets it.
 
     path: below the upstream's URL, with its leading slash and its query
+    azure_path: the same below Azure's /openai, for upstreams that have that; None for a route that Azure has not
     headers: the end-to-end headers
     is_completion: whether it is for one of OpenAI's completion routes, which answer with JSON or with a stream whose end
         can be judged
@@ -42,6 +43,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     is_completion: bool
+    azure_path: str | None = None
 
 
 class StaleConnectionError(Exception):
@@ -143,7 +145,10 @@ def _exchange(
 
 def _request_bytes(address: UpstreamAddress, request: UpstreamRequest) -> bytes:
     """Return head and body, as the upstream at this address gets them."""
-    lines = [f"{request.method} {address.target}{request.path} HTTP/1.1", f"Host: {address.host}"]
+    target = address.target + request.path
+    if request.azure_path is not None and address.azure_target is not None:
+        target = address.azure_target + request.azure_path
+    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {address.host}"]
     headers = {**request.headers, **address.proxy_headers}
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if request.body or request.method in ("POST", "PUT", "PATCH"):

@@ -11,7 +11,7 @@ import msgspec
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 4096
-_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?")
 # A token (RFC 9110, section 5.6.2) and a value (section 5.5).
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _LENGTH = re.compile("[0-9]{1,18}")  # int() raises for thousands of digits.
@@ -26,6 +26,7 @@ class InvalidResponseError(Exception):
 class ResponseHead(msgspec.Struct, frozen=True):
     """A response's status and headers.
 
+    reason: the phrase behind the status, as it came
     headers: in their order, with names in lower case
     values: the value of each name; several of one name are joined by ", "
     """
@@ -34,6 +35,7 @@ class ResponseHead(msgspec.Struct, frozen=True):
     headers: list[tuple[str, str]]
     values: dict[str, str]
     is_http_1_0: bool
+    reason: str = ""
 
     def has_token(self, name: str, token: str) -> bool:
         """Return whether a comma-separated header lists ``token``."""
@@ -66,7 +68,7 @@ def parse_head(head: bytes) -> ResponseHead:
         name, value = field[1].lower(), field[2].strip(" \t")
         headers.append((name, value))
         values[name] = f"{values[name]}, {value}" if name in values else value
-    return ResponseHead(int(match[2]), headers, values, match[1] == "0")
+    return ResponseHead(int(match[2]), headers, values, match[1] == "0", match[3] or "")
 
 
 class Body(Protocol):

@@ -1,10 +1,12 @@
 """Passes a request on to an upstream, or to the next one where the first fails."""
 
+import re
 import time
 from typing import Protocol
 
 from flask_sluice.gateway.relay.connection import NoFilesLeftError
 from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask
+from flask_sluice.gateway.relay.http1_parser import ResponseHead
 from flask_sluice.gateway.relay.refusals import first_event_error, late_refusal
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
@@ -12,6 +14,7 @@ from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.steps import Steps
 
 _TRY_ANOTHER = (502, 503, 504, 529)
+_REQUEST_ID = re.compile("[!-~]{1,128}")
 
 
 class RelayContext(Protocol):
@@ -76,6 +79,7 @@ class Relay:
     ) -> Steps[UpstreamResponse | ApiError]:
         """Ask one upstream, and record how it did."""
         context.notes.update(upstream=upstream.label, upstream_status=None)
+        context.notes.pop("upstream_request_id", None)
         health = upstream.health
         health.begin_request()
         try:
@@ -94,6 +98,9 @@ class Relay:
             raise
         status = response.head.status
         context.notes["upstream_status"] = status
+        upstream_id = upstream_request_id(response.head)
+        if upstream_id is not None:
+            context.notes["upstream_request_id"] = upstream_id
         if status in _TRY_ANOTHER:
             health.record_failure(time.monotonic())
         else:
@@ -101,3 +108,15 @@ class Relay:
         if status >= 400:
             upstream.errors[str(status)] += 1
         return response
+
+
+def upstream_request_id(head: ResponseHead) -> str | None:
+    """Return an upstream's own id of a request if it is 1 to 128 visible ASCII characters, else None.
+
+    It is in the header of OpenAI, of Anthropic, or of Azure.
+    """
+    for name in ("x-request-id", "request-id", "apim-request-id"):
+        value = head.values.get(name)
+        if value is not None and _REQUEST_ID.fullmatch(value):
+            return value
+    return None

@@ -48,15 +48,19 @@ def register(app: Flask, keys: tuple[str, ...], tickets: Tickets) -> None:
 
 
 def needs_key(path: str) -> bool:
-    return path.startswith("/v1/")
+    return path.startswith(("/v1/", "/openai/"))
 
 
 def given_key() -> str:
-    """Return the key of the current request, in the header of OpenAI's clients or of Anthropic's; "" if none."""
+    """Return the key of the current request, in the header of OpenAI's, Anthropic's, Azure's or Google's clients; "" if
+    none."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
-    return request.headers.get("X-Api-Key", "")
+    for name in ("X-Api-Key", "Api-Key", "X-Goog-Api-Key"):
+        if key := request.headers.get(name, "").strip():
+            return key
+    return ""
 
 
 def _find(keys: list[bytes], given: bytes) -> int | None:

@@ -5,7 +5,7 @@ import re
 from flask import Flask, Response, request
 from flask_cors import CORS
 
-_PATHS = re.compile(r"/v1/|/stream_chat\Z|/static/")
+_PATHS = re.compile(r"/v1/|/openai/|/stream_chat\Z|/static/")
 """Not the operators' routes: they would tell any page about a server in its reader's network."""
 
 _EXPOSED = [
@@ -15,6 +15,7 @@ _EXPOSED = [
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "X-Request-Id",
+    "X-Upstream-Request-Id",
 ]
 _PREFLIGHT_SECONDS = 600
 """How long browsers remember a preflight's answer; Chromium allows two hours at most."""

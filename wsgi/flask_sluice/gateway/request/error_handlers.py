@@ -92,4 +92,5 @@ def _unexpected(error: Exception) -> Response:
 def _add_request_id(response: Response) -> Response:
     if not isinstance(response, StreamResponse):  # It has the header already.
         response.headers["X-Request-Id"] = request_id(request)
+        response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from flask_sluice.gateway.request.auth import needs_key
 from flask_sluice.gateway.request.client_identity import client_name
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.errors import ApiError
@@ -30,14 +31,14 @@ _REDIS_RETRY_SECONDS = 1.0
 def register(app: Flask, settings: Settings) -> None:
     """Count requests that start an answer, and refuse those over the limit with 429.
 
-    All POSTs below /v1 count, also those that fail, and ``/stream_chat``. Reading a stream again does not count.
+    All POSTs below /v1 and /openai count, also those that fail, and ``/stream_chat``. Reading a stream again does not count.
     """
     limits = RateLimits(settings.rate_limit, settings.redis_url)
 
     @app.before_request
     def count() -> None:
         path = request.path
-        if (request.method == "POST" and path.startswith("/v1/")) or path == "/stream_chat":
+        if (request.method == "POST" and needs_key(path)) or path == "/stream_chat":
             limits.count(client_name(settings))
 
 
