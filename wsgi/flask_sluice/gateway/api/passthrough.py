@@ -1,8 +1,10 @@
 """Every route below /v1, passed on to an upstream."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -13,7 +15,9 @@ from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.request import current_request
-from flask_sluice.gateway.request.body import check_model, decode, read_bytes, read_json
+from flask_sluice.gateway.request.body import decode, read_bytes, read_json
+from flask_sluice.gateway.request.form import InvalidFormError, fields_of, is_form
+from flask_sluice.gateway.request.models import check_models
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -24,6 +28,7 @@ from flask_sluice.stream.headers_and_errors import (
     error_for_openai,
     stream_headers,
 )
+from flask_sluice.stream.loop.steps import Steps
 from flask_sluice.stream.responses import (
     StreamResponse,
     context_of,
@@ -37,19 +42,21 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _COMPLETIONS = ("chat/completions", "completions")
 _ROUTES_IN_METRICS = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
 """All others share one label, since a path may be anything."""
+_JSON_ROUTES = (*_COMPLETIONS, "responses", "messages", "embeddings")
+_TRUE = ("true", "1", "on", "yes", "t", "y")
+"""What the servers behind take for true, in any case (pydantic, "Booleans")."""
 
 
 class Call(msgspec.Struct):
-    """The fields of a request's body that Sluice reads; the upstream judges the others."""
+    """The fields of a request's body that Sluice reads. They may hold anything: the upstream judges them."""
 
-    model: str | None = None
-    stream: bool | None = None
+    model: Any = None
+    stream: Any = None
+    stream_format: Any = None
 
-
-class StreamCall(Call):
-    """The same with the field that Sluice changes where the answer is always to be a stream."""
-
-    stream_options: dict[str, msgspec.Raw] | None = None
+    @property
+    def model_name(self) -> str | None:
+        return self.model if isinstance(self.model, str) else None
 
 
 def blueprint(relay: Relay, settings: Settings) -> Blueprint:
@@ -63,16 +70,20 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
     def pass_on(rest: str) -> Response:
         request = current_request()
         is_completion = request.method == "POST" and rest in _COMPLETIONS
-        body = read_json(request) if is_completion else read_bytes(request)
-        call = decode(body, Call) if is_completion else _call_of(body)
-        if call.model is not None:
-            check_model(call.model, settings.models)
+        is_json = request.method == "POST" and rest.rstrip("/") in _JSON_ROUTES
+        body = read_json(request) if is_json else read_bytes(request)
+        path = _path_below_v1(request)
+        if settings.models:
+            check_models(request, path, body, settings.models)
+        call = _call_of(body, is_completion=is_completion)
+        is_stream = _asks_for_stream(request, call, body, is_completion=is_completion)
         context = context_of(request)
-        context.notes.update(route=_route(rest), model=call.model, stream=bool(call.stream))
+        context.may_commit = is_stream
+        context.notes.update(route=_route(rest), model=call.model_name, stream=is_stream)
         upstream_request = UpstreamRequest(
             method=request.method,
-            path=_path_below_v1(request),
-            headers=_headers_for_upstream(request, settings, context.request_id, bool(call.stream)),
+            path=path,
+            headers=_headers_for_upstream(request, settings, context.request_id, is_stream),
             body=body,
             is_completion=is_completion,
         )
@@ -84,7 +95,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             client=client_of(request.environ),
             options=stream_options,
         )
-        stream.wait_for_first_event(settings.commit_seconds if call.stream else None)
+        stream.wait_for_first_event(settings.commit_seconds)
         return _response(stream, feed.source)
 
     return routes
@@ -99,15 +110,12 @@ def chat_feed(
     def open_feed(context: StreamContext) -> SocketFeed[UpstreamResponse]:
         request = current_request()
         given = read_json(request)
-        call = decode(given, StreamCall)
-        if call.model is not None:
-            check_model(call.model, settings.models)
-            context.notes["model"] = call.model
+        if settings.models:
+            check_models(request, "/chat/completions", given, settings.models)
+        context.notes["model"] = decode(given, Call).model_name
         # Raw leaves the other fields as they came, numbers of any size too.
         body = decode(given, dict[str, msgspec.Raw])
-        options = {**(call.stream_options or {}), "include_usage": msgspec.Raw(b"true")}
         body["stream"] = msgspec.Raw(b"true")
-        body["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
         upstream_request = UpstreamRequest(
             method="POST",
             path="/chat/completions",
@@ -115,9 +123,37 @@ def chat_feed(
             body=msgspec.json.encode(body),
             is_completion=True,
         )
-        return SocketFeed(relay.open(upstream_request, context), context)
+        return SocketFeed(_open_with_usage(relay, upstream_request, body, context), context)
 
     return open_feed
+
+
+def _open_with_usage(
+    relay: Relay, request: UpstreamRequest, body: dict[str, msgspec.Raw], context: StreamContext
+) -> Steps[UpstreamResponse]:
+    """Ask for the stream and its usage; of an upstream that refuses to be asked for usage, for the stream alone.
+
+    A request that was refused was not worked on, so asking again costs nothing but the time.
+    """
+    given = bytes(body.get("stream_options", b"null"))
+    try:
+        options = {} if given == b"null" else decode(given, dict[str, msgspec.Raw])
+    except ApiError:
+        return (yield from relay.open(request, context))  # The upstream judges it.
+    options["include_usage"] = msgspec.Raw(b"true")
+    with_usage = {**body, "stream_options": msgspec.Raw(msgspec.json.encode(options))}
+    try:
+        return (
+            yield from relay.open(
+                msgspec.structs.replace(request, body=msgspec.json.encode(with_usage)), context
+            )
+        )
+    except ApiError as error:
+        # FastAPI's 422 is about the fields of a request, and names them in shapes of its own.
+        is_about_options = "stream_options" in f"{error.param} {error.message}"
+        if error.status != 422 and not (error.status == 400 and is_about_options):
+            raise
+    return (yield from relay.open(request, context))
 
 
 def _headers_for_upstream(
@@ -153,12 +189,67 @@ def _route(rest: str) -> str:
     return f"/v1/{rest}" if rest in _ROUTES_IN_METRICS else "/v1/<path:rest>"
 
 
-def _call_of(body: bytes) -> Call:
-    """Read the body of a route that Sluice does not know; a body that is not such JSON has no fields."""
-    try:
-        return msgspec.json.decode(body, type=Call)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+def _call_of(body: bytes, *, is_completion: bool) -> Call:
+    """Read the fields that Sluice needs, as leniently as the servers behind read them.
+
+    A body that is not a JSON object has no fields. Raises ApiError 400 for such a body of a completion.
+    """
+    if not body and not is_completion:
         return Call()
+    try:
+        return decode(body, Call)
+    except ApiError as error:
+        fields = _as_python_reads_it(body)
+        if fields is not None:
+            return Call(fields.get("model"), fields.get("stream"), fields.get("stream_format"))
+        if is_completion:
+            raise error from None
+        return Call()
+
+
+def _as_python_reads_it(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that most servers behind see: json.loads takes NaN, UTF-16 and half surrogate pairs too."""
+    if body.lstrip()[:1] not in (b"{", b"\xef", b"\xff", b"\xfe", b"\0"):
+        return None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _asks_for_stream(request: Request, call: Call, body: bytes, *, is_completion: bool) -> bool:
+    """Return whether the answer will be a stream, as far as the request says so. The upstream may decide otherwise."""
+    if call.stream is not None or is_completion:
+        return _is_true(call.stream)
+    if call.stream_format is not None:
+        return bool(call.stream_format == "sse")
+    environ = request.environ
+    query = environ.get("QUERY_STRING", "")
+    if "stream" in query and not body:
+        return _is_true(request.args.get("stream"))
+    content_type = environ.get("CONTENT_TYPE", "")
+    if is_form(content_type):
+        return _form_asks_for_stream(content_type, body)
+    # A client that takes JSON as well must get it where the answer is JSON, even after the commit time.
+    accept = environ.get("HTTP_ACCEPT", "")
+    return bool(accept.partition(";")[0].strip().lower() == "text/event-stream")
+
+
+def _form_asks_for_stream(content_type: str, body: bytes) -> bool:
+    try:
+        fields = {field.name: field.value for field in fields_of(content_type, body)}
+    except InvalidFormError:
+        return False
+    return fields.get("stream_format") == b"sse" or _is_true(
+        fields.get("stream", b"").decode("latin-1")
+    )
+
+
+def _is_true(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE
+    return value is True or value == 1
 
 
 def _path_below_v1(request: Request) -> str:
