@@ -30,7 +30,7 @@ def check_model(name: str, models: tuple[str, ...]) -> None:
         raise ApiError(
             404,
             "model_not_found",
-            f"there is no model {name!r} here; there is {', '.join(models)}",
+            f"there is no model {name[:256]!r} here; there is {', '.join(models)}",
             param="model",
         )
 
