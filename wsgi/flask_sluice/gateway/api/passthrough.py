@@ -43,7 +43,6 @@ _COMPLETIONS = ("chat/completions", "completions")
 _ROUTES_IN_METRICS = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
 """All others share one label, since a path may be anything."""
 _JSON_ROUTES = (*_COMPLETIONS, "responses", "messages", "embeddings")
-_MAX_NAME_LENGTH = 256
 _TRUE = ("true", "1", "on", "yes", "t", "y")
 """What the servers behind take for true, in any case (pydantic, "Booleans")."""
 
@@ -57,11 +56,7 @@ class Call(msgspec.Struct):
 
     @property
     def model_name(self) -> str | None:
-        """The model for the log and the metrics. Names that are longer than any real one are cut there."""
-        if not isinstance(self.model, str):
-            return None
-        is_long = len(self.model) > _MAX_NAME_LENGTH
-        return f"{self.model[:_MAX_NAME_LENGTH]}…" if is_long else self.model
+        return self.model if isinstance(self.model, str) else None
 
 
 def blueprint(relay: Relay, settings: Settings) -> Blueprint:
