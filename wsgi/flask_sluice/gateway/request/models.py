@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
 
+import msgspec
 from flask import Request
 
 from flask_sluice.gateway.request.body import decode
@@ -22,6 +23,14 @@ _LISTS = ("models", "fallbacks")
 
 class _Object(list[tuple[str, Any]]):
     """A JSON object with all its keys, equal ones too."""
+
+
+class _Named(msgspec.Struct):
+    model: Any = None
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_int=float)
+"""Numbers do not matter here, and int() takes quadratic time."""
 
 
 def check_model(name: str, models: tuple[str, ...]) -> None:
@@ -78,16 +87,35 @@ def _check_path(path: str, models: tuple[str, ...]) -> None:
 
 
 def _check_json(body: bytes, models: tuple[str, ...]) -> None:
-    decode(body, object)  # Strict: json.loads takes UTF-16, NaN and half surrogate pairs.
+    only_name = _only_name(body)
+    if only_name is not None:
+        check_model(only_name, models)
+        return
+    decode(body, object)  # Strict: Python's decoder takes half surrogate pairs and NaN.
     try:
-        # Numbers do not matter here, and int() takes quadratic time.
-        document = json.loads(body, object_pairs_hook=_Object, parse_int=float)
+        document = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from None
     for name in _names_in(document):
         if not isinstance(name, str):
             _refuse("a model must be a string")
         check_model(name, models)
+
+
+def _only_name(body: bytes) -> str | None:
+    """Return the model of a body that has room for no other, as most have; None for others.
+
+    Raises ApiError 400 for a body that is not JSON.
+    """
+    lowered = body.lower()
+    if lowered.count(b"model") != 1 or b"fallbacks" in lowered or b"\\u" in body:
+        return None
+    try:
+        body.decode()  # msgspec looks into the fields that it reads only.
+    except UnicodeDecodeError:
+        return None
+    model = decode(body, _Named).model
+    return model if isinstance(model, str) else None
 
 
 def _names_in(document: object) -> Iterator[object]:
