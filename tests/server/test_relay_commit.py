@@ -91,7 +91,7 @@ def wait_for_commit_time(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"Accept": "application/json, text/event-stream"}, {"Accept": "*/*"}]
+    "headers", [{}, {"Accept": "text/event-stream;q=1, application/json"}, {"Accept": "*/*"}]
 )
 def test_a_late_answer_that_is_not_a_stream_passes_whole(quick_commit, upstream, headers):
     may_answer = threading.Event()

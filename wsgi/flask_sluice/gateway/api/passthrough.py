@@ -232,8 +232,8 @@ def _asks_for_stream(request: Request, call: Call, body: bytes, *, is_completion
     if is_form(content_type):
         return _form_asks_for_stream(content_type, body)
     # A client that takes JSON as well must get it where the answer is JSON, even after the commit time.
-    accept = environ.get("HTTP_ACCEPT", "")
-    return bool(accept.partition(";")[0].strip().lower() == "text/event-stream")
+    accept: str = environ.get("HTTP_ACCEPT", "")
+    return "," not in accept and accept.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _form_asks_for_stream(content_type: str, body: bytes) -> bool:
