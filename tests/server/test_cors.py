@@ -138,7 +138,7 @@ def test_a_request_without_an_origin_gets_no_cors_header(server):
     assert cors_headers(ask(server, post(PATH, SHORT))) == {}
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/healthz"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/healthz", "/health"])
 def test_operators_routes_are_not_for_other_origins(server, open_to_all, path):
     for one in (server, open_to_all):
         assert cors_headers(ask(one, get(path, Origin=LISTED))) == {}

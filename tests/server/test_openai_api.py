@@ -157,3 +157,10 @@ def test_only_the_configured_models_are_accepted():
         _, body = ask(server, get("/v1/models/b/c"))
         assert json.loads(body)["id"] == "b/c"
         assert error_of(server, get("/v1/models/d"))[0] == 404
+
+
+def test_health_answers_like_healthz_and_needs_no_key():
+    with Server(api_keys="a-key-of-16-chars") as server:
+        bodies = [ask(server, get(path)) for path in ("/health", "/healthz")]
+        assert [response.status for response, _ in bodies] == [200, 200]
+        assert bodies[0][1] == bodies[1][1]

@@ -83,6 +83,7 @@ def test_a_request_that_starts_no_answer_is_not_counted():
         assert statuses(server, post(PATH, SHORT), post(PATH, SHORT)) == [200, 429]
         free = [
             "/",
+            "/health",
             "/healthz",
             "/readyz",
             "/static/js/fetch-event-source/fetch-event-source.js",

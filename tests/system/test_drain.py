@@ -104,6 +104,16 @@ def test_new_connections_are_refused_and_new_requests_get_a_503():
         assert ready.json()["status"] == "draining"
 
 
+@pytest.mark.parametrize("path", ["/health", "/healthz"])
+def test_health_is_told_while_the_worker_drains(path):
+    with Server(drain_seconds=1) as server, server.connect() as sock:
+        response = open_stream(server, sock, tokens=100_000)
+        sock.sendall(get(path))
+        server.signal(signal.SIGTERM)
+        response.body()
+        assert response.following().status == 200
+
+
 @pytest.mark.slow
 def test_each_of_two_hundred_streams_is_whole_or_gets_an_error_event():
     with Server(drain_seconds=4) as server, contextlib.ExitStack() as sockets:

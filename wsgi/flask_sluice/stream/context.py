@@ -36,7 +36,9 @@ class StreamContext:
         "is_stopped",
         "is_taken",
         "listens",
+        "may_commit",
         "notes",
+        "on_commit_allowed",
         "outcome",
         "request_id",
     )
@@ -50,6 +52,10 @@ class StreamContext:
         """Whether a stream uses this context; each is for one stream."""
         self.is_committed = False
         """Whether the 200 has been sent without an event, so that a failure can no longer change the status."""
+        self.may_commit = True
+        """Whether the 200 may be sent so; not before it is known that the answer is a stream. See ``allow_commit``."""
+        self.on_commit_allowed: Callable[[], object] | None = None
+        """Wakes the stream; set by it."""
         self.notes: dict[str, object] = {}
         """More fields for the log line at the stream's end: text and numbers. Metrics use "route", "model", "stream"
         (False: the answer is one JSON document), "upstream" and "upstream_status"."""
@@ -105,6 +111,13 @@ class StreamContext:
 
             self._stop_flag = Flag()
         return bool(self._stop_flag.wait(seconds))
+
+    def allow_commit(self) -> None:
+        """Say that the answer turned out to be a stream, although the request did not ask for one."""
+        if not self.may_commit:
+            self.may_commit = True
+            if self.on_commit_allowed is not None:
+                self.on_commit_allowed()
 
     def fail(self, reason: str) -> None:
         """Record that the answer is not whole although its body will end properly: the outcome is *error*."""

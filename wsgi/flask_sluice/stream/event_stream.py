@@ -131,12 +131,14 @@ class EventStream:
         """Start the stream before its headers are sent, so that an early failure keeps its true status.
 
         Returns when there is something to send: the first event, the end, or, after ``commit_seconds`` of silence, a
-        keep-alive (None: never). Also returns when the client has left; the body then ends at once.
+        keep-alive (None: never; and not before the context's ``may_commit``). Also returns when the client has left; the body then ends at once.
 
         Raises the exception with which the feed failed before its first event, and what ``start`` raises; the stream
         is closed then.
         """
         may_go_on = False
+        if not self._context.may_commit:
+            self._context.on_commit_allowed = self._feed.wake
         try:
             self.start(commit_seconds)
             self._wait_for_first_event()
@@ -152,7 +154,7 @@ class EventStream:
             error = self._drain_error or self._timers.overdue(now)
             if error is not None:
                 self._refuse(error)
-            if self._timers.commit_is_due(now):
+            if self._timers.commit_is_due(now) and self._context.may_commit:
                 self._context.is_committed = True
                 self._preamble = self._timers.options.keepalive
                 self._account.written.keepalive_count += bool(self._preamble)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from flask import Blueprint, Response
 
 from flask_sluice.gateway.request import current_request
-from flask_sluice.gateway.request.body import check_model, read_body
+from flask_sluice.gateway.request.body import read_body
+from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import (
     AnswerRequest,

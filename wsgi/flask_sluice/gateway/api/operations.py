@@ -8,16 +8,19 @@ from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 from flask_sluice.journal import Journal
 from flask_sluice.observe.exporter import CONTENT_TYPE, MetricsExporter
 from flask_sluice.stream import registry
-from flask_sluice.stream.errors import draining
+from flask_sluice.stream.errors import ApiError, draining
 
 _PROBE_TIMEOUT_SECONDS = 1.0
-_ANSWERED_WHILE_DRAINING = ("/healthz", "/readyz", "/metrics")
+_ANSWERED_WHILE_DRAINING = ("/health", "/healthz", "/readyz", "/metrics")
+_IGNORED_UPGRADES = ("h2c",)
+"""Java's HTTP client offers it with each first request, and goes on with HTTP/1.1 (RFC 9110, section 7.8)."""
 
 
 def blueprint(upstreams: Upstreams, journal: Journal, metrics: MetricsExporter) -> Blueprint:
     """Return the routes, and the refusal of all other requests while the worker drains."""
     routes = Blueprint("operations", __name__)
 
+    @routes.get("/health")  # Benchmarks such as GuideLLM, and load balancers, ask for vLLM's route.
     @routes.get("/healthz")
     def healthz() -> dict[str, str]:
         # Any answer says that the worker's event loop runs.
@@ -27,6 +30,14 @@ def blueprint(upstreams: Upstreams, journal: Journal, metrics: MetricsExporter) 
     def refuse_while_draining() -> None:
         if registry.admission().is_draining and request.path not in _ANSWERED_WHILE_DRAINING:
             raise draining()
+
+    @routes.before_app_request
+    def refuse_upgrades() -> None:
+        upgrade = request.environ.get("HTTP_UPGRADE")
+        if upgrade and upgrade.strip().lower() not in _IGNORED_UPGRADES:
+            raise _not_relayed(upgrade)
+        if request.method == "GET" and request.path.rstrip("/") == "/v1/realtime":
+            raise _not_relayed("websocket")
 
     @routes.get("/metrics")
     def read_metrics() -> Response:
@@ -59,3 +70,11 @@ def blueprint(upstreams: Upstreams, journal: Journal, metrics: MetricsExporter) 
         return "ok"
 
     return routes
+
+
+def _not_relayed(upgrade: str) -> ApiError:
+    is_websocket = "websocket" in upgrade.lower()
+    what = "WebSockets are" if is_websocket else f"the upgrade to {upgrade[:80]} is"
+    return ApiError(
+        501, "not_implemented", f"{what} not relayed; Sluice speaks HTTP and streams events"
+    )

@@ -1,14 +1,13 @@
 """Every route below /v1, and Azure's below /openai, passed on to an upstream."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from urllib.parse import unquote
 
 import msgspec
 from flask import Blueprint, Request, Response
 
+from flask_sluice.gateway.api.call import Call, asks_for_stream, read_call
 from flask_sluice.gateway.api.passed_back import (
     NOSNIFF,
     headers_passed_back,
@@ -16,12 +15,14 @@ from flask_sluice.gateway.api.passed_back import (
     status_passed_back,
 )
 from flask_sluice.gateway.api.passed_up import UpHeaders
+from flask_sluice.gateway.api.paths import path_below, without_deployment
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.request import current_request
-from flask_sluice.gateway.request.body import check_model, decode, read_bytes, read_json
+from flask_sluice.gateway.request.body import decode, read_bytes, read_json
+from flask_sluice.gateway.request.models import check_model, check_models
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, PlainAnswer
@@ -36,8 +37,6 @@ from flask_sluice.stream.loop.steps import Steps
 from flask_sluice.stream.responses import StreamResponse, context_of
 from flask_sluice.stream.transport.client_socket import client_of
 
-# A segment of dots, also before parameters (RFC 3986, section 3.3), or a control character.
-_AMBIGUOUS = re.compile(r"[/\\]\.\.?([/\\;]|$)|[\x00-\x1f\x7f]")
 FindLocation = Callable[[ResponseHead], str | None]
 """Returns the Location for the client; raises ApiError where the upstream's leads elsewhere."""
 
@@ -45,25 +44,7 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _COMPLETIONS = ("chat/completions", "completions")
 _ROUTES_IN_METRICS = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
 """All others share one label, since a path may be anything."""
-# The routes of a deployment that are known may have a deployment's name with a slash before them.
-_DEPLOYMENT = re.compile(
-    r"deployments/(?P<name>.+?)(?P<path>/(?:chat/completions|completions|embeddings|responses"
-    r"|audio/(?:transcriptions|translations|speech)|images/(?:generations|edits)))"
-    r"|deployments/(?P<other_name>[^/]+)(?P<other_path>/.+)"
-)
-
-
-class Call(msgspec.Struct):
-    """The fields of a request's body that Sluice reads; the upstream judges the others."""
-
-    model: str | None = None
-    stream: bool | None = None
-
-
-class StreamCall(Call):
-    """The same with the field that Sluice changes where the answer is always to be a stream."""
-
-    stream_options: dict[str, msgspec.Raw] | None = None
+_JSON_ROUTES = (*_COMPLETIONS, "responses", "messages", "embeddings")
 
 
 def blueprint(relay: Relay, settings: Settings) -> Blueprint:
@@ -77,13 +58,13 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
     @routes.route("/v1/<path:rest>", methods=_METHODS)
     def pass_on(rest: str) -> Response:
         request = current_request()
-        return relay_to(rest, _path_below("/v1", request), None, None)
+        return relay_to(rest, path_below("/v1", request), None, None)
 
     @routes.route("/openai/<path:rest>", methods=_METHODS)
     def pass_on_azure(rest: str) -> Response:  # noqa: ARG001 - the path is taken as it came
-        azure_path = _path_below("/openai", current_request())
+        azure_path = path_below("/openai", current_request())
         path, mark, query = azure_path.partition("?")
-        path, deployment = _without_deployment(path)
+        path, deployment = without_deployment(path)
         if deployment is not None:
             check_model(deployment, settings.models)
         return relay_to(path.removeprefix("/"), path + mark + query, azure_path, deployment)
@@ -92,18 +73,21 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         """rest, path: below an upstream's URL, the one as the route's name, the other as it goes up"""
         request = current_request()
         is_completion = request.method == "POST" and rest in _COMPLETIONS
-        body = read_json(request) if is_completion else read_bytes(request)
-        call = decode(body, Call) if is_completion else _call_of(body)
-        if call.model is not None:
-            check_model(call.model, settings.models)
+        is_json = request.method == "POST" and rest.rstrip("/") in _JSON_ROUTES
+        body = read_json(request) if is_json else read_bytes(request)
+        if settings.models:
+            check_models(request, path, body, settings.models)
+        call = read_call(body, is_completion=is_completion)
+        is_stream = asks_for_stream(request, call, body, is_completion=is_completion)
         context = context_of(request)
-        model = call.model or deployment
-        context.notes.update(route=_route(rest), model=model, stream=bool(call.stream))
+        context.may_commit = is_stream
+        model = call.model_name or deployment
+        context.notes.update(route=_route(rest), model=model, stream=is_stream)
         upstream_request = UpstreamRequest(
             method=request.method,
             path=path,
             headers=_headers_for_upstream(
-                request, up_headers, context.request_id, is_stream=bool(call.stream)
+                request, up_headers, context.request_id, is_stream=is_stream
             ),
             body=body,
             is_completion=is_completion,
@@ -124,7 +108,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             client=client_of(request.environ),
             options=stream_options,
         )
-        stream.wait_for_first_event(settings.commit_seconds if call.stream else None)
+        stream.wait_for_first_event(settings.commit_seconds)
         return _response(stream, feed.source, find_location)
 
     return routes
@@ -140,15 +124,12 @@ def chat_feed(
     def open_feed(context: StreamContext) -> SocketFeed[UpstreamResponse]:
         request = current_request()
         given = read_json(request)
-        call = decode(given, StreamCall)
-        if call.model is not None:
-            check_model(call.model, settings.models)
-            context.notes["model"] = call.model
+        if settings.models:
+            check_models(request, "/chat/completions", given, settings.models)
+        context.notes["model"] = decode(given, Call).model_name
         # Raw leaves the other fields as they came, numbers of any size too.
         body = decode(given, dict[str, msgspec.Raw])
-        options = {**(call.stream_options or {}), "include_usage": msgspec.Raw(b"true")}
         body["stream"] = msgspec.Raw(b"true")
-        body["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
         upstream_request = UpstreamRequest(
             method="POST",
             path="/chat/completions",
@@ -156,9 +137,37 @@ def chat_feed(
             body=msgspec.json.encode(body),
             is_completion=True,
         )
-        return SocketFeed(relay.open(upstream_request, context), context)
+        return SocketFeed(_open_with_usage(relay, upstream_request, body, context), context)
 
     return open_feed
+
+
+def _open_with_usage(
+    relay: Relay, request: UpstreamRequest, body: dict[str, msgspec.Raw], context: StreamContext
+) -> Steps[UpstreamResponse]:
+    """Ask for the stream and its usage; of an upstream that refuses to be asked for usage, for the stream alone.
+
+    A request that was refused was not worked on, so asking again costs nothing but the time.
+    """
+    given = bytes(body.get("stream_options", b"null"))
+    try:
+        options = {} if given == b"null" else decode(given, dict[str, msgspec.Raw])
+    except ApiError:
+        return (yield from relay.open(request, context))  # The upstream judges it.
+    options["include_usage"] = msgspec.Raw(b"true")
+    with_usage = {**body, "stream_options": msgspec.Raw(msgspec.json.encode(options))}
+    try:
+        return (
+            yield from relay.open(
+                msgspec.structs.replace(request, body=msgspec.json.encode(with_usage)), context
+            )
+        )
+    except ApiError as error:
+        # FastAPI's 422 is about the fields of a request, and names them in shapes of its own.
+        is_about_options = "stream_options" in f"{error.param} {error.message}"
+        if error.status != 422 and not (error.status == 400 and is_about_options):
+            raise
+    return (yield from relay.open(request, context))
 
 
 def _headers_for_upstream(
@@ -210,45 +219,3 @@ def _response(
 
 def _route(rest: str) -> str:
     return f"/v1/{rest}" if rest in _ROUTES_IN_METRICS else "/v1/<path:rest>"
-
-
-def _call_of(body: bytes) -> Call:
-    """Read the body of a route that Sluice does not know; a body that is not such JSON has no fields."""
-    try:
-        return msgspec.json.decode(body, type=Call)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Call()
-
-
-def _path_below(base: str, request: Request) -> str:
-    """Return the path and query below ``base`` as they came, with their percent-encoding.
-
-    Raises ApiError for a path with the segment ``.`` or ``..``, which could lead out of the upstream's URL, and for one
-    with a fragment or control characters, which servers understand in different ways.
-    """
-    target: str = request.environ["RAW_URI"]
-    if not target.startswith("/"):
-        # The absolute form (RFC 9112, section 3.2.2): the host that it names is ignored.
-        target = "/" + target.partition("://")[2].partition("/")[2]
-    path, mark, query = target.partition("?")
-    prefix = f"{request.script_root}{base}/"
-    if not path.startswith(prefix) or "#" in target or _is_ambiguous(path):
-        raise ApiError(404, "not_found", f"there is no {request.path} here")
-    return "/" + path.removeprefix(prefix) + mark + query
-
-
-def _without_deployment(path: str) -> tuple[str, str | None]:
-    """Return the path of OpenAI's API that a path below Azure's /openai stands for, and the deployment that it names."""
-    match = _DEPLOYMENT.fullmatch(path.removeprefix("/"))
-    if match is None:
-        return path.removeprefix("/v1") if path.startswith("/v1/") else path, None
-    return (
-        match["path"] or match["other_path"],
-        unquote(match["name"] or match["other_name"]),
-    )
-
-
-def _is_ambiguous(path: str) -> bool:
-    if not ("." in path or "%" in path):
-        return False
-    return _AMBIGUOUS.search(unquote(path)) is not None

@@ -55,11 +55,14 @@ def ask(
     request: UpstreamRequest,
     timeout_seconds: float,
     on_failure: Callable[[str], None],
+    *,
+    on_stream: Callable[[], None],
 ) -> Steps[UpstreamResponse]:
     """Send the request and return the response: with its first event, or with its headers where it is not a stream.
 
     timeout_seconds: how long that may take once there is a connection
     on_failure: called with the reason when the upstream reports a failure in the middle of its stream
+    on_stream: called when the response's head says that it is a stream, before its first event
 
     Raises ApiError: the upstream cannot be reached, is too late, or does not answer as such a request is answered.
     """
@@ -67,7 +70,9 @@ def ask(
     if connection is not None:
         try:
             return (
-                yield from _exchange(upstream, connection, request, timeout_seconds, on_failure)
+                yield from _exchange(
+                    upstream, connection, request, timeout_seconds, on_failure, on_stream=on_stream
+                )
             )
         except StaleConnectionError:
             # The upstream closed it while it was idle and has seen nothing of this request. All clients then ask once
@@ -75,7 +80,11 @@ def ask(
             pass
     # It blocks on names, the proxy and TLS, so it runs in a greenlet.
     connection = yield UntilDone(upstream.connect, undo=UpstreamConnection.close)
-    return (yield from _exchange(upstream, connection, request, timeout_seconds, on_failure))
+    return (
+        yield from _exchange(
+            upstream, connection, request, timeout_seconds, on_failure, on_stream=on_stream
+        )
+    )
 
 
 def read_body(response: UpstreamResponse, timeout_seconds: float, max_bytes: int) -> Steps[bytes]:
@@ -94,6 +103,8 @@ def _exchange(
     request: UpstreamRequest,
     timeout_seconds: float,
     on_failure: Callable[[str], None],
+    *,
+    on_stream: Callable[[], None],
 ) -> Steps[UpstreamResponse]:
     """Ask on this connection, and close it unless it has answered. Raises ApiError, or StaleConnectionError."""
     until_readable = UntilReadable(connection.sock, time.monotonic() + timeout_seconds)
@@ -114,6 +125,8 @@ def _exchange(
             is_completion=request.is_completion,
             on_failure=on_failure,
         )
+        if response.is_event_stream:
+            on_stream()
         if rest and not response.is_finished:
             response.feed(rest)
         while response.is_event_stream and not (response.has_events or response.is_finished):

@@ -29,6 +29,8 @@ class RelayContext(Protocol):
 
     def fail(self, reason: str) -> None: ...
 
+    def allow_commit(self) -> None: ...
+
 
 class Relay:
     """Asks one upstream after the other until one answers.
@@ -84,7 +86,11 @@ class Relay:
         health.begin_request()
         try:
             response = yield from ask(
-                upstream, request, self._first_event_timeout_seconds, context.fail
+                upstream,
+                request,
+                self._first_event_timeout_seconds,
+                context.fail,
+                on_stream=context.allow_commit,
             )
         except NoFilesLeftError as error:
             health.record_no_result()

@@ -1,0 +1,89 @@
+"""The fields of a relayed request that Sluice reads, and whether they ask for a stream."""
+
+import json
+from typing import Any
+
+import msgspec
+from flask import Request
+
+from flask_sluice.gateway.request.body import decode
+from flask_sluice.gateway.request.form import InvalidFormError, fields_of, is_form
+from flask_sluice.stream.errors import ApiError
+
+_TRUE = ("true", "1", "on", "yes", "t", "y")
+"""What the servers behind take for true, in any case (pydantic, "Booleans")."""
+
+
+class Call(msgspec.Struct):
+    """The fields of a request's body that Sluice reads. They may hold anything: the upstream judges them."""
+
+    model: Any = None
+    stream: Any = None
+    stream_format: Any = None
+
+    @property
+    def model_name(self) -> str | None:
+        return self.model if isinstance(self.model, str) else None
+
+
+def read_call(body: bytes, *, is_completion: bool) -> Call:
+    """Read the fields that Sluice needs, as leniently as the servers behind read them.
+
+    A body that is not a JSON object has no fields. Raises ApiError 400 for such a body of a completion.
+    """
+    if not body and not is_completion:
+        return Call()
+    try:
+        return decode(body, Call)
+    except ApiError as error:
+        fields = _as_python_reads_it(body)
+        if fields is not None:
+            return Call(fields.get("model"), fields.get("stream"), fields.get("stream_format"))
+        if is_completion:
+            raise error from None
+        return Call()
+
+
+def _as_python_reads_it(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that most servers behind see: json.loads takes NaN, UTF-16 and half surrogate pairs too."""
+    if body.lstrip()[:1] not in (b"{", b"\xef", b"\xff", b"\xfe", b"\0"):
+        return None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def asks_for_stream(request: Request, call: Call, body: bytes, *, is_completion: bool) -> bool:
+    """Return whether the answer will be a stream, as far as the request says so. The upstream may decide otherwise."""
+    if call.stream is not None or is_completion:
+        return _is_true(call.stream)
+    if call.stream_format is not None:
+        return bool(call.stream_format == "sse")
+    environ = request.environ
+    query = environ.get("QUERY_STRING", "")
+    if "stream" in query and not body:
+        return _is_true(request.args.get("stream"))
+    content_type = environ.get("CONTENT_TYPE", "")
+    if is_form(content_type):
+        return _form_asks_for_stream(content_type, body)
+    # A client that takes JSON as well must get it where the answer is JSON, even after the commit time.
+    accept: str = environ.get("HTTP_ACCEPT", "")
+    return "," not in accept and accept.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def _form_asks_for_stream(content_type: str, body: bytes) -> bool:
+    try:
+        fields = {field.name: field.value for field in fields_of(content_type, body)}
+    except InvalidFormError:
+        return False
+    return fields.get("stream_format") == b"sse" or _is_true(
+        fields.get("stream", b"").decode("latin-1")
+    )
+
+
+def _is_true(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE
+    return value is True or value == 1
