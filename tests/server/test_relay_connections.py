@@ -14,7 +14,6 @@ from tests.server.raw_upstream import (
     chunk,
     head,
     sends,
-    sends_and_closes,
     streams,
     whole,
 )
@@ -62,19 +61,6 @@ def test_a_connection_that_closed_while_idle_is_replaced_silently(relay, upstrea
     for _ in range(3):
         assert stream_of(relay) == ANSWER
         upstream.close_connections()
-
-
-def test_a_connection_that_closes_when_it_is_used_again_is_replaced_silently(relay, upstream):
-    def handler(sock, request):
-        if len(upstream.connections) == 1 and len(upstream.requests) == 2:
-            sends_and_closes()(sock, request)
-        else:
-            streams(ANSWER)(sock, request)
-
-    upstream.handler = handler
-    assert stream_of(relay) == ANSWER
-    assert stream_of(relay) == ANSWER
-    assert len(upstream.connections) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ class _ErrorFields(TypedDict):
     message: str
     type: str
     param: str | None
-    code: str | None
+    code: str | int | None
 
 
 class ErrorBody(_ErrorFields, total=False):

@@ -69,8 +69,11 @@ class UpstreamRefusal(ApiError):
         body = super().body()
         for field in ("type", "code", "param"):
             value = self._told.get(field)
-            if value and isinstance(value, str | int):
-                body[field] = as_unicode(value) if isinstance(value, str) else value
+            if value and isinstance(value, str):
+                body[field] = as_unicode(value)
+        code = self._told.get("code")
+        if isinstance(code, int) and 0 < code < 1_000_000:
+            body["code"] = code  # Such as vLLM's 400.
         if self._retry_after_seconds is not None:
             body["retry_after"] = self._retry_after_seconds
         return body
