@@ -24,6 +24,7 @@ from flask_sluice.gateway.relay.http1_parser import (
     body_of,
     parse_head,
 )
+from flask_sluice.gateway.relay.refusals import cut_refusal
 from flask_sluice.gateway.relay.response import READ_BYTES, UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream
 from flask_sluice.stream.errors import ApiError
@@ -31,11 +32,12 @@ from flask_sluice.stream.loop.steps import Steps, UntilDone, UntilReadable, Unti
 
 _SMALL_REQUEST_BYTES = 64 * 1024
 """Fits into the socket's buffers, so that a failure to send it does not mean that a response came early."""
+_RECORD_BYTES = 16 * 1024
+"""The largest record of TLS, which cannot be read in part. Of a larger request some records may have been sent although
+``send`` has not returned."""
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _MAX_WHOLE_BYTES = 256 * 1024
 """Up to which size a body is waited for."""
-TRY_ANOTHER = (502, 503, 504, 529)
-"""The statuses with which an upstream says that it has not processed the request, and another may."""
 _TLS = (b"\x15\x03", b"\x16\x03")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Sent twice, such a request does what it does when it is sent once (RFC 9110, section 9.2.2)."""
@@ -134,7 +136,7 @@ def _exchange(
         return response
     except TimeoutError:
         if response is not None and response.head.status >= 400:
-            raise _cut_refusal(response.head) from None
+            raise cut_refusal(response.head) from None
         raise ApiError(
             504,
             "upstream_timeout",
@@ -146,7 +148,7 @@ def _exchange(
         ) from None
     except OSError as error:
         if response is not None and response.head.status >= 400:
-            raise _cut_refusal(response.head) from None
+            raise cut_refusal(response.head) from None
         raise ApiError(
             502, "upstream_unreachable", f"the upstream's connection broke: {error}"
         ) from None
@@ -225,7 +227,8 @@ def _send(connection: UpstreamConnection, request: bytes, deadline: float) -> St
             except ssl.SSLWantReadError:
                 yield UntilReadable(connection.sock, deadline)
     except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
-        if len(unsent) == len(request):
+        is_certain = not isinstance(connection.sock, ssl.SSLSocket) or len(request) <= _RECORD_BYTES
+        if len(unsent) == len(request) and is_certain:
             raise UnreadRequestError(
                 502, "upstream_unreachable", f"the upstream closed the connection: {error}"
             ) from None
@@ -267,7 +270,7 @@ def _check(response: UpstreamResponse, body: Body, request: UpstreamRequest) -> 
     """Raise ApiError for a response that cannot be the answer to such a request."""
     if response.error is not None and not (response.is_event_stream and response.has_events):
         if response.head.status >= 400:
-            raise _cut_refusal(response.head)
+            raise cut_refusal(response.head)
         raise response.error
     if response.is_json and response.is_finished and _is_cut(response, body, request):
         raise ApiError(502, "upstream_truncated", "the upstream's JSON is not whole")
@@ -294,15 +297,3 @@ def _is_cut(response: UpstreamResponse, body: Body, request: UpstreamRequest) ->
     except msgspec.DecodeError:
         return True
     return False
-
-
-def _cut_refusal(head: ResponseHead) -> ApiError:
-    """Return the error for a refusal whose body did not come whole: what its head says is known."""
-    error_type = UnreadRequestError if head.status in TRY_ANOTHER else ApiError
-    wait = head.values.get("retry-after")
-    return error_type(
-        head.status,
-        "upstream_error",
-        f"the upstream answered with status {head.status}, and the connection broke before it said why",
-        headers={} if wait is None else {"Retry-After": wait},
-    )

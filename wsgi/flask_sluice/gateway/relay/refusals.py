@@ -8,10 +8,14 @@ from email.utils import parsedate
 from typing import Any
 
 from flask_sluice.gateway.relay.completion_chunks import as_json
+from flask_sluice.gateway.relay.connection import UnreadRequestError
+from flask_sluice.gateway.relay.http1_parser import ResponseHead
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.sse import EventParser
 from flask_sluice.stream.errors import ApiError, ErrorBody, PlainAnswer, as_unicode
 
+TRY_ANOTHER = (502, 503, 504, 529)
+"""The statuses with which an upstream says that it has not processed the request, and another may."""
 _MAX_DEPTH = 4
 """How deep an error is looked for."""
 
@@ -77,6 +81,18 @@ class UpstreamRefusal(ApiError):
         if self._retry_after_seconds is not None:
             body["retry_after"] = self._retry_after_seconds
         return body
+
+
+def cut_refusal(head: ResponseHead) -> ApiError:
+    """Return the error for a refusal whose body did not come whole: what its head says is known."""
+    error_type = UnreadRequestError if head.status in TRY_ANOTHER else ApiError
+    wait = head.values.get("retry-after")
+    return error_type(
+        head.status,
+        "upstream_error",
+        f"the upstream answered with status {head.status}, and the connection broke before it said why",
+        headers={} if wait is None else {"Retry-After": wait},
+    )
 
 
 def late_refusal(response: UpstreamResponse) -> ApiError:

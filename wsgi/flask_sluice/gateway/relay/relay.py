@@ -4,8 +4,8 @@ import time
 from typing import Protocol
 
 from flask_sluice.gateway.relay.connection import NoFilesLeftError, UnreadRequestError
-from flask_sluice.gateway.relay.exchange import TRY_ANOTHER, UpstreamRequest, ask
-from flask_sluice.gateway.relay.refusals import first_event_error, late_refusal
+from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask
+from flask_sluice.gateway.relay.refusals import TRY_ANOTHER, first_event_error, late_refusal
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 from flask_sluice.stream.errors import ApiError
