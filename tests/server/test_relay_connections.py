@@ -140,10 +140,11 @@ def test_connections_that_the_upstream_closes_after_a_burst_are_closed_without_a
         burst = [clients.enter_context(server.connect()) for _ in range(20)]
         for sock in burst:
             sock.sendall(post(PATH, chat()))
-        wait_until(lambda: len(upstream.requests) == 20)
+        responses = [Response(sock) for sock in burst]
+        assert [response.until(HELLO) for response in responses] == [HELLO] * 20
         for connection in upstream.connections:
             connection.sock.sendall(chunk(DONE) + LAST_CHUNK)
-        assert [Response(sock).body() for sock in burst] == [HELLO + DONE] * 20
+        assert [response.body() for response in responses] == [DONE] * 20
         assert connections_to(upstream.port) == 20
         upstream.close_connections()
         wait_until(lambda: connections_to(upstream.port) == 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flask_sluice.server.hidden_secrets import (
+from flask_sluice.observe.hidden_secrets import (
     environ_for_log,
     hide_secrets_in_query,
     hide_secrets_in_target,

@@ -19,7 +19,7 @@ from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, ParseException
 from gunicorn.http.wsgi import FileWrapper, Response, WSGIErrorsWrapper, create
 
-from flask_sluice.server.hidden_secrets import (
+from flask_sluice.observe.hidden_secrets import (
     environ_for_log,
     hide_secrets_in_query,
     hide_secrets_in_target,
