@@ -56,7 +56,7 @@ def overridden(ours: type, theirs: type) -> set[str]:
 def test_each_method_that_is_overridden_is_there_with_its_parameters():
     assert overridden(Worker, GeventWorker) >= {
         *("handle", "handle_request", "init_process", "init_signals", "load_wsgi"),
-        *("run", "timeout_ctx"),
+        *("run", "timeout_ctx", "handle_error"),
     }
     assert overridden(Master, Arbiter) >= {
         *("manage_workers", "reap_workers", "reload", "spawn_worker"),
@@ -68,6 +68,7 @@ def test_each_method_that_is_overridden_is_there_with_its_parameters():
         "sock",
         "addr",
     ]
+    assert parameters(AsyncWorker.handle_error) == ["self", "req", "client", "addr", "exc"]
     assert parameters(AsyncWorker.handle) == ["self", "listener", "client", "addr"]
 
 

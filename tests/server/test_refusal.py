@@ -43,6 +43,52 @@ def test_a_request_line_may_have_eight_thousand_bytes(sluice):
         assert Response(sock).status == 200
 
 
+@pytest.mark.parametrize("count", [101, 200])
+def test_a_head_may_have_more_than_a_hundred_fields(sluice, count):
+    fields = {f"X_Field_{number}": str(number) for number in range(count)}
+    with sluice.connect() as sock:
+        sock.sendall(get("/healthz", **fields))
+        assert Response(sock).status == 200
+
+
+@pytest.mark.parametrize("size", [9_000, 16_000])
+def test_a_field_may_have_more_than_eight_thousand_bytes(sluice, size):
+    with sluice.connect() as sock:
+        sock.sendall(get("/healthz", Authorization=f"Bearer {'x' * size}"))
+        assert Response(sock).status == 200
+
+
+def test_a_head_may_have_many_long_fields(sluice):
+    fields = {f"X_Field_{number}": "x" * 8000 for number in range(20)}
+    with sluice.connect() as sock:
+        sock.sendall(get("/healthz", **fields))
+        assert Response(sock).status == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "setting"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431, "limit_request_fields"),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 17_000 + b"\r\n\r\n", 431, "limit_request_field_size"),
+        (LINE_THAT_IS_TOO_LONG, 414, "limit_request_line"),
+    ],
+)
+def test_a_head_that_is_too_large_is_told_which_setting_limits_it(sluice, head, status, setting):
+    with sluice.connect() as sock:
+        sock.sendall(head)
+        response = Response(sock)
+        assert response.status == status
+        assert setting in response.json()["error"]["message"]
+
+
+def test_the_limits_of_heads_can_be_raised():
+    arguments = ("--limit-request-field_size", "60000", "--limit-request-fields", "1000")
+    with Server(arguments=arguments) as server, server.connect() as sock:
+        fields = {f"X_Field_{number}": "x" for number in range(900)}
+        sock.sendall(get("/healthz", X_Long="x" * 50_000, **fields))
+        assert Response(sock).status == 200
+
+
 def test_a_refused_client_that_goes_on_sending_is_not_read_for_ever(sluice):
     with sluice.connect() as sock:
         sock.sendall(b"rubbish\r\n\r\n")

@@ -29,6 +29,7 @@ LEAVES = {"fin": socket.socket.close, "rst": reset}
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 STREAM = post("/v1/chat/completions", chat())
 WHOLE = post("/v1/chat/completions", chat(stream=False))
+SPEECH = post("/v1/audio/speech", {"input": "x"})
 SYN_SENT = "02"
 
 
@@ -47,7 +48,7 @@ def floods(sock: socket.socket, request: bytes) -> None:
 
 
 SENDS_ALL = (STREAM_HEAD + chunk(EVENT), chunk(EVENT[:20]))
-HALF_A_BODY = head(Content_Type="application/json", Content_Length=100) + b'{"choices":'
+HALF_A_BODY = head(Content_Type="audio/mpeg", Content_Length=100) + b"half"
 # What is asked, how the upstream answers, and how much of the body the client waits for; None: not for the head.
 MOMENTS = {
     "waiting-for-headers": (STREAM, sends(), None),
@@ -55,7 +56,7 @@ MOMENTS = {
     "between-events": (STREAM, ticks, 3 * len(EVENT)),
     "stalled": (STREAM, sends(*SENDS_ALL), len(EVENT)),
     "waiting-for-headers-without-a-stream": (WHOLE, sends(), None),
-    "in-the-body-of-an-answer-that-is-no-stream": (WHOLE, sends(HALF_A_BODY), 0),
+    "in-the-body-of-an-answer-that-is-no-stream": (SPEECH, sends(HALF_A_BODY), 0),
 }
 
 

@@ -18,7 +18,6 @@ from tests.server.raw_upstream import (
     whole,
 )
 from tests.server.relayed import ANSWER, JSON_ANSWER, PATH, ask_chat, stream_of
-from tests.server.test_faults import read_until_cut
 from tests.support.server import Server
 from tests.support.stream import Response, ask, chat, get, post
 
@@ -48,24 +47,6 @@ def test_a_content_length_beside_chunks_does_not_count(relay, upstream):
     both = head(Content_Type="application/json", Content_Length=3, Transfer_Encoding="chunked")
     upstream.handler = sends(both, chunk(JSON_ANSWER), LAST_CHUNK)
     assert ask_chat(relay, stream=False)[1] == JSON_ANSWER
-
-
-def test_an_answer_cut_before_its_end_is_cut_for_the_client_too(relay, upstream):
-    upstream.handler = sends_and_closes(whole(JSON_ANSWER)[:-1])
-    with relay.connect() as sock:
-        sock.sendall(post(PATH, chat(stream=False)))
-        response = Response(sock)
-        with pytest.raises(EOFError):
-            response.body()
-
-
-def test_a_chunked_answer_cut_before_its_end_is_cut_for_the_client_too(relay, upstream):
-    upstream.handler = sends_and_closes(
-        head(Content_Type="application/json", Transfer_Encoding="chunked"), chunk(JSON_ANSWER)
-    )
-    with relay.connect() as sock:
-        sock.sendall(post(PATH, chat(stream=False)))
-        read_until_cut(Response(sock), EOFError)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])

@@ -218,10 +218,16 @@ def test_an_answer_without_a_length_ends_with_close_notify(relay, upstream):
 
 
 def test_an_answer_without_a_length_is_cut_if_close_notify_never_comes(relay, upstream):
-    upstream.handler = is_cut(UNSIZED, b'{"choices":[')  # RFC 9112, section 9.8
+    # RFC 9112, section 9.8
+    upstream.handler = is_cut(head(Content_Type="audio/mpeg"), b"half")
     with relay.connect() as sock:
-        sock.sendall(WHOLE)
+        sock.sendall(post("/v1/audio/speech", {"input": "x"}))
         read_until_cut(Response(sock), EOFError)
+
+
+def test_json_without_a_length_is_a_502_if_close_notify_never_comes(relay, upstream):
+    upstream.handler = is_cut(UNSIZED, b'{"choices":[]}')
+    assert ask(relay, WHOLE)[0].status == 502
 
 
 # Through a proxy.

@@ -12,6 +12,7 @@ from flask_sluice.gateway.relay.connection_pool import (
     IDLE_SECONDS,
     MAX_AGE_SECONDS,
     MAX_IDLE_CONNECTIONS,
+    MAX_IDLE_SECONDS,
     ConnectionPool,
 )
 from flask_sluice.gateway.relay.http1_parser import ChunkedBody
@@ -37,7 +38,7 @@ def clock():
 def pool(clock):
     pool = ConnectionPool(clock)
     yield pool
-    clock.now += 2 * IDLE_SECONDS
+    clock.now += 2 * MAX_IDLE_SECONDS
     pool.sweep()
     assert not len(pool)
 
@@ -57,6 +58,11 @@ def connect():
         peer.close()
 
 
+def turn_the_loop():
+    gevent.sleep(0)
+    gevent.sleep(0.001)
+
+
 def is_closed(connection):
     return connection.sock.fileno() < 0
 
@@ -66,7 +72,6 @@ def test_the_newest_connection_is_taken_first(pool, connect):
     pool.put(older)
     pool.put(newer)
     assert [pool.take(), pool.take(), pool.take()] == [newer, older, None]
-    assert newer.is_reused
     older.close()
     newer.close()
 
@@ -80,7 +85,7 @@ def test_a_connection_that_the_upstream_closed_is_not_taken(pool, connect):
 
 
 def test_bytes_without_a_request_spoil_a_connection(pool, connect):
-    for look in (pool.take, pool.sweep):
+    for look in (pool.take, turn_the_loop):
         connection, upstream = connect()
         pool.put(connection)
         upstream.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
@@ -88,15 +93,59 @@ def test_bytes_without_a_request_spoil_a_connection(pool, connect):
         assert is_closed(connection)
 
 
-def test_a_sweep_closes_what_the_upstream_has_closed_and_keeps_the_others(pool, connect):
+def test_the_loop_closes_what_the_upstream_has_closed_and_keeps_the_others(pool, connect):
     connections = [connect() for _ in range(4)]
     for connection, _ in connections:
         pool.put(connection)
     for _, upstream in connections[::2]:
         upstream.close()
-    pool.sweep()
+    turn_the_loop()
     assert [is_closed(connection) for connection, _ in connections] == [True, False, True, False]
     assert len(pool) == 2
+
+
+def test_the_loop_leaves_a_connection_alone_that_carries_a_request(pool, connect):
+    connection, upstream = connect()
+    for _ in range(2):
+        pool.put(connection)
+        assert pool.take() is connection
+        upstream.send(b"HTTP/1.1 200 OK\r\n")
+        turn_the_loop()
+        assert connection.receive_now(100) == b"HTTP/1.1 200 OK\r\n"
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [(None, IDLE_SECONDS), (5.0, 4.0), (2.0, 1.0), (30.0, 29.0), (9999.0, MAX_IDLE_SECONDS)],
+)
+def test_a_connection_is_kept_for_less_than_the_upstream_says(pool, connect, clock, said, kept):
+    connection, _ = connect()
+    connection.keep_alive_seconds = said
+    pool.put(connection)
+    clock.now += kept - 0.1
+    pool.sweep()
+    assert not is_closed(connection)
+    clock.now += 0.2
+    pool.sweep()
+    assert is_closed(connection)
+
+
+@pytest.mark.parametrize("said", [0.0, 1.0])
+def test_a_connection_that_the_upstream_hardly_keeps_is_closed(pool, connect, said):
+    connection, _ = connect()
+    connection.keep_alive_seconds = said
+    pool.put(connection)
+    assert is_closed(connection)
+
+
+def test_an_idle_connection_is_closed_when_it_is_old(pool, connect, clock):
+    connection, _ = connect()
+    clock.now = connection.opened_at + MAX_AGE_SECONDS - 1
+    pool.put(connection)
+    clock.now += 1
+    pool.sweep()
+    assert is_closed(connection)
 
 
 def test_a_sweep_closes_what_has_been_idle_for_too_long(pool, connect, clock):
@@ -143,17 +192,16 @@ class TestTheEndOfTheLastResponse:
 
     def test_it_is_waited_for(self, pool, unfinished):
         connection, upstream = unfinished
-        pool.sweep()
+        turn_the_loop()
         upstream.send(LAST_CHUNK[:3])
-        pool.sweep()
+        turn_the_loop()
         upstream.send(LAST_CHUNK[3:])
         assert pool.take() is connection
         connection.close()
 
-    def test_it_may_come_before_a_sweep(self, pool, unfinished):
+    def test_it_may_come_before_the_loop_turns(self, pool, unfinished):
         connection, upstream = unfinished
         upstream.send(LAST_CHUNK)
-        pool.sweep()
         assert pool.take() is connection
         connection.close()
 
@@ -166,7 +214,7 @@ class TestTheEndOfTheLastResponse:
     def test_anything_else_spoils_the_connection(self, pool, unfinished, wrong):
         connection, upstream = unfinished
         upstream.send(wrong)
-        pool.sweep()
+        turn_the_loop()
         assert is_closed(connection)
 
 
@@ -199,5 +247,4 @@ def test_the_timer_stands_still_while_there_are_none(pool, connect):
         connection, upstream = connect()
         pool.put(connection)
         upstream.close()
-        wait_until(lambda: not len(pool))
-        assert pool._sweep_timer is None
+        wait_until(lambda: pool._sweep_timer is None)

@@ -115,6 +115,81 @@ def test_what_is_shown_of_garbage_is_short():
     assert len(str(error.value)) < 200
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [b"Authorization Bearer sk-secret", b"Set-Cookie : sk-secret", b"X: sk-secret\0", b"sk-secret"],
+)
+def test_nothing_of_a_header_that_is_refused_is_told(secret):
+    with pytest.raises(InvalidResponseError) as error:
+        parse_head(b"HTTP/1.1 200 OK\r\nA: b\r\n" + secret)
+    assert str(error.value) == "line 3 of its head is not a header"
+
+
+def test_nothing_of_a_first_line_that_is_refused_is_told():
+    with pytest.raises(InvalidResponseError) as error:
+        parse_head(b"the answer of another client")
+    assert "client" not in str(error.value)
+
+
+# What servers send wrong, and browsers understand.
+
+
+@pytest.mark.parametrize(
+    ("lines", "type_"),
+    [
+        (["text/event-stream", "text/event-stream"], "text/event-stream"),
+        (["text/event-stream, text/event-stream"], "text/event-stream"),
+        (["text/html", "application/json"], "application/json"),
+        (["application/json; charset=utf-8", "*/*"], "application/json; charset=utf-8"),
+        (["application/json", ""], "application/json"),
+        (["application/json,nonsense"], "application/json"),
+        (['multipart/mixed; boundary="a,b/c"'], 'multipart/mixed; boundary="a,b/c"'),
+    ],
+)
+def test_the_last_of_several_content_types_counts(lines, type_):
+    parsed = head(*(f"Content-Type: {line}" for line in lines))
+    assert parsed.values["content-type"] == type_
+    assert parsed.headers == [("content-type", type_)]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["none", "None", "identity", "utf-8", "UTF8", "", "identity, none", "binary"]
+)
+def test_a_content_encoding_that_encodes_nothing_does_not_count(encoding):
+    parsed = head(f"Content-Encoding: {encoding}", "A: b")
+    assert parsed.headers == [("a", "b")]
+    assert "content-encoding" not in parsed.values
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "zstd", "deflate", "gzip, br"])
+def test_a_content_encoding_is_kept(encoding):
+    assert head(f"Content-Encoding: {encoding}").headers == [("content-encoding", encoding)]
+
+
+@pytest.mark.parametrize("lines", [["5", "5"], ["5, 5"], ["5", "5,5"]])
+def test_the_same_content_length_twice_is_one(lines):
+    parsed = head(*(f"Content-Length: {line}" for line in lines))
+    assert parsed.headers == [("content-length", "5")]
+    assert body_of(parsed, "POST").feed(b"hello!") == b"hello"
+
+
+# How long a connection is kept.
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("timeout=5, max=100", 5), ("max=3,timeout = 15", 15), ("TIMEOUT=2", 2), ('timeout="7"', 7)],
+)
+def test_the_upstream_says_how_long_it_keeps_a_connection(value, seconds):
+    assert head(f"Keep-Alive: {value}").keep_alive_seconds == seconds
+
+
+@pytest.mark.parametrize("value", ["", "max=5", "timeout", "timeout=x", "timeout=-1", "xtimeout=5"])
+def test_a_keep_alive_without_a_timeout_says_nothing(value):
+    assert head(f"Keep-Alive: {value}").keep_alive_seconds is None
+    assert head().keep_alive_seconds is None
+
+
 # Chunked bodies.
 
 CHUNKED = head("Transfer-Encoding: chunked")

@@ -173,6 +173,17 @@ class BodySource:
         return not gunicorn_adapter.has_lost_framing(body)
 
 
+def most_connections(worker_connections: int) -> int:
+    """Return how many connections may be there before new ones end idle ones.
+
+    Half of what gunicorn accepts beyond the streams stays free for requests.
+    """
+    streams = registry.admission().limit
+    if streams is None or streams > worker_connections:
+        streams = worker_connections * 9 // 10
+    return (worker_connections + streams) // 2
+
+
 def stop_reading(sock: gevent_socket.socket) -> None:
     """End the reading side: what has come is still read and answered, then the connection is at its end."""
     # The inner socket's, since gevent's own would raise an error where a greenlet waits. It may be closed already.

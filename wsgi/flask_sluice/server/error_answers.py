@@ -13,6 +13,7 @@ from flask_sluice.stream.loop.give_way import give_way
 
 _REST_SECONDS = 1.0
 _READ_BYTES = 65536
+_SETTINGS = {414: "limit_request_line", 431: "limit_request_fields and limit_request_field_size"}
 
 
 def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
@@ -22,6 +23,8 @@ def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
 
     message: what gunicorn has against the request. The client is told nothing of a failure of the server itself
     """
+    if status in _SETTINGS:
+        message = f"{message}; the server's limit is gunicorn's {_SETTINGS[status]}"
     error = internal_error() if status == 500 else ApiError(status, "invalid_request", message)
     registry.stats().refused[str(status), error.code] += 1
     body = msgspec.json.encode({"error": error.body()})

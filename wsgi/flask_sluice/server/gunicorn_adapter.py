@@ -8,15 +8,22 @@ import io
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
 from gunicorn import util
 from gunicorn.errors import AppImportError
-from gunicorn.http import wsgi
+from gunicorn.http import errors, wsgi
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, ParseException
 from gunicorn.http.wsgi import FileWrapper, Response, WSGIErrorsWrapper, create
+
+from flask_sluice.observe.hidden_secrets import (
+    environ_for_log,
+    hide_secrets_in_query,
+    hide_secrets_in_target,
+)
 
 try:
     from gunicorn.sock import ssl_context
@@ -41,6 +48,22 @@ _TELL_OF_REQUESTS = (
     *("logger_class", "loglevel", "pre_request", "post_request"),
 )
 _EMPTY_BODY = io.BytesIO()
+_WRONG_WITH_REQUEST = {
+    "ChunkMissingTerminator": "a chunk of the body does not end with CRLF",
+    "ExpectationFailed": "the Expect header is not 100-continue",
+    "InvalidChunkSize": "a chunk of the body does not begin with its size",
+    "InvalidH2CPreface": "the connection does not begin with HTTP/2's preface",
+    "InvalidHTTPVersion": "the request's version is not HTTP/1.0 or HTTP/1.1",
+    "InvalidHeader": "a header is not NAME: VALUE, or has a value that is not valid",
+    "InvalidHeaderName": "a header's name has characters that are not valid there",
+    "InvalidProxyLine": "the line of the PROXY protocol is not valid",
+    "InvalidRequestLine": "the request's first line is not METHOD TARGET VERSION",
+    "InvalidRequestMethod": "the request's method is not valid",
+    "InvalidResponseHeader": "the application gave a header a value that is not valid",
+    "NoMoreData": "the connection ended within a request",
+    "ObsoleteFolding": "a header is folded over several lines",
+    "UnsupportedTransferCoding": "the transfer coding is not chunked",
+}
 
 
 class Source(Protocol):
@@ -77,6 +100,31 @@ def forget_body(request: Any) -> None:
 def has_next_request(request: Any) -> bool:
     """Whether gunicorn has bytes of a pipelined request already."""
     return bool(request.unreader.buf.tell())
+
+
+def quote_nothing_of_requests() -> None:
+    """Have gunicorn's errors say what is wrong with a request without what the client sent, which may hold its key.
+
+    gunicorn logs their texts.
+    """
+    for name, text in _WRONG_WITH_REQUEST.items():
+        error = getattr(errors, name, None)
+        if error is not None:  # Some are in newer releases only.
+            error.__str__ = lambda _, text=text: text
+
+
+def hide_secrets_of(request: Any) -> None:
+    """Hide keys in the query of a request that has failed, of which gunicorn logs the target."""
+    for name, hide in (("uri", hide_secrets_in_target), ("query", hide_secrets_in_query)):
+        if isinstance(getattr(request, name, None), str):
+            setattr(request, name, hide(getattr(request, name)))
+
+
+def log_access(
+    log: Any, response: Any, request: Any, environ: dict[str, Any], started_at: datetime
+) -> None:
+    """Write the access log's line without keys in the query."""
+    log.access(response, request, environ_for_log(environ), datetime.now() - started_at)
 
 
 def replace_error_pages(write: Callable[[Any, int, str, str], None]) -> None:

@@ -18,7 +18,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.accepting import SharedListener
-from flask_sluice.server.connections import BodySource, Connections, stop_reading
+from flask_sluice.server.connections import BodySource, Connections, most_connections, stop_reading
 from flask_sluice.server.direct_writes import with_direct_writes
 from flask_sluice.server.drain_time import END_SECONDS, drain_seconds_of, seconds_from_environment
 from flask_sluice.server.error_answers import write_refusal
@@ -82,6 +82,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
         gunicorn_adapter.make_error_streams_when_used()
+        gunicorn_adapter.quote_nothing_of_requests()
         gunicorn_adapter.replace_error_pages(write_refusal)
         self._tells_of_requests = gunicorn_adapter.tells_of_requests(self.cfg)
         super().init_process()
@@ -101,7 +102,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         self._connections = Connections(
-            _most_connections(self.cfg.worker_connections),
+            most_connections(self.cfg.worker_connections),
             self.cfg.keepalive,
             self._write_timeout_seconds,
         )
@@ -133,6 +134,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().handle(listener, client, addr)
         finally:
             self._connections.closed(client)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
+        for request in (req, getattr(exc, "req", None)):
+            gunicorn_adapter.hide_secrets_of(request)
+        super().handle_error(req, client, addr, exc)
 
     def handle_http2(
         self, listener: Any, client: gevent_socket.socket, *args: Any, **kwargs: Any
@@ -195,7 +201,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             try:
                 _write(response, body)
                 if started_at is not None:
-                    self.log.access(response, req, environ, datetime.now() - started_at)
+                    gunicorn_adapter.log_access(self.log, response, req, environ, started_at)
             finally:
                 if hasattr(body, "close"):
                     body.close()
@@ -289,14 +295,3 @@ def _write(response: Any, body: Any) -> None:
             response.write(chunk)
             del chunk  # Not kept while the next is waited for.
     response.close()
-
-
-def _most_connections(worker_connections: int) -> int:
-    """Return how many connections may be there before new ones end idle ones.
-
-    Half of what gunicorn accepts beyond the streams stays free for requests.
-    """
-    streams = registry.admission().limit
-    if streams is None or streams > worker_connections:
-        streams = worker_connections * 9 // 10
-    return (worker_connections + streams) // 2

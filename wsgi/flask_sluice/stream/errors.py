@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 
-class ErrorBody(TypedDict):
-    """The value of ``error`` in the JSON of a refused request or of an error event."""
-
+class _ErrorFields(TypedDict):
     message: str
     type: str
     param: str | None
-    code: str | None
+    code: str | int | None
+
+
+class ErrorBody(_ErrorFields, total=False):
+    """The value of ``error`` in the JSON of a refused request or of an error event.
+
+    retry_after: seconds, where an upstream's refusal comes after the response's headers, which would have said them
+    """
+
+    retry_after: int
 
 
 class ApiError(Exception):
@@ -45,8 +52,7 @@ class ApiError(Exception):
     def body(self) -> ErrorBody:
         """Return the value of ``error`` in the JSON that the client gets."""
         return {
-            # An upstream's JSON may hold half a surrogate pair, which cannot be sent as UTF-8.
-            "message": self.message.encode("utf-8", "replace").decode(),
+            "message": as_unicode(self.message),
             "type": _error_type(self.status),
             "param": self.param,
             "code": self.code,
@@ -90,6 +96,11 @@ class CutError(Exception):
     def __init__(self, message: str, *, is_reset: bool = False) -> None:
         super().__init__(message)
         self.is_reset = is_reset
+
+
+def as_unicode(text: str) -> str:
+    """Replace halves of surrogate pairs, which an upstream's JSON may hold and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def as_api_error(error: BaseException) -> ApiError:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 
 import urllib3
 
@@ -18,7 +19,11 @@ WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 _NO_FILES_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
-class NoFilesLeftError(ApiError):
+class UnreadRequestError(ApiError):
+    """The upstream has certainly read nothing of the request, which may therefore go to another one."""
+
+
+class NoFilesLeftError(UnreadRequestError):
     """This process may open no more files; the upstream is not at fault."""
 
     def __init__(self) -> None:
@@ -29,12 +34,21 @@ class NoFilesLeftError(ApiError):
 class UpstreamConnection:
     """A connected socket that never blocks.
 
-    is_reused: whether it has carried a request before the present one
-    opened_at, idle_since: in monotonic seconds
+    opened_at: in monotonic seconds
+    keep_alive_seconds: how long the upstream keeps it while it is idle, if the last response said so
     unread: the body of the last response, if the end of its framing had not come when the response was finished
+    idle_watcher, idle_until: the pool's
     """
 
-    __slots__ = ("idle_since", "is_reused", "opened_at", "receive_now", "sock", "unread")
+    __slots__ = (
+        "idle_until",
+        "idle_watcher",
+        "keep_alive_seconds",
+        "opened_at",
+        "receive_now",
+        "sock",
+        "unread",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(0)
@@ -47,12 +61,17 @@ class UpstreamConnection:
         else:
             # gevent's socket wraps one that never blocks; gevent's own recv costs two calls more.
             self.receive_now = getattr(sock, "_sock", sock).recv
-        self.is_reused = False
         self.opened_at = time.monotonic()
-        self.idle_since = 0.0
+        self.keep_alive_seconds: float | None = None
         self.unread: Body | None = None
+        self.idle_watcher: Any = None
+        self.idle_until = 0.0
 
     def close(self) -> None:
+        # Before the socket: the next one may get its file descriptor.
+        if self.idle_watcher is not None:
+            self.idle_watcher.close()
+            self.idle_watcher = None
         self.sock.close()
 
     def _receive_decrypted(self, size: int) -> bytes:
@@ -86,7 +105,7 @@ class UpstreamConnection:
 def connect(address: UpstreamAddress, timeout_seconds: float) -> UpstreamConnection:
     """Open a connection. Blocks its greenlet: on names, the proxy and TLS.
 
-    Raises ApiError ``upstream_unreachable``, or NoFilesLeftError.
+    Raises UnreadRequestError ``upstream_unreachable``, or NoFilesLeftError.
     """
     connection = address.new_connection(timeout_seconds)
     try:
@@ -95,7 +114,7 @@ def connect(address: UpstreamAddress, timeout_seconds: float) -> UpstreamConnect
         connection.close()
         if getattr(error.__cause__ or error, "errno", None) in _NO_FILES_LEFT:
             raise NoFilesLeftError from error
-        raise ApiError(
+        raise UnreadRequestError(
             502,
             "upstream_unreachable",
             f"there is no connection to the upstream: {_reason(error)}",

@@ -10,14 +10,21 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from flask_sluice.gateway.relay.address import UpstreamAddress
-from flask_sluice.gateway.relay.connection import WOULD_BLOCK, UpstreamConnection
+from flask_sluice.gateway.relay.connection import (
+    WOULD_BLOCK,
+    UnreadRequestError,
+    UpstreamConnection,
+)
 from flask_sluice.gateway.relay.http1_parser import (
     MAX_HEAD_BYTES,
+    Body,
+    ChunkedBody,
     InvalidResponseError,
     ResponseHead,
     body_of,
     parse_head,
 )
+from flask_sluice.gateway.relay.refusals import cut_refusal
 from flask_sluice.gateway.relay.response import READ_BYTES, UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream
 from flask_sluice.stream.errors import ApiError
@@ -25,7 +32,15 @@ from flask_sluice.stream.loop.steps import Steps, UntilDone, UntilReadable, Unti
 
 _SMALL_REQUEST_BYTES = 64 * 1024
 """Fits into the socket's buffers, so that a failure to send it does not mean that a response came early."""
+_RECORD_BYTES = 16 * 1024
+"""The largest record of TLS, which cannot be read in part. Of a larger request some records may have been sent although
+``send`` has not returned."""
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
+_MAX_WHOLE_BYTES = 256 * 1024
+"""Up to which size a body is waited for."""
+_TLS = (b"\x15\x03", b"\x16\x03")
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Sent twice, such a request does what it does when it is sent once (RFC 9110, section 9.2.2)."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -45,9 +60,13 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     is_completion: bool
     azure_path: str | None = None
 
+    @property
+    def is_idempotent(self) -> bool:
+        return self.method in _IDEMPOTENT
 
-class StaleConnectionError(Exception):
-    """The upstream closed a connection from the pool before it sent a byte."""
+
+class UnansweredError(ApiError):
+    """The connection ended before a byte of the response, and the upstream may have processed the request."""
 
 
 def ask(
@@ -64,7 +83,11 @@ def ask(
     on_failure: called with the reason when the upstream reports a failure in the middle of its stream
     on_stream: called when the response's head says that it is a stream, before its first event
 
-    Raises ApiError: the upstream cannot be reached, is too late, or does not answer as such a request is answered.
+    The request is sent once. A connection that was kept may turn out to be closed; the request then goes out on a new one
+    if nothing of it was sent, or if it is idempotent.
+
+    Raises ApiError: the upstream cannot be reached, is too late, or does not answer as such a request is answered. It is an
+    UnreadRequestError if another upstream may get the request.
     """
     connection = upstream.pool.take()
     if connection is not None:
@@ -74,10 +97,11 @@ def ask(
                     upstream, connection, request, timeout_seconds, on_failure, on_stream=on_stream
                 )
             )
-        except StaleConnectionError:
-            # The upstream closed it while it was idle and has seen nothing of this request. All clients then ask once
-            # more on a new connection.
+        except UnreadRequestError:
             pass
+        except UnansweredError:
+            if not request.is_idempotent:
+                raise
     # It blocks on names, the proxy and TLS, so it runs in a greenlet.
     connection = yield UntilDone(upstream.connect, undo=UpstreamConnection.close)
     return (
@@ -85,16 +109,6 @@ def ask(
             upstream, connection, request, timeout_seconds, on_failure, on_stream=on_stream
         )
     )
-
-
-def read_body(response: UpstreamResponse, timeout_seconds: float, max_bytes: int) -> Steps[bytes]:
-    """Return the body of a response that is not a stream; reads no further than ``max_bytes``. Raises OSError."""
-    until_readable = UntilReadable(response.connection.sock, time.monotonic() + timeout_seconds)
-    body = response.take() if response.has_events else b""  # It may have come with the head.
-    while not response.is_finished and len(body) < max_bytes:
-        response.feed((yield from _receive(response.connection, until_readable)))
-        body += response.take()
-    return body
 
 
 def _exchange(
@@ -106,7 +120,7 @@ def _exchange(
     *,
     on_stream: Callable[[], None],
 ) -> Steps[UpstreamResponse]:
-    """Ask on this connection, and close it unless it has answered. Raises ApiError, or StaleConnectionError."""
+    """Ask on this connection, and close it unless it has answered. Raises ApiError."""
     until_readable = UntilReadable(connection.sock, time.monotonic() + timeout_seconds)
     response: UpstreamResponse | None = None
     is_answered = False
@@ -114,6 +128,7 @@ def _exchange(
         head, rest = yield from _send_and_read_head(
             connection, _request_bytes(upstream.address, request), until_readable
         )
+        connection.keep_alive_seconds = head.keep_alive_seconds
         body = body_of(head, request.method)
         # Bytes behind a response without a body do not belong to anything that was asked.
         body.is_broken = body.is_complete and bool(rest)
@@ -129,12 +144,14 @@ def _exchange(
             on_stream()
         if rest and not response.is_finished:
             response.feed(rest)
-        while response.is_event_stream and not (response.has_events or response.is_finished):
+        while not (response.is_finished or _has_enough(response, body, request)):
             response.feed((yield from _receive(connection, until_readable)))
-        _check(response, request)
+        _check(response, body, request)
         is_answered = True
         return response
     except TimeoutError:
+        if response is not None and response.head.status >= 400:
+            raise cut_refusal(response.head) from None
         raise ApiError(
             504,
             "upstream_timeout",
@@ -145,6 +162,8 @@ def _exchange(
             502, "upstream_invalid", f"the upstream's answer is not HTTP: {error}"
         ) from None
     except OSError as error:
+        if response is not None and response.head.status >= 400:
+            raise cut_refusal(response.head) from None
         raise ApiError(
             502, "upstream_unreachable", f"the upstream's connection broke: {error}"
         ) from None
@@ -174,11 +193,10 @@ def _send_and_read_head(
 ) -> Steps[tuple[ResponseHead, bytes]]:
     """Send the request and read the head of the response; return it with the bytes that came behind it.
 
-    Raises StaleConnectionError, TimeoutError, another OSError, or InvalidResponseError.
+    Raises UnreadRequestError, UnansweredError, TimeoutError, or InvalidResponseError.
     """
     data = b""
     informational_bytes = 0
-    was_silent = True
     try:
         yield from _send(connection, request, until_readable.deadline)
         # Waiting for the response may take minutes, and the request may be large.
@@ -194,23 +212,29 @@ def _send_and_read_head(
             if not piece:
                 raise ConnectionResetError("it ended before the response's headers")
             data += piece
-            was_silent = False
             if not b"HTTP/1.".startswith(data[:7]) and not data.startswith(b"HTTP/1."):
-                raise InvalidResponseError(f"it begins with {data[:80]!r}")
+                # Not quoted: it may be a part of another client's answer.
+                is_tls = data.startswith(_TLS)
+                speaks = "TLS: its URL begins with https" if is_tls else "another protocol"
+                raise InvalidResponseError(f"it speaks {speaks}")
             if len(data) > MAX_HEAD_BYTES and data.find(b"\r\n\r\n") < 0:
                 raise InvalidResponseError(f"its headers are longer than {MAX_HEAD_BYTES} bytes")
     except TimeoutError:
         raise
-    except OSError:
-        if connection.is_reused and was_silent:
-            raise StaleConnectionError from None
-        if data:
-            raise InvalidResponseError(f"it ended after {data[:80]!r}") from None
-        raise
+    except OSError as error:
+        if data or informational_bytes:
+            raise InvalidResponseError("it ended in its headers") from None
+        raise UnansweredError(
+            502,
+            "upstream_unreachable",
+            "the upstream closed the connection before it answered. It may have processed the request, which was therefore"
+            f" not sent again: {error}",
+        ) from None
     return parse_head(data[:end]), data[end + 4 :]
 
 
 def _send(connection: UpstreamConnection, request: bytes, deadline: float) -> Steps[None]:
+    """Send the request. Raises UnreadRequestError if nothing of it could be sent, or OSError."""
     unsent = memoryview(request)
     try:
         while unsent:
@@ -220,7 +244,12 @@ def _send(connection: UpstreamConnection, request: bytes, deadline: float) -> St
                 yield UntilWritable(connection.sock, deadline)
             except ssl.SSLWantReadError:
                 yield UntilReadable(connection.sock, deadline)
-    except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+    except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
+        is_certain = not isinstance(connection.sock, ssl.SSLSocket) or len(request) <= _RECORD_BYTES
+        if len(unsent) == len(request) and is_certain:
+            raise UnreadRequestError(
+                502, "upstream_unreachable", f"the upstream closed the connection: {error}"
+            ) from None
         # A server may refuse a body that is too large before it has read it, and close the connection. Its response may
         # still be there to be read; if it is not, reading raises the error.
         if len(request) <= _SMALL_REQUEST_BYTES:
@@ -238,10 +267,31 @@ def _receive(connection: UpstreamConnection, until_readable: UntilReadable) -> S
             pass  # With TLS: the bytes that have come are not yet a whole record.
 
 
-def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:
+def _has_enough(response: UpstreamResponse, body: Body, request: UpstreamRequest) -> bool:
+    """Whether the client may get what has come.
+
+    Refusals and JSON are to be whole: half of one is then an error with its true status, and not an answer that is cut.
+    """
+    came = response.peek()
+    if not came or len(came) > _MAX_WHOLE_BYTES:
+        return bool(came)
+    if response.head.status >= 400:
+        return False
+    if not response.is_json:
+        return True
+    # Some upstreams send blanks in chunks until their JSON is there, to keep the connection to the client alive. On other
+    # routes chunks may be a stream of JSON.
+    return isinstance(body, ChunkedBody) and not (request.is_completion and came[:1] == b"{")
+
+
+def _check(response: UpstreamResponse, body: Body, request: UpstreamRequest) -> None:
     """Raise ApiError for a response that cannot be the answer to such a request."""
-    if response.error is not None and not response.has_events:
+    if response.error is not None and not (response.is_event_stream and response.has_events):
+        if response.head.status >= 400:
+            raise cut_refusal(response.head)
         raise response.error
+    if response.is_json and response.is_finished and _is_cut(response, body, request):
+        raise ApiError(502, "upstream_truncated", "the upstream's JSON is not whole")
     is_answer = response.is_event_stream or response.is_json
     if request.is_completion and response.head.status == 200 and not is_answer:
         content_type = response.head.values.get("content-type") or "no content type"
@@ -252,3 +302,16 @@ def _check(response: UpstreamResponse, request: UpstreamRequest) -> None:
             "upstream_invalid",
             f"the upstream answered with {content_type}, neither JSON nor a stream",
         )
+
+
+def _is_cut(response: UpstreamResponse, body: Body, request: UpstreamRequest) -> bool:
+    """Whether JSON is not whole although its body has ended: where that ended with the connection, nothing else shows it."""
+    if response.head.status != 200 or request.method == "HEAD":
+        return False
+    if not body.ends_with_connection:
+        return request.is_completion and not response.has_events
+    try:
+        msgspec.json.decode(response.peek(), type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return True
+    return False

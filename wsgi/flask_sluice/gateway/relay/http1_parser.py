@@ -14,6 +14,28 @@ _MAX_CHUNK_LINE_BYTES = 4096
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?")
 # A token (RFC 9110, section 5.6.2) and a value (section 5.5).
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_MEDIA_TYPE = re.compile(r"(?!\*/\*)[^\s/;,]+/[^\s/;,]+")
+_LIST_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_CONTENT_CODINGS = frozenset(
+    # https://www.iana.org/assignments/http-parameters, without identity, and two that were never registered.
+    [
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+        "snappy",
+        "lz4",
+    ]
+)
+_TIMEOUT = re.compile(r"(?i)(?:^|[\s,;])timeout\s*=\s*\"?([0-9]{1,9})\b")
 _LENGTH = re.compile("[0-9]{1,18}")  # int() raises for thousands of digits.
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CHUNK_START = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
@@ -43,6 +65,13 @@ class ResponseHead(msgspec.Struct, frozen=True):
         return value is not None and token in map(str.strip, value.lower().split(","))
 
     @property
+    def keep_alive_seconds(self) -> float | None:
+        """How long the server keeps the connection while it is idle, if it says so (``Keep-Alive: timeout=5``)."""
+        value = self.values.get("keep-alive")
+        timeout = value and _TIMEOUT.search(value)
+        return float(timeout[1]) if timeout else None
+
+    @property
     def keeps_connection(self) -> bool:
         """Whether another request may follow on the same connection."""
         if self.has_token("connection", "close"):
@@ -58,17 +87,57 @@ def parse_head(head: bytes) -> ResponseHead:
     status_line, *lines = head.decode("latin-1").split("\r\n")
     match = _STATUS_LINE.fullmatch(status_line)
     if match is None:
-        raise InvalidResponseError(f"not an HTTP/1 status line: {status_line[:80]!r}")
+        raise InvalidResponseError("its first line is not one of HTTP/1")
     headers = []
     values: dict[str, str] = {}
-    for line in lines:
+    for number, line in enumerate(lines, 2):
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise InvalidResponseError(f"not a header: {line[:80]!r}")
+            # Not quoted: it may hold a secret, and would come into the log.
+            raise InvalidResponseError(f"line {number} of its head is not a header")
         name, value = field[1].lower(), field[2].strip(" \t")
         headers.append((name, value))
         values[name] = f"{values[name]}, {value}" if name in values else value
+    _mend(headers, values)
     return ResponseHead(int(match[2]), headers, values, match[1] == "0", match[3] or "")
+
+
+def _mend(headers: list[tuple[str, str]], values: dict[str, str]) -> None:
+    """Understand what servers send wrong as browsers do, and leave it right for those to whom it is passed on.
+
+    Of several content types the last counts (WHATWG Fetch, "extract a MIME type"). A content encoding that does not name one,
+    such as ``none`` or ``utf-8``, does not count. The same Content-Length more than once is one (RFC 9110, section 8.6).
+    """
+    content_type = values.get("content-type")
+    if content_type is not None and "," in content_type:
+        types = [each for each in _split_unquoted(content_type) if _MEDIA_TYPE.match(each)]
+        _replace(headers, values, "content-type", types[-1] if types else None)
+    if "content-encoding" in values:
+        encodings = [each.strip() for each in values["content-encoding"].split(",")]
+        known = ", ".join(each for each in encodings if each.lower() in _CONTENT_CODINGS)
+        _replace(headers, values, "content-encoding", known or None)
+    length = values.get("content-length")
+    if (
+        length is not None
+        and "," in length
+        and len(same := {*map(str.strip, length.split(","))}) == 1
+    ):
+        _replace(headers, values, "content-length", same.pop())
+
+
+def _split_unquoted(value: str) -> list[str]:
+    """Split at the commas that do not stand in quotes, as of ``boundary="a,b"``."""
+    return [each.strip() for each in _LIST_ITEM.findall(value)]
+
+
+def _replace(
+    headers: list[tuple[str, str]], values: dict[str, str], name: str, value: str | None
+) -> None:
+    headers[:] = [header for header in headers if header[0] != name]
+    values.pop(name, None)
+    if value is not None:
+        headers.append((name, value))
+        values[name] = value
 
 
 class Body(Protocol):

@@ -4,16 +4,15 @@ import re
 import time
 from typing import Protocol
 
-from flask_sluice.gateway.relay.connection import NoFilesLeftError
+from flask_sluice.gateway.relay.connection import NoFilesLeftError, UnreadRequestError
 from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
-from flask_sluice.gateway.relay.refusals import first_event_error, late_refusal
+from flask_sluice.gateway.relay.refusals import TRY_ANOTHER, first_event_error, late_refusal
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.steps import Steps
 
-_TRY_ANOTHER = (502, 503, 504, 529)
 _REQUEST_ID = re.compile("[!-~]{1,128}")
 
 
@@ -46,8 +45,8 @@ class Relay:
     def open(self, request: UpstreamRequest, context: RelayContext) -> Steps[UpstreamResponse]:
         """Return the response that goes to the client: with its first event, or with its headers if it is not a stream.
 
-        The next upstream is tried where one cannot be reached, is too late, does not speak HTTP or answers 502, 503, 504
-        or 529. Raises ApiError when there is none left, and PlainAnswer for a stream that begins with an error. Once the
+        The next upstream is tried where one has certainly read nothing of the request or answers 502, 503, 504 or 529, and
+        after every failure of an idempotent request. Raises ApiError when there is none left, and PlainAnswer for a stream that begins with an error. Once the
         client has its 200, every answer that is not a stream is raised as an ApiError.
         """
         tried: list[Upstream] = []
@@ -59,7 +58,7 @@ class Relay:
             if isinstance(outcome, UpstreamResponse):
                 outcome.abandon()
             outcome = yield from self._try(upstream, request, context)
-            if isinstance(outcome, UpstreamResponse) and outcome.head.status not in _TRY_ANOTHER:
+            if not _may_ask_another(outcome, request):
                 break
         assert outcome is not None
         if isinstance(outcome, ApiError):
@@ -71,7 +70,7 @@ class Relay:
                 outcome.abandon()
                 raise error
         elif context.is_committed:
-            raise (yield from late_refusal(outcome, self._first_event_timeout_seconds))
+            raise late_refusal(outcome)
         if outcome.head.status >= 400:
             context.fail(f"the upstream answered with status {outcome.head.status}")
         return outcome
@@ -107,7 +106,7 @@ class Relay:
         upstream_id = upstream_request_id(response.head)
         if upstream_id is not None:
             context.notes["upstream_request_id"] = upstream_id
-        if status in _TRY_ANOTHER:
+        if status in TRY_ANOTHER:
             health.record_failure(time.monotonic())
         else:
             health.record_success()
@@ -126,3 +125,10 @@ def upstream_request_id(head: ResponseHead) -> str | None:
         if value is not None and _REQUEST_ID.fullmatch(value):
             return value
     return None
+
+
+def _may_ask_another(outcome: UpstreamResponse | ApiError, request: UpstreamRequest) -> bool:
+    """Whether another upstream may get the request: a completion that two of them generate is paid twice."""
+    if isinstance(outcome, UpstreamResponse):
+        return outcome.head.status in TRY_ANOTHER
+    return isinstance(outcome, UnreadRequestError) or request.is_idempotent
