@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Request, Response
 
 from flask_sluice.gateway.api.passed_headers import headers_passed_back, headers_passed_on
+from flask_sluice.gateway.relay.answer.error_events import error_event_of
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
@@ -19,11 +20,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.feeds.socket_feed import SocketFeed
-from flask_sluice.stream.headers_and_errors import (
-    error_for_messages,
-    error_for_openai,
-    stream_headers,
-)
+from flask_sluice.stream.headers_and_errors import error_for_openai, stream_headers
 from flask_sluice.stream.responses import (
     StreamResponse,
     context_of,
@@ -44,6 +41,17 @@ class Call(msgspec.Struct):
 
     model: str | None = None
     stream: bool | None = None
+    n: msgspec.Raw | None = None
+    prompt: msgspec.Raw | None = None
+
+    @property
+    def choice_count(self) -> int:
+        """How many choices the answer has: ``n`` of them for each prompt (of ``/v1/completions``, which takes a list)."""
+        n, prompts = _decoded(self.n), _decoded(self.prompt)
+        count = n if isinstance(n, int) and n > 0 else 1
+        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+            count *= len(prompts)
+        return count
 
 
 class StreamCall(Call):
@@ -75,12 +83,13 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             headers=_headers_for_upstream(request, settings, context.request_id, bool(call.stream)),
             body=body,
             is_completion=is_completion,
+            choice_count=call.choice_count,
         )
         feed = SocketFeed(relay.open(upstream_request, context), context)
         stream = EventStream(
             feed,
             context=context,
-            render_error=error_for_openai if is_completion else error_for_messages,
+            render_error=error_for_openai if is_completion else error_event_of(feed, rest),
             client=client_of(request.environ),
             options=stream_options,
         )
@@ -114,6 +123,7 @@ def chat_feed(
             headers=_headers_for_upstream(request, settings, context.request_id, is_stream=True),
             body=msgspec.json.encode(body),
             is_completion=True,
+            choice_count=call.choice_count,
         )
         return SocketFeed(relay.open(upstream_request, context), context)
 
@@ -151,6 +161,15 @@ def _response(stream: EventStream, source: UpstreamResponse | None) -> Response:
 
 def _route(rest: str) -> str:
     return f"/v1/{rest}" if rest in _ROUTES_IN_METRICS else "/v1/<path:rest>"
+
+
+def _decoded(raw: msgspec.Raw | None) -> object:
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _call_of(body: bytes) -> Call:

@@ -35,6 +35,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     headers: the end-to-end headers
     is_completion: whether it is for one of OpenAI's completion routes, which answer with JSON or with a stream whose end
         can be judged
+    choice_count: how many choices it asks for
     """
 
     method: str
@@ -42,6 +43,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     is_completion: bool
+    choice_count: int = 1
 
 
 class StaleConnectionError(Exception):
@@ -110,6 +112,7 @@ def _exchange(
             connection,
             upstream.pool,
             is_completion=request.is_completion,
+            choice_count=request.choice_count,
             on_failure=on_failure,
         )
         if rest and not response.is_finished:

@@ -19,10 +19,12 @@ class RelayContext(Protocol):
 
     is_committed: whether the client has been sent its 200 already
     notes: shown in the log line at the stream's end
+    failure: why the answer is not whole
     """
 
     is_committed: bool
     notes: dict[str, object]
+    failure: str | None
 
     def fail(self, reason: str) -> None: ...
 
@@ -42,7 +44,7 @@ class Relay:
         """Return the response that goes to the client: with its first event, or with its headers if it is not a stream.
 
         The next upstream is tried where one cannot be reached, is too late, does not speak HTTP or answers 502, 503, 504
-        or 529. Raises ApiError when there is none left, and PlainAnswer for a stream that begins with an error. Once the
+        or 529, as its status or as an error in its first event. Raises ApiError when there is none left, and PlainAnswer for a stream that begins with an error. Once the
         client has its 200, every answer that is not a stream is raised as an ApiError.
         """
         tried: list[Upstream] = []
@@ -53,14 +55,15 @@ class Relay:
             tried.append(upstream)
             if isinstance(outcome, UpstreamResponse):
                 outcome.abandon()
+                context.failure = None
             outcome = yield from self._try(upstream, request, context)
-            if isinstance(outcome, UpstreamResponse) and outcome.head.status not in _TRY_ANOTHER:
+            if isinstance(outcome, UpstreamResponse) and _true_status(outcome) not in _TRY_ANOTHER:
                 break
         assert outcome is not None
         if isinstance(outcome, ApiError):
             raise outcome
         if outcome.is_event_stream:
-            error = first_event_error(outcome.peek(), is_committed=context.is_committed)
+            error = first_event_error(outcome, is_committed=context.is_committed)
             if error is not None:
                 # The metrics count it at the end of the client's stream.
                 outcome.abandon()
@@ -92,8 +95,8 @@ class Relay:
         except BaseException:
             health.record_no_result()
             raise
-        status = response.head.status
-        context.notes["upstream_status"] = status
+        context.notes["upstream_status"] = response.head.status
+        status = _true_status(response)
         if status in _TRY_ANOTHER:
             health.record_failure(time.monotonic())
         else:
@@ -101,3 +104,9 @@ class Relay:
         if status >= 400:
             upstream.errors[str(status)] += 1
         return response
+
+
+def _true_status(response: UpstreamResponse) -> int:
+    """Return the status, or the one of the error that a stream with status 200 begins with."""
+    error = response.first_error
+    return response.head.status if error is None or error.status is None else error.status

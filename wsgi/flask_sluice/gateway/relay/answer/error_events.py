@@ -1,0 +1,53 @@
+"""The error events that the gateway adds to relayed streams, in the shape of each stream's own API."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from flask_sluice.gateway.relay.answer.state import AnswerState, Api
+from flask_sluice.stream.headers_and_errors import (
+    error_for_messages,
+    error_for_openai,
+    error_for_other_routes,
+    error_for_responses,
+)
+
+
+class Answer(Protocol):
+    """An answer that has begun to come."""
+
+    @property
+    def answer(self) -> AnswerState: ...
+
+
+class RelayFeed(Protocol):
+    """The feed of a relayed stream; ``source`` is None before the upstream has answered."""
+
+    @property
+    def source(self) -> Answer | None: ...
+
+
+def error_event_of(feed: RelayFeed, route: str) -> Callable[[Exception], bytes]:
+    """Return the function that makes a stream's error event: by what its events are, or by the route before the first.
+
+    route: below /v1
+    """
+
+    def render(error: Exception) -> bytes:
+        answer = None if feed.source is None else feed.source.answer
+        api = _api_of_route(route) if answer is None or answer.api is None else answer.api
+        if api is Api.RESPONSES:
+            return error_for_responses(error, 0 if answer is None else answer.sequence_number + 1)
+        if api is Api.MESSAGES:
+            return error_for_messages(error)
+        return error_for_openai(error) if api is Api.CHAT else error_for_other_routes(error)
+
+    return render
+
+
+def _api_of_route(route: str) -> Api | None:
+    segments = route.split("/")
+    if "completions" in segments:
+        return Api.CHAT
+    if "responses" in segments:
+        return Api.RESPONSES
+    return Api.MESSAGES if "messages" in segments else None
