@@ -34,6 +34,7 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _COMPLETIONS = ("chat/completions", "completions")
 _ROUTES_IN_METRICS = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
 """All others share one label, since a path may be anything."""
+_ABSENT = msgspec.Raw(b"null")
 
 
 class Call(msgspec.Struct):
@@ -41,8 +42,8 @@ class Call(msgspec.Struct):
 
     model: str | None = None
     stream: bool | None = None
-    n: msgspec.Raw | None = None
-    prompt: msgspec.Raw | None = None
+    n: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
 
     @property
     def choice_count(self) -> int:
@@ -163,9 +164,7 @@ def _route(rest: str) -> str:
     return f"/v1/{rest}" if rest in _ROUTES_IN_METRICS else "/v1/<path:rest>"
 
 
-def _decoded(raw: msgspec.Raw | None) -> object:
-    if raw is None:
-        return None
+def _decoded(raw: msgspec.Raw) -> object:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
