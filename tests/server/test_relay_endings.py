@@ -44,7 +44,9 @@ def exchange(relay, upstream, pieces, path="/v1/chat/completions", **fields):
 
 
 def tells_an_error(status, body):
-    return status >= 400 or re.search(rb'"error"|(?m:^(event: error|error:))|failed', body) is not None
+    return (
+        status >= 400 or re.search(rb'"error"|(?m:^(event: error|error:))|failed', body) is not None
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
