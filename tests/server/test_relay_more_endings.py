@@ -140,7 +140,7 @@ HALF = {
     "speech": ("/v1/audio/speech", [event({"type": "speech.audio.delta"})], {}),
     "transcript": ("/v1/audio/transcriptions", [event({"type": "transcript.text.delta"})], {}),
     "image": ("/v1/images/generations", [event({"type": "image_generation.partial_image"})], {}),
-    "comments-alone": (CHAT, [A, ": a\n\n", ": b\n\n"], {}),
+    "comments-behind": (CHAT, [A, ": a\n\n", ": b\n\n"], {}),
 }
 
 ERROR = {"message": "boom", "type": "server_error", "code": 500}
@@ -155,7 +155,6 @@ ERRORS = {
     "field": f"error: {json.dumps(ERROR)}\n\n",
     "bare": f"{json.dumps({'error': ERROR})}\n\n",
     "bare-in-many-lines": f"{json.dumps({'error': ERROR}, indent=2)}\n\n",
-    "bare-without-blank-line": json.dumps({"error": ERROR}),
     "vllm-before": event({"object": "error", "message": "boom", "code": 500}),
     "fastapi": event({"detail": "boom"}),
     "code-and-message": event({"code": 500, "message": "boom"}),
@@ -195,6 +194,13 @@ def test_an_error_in_mid_stream_is_a_failure_with_the_upstreams_reason(relay, up
     assert b"boom" in body
     assert b"upstream_truncated" not in body
     assert body.startswith(A.encode())
+
+
+@pytest.mark.parametrize("end", [[], [CUT]])
+def test_an_error_without_a_line_end_is_read(relay, upstream, end):
+    _, body, line = exchange(relay, upstream, [A, json.dumps({"error": ERROR}), *end])
+    assert (line["outcome"], line["reason"]) == ("error", "upstream: boom")
+    assert body == A.encode() + json.dumps({"error": ERROR}).encode() + b"\n\n"
 
 
 def test_finish_reason_error_alone_is_a_failure(relay, upstream):
@@ -300,6 +306,11 @@ def test_comments_do_not_put_the_idle_limit_off(impatient, upstream):
 def test_comments_before_the_first_event_come_with_it(relay, upstream):
     upstream.handler = streams(b": a\n\n", HELLO, STOP, DONE)
     assert ask(relay, post(CHAT, chat()))[1] == b": a\n\n" + HELLO + STOP + DONE
+
+
+def test_comments_alone_are_an_answer_without_an_event(relay, upstream):
+    status, _, line = exchange(relay, upstream, [": a\n\n", ": b\n\n"])
+    assert (status, line["code"]) == (502, "upstream_truncated")
 
 
 # An upstream that keeps the connection open.

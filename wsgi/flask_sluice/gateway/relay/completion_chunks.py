@@ -56,19 +56,31 @@ class ChunkReader:
         """Return the chunks in ``events``, which are whole: each as ``data: …`` and a blank line."""
         if self.take_plain_chunk(events):
             return [events]
+        if b"\r" in events:
+            events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         chunks = []
-        for name, data in messages_in(events):
-            if self.is_over:
-                break
-            chunk = Event(data=data.decode("utf-8", "replace"), event=name or None).encode()
-            self._answer.read(chunk)
-            error = self._answer.error
-            if error is not None:
-                self.error = ApiError(502, "upstream_error", error.text)
-            self.is_over = self._answer.is_done or error is not None
-            if not self.is_over:
-                chunks.append(Event(data=data.decode("utf-8", "replace")).encode())
+        for block in events.split(b"\n\n"):
+            event = block + b"\n\n"
+            if self.take_plain_chunk(event):
+                chunks.append(event)
+            elif block:
+                chunks += self._read_one(event)
         return chunks
+
+    def _read_one(self, event: bytes) -> list[bytes]:
+        """Return the chunk in an event of any form; nothing where it is the end or an error."""
+        if self.is_over:
+            return []
+        self._answer.read(event)
+        error = self._answer.error
+        if error is not None:
+            self.error = ApiError(502, "upstream_error", error.text)
+        self.is_over = self._answer.is_done or error is not None
+        if self.is_over:
+            return []
+        return [
+            Event(data=data.decode("utf-8", "replace")).encode() for _, data in messages_in(event)
+        ]
 
     @property
     def has_finish_reason(self) -> bool:

@@ -1,5 +1,6 @@
 """The errors of upstreams whose answers cannot be passed on as they are."""
 
+from flask_sluice.gateway.relay.answer.told_error import ToldError
 from flask_sluice.gateway.relay.completion_chunks import as_json
 from flask_sluice.gateway.relay.exchange import read_body
 from flask_sluice.gateway.relay.response import UpstreamResponse
@@ -9,17 +10,12 @@ from flask_sluice.stream.loop.steps import Steps
 _MAX_BODY_BYTES = 1024 * 1024
 
 
-def first_event_error(
-    response: UpstreamResponse, *, is_committed: bool
-) -> ApiError | PlainAnswer | None:
-    """Return the error for a stream with status 200 whose first event is an error, None for any other stream.
+def first_event_error(error: ToldError, *, is_committed: bool) -> ApiError | PlainAnswer:
+    """Return what is raised for a stream with status 200 whose first event is an error.
 
     is_committed: whether the client has its 200 already. If not, it gets the upstream's JSON with the status that the
         upstream would have answered without streaming
     """
-    error = response.first_error
-    if error is None:
-        return None
     status = error.status or 502
     if is_committed:
         return ApiError(status, "upstream_error", error.text)

@@ -63,11 +63,12 @@ class Relay:
         if isinstance(outcome, ApiError):
             raise outcome
         if outcome.is_event_stream:
-            error = first_event_error(outcome, is_committed=context.is_committed)
-            if error is not None:
+            told = outcome.first_error
+            if told is not None:
                 # The metrics count it at the end of the client's stream.
                 outcome.abandon()
-                raise error
+                context.fail(f"upstream: {told.text}")
+                raise first_event_error(told, is_committed=context.is_committed)
         elif context.is_committed:
             raise (yield from late_refusal(outcome, self._first_event_timeout_seconds))
         if outcome.head.status >= 400:

@@ -154,7 +154,8 @@ class UpstreamResponse:
     def feed(self, data: bytes) -> None:
         """Keep for ``take`` what is whole by ``data``: bytes that were read before the stream began, b"" for the end."""
         events = self._decode(data)
-        if self._framer is None or self._answer.has_begun or self.is_finished:
+        has_ended = self.is_finished and self.error is None
+        if self._framer is None or self._answer.has_begun or has_ended:
             self._ready += self._early + events
             self._early = b""
         elif len(self._early) < _MAX_EARLY_BYTES:
@@ -183,8 +184,10 @@ class UpstreamResponse:
         if self._framer is not None:
             if events and self._answer.changes_by(events, count):
                 self._read(events)
-            if self._body.is_complete or data.rfind(_DONE) >= 0:
-                events += self._event_without_blank_line()
+            if self._body.is_complete or (
+                data.rfind(_DONE) >= 0 and self._framer.part.rstrip(b"\r\n").endswith(_DONE)
+            ):
+                events += self._event_without_blank_line(self._framer)
         if self.is_finished:
             return events
         if self._body.is_broken:
@@ -200,13 +203,9 @@ class UpstreamResponse:
             # The client has all that it waits for, even if the end of the framing is still on its way.
             self._end()
 
-    def _event_without_blank_line(self) -> bytes:
-        """Return what the framer holds, as an event, if it is one but for the blank line behind it."""
-        framer = self._framer
-        assert framer is not None
+    def _event_without_blank_line(self, framer: EventFramer) -> bytes:
+        """Take what the framer holds at the end, and return it as an event, if it is one but for its blank line."""
         part = framer.part
-        if not part or not (self._body.is_complete or part.rstrip(b"\r\n").endswith(_DONE)):
-            return b""
         if is_comment(part):
             framer.drop_part()
             return b""
@@ -246,14 +245,13 @@ class UpstreamResponse:
         return events
 
     def _end_of_connection(self) -> bytes:
-        """Return the event that was held, if the end of the connection makes it whole."""
-        event = b""
+        """Return the last event, if it lacked only its blank line."""
+        self._keeps_connection = False
+        event = b"" if self._framer is None else self._event_without_blank_line(self._framer)
+        if self.is_finished:
+            return event
         if self._body.ends_with_connection:
-            self._body.is_complete = True
-            if self._framer is not None:
-                event = self._event_without_blank_line()
-            if not self.is_finished:
-                self._finish()
+            self._finish()
         else:
             self._fail("upstream_truncated", "the upstream's connection ended before its answer")
         return event

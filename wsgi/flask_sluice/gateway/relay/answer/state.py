@@ -17,6 +17,11 @@ from flask_sluice.gateway.relay.answer.told_error import (
 _DONE = b"[DONE]"
 _BOM = b"\xef\xbb\xbf"
 _NO_EVENT_HAS_IT = b"\0"
+_PATTERNS = (
+    (b'"finish_reason":null', b'"index":1'),
+    (b'"finish_reason": null', b'"index": 1'),
+)
+"""What nearly every chunk holds, and what only a second choice holds, in the two ways in which JSON is written."""
 _PINGS = ("ping", "keepalive", "keep-alive", "heartbeat")
 """Events of these names keep a connection alive, as comments do: the answer has not begun with them."""
 _TERMINAL_TYPES = (
@@ -85,7 +90,6 @@ class AnswerState:
         # Bit i is choice i.
         self._seen = 0
         self._finished = 0
-        # How this upstream writes what nearly every chunk holds, and what only a second choice holds.
         self._null_reason = _NO_EVENT_HAS_IT
         self._second_choice = _NO_EVENT_HAS_IT
         self.api: Api | None = None
@@ -160,15 +164,13 @@ class AnswerState:
                 self.finish_reason = reason
 
     def _learn_patterns(self, data: bytes) -> None:
-        # Behind a finish_reason everything is parsed: usage may come in any form.
-        is_usual = self._seen and not (self._finished and self._choice_count == 1)
-        for colon in (b":", b": "):
-            if is_usual and data.rfind(b'"finish_reason"' + colon + b"null") >= 0:
-                self._null_reason = b'"finish_reason"' + colon + b"null"
-                self._second_choice = b'"index"' + colon + b"1"
-                return
-        if not is_usual:
-            self._null_reason = _NO_EVENT_HAS_IT
+        """Note how this upstream writes JSON. Behind a finish_reason everything is parsed: usage comes in many forms."""
+        self._null_reason = _NO_EVENT_HAS_IT
+        if self._choice_count == 1 and self._finished:
+            return
+        for null_reason, second_choice in _PATTERNS:
+            if data.rfind(null_reason) >= 0:
+                self._null_reason, self._second_choice = null_reason, second_choice
 
     def _take_type(self, type_: str, message: Message) -> None:
         if self.api is None:
