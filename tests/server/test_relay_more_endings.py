@@ -185,10 +185,14 @@ def test_a_stream_that_lacks_its_end_is_told_truncated(relay, upstream, name):
     assert b"[DONE]" not in body
 
 
-@pytest.mark.parametrize("end", [[], ["data: [DONE]\n\n"], [END, "data: [DONE]\n\n"], [CUT]])
-@pytest.mark.parametrize("name", ERRORS)
+ENDS = {"at-once": [], "done": ["data: [DONE]\n\n"], "more": [A, END, DONE.decode()], "cut": [CUT]}
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [*((name, "done") for name in ERRORS), *(("object", end) for end in ENDS)]
+)
 def test_an_error_in_mid_stream_is_a_failure_with_the_upstreams_reason(relay, upstream, name, end):
-    status, body, line = exchange(relay, upstream, [A, ERRORS[name], *end])
+    status, body, line = exchange(relay, upstream, [A, ERRORS[name], *ENDS[end]])
     assert (status, line["outcome"], line["code"]) == (200, "error", "upstream_error"), body
     assert "boom" in line["reason"]
     assert b"boom" in body
@@ -222,8 +226,12 @@ def test_an_error_and_done_in_one_packet_are_a_failure(relay, upstream):
 # The first event.
 
 
-@pytest.mark.parametrize("name", ERRORS)
-@pytest.mark.parametrize("before", ["", ": x\n\n", event({"type": "ping"}, "ping"), "retry: 9\n\n"])
+NO_EVENTS = [": x\n\n", event({"type": "ping"}, "ping"), "retry: 9\n\n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "before"), [*((name, "") for name in ERRORS), *(("field", no) for no in NO_EVENTS)]
+)
 def test_an_error_of_any_shape_as_the_first_event_becomes_a_status(relay, upstream, name, before):
     status, body, line = exchange(relay, upstream, [*filter(None, [before]), ERRORS[name]])
     assert status >= 500, body
@@ -340,6 +348,14 @@ def test_a_lingering_upstream_adds_no_error_to_what_has_its_end(
 
 
 # The errors that the gateway adds.
+
+
+def test_a_refusal_on_the_messages_route_is_of_anthropics_shape(relay, upstream):
+    upstream.handler = sends(b"SSH-2.0\r\n")
+    answer, body = ask(relay, post("/v1/messages", chat()))
+    error = json.loads(body)
+    assert (answer.status, error["type"], error["error"]["type"]) == (502, "error", "api_error")
+    assert error["error"]["code"] == "upstream_invalid"
 
 
 def last_event(body):

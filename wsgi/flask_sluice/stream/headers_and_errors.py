@@ -65,10 +65,15 @@ def error_for_responses(error: Exception, sequence_number: int) -> bytes:
 
 
 def error_for_messages(error: Exception) -> bytes:
-    """Return the error event of Anthropic's Messages API, with the names that it has for errors."""
+    """Return the error event of Anthropic's Messages API."""
+    return Event(data=messages_error_json(error), event="error").encode()
+
+
+def messages_error_json(error: Exception) -> str:
+    """Return the JSON of an error of Anthropic's Messages API, with the type that it has for such errors."""
     told = as_api_error(error)
     body = {"type": "error", "error": {**told.body(), "type": _messages_error_type(told.status)}}
-    return Event(data=msgspec.json.encode(body).decode(), event="error").encode()
+    return msgspec.json.encode(body).decode()
 
 
 def error_for_other_routes(error: Exception) -> bytes:

@@ -43,7 +43,6 @@ class Message(msgspec.Struct):
     message: Any = None
     object: Any = None
     response: Any = None
-    sequence_number: Any = None
     status: Any = None
     status_code: Any = None
     type: Any = None
