@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.raw_upstream import STREAM_HEAD, RawUpstream, chunk, sends, streams
 from tests.server.relayed import DONE, HELLO, STOP, in_stream_error, logged_end
-from tests.server.test_relay_endings import CUT, exchange
+from tests.server.test_relay_endings import CUT, exchange, plays
 from tests.support.server import Server
 from tests.support.stream import ask, chat, post
 
@@ -399,3 +399,45 @@ def test_before_the_first_event_the_route_decides_the_shape(upstream, path, fiel
     name, data = last_event(body)
     assert (name, data["type"]) == (b"error", "error")
     assert field in data
+
+
+# Resumable streams.
+
+
+def kept_stream(relay, upstream, pieces, **fields):
+    """Return what a reader of a resumable stream gets."""
+    upstream.handler = plays(pieces)
+    _, created = ask(relay, post("/v1/streams", chat(**fields)))
+    url = json.loads(created)["url"]
+    return ask(relay, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())[1]
+
+
+@pytest.mark.parametrize("behind", [[], [USAGE, ": x\n\n", USAGE, ": y\n\n", USAGE, USAGE]])
+def test_a_kept_stream_is_whole_with_a_finish_reason_and_no_done(relay, upstream, behind):
+    body = kept_stream(relay, upstream, [A, END, *behind])
+    name, data = last_event(body)
+    assert name == b"done"
+    assert data == {"finish_reason": "stop", "usage": {"total_tokens": 3} if behind else None}
+
+
+def test_a_kept_stream_with_a_choice_that_is_cut_is_not_whole(relay, upstream):
+    body = kept_stream(relay, upstream, [A, END], n=2)
+    assert b"event: error\n" in body
+    assert b'"code":"upstream_truncated"' in body
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_kept_stream_tells_the_upstreams_reason(relay, upstream, name):
+    body = kept_stream(relay, upstream, [A, ERRORS[name]])
+    assert b"event: error\n" in body
+    assert b"boom" in body
+    assert b'"code":"upstream_error"' in body
+
+
+@pytest.mark.slow
+def test_comments_do_not_put_the_idle_limit_of_a_kept_stream_off(impatient, upstream):
+    upstream.handler = endless_comments(chunk(HELLO))
+    _, created = ask(impatient, post("/v1/streams", chat()))
+    url = json.loads(created)["url"]
+    _, body = ask(impatient, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert b'"code":"upstream_timeout"' in body
