@@ -1,6 +1,7 @@
 """The shapes in which upstreams end their streams, and tell their errors."""
 
 import json
+import re
 import time
 
 import pytest
@@ -207,6 +208,11 @@ def test_an_error_without_a_line_end_is_read(relay, upstream, end):
     assert body == A.encode() + json.dumps({"error": ERROR}).encode() + b"\n\n"
 
 
+def test_an_error_event_without_data_is_a_failure(relay, upstream):
+    _, _, line = exchange(relay, upstream, [A, "event: error\n\n", "data: [DONE]\n\n"])
+    assert (line["outcome"], line["code"]) == ("error", "upstream_error")
+
+
 def test_finish_reason_error_alone_is_a_failure(relay, upstream):
     _, _, line = exchange(relay, upstream, [A, choices(choice(0, "error")), "data: [DONE]\n\n"])
     assert (line["outcome"], line["code"]) == ("error", "upstream_error")
@@ -268,6 +274,8 @@ def test_the_next_upstream_is_asked_where_the_first_event_says_so(upstream, code
             assert (answer.status, body) == (200, HELLO + STOP + DONE)
             line = logged_end(server, answer.headers["x-request-id"])
             assert (line["outcome"], line["reason"]) == ("complete", None)
+        _, metrics = ask(server, get("/metrics"))
+    assert re.search(rb'sluice_upstream_errors_total{[^}]*"%d"[^}]*} 1' % code, metrics)
 
 
 def test_an_upstream_that_tells_503_in_its_first_event_is_not_well(upstream):

@@ -52,10 +52,12 @@ class Relay:
         while (upstream := self.upstreams.choose(tried)) is not None:
             if tried:
                 tried[-1].failovers += 1
-            tried.append(upstream)
             if isinstance(outcome, UpstreamResponse):
+                if outcome.first_error is not None:
+                    tried[-1].errors[str(_true_status(outcome))] += 1
                 outcome.abandon()
-                context.failure = None
+            tried.append(upstream)
+            context.failure = None
             outcome = yield from self._try(upstream, request, context)
             if isinstance(outcome, UpstreamResponse) and _true_status(outcome) not in _TRY_ANOTHER:
                 break
@@ -102,7 +104,7 @@ class Relay:
             health.record_failure(time.monotonic())
         else:
             health.record_success()
-        if status >= 400:
+        if response.head.status >= 400:
             upstream.errors[str(status)] += 1
         return response
 

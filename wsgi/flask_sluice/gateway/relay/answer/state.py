@@ -244,7 +244,7 @@ def _messages_in_block(block: bytes) -> Iterator[tuple[str, bytes]]:
             bare.append(line)
     if bare and bare[0].lstrip().startswith(b"{"):
         yield "", b"\n".join(bare)
-    if data:
+    if data or name == "error":
         yield name, b"\n".join(data)
 
 
