@@ -10,7 +10,7 @@ from tests.server.raw_upstream import STREAM_HEAD, RawUpstream, chunk, sends, st
 from tests.server.relayed import DONE, HELLO, STOP, in_stream_error, logged_end
 from tests.server.test_relay_endings import CUT, exchange, plays
 from tests.support.server import Server
-from tests.support.stream import ask, chat, post
+from tests.support.stream import ask, chat, get, post
 
 CHAT = "/v1/chat/completions"
 

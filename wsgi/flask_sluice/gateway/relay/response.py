@@ -130,8 +130,9 @@ class UpstreamResponse:
             return b""
         except OSError as error:
             # It must not leave this method: the server would take the upstream's OSError for the client's.
-            self._fail("upstream_truncated", f"the upstream's connection broke: {error}")
-            return b""
+            events = self._end_of_connection(f"the upstream's connection broke: {error}")
+            self._report_error()
+            return events
         # Nearly every read brings whole chunks of whole events, mostly one, and the last of them ends with JSON.
         if self._is_at_boundary and data.endswith(b"}\n\n\r\n"):
             events = whole_chunk(data)
@@ -244,16 +245,17 @@ class UpstreamResponse:
             self.event_count += events.count(b"\n\n") or 1
         return events
 
-    def _end_of_connection(self) -> bytes:
-        """Return the last event, if it lacked only its blank line."""
+    def _end_of_connection(self, fault: str | None = None) -> bytes:
+        """Return the last event, if it lacked only its blank line. fault: why the connection ended; None: it was closed"""
         self._keeps_connection = False
         event = b"" if self._framer is None else self._event_without_blank_line(self._framer)
         if self.is_finished:
             return event
-        if self._body.ends_with_connection:
+        if fault is None and self._body.ends_with_connection:
             self._finish()
         else:
-            self._fail("upstream_truncated", "the upstream's connection ended before its answer")
+            fault = fault or "the upstream's connection ended before its answer"
+            self._fail("upstream_truncated", fault)
         return event
 
     def _finish(self) -> None:
