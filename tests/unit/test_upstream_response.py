@@ -34,13 +34,13 @@ class FakeUpstream:
         self.is_released = True
 
 
-def take_all(reads, is_completion=False):
+def take_all(reads, has_known_end=False):
     """Return the response at its end, and all events that it gave."""
     head = parse_head(HEAD)
     upstream = FakeUpstream(reads)
     response = UpstreamResponse(
         *(head, body_of(head, "POST"), upstream, upstream),
-        is_completion=is_completion,
+        has_known_end=has_known_end,
         on_failure=pytest.fail,
     )
     taken = []
@@ -74,7 +74,7 @@ def test_events_are_counted_however_the_bytes_are_cut(events, data):
 def test_a_long_answer_comes_whole_whatever_a_read_holds(size):
     events = EVENT * 5_000 + b"data: [DONE]\n\n"
     stream = chunk(EVENT) * 5_000 + chunk(b"data: [DONE]\n\n") + LAST_CHUNK
-    response, taken = take_all(pieces(stream, size), is_completion=True)
+    response, taken = take_all(pieces(stream, size), has_known_end=True)
     assert taken == events
     assert response.event_count == 5_001
     assert response.error is None

@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Request, Response
 
 from flask_sluice.gateway.api.passed_headers import headers_passed_back, headers_passed_on
-from flask_sluice.gateway.relay.answer.error_events import error_event_of
+from flask_sluice.gateway.relay.answer.error_events import api_of_route, error_event_of
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
@@ -84,6 +84,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             headers=_headers_for_upstream(request, settings, context.request_id, bool(call.stream)),
             body=body,
             is_completion=is_completion,
+            has_known_end=api_of_route(rest) is not None,
             choice_count=call.choice_count,
         )
         feed = SocketFeed(relay.open(upstream_request, context), context)
@@ -124,6 +125,7 @@ def chat_feed(
             headers=_headers_for_upstream(request, settings, context.request_id, is_stream=True),
             body=msgspec.json.encode(body),
             is_completion=True,
+            has_known_end=True,
             choice_count=call.choice_count,
         )
         return SocketFeed(relay.open(upstream_request, context), context)

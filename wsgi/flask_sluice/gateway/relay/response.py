@@ -26,7 +26,7 @@ class UpstreamResponse:
     """The ``Source`` of a relayed stream: gives the response's bytes in whole events.
 
     pool: gets the connection back at the response's end, if that may carry another request
-    is_completion: whether an answer without one known event is not whole
+    has_known_end: whether an answer without one event that shows its API is not whole
     choice_count: how many choices the request asks for
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
     head: there until ``drop_head``
@@ -38,8 +38,8 @@ class UpstreamResponse:
         "_body",
         "_early",
         "_framer",
+        "_has_known_end",
         "_is_at_boundary",
-        "_is_completion",
         "_keeps_connection",
         "_on_failure",
         "_pool",
@@ -62,7 +62,7 @@ class UpstreamResponse:
         connection: UpstreamConnection,
         pool: ConnectionPool,
         *,
-        is_completion: bool,
+        has_known_end: bool,
         choice_count: int = 1,
         on_failure: Callable[[str], None],
     ) -> None:
@@ -83,7 +83,7 @@ class UpstreamResponse:
         self.event_count = 0
         self._body = body
         self._pool = pool
-        self._is_completion = is_completion
+        self._has_known_end = has_known_end
         self._keeps_connection = head.keeps_connection
         self._on_failure = on_failure
         self._framer = EventFramer() if self.is_event_stream else None
@@ -269,7 +269,7 @@ class UpstreamResponse:
         answer = self._answer
         if answer.has_terminal_event or answer.error is not None:
             return True
-        if framer.holds_part or (self._is_completion and answer.api is None):
+        if framer.holds_part or (self._has_known_end and answer.api is None):
             return False
         return answer.is_whole
 

@@ -34,7 +34,7 @@ def error_event_of(feed: RelayFeed, route: str) -> Callable[[Exception], bytes]:
 
     def render(error: Exception) -> bytes:
         answer = None if feed.source is None else feed.source.answer
-        api = _api_of_route(route) if answer is None or answer.api is None else answer.api
+        api = api_of_route(route) if answer is None or answer.api is None else answer.api
         if api is Api.RESPONSES:
             return error_for_responses(error, 0 if answer is None else answer.sequence_number + 1)
         if api is Api.MESSAGES:
@@ -44,7 +44,8 @@ def error_event_of(feed: RelayFeed, route: str) -> Callable[[Exception], bytes]:
     return render
 
 
-def _api_of_route(route: str) -> Api | None:
+def api_of_route(route: str) -> Api | None:
+    """Return the API that a route belongs to, by the segments of its path below /v1; None if it is not known."""
     segments = route.split("/")
     if "completions" in segments:
         return Api.CHAT
