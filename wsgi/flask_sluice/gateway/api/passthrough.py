@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from urllib.parse import unquote
 
 import msgspec
 from flask import Blueprint, Request, Response
 
 from flask_sluice.gateway.api.passed_headers import headers_passed_back, headers_passed_on
-from flask_sluice.gateway.relay.answer.error_events import api_of_route, error_event_of
+from flask_sluice.gateway.relay.answer.error_events import api_of_route, error_event
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
@@ -91,7 +92,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         stream = EventStream(
             feed,
             context=context,
-            render_error=error_for_openai if is_completion else error_event_of(feed, rest),
+            render_error=error_for_openai if is_completion else partial(error_event, feed, rest),
             client=client_of(request.environ),
             options=stream_options,
         )

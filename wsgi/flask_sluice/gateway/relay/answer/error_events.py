@@ -1,6 +1,5 @@
 """The error events that the gateway adds to relayed streams, in the shape of each stream's own API."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 from flask_sluice.gateway.relay.answer.state import AnswerState, Api
@@ -26,22 +25,18 @@ class RelayFeed(Protocol):
     def source(self) -> Answer | None: ...
 
 
-def error_event_of(feed: RelayFeed, route: str) -> Callable[[Exception], bytes]:
-    """Return the function that makes a stream's error event: by what its events are, or by the route before the first.
+def error_event(feed: RelayFeed, route: str, error: Exception) -> bytes:
+    """Return a stream's error event: in the shape that its events show, or before the first in that of the route.
 
     route: below /v1
     """
-
-    def render(error: Exception) -> bytes:
-        answer = None if feed.source is None else feed.source.answer
-        api = api_of_route(route) if answer is None or answer.api is None else answer.api
-        if api is Api.RESPONSES:
-            return error_for_responses(error, 0 if answer is None else answer.sequence_number + 1)
-        if api is Api.MESSAGES:
-            return error_for_messages(error)
-        return error_for_openai(error) if api is Api.CHAT else error_for_other_routes(error)
-
-    return render
+    answer = None if feed.source is None else feed.source.answer
+    api = api_of_route(route) if answer is None or answer.api is None else answer.api
+    if api is Api.RESPONSES:
+        return error_for_responses(error, 0 if answer is None else answer.sequence_number + 1)
+    if api is Api.MESSAGES:
+        return error_for_messages(error)
+    return error_for_openai(error) if api is Api.CHAT else error_for_other_routes(error)
 
 
 def api_of_route(route: str) -> Api | None:
