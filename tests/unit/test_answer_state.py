@@ -117,3 +117,14 @@ def test_what_is_not_an_event_does_not_begin_the_answer(events):
     state = AnswerState()
     state.read(events)
     assert not state.has_begun
+
+
+DEEP = b"[" * 900 + b"]" * 900
+
+
+@pytest.mark.parametrize("error", [DEEP, b'{"message":%b}' % DEEP, b"7", b'"\\ud800"', b"true"])
+def test_an_error_of_any_form_is_an_error(error):
+    state = AnswerState()
+    state.read(b'data: {"error":%b,"code":%b}\n\n' % (error, error))
+    assert state.error.text
+    assert json.loads(state.error.answer)

@@ -135,8 +135,15 @@ def _text_of(cause: Any) -> str:
     if isinstance(cause, dict):
         for field in ("message", "detail", "error", "code", "type"):
             if value := cause.get(field):
-                return value if isinstance(value, str) else json.dumps(value)
-    return json.dumps(cause)
+                return value if isinstance(value, str) else _as_json(value)
+    return _as_json(cause)
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "something that is nested too deeply to be shown"
 
 
 def _status_in(message: Message) -> int | None:
@@ -145,10 +152,11 @@ def _status_in(message: Message) -> int | None:
 
 def _status_of(error: dict[str, Any]) -> int | None:
     """Return the status that servers put into ``status`` or ``code``, or name by ``type`` or ``code``."""
+    named = {field: value for field, value in error.items() if isinstance(value, str | int)}
     for field in ("status", "status_code", "code"):
-        if re.fullmatch("[45][0-9]{2}", str(error.get(field))):
-            return int(error[field])
+        if re.fullmatch("[45][0-9]{2}", str(named.get(field))):
+            return int(named[field])
     for field in ("type", "code", "error_type"):
-        if (status := _STATUS_OF_NAME.get(str(error.get(field)))) is not None:
+        if (status := _STATUS_OF_NAME.get(str(named.get(field)))) is not None:
             return status
     return None
