@@ -110,16 +110,20 @@ class AnswerState:
         Nearly every read brings nothing else, and need not be parsed. In JSON a quote inside of a text is escaped, so the
         patterns are not found in what a model says. ``rfind``, since ``in`` and ``find`` take twice the time.
         """
+        if count == 1 == self._choice_count == self._seen:
+            return (
+                events.rfind(self._null_reason) < 0
+                or events.rfind(b'"error"') >= 0
+                or events.rfind(self._second_choice) >= 0
+            )
         if events.rfind(b'"error"') >= 0:
             return True
         if self._null_reason is _NO_EVENT_HAS_IT:
             return self.api is None or self.api is Api.CHAT or self._named_events_end(events)
         if events.count(self._null_reason) != count:
             return True
-        if self._choice_count > 1:
-            return count != 1 or events.count(b'"finish_reason"') != 1
-        # A choice that was not asked for is looked for where that does not cost a bulk of events a tenth more.
-        return count == 1 == self._seen and events.rfind(self._second_choice) >= 0
+        # In a bulk a choice that was not asked for is not looked for: it would cost such an event a tenth more.
+        return self._choice_count > 1 and (count != 1 or events.count(b'"finish_reason"') != 1)
 
     def _named_events_end(self, events: bytes) -> bool:
         """Return whether there may be an event that is of importance for the end, among named ones."""
