@@ -94,7 +94,7 @@ def test_the_events_before_such_bytes_still_arrive(relay, upstream):
 
 
 def test_a_truncated_stream_of_messages_ends_with_an_event_named_error(relay, upstream):
-    upstream.handler = breaks_off(b'event: ping\ndata: {"type": "ping"}\n\n')
+    upstream.handler = breaks_off(b'event: message_start\ndata: {"type": "message_start"}\n\n')
     *_, last, end = stream_of(relay, "/v1/messages").split(b"\n\n")
     assert end == b""
     assert last.startswith(b'event: error\ndata: {"type":"error","error":')

@@ -14,6 +14,7 @@ from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
+from flask_sluice.stream.feeds.feed import holds_event
 from tests.unit.greenlets import TINY_SECONDS, run_all, wait_until
 from tests.unit.streams import (
     FOREVER_SECONDS,
@@ -263,6 +264,15 @@ class TestDeadline:
         stream.read_all()
         wait_until(lambda: ended == ["GeneratorExit"])
 
+    def test_adds_no_error_behind_the_terminal_event(self, clock):
+        context = StreamContext()
+        items = listening(context, b"data: [DONE]\n\n")
+        stream = Stream(items, context=context, deadline_seconds=60)
+        assert next(stream) == b"data: [DONE]\n\n"
+        clock.turn_while_waiting(61)
+        assert stream.read_all() == b""
+        assert context.outcome is Outcome.COMPLETE
+
     def test_in_the_middle_of_an_event_breaks_the_body_off(self, clock):
         context = StreamContext()
         items = listening(context, b"data: ha")
@@ -494,3 +504,17 @@ class TestPlaces:
         stream = Stream([A])
         assert Stream([B]).read_all() == B
         stream.close()
+
+
+@pytest.mark.parametrize(
+    "events", [b": a\n\n", b": data\n\n", b"\n", b"\r\n", b": a\n: b\n\n", b":\r\r"]
+)
+def test_comments_and_blank_lines_hold_no_event(events):
+    assert not holds_event(events)
+
+
+@pytest.mark.parametrize(
+    "events", [A, b": a\n\n" + A, b"\n" + A, b": a\rdata: a\r\r", b"event: a\ndata: a\n\n", b"{}"]
+)
+def test_data_is_an_event_whatever_comes_before_it(events):
+    assert holds_event(events)

@@ -172,12 +172,14 @@ class Generation:
     def _append(self, events: bytes) -> bool:
         """Append the answer's next events. Return whether more are wanted."""
         assert self._recorder is not None
-        now = self._timers.event_at = time.monotonic()
-        written = self._account.written
-        if written.first_event_at is None:
-            written.first_event_at = now
         try:
-            for event in self._answer.read(events):
+            kept = self._answer.read(events)
+            if kept:
+                now = self._timers.event_at = time.monotonic()
+                written = self._account.written
+                if written.first_event_at is None:
+                    written.first_event_at = now
+            for event in kept:
                 self._recorder.append(event)
         except Exception as error:  # noqa: BLE001 - raised again by the greenlet
             self._failure = error

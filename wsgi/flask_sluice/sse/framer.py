@@ -33,6 +33,14 @@ class EventFramer:
         return bool(self._held)
 
     @property
+    def part(self) -> bytes:
+        """The beginning of an event that has not ended."""
+        return bytes(self._held)
+
+    def drop_part(self) -> None:
+        self._held = bytearray()
+
+    @property
     def is_at_boundary(self) -> bool:
         """Whether the next byte begins an event."""
         return not (self._held or self._ended_in_cr)

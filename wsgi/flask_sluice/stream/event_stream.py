@@ -14,7 +14,7 @@ from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, draining
-from flask_sluice.stream.feeds.feed import Feed
+from flask_sluice.stream.feeds.feed import Feed, holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.timers import Timers
 from flask_sluice.stream.transport.client_socket import ClientSocket
@@ -210,6 +210,10 @@ class EventStream:
             now = time.monotonic()
             error = self._drain_error or timers.overdue(now)
             if error is not None:
+                if feed.has_terminal_event:
+                    # The client has the whole answer, or knows why not: only the end of the body is late.
+                    self._complete()
+                    break
                 return self._fail(error)
             if self._at_boundary() and timers.keepalive_is_due(now):
                 self._account.written.keepalive_count += 1
@@ -225,7 +229,8 @@ class EventStream:
     def _write_events(self, events: bytes) -> bytes:
         timers = self._timers
         timers.write_begins(time.monotonic())
-        timers.event_at = timers.written_at
+        if holds_event(events):
+            timers.event_at = timers.written_at
         self._account.written.add_events(events, timers.written_at)
         return events
 
@@ -357,7 +362,9 @@ class EventStream:
         assert self._writer is not None
         now = time.monotonic()
         timers = self._timers
-        timers.written_at = timers.event_at = now
+        timers.written_at = now
+        if holds_event(events):
+            timers.event_at = now
         self._account.written.add_events(events, now)
         try:
             return self._writer.write_now(events)

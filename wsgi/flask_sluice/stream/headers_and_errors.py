@@ -15,6 +15,18 @@ EVENT_SOURCE_PREAMBLE = b": stream\n\n"
 _DRAINED_RETRY_MS = (1000, 5000)
 """The clients of a worker that ends reconnect after a time between these."""
 
+_MESSAGES_ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""Anthropic's, by HTTP status."""
+
 
 def stream_headers(request_id: str) -> Headers:
     """Return the headers of every stream. Hop-by-hop headers are the server's (PEP 3333)."""
@@ -33,11 +45,39 @@ def error_for_openai(error: Exception) -> bytes:
     return Event(data=_error_json(error)).encode()
 
 
-def error_for_messages(error: Exception) -> bytes:
-    """Return the error event of the other relayed routes.
+def error_for_responses(error: Exception, sequence_number: int) -> bytes:
+    """Return the error event of OpenAI's Responses API.
 
-    OpenAI's Responses and Anthropic's Messages have named events, and clients of both look for one named ``error``.
+    The fields of its ``ResponseErrorEvent``, and ``error`` beside them, which OpenAI's own servers send and clients raise.
+
+    sequence_number: the event's place in the stream
     """
+    told = as_api_error(error).body()
+    body = {
+        "type": "error",
+        "code": told["code"],
+        "message": told["message"],
+        "param": told["param"],
+        "sequence_number": sequence_number,
+        "error": told,
+    }
+    return Event(data=msgspec.json.encode(body).decode(), event="error").encode()
+
+
+def error_for_messages(error: Exception) -> bytes:
+    """Return the error event of Anthropic's Messages API."""
+    return Event(data=messages_error_json(error), event="error").encode()
+
+
+def messages_error_json(error: Exception) -> str:
+    """Return the JSON of an error of Anthropic's Messages API, with the type that it has for such errors."""
+    told = as_api_error(error)
+    body = {"type": "error", "error": {**told.body(), "type": _messages_error_type(told.status)}}
+    return msgspec.json.encode(body).decode()
+
+
+def error_for_other_routes(error: Exception) -> bytes:
+    """Return the error event of a stream of which nothing is known: named ``error``, and with OpenAI's ``error`` in it."""
     body = {"type": "error", "error": as_api_error(error).body()}
     return Event(data=msgspec.json.encode(body).decode(), event="error").encode()
 
@@ -52,3 +92,9 @@ def error_for_event_source(error: Exception) -> bytes:
 
 def _error_json(error: Exception) -> str:
     return msgspec.json.encode({"error": as_api_error(error).body()}).decode()
+
+
+def _messages_error_type(status: int) -> str:
+    if status in _MESSAGES_ERROR_TYPES:
+        return _MESSAGES_ERROR_TYPES[status]
+    return "invalid_request_error" if status < 500 else "api_error"

@@ -13,6 +13,8 @@ from flask_sluice.stream.errors import ApiError
 _TRUE = ("true", "1", "on", "yes", "t", "y")
 """What the servers behind take for true, in any case (pydantic, "Booleans")."""
 
+_ABSENT = msgspec.Raw(b"null")
+
 
 class Call(msgspec.Struct):
     """The fields of a request's body that Sluice reads. They may hold anything: the upstream judges them."""
@@ -20,6 +22,17 @@ class Call(msgspec.Struct):
     model: Any = None
     stream: Any = None
     stream_format: Any = None
+    n: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
+
+    @property
+    def choice_count(self) -> int:
+        """How many choices the answer has: ``n`` of them for each prompt (of ``/v1/completions``, which takes a list)."""
+        n, prompts = _decoded(self.n), _decoded(self.prompt)
+        count = n if isinstance(n, int) and n > 0 else 1
+        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+            count *= len(prompts)
+        return count
 
     @property
     def model_name(self) -> str | None:
@@ -87,3 +100,10 @@ def _is_true(value: object) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in _TRUE
     return value is True or value == 1
+
+
+def _decoded(raw: msgspec.Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

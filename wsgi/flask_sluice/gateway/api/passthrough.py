@@ -16,6 +16,7 @@ from flask_sluice.gateway.api.passed_back import (
 )
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.paths import path_below, without_deployment
+from flask_sluice.gateway.relay.answer.error_events import api_of_route, error_event
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
 from flask_sluice.gateway.relay.relay import Relay
@@ -28,11 +29,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, PlainAnswer
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.feeds.socket_feed import SocketFeed
-from flask_sluice.stream.headers_and_errors import (
-    error_for_messages,
-    error_for_openai,
-    stream_headers,
-)
+from flask_sluice.stream.headers_and_errors import error_for_openai, stream_headers
 from flask_sluice.stream.loop.steps import Steps
 from flask_sluice.stream.responses import StreamResponse, context_of
 from flask_sluice.stream.transport.client_socket import client_of
@@ -91,6 +88,8 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             ),
             body=body,
             is_completion=is_completion,
+            has_known_end=api_of_route(rest) is not None,
+            choice_count=call.choice_count,
             azure_path=azure_path,
         )
         find_location = partial(
@@ -104,7 +103,7 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
         stream = EventStream(
             feed,
             context=context,
-            render_error=error_for_openai if is_completion else error_for_messages,
+            render_error=error_for_openai if is_completion else partial(error_event, feed, rest),
             client=client_of(request.environ),
             options=stream_options,
         )
@@ -126,7 +125,8 @@ def chat_feed(
         given = read_json(request)
         if settings.models:
             check_models(request, "/chat/completions", given, settings.models)
-        context.notes["model"] = decode(given, Call).model_name
+        call = decode(given, Call)
+        context.notes["model"] = call.model_name
         # Raw leaves the other fields as they came, numbers of any size too.
         body = decode(given, dict[str, msgspec.Raw])
         body["stream"] = msgspec.Raw(b"true")
@@ -136,6 +136,8 @@ def chat_feed(
             headers=_headers_for_upstream(request, up_headers, context.request_id, is_stream=True),
             body=msgspec.json.encode(body),
             is_completion=True,
+            has_known_end=True,
+            choice_count=call.choice_count,
         )
         return SocketFeed(_open_with_usage(relay, upstream_request, body, context), context)
 

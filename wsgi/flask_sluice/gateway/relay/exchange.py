@@ -51,6 +51,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     headers: the end-to-end headers
     is_completion: whether it is for one of OpenAI's completion routes, which answer with JSON or with a stream whose end
         can be judged
+    has_known_end: whether an answer without one event that shows its API is not whole
+    choice_count: how many choices it asks for
     """
 
     method: str
@@ -58,6 +60,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     is_completion: bool
+    has_known_end: bool = False
+    choice_count: int = 1
     azure_path: str | None = None
 
     @property
@@ -137,7 +141,8 @@ def _exchange(
             body,
             connection,
             upstream.pool,
-            is_completion=request.is_completion,
+            has_known_end=request.has_known_end,
+            choice_count=request.choice_count,
             on_failure=on_failure,
         )
         if response.is_event_stream:

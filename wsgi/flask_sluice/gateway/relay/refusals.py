@@ -7,11 +7,10 @@ from calendar import timegm
 from email.utils import parsedate
 from typing import Any
 
-from flask_sluice.gateway.relay.completion_chunks import as_json
+from flask_sluice.gateway.relay.answer.told_error import ToldError
 from flask_sluice.gateway.relay.connection import UnreadRequestError
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
 from flask_sluice.gateway.relay.response import UpstreamResponse
-from flask_sluice.sse import EventParser
 from flask_sluice.stream.errors import ApiError, ErrorBody, PlainAnswer, as_unicode
 
 TRY_ANOTHER = (502, 503, 504, 529)
@@ -19,34 +18,17 @@ TRY_ANOTHER = (502, 503, 504, 529)
 _MAX_DEPTH = 4
 """How deep an error is looked for."""
 
-_STATUS_OF_ERROR_TYPE = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "rate_limit_error": 429,
-    "overloaded_error": 529,
-}
 
-
-def first_event_error(events: bytes, *, is_committed: bool) -> ApiError | PlainAnswer | None:
-    """Return the error for a stream with status 200 whose first event is an error, None for any other stream.
+def first_event_error(error: ToldError, *, is_committed: bool) -> ApiError | PlainAnswer:
+    """Return what is raised for a stream with status 200 whose first event is an error.
 
     is_committed: whether the client has its 200 already. If not, it gets the upstream's JSON with the status that the
         upstream would have answered without streaming
     """
-    if b'"error"' not in events:
-        return None
-    parsed = EventParser().feed(events)
-    error = as_json(parsed[0].data).get("error") if parsed else None
-    if not error:
-        return None
-    status, message = 502, str(error)
-    if isinstance(error, dict):
-        status, message = _status_of(error), str(error.get("message", error))
+    status = error.status or 502
     if is_committed:
-        return ApiError(status, "upstream_error", message)
-    return PlainAnswer(status, {"Content-Type": "application/json"}, parsed[0].data.encode())
+        return UpstreamRefusal(status, error.text, _told_in(error.answer, "application/json"))
+    return PlainAnswer(status, {"Content-Type": "application/json"}, error.answer)
 
 
 class UpstreamRefusal(ApiError):
@@ -150,11 +132,3 @@ def _seconds_of(retry_after: str | None) -> int | None:
         return None if date is None else max(0, round(timegm(date) - time.time()))
     except (ValueError, OverflowError):
         return None
-
-
-def _status_of(error: dict[str, Any]) -> int:
-    """Return the status that servers put into ``code`` or ``status``, or name by ``type``."""
-    for value in (str(error.get("status")), str(error.get("code"))):
-        if re.fullmatch("[45][0-9]{2}", value):
-            return int(value)
-    return _STATUS_OF_ERROR_TYPE.get(str(error.get("type")), 502)

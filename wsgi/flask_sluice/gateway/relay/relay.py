@@ -21,10 +21,12 @@ class RelayContext(Protocol):
 
     is_committed: whether the client has been sent its 200 already
     notes: shown in the log line at the stream's end
+    failure: why the answer is not whole
     """
 
     is_committed: bool
     notes: dict[str, object]
+    failure: str | None
 
     def fail(self, reason: str) -> None: ...
 
@@ -45,8 +47,9 @@ class Relay:
     def open(self, request: UpstreamRequest, context: RelayContext) -> Steps[UpstreamResponse]:
         """Return the response that goes to the client: with its first event, or with its headers if it is not a stream.
 
-        The next upstream is tried where one has certainly read nothing of the request or answers 502, 503, 504 or 529, and
-        after every failure of an idempotent request. Raises ApiError when there is none left, and PlainAnswer for a stream that begins with an error. Once the
+        The next upstream is tried where one has certainly read nothing of the request or answers 502, 503, 504 or 529, as its
+        status or as an error in its first event, and after every failure of an idempotent request. Raises ApiError when there
+        is none left, and PlainAnswer for a stream that begins with an error. Once the
         client has its 200, every answer that is not a stream is raised as an ApiError.
         """
         tried: list[Upstream] = []
@@ -54,9 +57,12 @@ class Relay:
         while (upstream := self.upstreams.choose(tried)) is not None:
             if tried:
                 tried[-1].failovers += 1
-            tried.append(upstream)
             if isinstance(outcome, UpstreamResponse):
+                if outcome.first_error is not None:
+                    tried[-1].errors[str(_true_status(outcome))] += 1
                 outcome.abandon()
+            tried.append(upstream)
+            context.failure = None
             outcome = yield from self._try(upstream, request, context)
             if not _may_ask_another(outcome, request):
                 break
@@ -64,11 +70,12 @@ class Relay:
         if isinstance(outcome, ApiError):
             raise outcome
         if outcome.is_event_stream:
-            error = first_event_error(outcome.peek(), is_committed=context.is_committed)
-            if error is not None:
+            told = outcome.first_error
+            if told is not None:
                 # The metrics count it at the end of the client's stream.
                 outcome.abandon()
-                raise error
+                context.fail(f"upstream: {told.text}")
+                raise first_event_error(told, is_committed=context.is_committed)
         elif context.is_committed:
             raise late_refusal(outcome)
         if outcome.head.status >= 400:
@@ -101,16 +108,16 @@ class Relay:
         except BaseException:
             health.record_no_result()
             raise
-        status = response.head.status
-        context.notes["upstream_status"] = status
+        context.notes["upstream_status"] = response.head.status
         upstream_id = upstream_request_id(response.head)
         if upstream_id is not None:
             context.notes["upstream_request_id"] = upstream_id
+        status = _true_status(response)
         if status in TRY_ANOTHER:
             health.record_failure(time.monotonic())
         else:
             health.record_success()
-        if status >= 400:
+        if response.head.status >= 400:
             upstream.errors[str(status)] += 1
         return response
 
@@ -130,5 +137,11 @@ def upstream_request_id(head: ResponseHead) -> str | None:
 def _may_ask_another(outcome: UpstreamResponse | ApiError, request: UpstreamRequest) -> bool:
     """Whether another upstream may get the request: a completion that two of them generate is paid twice."""
     if isinstance(outcome, UpstreamResponse):
-        return outcome.head.status in TRY_ANOTHER
+        return _true_status(outcome) in TRY_ANOTHER
     return isinstance(outcome, UnreadRequestError) or request.is_idempotent
+
+
+def _true_status(response: UpstreamResponse) -> int:
+    """Return the status, or the one of the error that a stream with status 200 begins with."""
+    error = response.first_error
+    return response.head.status if error is None or error.status is None else error.status

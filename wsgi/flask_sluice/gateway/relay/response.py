@@ -3,7 +3,12 @@
 import re
 from collections.abc import Callable
 
-from flask_sluice.gateway.relay.completion_chunks import end_of_completion, ends_with_done
+from flask_sluice.gateway.relay.answer.state import (
+    AnswerState,
+    is_comment,
+    lacks_only_its_blank_line,
+)
+from flask_sluice.gateway.relay.answer.told_error import ToldError
 from flask_sluice.gateway.relay.connection import WOULD_BLOCK, UpstreamConnection
 from flask_sluice.gateway.relay.connection_pool import ConnectionPool
 from flask_sluice.gateway.relay.http1_parser import Body, ResponseHead
@@ -13,26 +18,29 @@ from flask_sluice.stream.errors import ApiError
 
 READ_BYTES = 65536
 _MANY_EVENTS_BYTES = 2048
+_MAX_EARLY_BYTES = 16 * 1024
+_DONE = b"[DONE]"
 
 
 class UpstreamResponse:
     """The ``Source`` of a relayed stream: gives the response's bytes in whole events.
 
     pool: gets the connection back at the response's end, if that may carry another request
-    is_completion: whether the end can be judged: the stream of a completion ends with ``[DONE]``, or at least has a
-        ``finish_reason``
+    has_known_end: whether an answer without one event that shows its API is not whole
+    choice_count: how many choices the request asks for
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
     head: there until ``drop_head``
     error: why the response failed; None while it has not
     """
 
     __slots__ = (
+        "_answer",
         "_body",
+        "_early",
         "_framer",
+        "_has_known_end",
         "_is_at_boundary",
-        "_is_completion",
         "_keeps_connection",
-        "_last",
         "_on_failure",
         "_pool",
         "_ready",
@@ -54,7 +62,8 @@ class UpstreamResponse:
         connection: UpstreamConnection,
         pool: ConnectionPool,
         *,
-        is_completion: bool,
+        has_known_end: bool,
+        choice_count: int = 1,
         on_failure: Callable[[str], None],
     ) -> None:
         content_type = head.values.get("content-type", "").lower()
@@ -74,13 +83,14 @@ class UpstreamResponse:
         self.event_count = 0
         self._body = body
         self._pool = pool
-        self._is_completion = is_completion
+        self._has_known_end = has_known_end
         self._keeps_connection = head.keeps_connection
         self._on_failure = on_failure
         self._framer = EventFramer() if self.is_event_stream else None
+        self._answer = AnswerState(choice_count)
         self._ready = b""
-        self._last = (b"", b"", b"")
-        """The last batches of events: enough to find the finish_reason, behind which usage may come."""
+        self._early = b""
+        """Comments that came before the first event. They do not begin the answer, and go out with it."""
         self._receive_now = connection.receive_now
         self._is_at_boundary = self.is_event_stream and body.is_at_chunk
         """Whether the next byte begins a chunk and an event alike."""
@@ -94,14 +104,29 @@ class UpstreamResponse:
     def has_events(self) -> bool:
         return bool(self._ready)
 
+    @property
+    def has_terminal_event(self) -> bool:
+        """Whether the client has been told how the answer ended: by its last event, or by an error of the upstream's own."""
+        return self._answer.has_terminal_event or self._answer.error is not None
+
+    @property
+    def first_error(self) -> ToldError | None:
+        """The error that the stream begins with, None if it begins with anything else."""
+        return self._answer.error if self._answer.begins_with_error else None
+
+    @property
+    def answer(self) -> AnswerState:
+        return self._answer
+
     def peek(self) -> bytes:
-        """Return the events that the next ``take`` returns without reading."""
+        """Return what the next ``take`` returns without reading."""
         return self._ready
 
     def take(self) -> bytes:
         """Read once, and return what is whole: of a stream, events. Never blocks, and never raises."""
         if self._ready or self.is_finished:
             ready, self._ready = self._ready, b""
+            self._report_error()
             return ready
         try:
             data = self._receive_now(READ_BYTES)
@@ -109,8 +134,9 @@ class UpstreamResponse:
             return b""
         except OSError as error:
             # It must not leave this method: the server would take the upstream's OSError for the client's.
-            self._fail("upstream_truncated", f"the upstream's connection broke: {error}")
-            return b""
+            events = self._end_of_connection(f"the upstream's connection broke: {error}")
+            self._report_error()
+            return events
         # Nearly every read brings whole chunks of whole events, mostly one, and the last of them ends with JSON.
         if self._is_at_boundary and data.endswith(b"}\n\n\r\n"):
             events = whole_chunk(data)
@@ -122,14 +148,23 @@ class UpstreamResponse:
                 if rest:
                     return self._decode(data)
             self.event_count += count
-            if b"data" in events:  # Comments do not count: many may come behind the last event.
-                self._last = (self._last[1], self._last[2], events)
+            if self._answer.changes_by(events, count):
+                self._read(events)
+                self._report_error()
             return events
-        return self._decode(data)
+        events = self._decode(data)
+        self._report_error()
+        return events
 
     def feed(self, data: bytes) -> None:
         """Keep for ``take`` what is whole by ``data``: bytes that were read before the stream began, b"" for the end."""
-        self._ready += self._decode(data)
+        events = self._decode(data)
+        has_ended = self.is_finished and self.error is None
+        if self._framer is None or self._answer.has_begun or has_ended:
+            self._ready += self._early + events
+            self._early = b""
+        elif len(self._early) < _MAX_EARLY_BYTES:
+            self._early += events
 
     def drop_head(self) -> None:
         """Free the headers once the client has its own: eight of them would take 1.8 KiB of a stream that waits."""
@@ -143,27 +178,49 @@ class UpstreamResponse:
 
     def _decode(self, data: bytes) -> bytes:
         if not data:
-            self._at_end_of_connection()
-            return b""
+            return self._end_of_connection()
+        count = self.event_count
         try:
             events = self._whole_events(data)
         except EventTooLargeError as error:
             self._fail("upstream_invalid", str(error))
             return b""
-        if b"data" in events:
-            self._last = (self._last[1], self._last[2], events)
+        count = self.event_count - count
+        if self._framer is not None:
+            if events and self._answer.changes_by(events, count):
+                self._read(events)
+            if self._body.is_complete or (
+                data.rfind(_DONE) >= 0 and self._framer.part.rstrip(b"\r\n").endswith(_DONE)
+            ):
+                events += self._event_without_blank_line(self._framer)
+        if self.is_finished:
+            return events
         if self._body.is_broken:
             self._fail("upstream_invalid", "the body of the upstream's answer is not HTTP")
         elif self._body.is_complete:
             self._finish()
-        elif (
-            self._is_completion
-            and ends_with_done(events)
-            and not events.endswith(b"\r\n\r")  # The last LF of CRLFs is still to come.
-        ):
-            # The client has all that it waits for, even if the end of the framing is still on its way.
-            self._finish()
         return events
+
+    def _read(self, events: bytes) -> None:
+        self._answer.read(events)
+        # The last LF of CRLFs may still be to come.
+        if self._answer.is_done and not (self.is_finished or events.endswith(b"\r\n\r")):
+            # The client has all that it waits for, even if the end of the framing is still on its way.
+            self._end()
+
+    def _event_without_blank_line(self, framer: EventFramer) -> bytes:
+        """Take what the framer holds at the end, and return it as an event, if it is one but for its blank line."""
+        part = framer.part
+        if is_comment(part):
+            framer.drop_part()
+            return b""
+        if not lacks_only_its_blank_line(part):
+            return b""
+        framer.drop_part()
+        self.event_count += 1
+        event = part.rstrip(b"\r\n") + b"\n\n"
+        self._read(event)
+        return event
 
     def _whole_events(self, data: bytes) -> bytes:
         """Return the events that are whole by ``data``, or of a body without events its bytes.
@@ -192,16 +249,35 @@ class UpstreamResponse:
             self.event_count += events.count(b"\n\n") or 1
         return events
 
-    def _at_end_of_connection(self) -> None:
-        if self._body.ends_with_connection:
+    def _end_of_connection(self, fault: str | None = None) -> bytes:
+        """Return the last event, if it lacked only its blank line. fault: why the connection ended; None: it was closed"""
+        self._keeps_connection = False
+        event = b"" if self._framer is None else self._event_without_blank_line(self._framer)
+        if self.is_finished:
+            return event
+        if fault is None and self._body.ends_with_connection:
             self._finish()
         else:
-            self._fail("upstream_truncated", "the upstream's connection ended before its answer")
+            fault = fault or "the upstream's connection ended before its answer"
+            self._fail("upstream_truncated", fault)
+        return event
 
     def _finish(self) -> None:
+        """End where the body ends, if that is the end of the answer."""
         if self._framer is not None and not self._has_proper_end(self._framer):
             self._fail("upstream_truncated", "the upstream's answer ended without its last event")
-            return
+        else:
+            self._end()
+
+    def _has_proper_end(self, framer: EventFramer) -> bool:
+        answer = self._answer
+        if answer.has_terminal_event or answer.error is not None:
+            return True
+        if framer.holds_part or (self._has_known_end and answer.api is None):
+            return False
+        return answer.is_whole
+
+    def _end(self) -> None:
         self.is_finished = True
         body = self._body
         if self._keeps_connection and not (body.is_broken or body.ends_with_connection):
@@ -210,18 +286,14 @@ class UpstreamResponse:
         else:
             self.connection.close()
 
-    def _has_proper_end(self, framer: EventFramer) -> bool:
-        if framer.holds_part:
-            return False
-        if not self._is_completion:
-            return True
-        end = end_of_completion(b"".join(self._last))
-        if end.error:
-            # The upstream has told the client: a second error event would be one too many.
-            self._on_failure(f"upstream: {end.error}")
-        return end.is_whole
-
     def _fail(self, code: str, message: str) -> None:
-        self.error = ApiError(502, code, message)
         self.is_finished = True
         self.connection.close()
+        # Behind the terminal event nothing is missing, and behind an error of the upstream's own a second one would be
+        # one too many.
+        if not self.has_terminal_event:
+            self.error = ApiError(502, code, message)
+
+    def _report_error(self) -> None:
+        if self._answer.error is not None:
+            self._on_failure(f"upstream: {self._answer.error.text}")

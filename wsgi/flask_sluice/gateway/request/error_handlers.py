@@ -10,6 +10,7 @@ from flask_sluice.server.gunicorn_adapter import FRAMING_ERRORS
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error
+from flask_sluice.stream.headers_and_errors import messages_error_json
 from flask_sluice.stream.responses import StreamResponse, request_id
 
 logger = logging.getLogger("sluice.api")
@@ -39,7 +40,10 @@ def register(app: Flask) -> None:
 
 def _api_error(error: ApiError) -> Response:
     registry.stats().refused[str(error.status), error.code] += 1
-    body = msgspec.json.encode({"error": error.body()})
+    if "messages" in request.path.split("/"):
+        body = messages_error_json(error).encode()
+    else:
+        body = msgspec.json.encode({"error": error.body()})
     headers = {"Content-Type": "application/json", **error.headers}
     return Response(body, status=error.status, headers=headers)
 

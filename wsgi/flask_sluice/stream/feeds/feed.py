@@ -1,11 +1,21 @@
 """What a stream reads its events from."""
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 Forward = Callable[[bytes], bool]
 """Writes events to the client without waiting. Returns whether all bytes are written; if not, the request greenlet has
 to write the rest."""
+
+
+_OTHER_STARTS = (b":", b"\n", b"\r")
+_DATA_LINE = re.compile(rb"^data|[\r\n]data")
+
+
+def holds_event(events: bytes) -> bool:
+    """Return whether there is more than comments and blank lines in it, which only keep a connection alive."""
+    return not events.startswith(_OTHER_STARTS) or _DATA_LINE.search(events) is not None
 
 
 class Feed(Protocol):

@@ -37,6 +37,10 @@ class Source(Protocol):
     def error(self) -> Exception | None: ...
 
     @property
+    def has_terminal_event(self) -> bool:
+        """Whether the client has been told how the answer ended, even if the source has not ended."""
+
+    @property
     def event_count(self) -> int: ...
 
     def fileno(self) -> int: ...
@@ -103,8 +107,7 @@ class SocketFeed(Generic[S]):
 
     @property
     def has_terminal_event(self) -> bool:
-        # A relayed answer ends with its terminal event: no work follows it.
-        return False
+        return self.source is not None and self.source.has_terminal_event
 
     @property
     def event_count(self) -> int:
