@@ -136,11 +136,11 @@ def test_an_event_cannot_be_changed_after_it_was_checked():
 class TestSurrogates:
     def test_alone_become_the_replacement_character(self, field):
         sent = Event(**{field: "a\ud83db\ude00"}).encode().decode()
-        assert sent.endswith(": a\ufffdb\ufffd\n\n")
+        assert sent.endswith(": a\ufffdb\ufffd" + END[field])
 
     def test_in_pairs_become_the_character_that_they_mean(self, field):
         sent = Event(**{field: "\ud83d\ude00\udc00"}).encode().decode()
-        assert sent.endswith(": 😀\ufffd\n\n")
+        assert sent.endswith(": 😀\ufffd" + END[field])
 
 
 def test_a_byte_order_mark_survives_beside_a_lone_surrogate():
