@@ -1,6 +1,6 @@
 // Reads one stream with each client from npm at the same time, and prints what they saw as JSON.
 //
-// Arguments: the gateway's URL, the path of a resumable stream, the body of a chat completion.
+// Arguments: the gateway's URL, the body of a chat completion. The stream begins when the clients are ready to read it.
 
 import { createRequire } from "node:module";
 
@@ -16,7 +16,7 @@ import { FetchEventSource } from "../../static/js/fetch-event-source/fetch-event
 const require = createRequire(import.meta.url);
 const LaunchDarklyEventSource = require("launchdarkly-eventsource").EventSource;
 
-const [url, streamPath, bodyText] = process.argv.slice(2);
+const [url, bodyText] = process.argv.slice(2);
 const body = JSON.parse(bodyText);
 const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: bodyText };
 const isLast = (type, data) => type === "done" || data === "[DONE]";
@@ -103,8 +103,9 @@ async function readAll(readers, target, init) {
   return Object.fromEntries(await Promise.all(results));
 }
 
+const { url: path } = await (await fetch(`${url}/v1/streams`, post)).json();
 const [resumable, chat] = await Promise.all([
-  readAll(RESUMABLE, url + streamPath, {}),
+  readAll(RESUMABLE, url + path, {}),
   readAll(CHAT, `${url}/v1/chat/completions`, post),
 ]);
-process.stdout.write(JSON.stringify({ resumable, chat }), () => process.exit(0));
+process.stdout.write(JSON.stringify({ path, seen: { resumable, chat } }), () => process.exit(0));

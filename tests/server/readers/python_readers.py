@@ -1,6 +1,6 @@
 """Reads one stream with each client from PyPI at the same time, and prints what they saw as JSON.
 
-Arguments: the gateway's URL, the path of a resumable stream, the body of a chat completion.
+Arguments: the gateway's URL, the body of a chat completion. The stream begins when the clients are ready to read it.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ import requests_sse
 import sseclient
 from aiohttp_sse_client2 import client as aiohttp_sse
 
-URL, STREAM_PATH, BODY = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-STREAM, CHAT = URL + STREAM_PATH, f"{URL}/v1/chat/completions"
+URL, BODY = sys.argv[1], json.loads(sys.argv[2])
+CHAT = f"{URL}/v1/chat/completions"
 Seen = Iterator[list[str]]
 
 
@@ -60,7 +60,7 @@ def read_with_aiohttp_sse(method: str, url: str, body: object) -> Seen:
         seen = []
         async with aiohttp_sse.EventSource(url, option={"method": method}, json=body) as source:
             async for event in source:
-                seen.append([event.type, event.data])
+                seen.append([event.type or "message", event.data])
                 if event.type == "done" or event.data == "[DONE]":
                     break
         return seen
@@ -95,14 +95,19 @@ ANY_METHOD = {
     "requests-sse": read_with_requests_sse,
     "aiohttp-sse-client2": read_with_aiohttp_sse,
 }
+path = requests.post(f"{URL}/v1/streams", json=BODY, timeout=20).json()["url"]
 with ThreadPoolExecutor(20) as pool:
     resumable = {
-        name: pool.submit(see, read, "GET", STREAM, None)
-        for name, read in {**ANY_METHOD, "launchdarkly-eventsource": read_with_ld_eventsource}.items()
+        name: pool.submit(see, read, "GET", URL + path, None)
+        for name, read in {
+            **ANY_METHOD,
+            "launchdarkly-eventsource": read_with_ld_eventsource,
+        }.items()
     }
     chat = {
         name: pool.submit(see, read, "POST", CHAT, BODY)
         for name, read in {**ANY_METHOD, "openai": read_with_openai}.items()
     }
 results = {"resumable": resumable, "chat": chat}
-print(json.dumps({route: {n: f.result() for n, f in of.items()} for route, of in results.items()}))
+seen = {route: {name: of.result() for name, of in all_.items()} for route, all_ in results.items()}
+print(json.dumps({"path": path, "seen": seen}))

@@ -63,7 +63,9 @@ def node() -> str:
 
 
 @pytest.fixture(params=["npm", "PyPI"])
-def read_with_all(request: pytest.FixtureRequest) -> Callable[[Server], tuple[Seen, list[list[str]]]]:
+def read_with_all(
+    request: pytest.FixtureRequest,
+) -> Callable[[Server], tuple[Seen, list[list[str]]]]:
     """Have all clients of a registry read one answer; return what they saw, and the events of the resumable stream."""
     if request.param == "npm":
         command = [request.getfixturevalue("node"), str(ROOT / "tests/node/readers.mjs")]
@@ -71,9 +73,8 @@ def read_with_all(request: pytest.FixtureRequest) -> Callable[[Server], tuple[Se
         command = [request.getfixturevalue("python"), str(HERE / "python_readers.py")]
 
     def read(server: Server) -> tuple[Seen, list[list[str]]]:
-        path = json.loads(ask(server, post("/v1/streams", BODY))[1])["url"]
         result = subprocess.run(
-            [*command, server.url, path, json.dumps(BODY)],
+            [*command, server.url, json.dumps(BODY)],
             env=without_proxies(clean_environment()),
             capture_output=True,
             text=True,
@@ -81,16 +82,21 @@ def read_with_all(request: pytest.FixtureRequest) -> Callable[[Server], tuple[Se
             check=False,
         )
         assert result.returncode == 0, result.stderr
-        events = EventParser().feed(ask(server, get(path))[1])
-        return json.loads(result.stdout), [[event.event, event.data] for event in events]
+        report = json.loads(result.stdout)
+        events = EventParser().feed(ask(server, get(report["path"]))[1])
+        return report["seen"], [[event.event, event.data] for event in events]
 
     return read
 
 
-def choices(seen: list[list[str]]) -> list[Any]:
-    """The choices in the chunks, as far as every client shows them; [DONE] is not an item of every client."""
-    chunks = [json.loads(data) if data else data for _, data in seen if data != "[DONE]"]
-    return [chunk["choices"][0]["delta"].get("content") if chunk else chunk for chunk in chunks]
+def contents_of(seen: list[list[str]]) -> list[Any]:
+    """What each event says; "" for an empty one. Not every client shows [DONE], and only some routes send usage."""
+    chunks = [data and json.loads(data) for _, data in seen if data != "[DONE]"]
+    return [
+        chunk and chunk["choices"][0]["delta"].get("content")
+        for chunk in chunks
+        if not chunk or chunk["choices"]
+    ]
 
 
 def test_clients_see_all_events_and_no_others(read_with_all):
@@ -98,9 +104,9 @@ def test_clients_see_all_events_and_no_others(read_with_all):
         seen, events = read_with_all(server)
         assert b": keep-alive\n: keep-alive\n" in ask(server, post("/v1/chat/completions", BODY))[1]
     assert seen["resumable"] == dict.fromkeys(seen["resumable"], events)
-    contents = choices(events[:-1])
+    contents = contents_of(events[:-1])
     assert "".join(filter(None, contents)) == "one two three"
-    assert {name: choices(of) for name, of in seen["chat"].items()} == dict.fromkeys(
+    assert {name: contents_of(of) for name, of in seen["chat"].items()} == dict.fromkeys(
         seen["chat"], contents
     )
 

@@ -102,7 +102,9 @@ class EventStreamDecoder:
     def unfinished(self) -> bytes:
         # Comments, ``retry`` lines and blank lines are not parts of an event. Some servers send no blank line after a comment.
         rest = bytes(self._behind_last_event).lstrip(b"\r\n")
-        if all(not line or line.startswith((b":", b"retry:")) for line in re.split(b"[\r\n]", rest)):
+        if all(
+            not line or line.startswith((b":", b"retry:")) for line in re.split(b"[\r\n]", rest)
+        ):
             return b""
         return rest
 

@@ -83,6 +83,10 @@ def _without_last_comments(data: bytes) -> bytes:
     The first line stays: it may be the rest of a line.
     """
     lines = data.splitlines(keepends=True)
-    while len(lines) > 1 and lines[-1].startswith((b":", b"retry:")) and lines[-1].endswith(_LINE_ENDS):
+    while (
+        len(lines) > 1
+        and lines[-1].startswith((b":", b"retry:"))
+        and lines[-1].endswith(_LINE_ENDS)
+    ):
         lines.pop()
     return b"".join(lines[-_LONGEST_END:])
