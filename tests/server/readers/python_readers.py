@@ -25,10 +25,12 @@ Seen = Iterator[list[str]]
 
 
 def read_with_httpx_sse(method: str, url: str, body: object) -> Seen:
-    with httpx.Client(timeout=20) as client:
-        with httpx_sse.connect_sse(client, method, url, json=body) as source:
-            for event in source.iter_sse():
-                yield [event.event, event.data]
+    with (
+        httpx.Client(timeout=20) as client,
+        httpx_sse.connect_sse(client, method, url, json=body) as source,
+    ):
+        for event in source.iter_sse():
+            yield [event.event, event.data]
 
 
 def read_with_sseclient(method: str, url: str, body: object) -> Seen:

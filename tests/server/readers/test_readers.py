@@ -27,7 +27,7 @@ Seen = dict[str, dict[str, list[list[str]]]]
 """What each client saw of each route: the types and the data of events."""
 
 BROKEN_BY_BLANK_LINES = {
-    "resumable": {"@microsoft/fetch-event-source", "httpx-sse", "sseclient-py"},
+    "resumable": {"@microsoft/fetch-event-source", "extended-eventsource", "httpx-sse"},
     "chat": {"@microsoft/fetch-event-source"},
 }
 
