@@ -90,7 +90,7 @@ def test_a_client_that_half_closes_sees_the_body_cut(foreign):
     with foreign.connect() as sock:
         sock.sendall(get("/stream/waits?key=half"))
         response = Response(sock)
-        assert response.chunk() == b": stream\n\n"
+        assert response.chunk() == b": stream\n"
         sock.shutdown(socket.SHUT_WR)
         with pytest.raises(EOFError):
             response.body()

@@ -115,7 +115,7 @@ def test_a_generator_that_raises_sends_one_error_and_logs_the_traceback():
             b"GET /stream/raises HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: trace-me\r\n\r\n"
         )
         body = Response(sock).body()
-        assert body.startswith(b": stream\n\ndata: first\n\n: the server failed")
+        assert body.startswith(b": stream\ndata: first\n\n: the server failed")
         assert body.count(b"event: error\ndata: ") == 1
         assert b"internal_error" in body
         assert b"secret" not in body

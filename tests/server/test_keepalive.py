@@ -10,7 +10,7 @@ from tests.support.stream import Response, chat, get, post
 
 pytestmark = pytest.mark.measures
 
-KEEPALIVE = b": keep-alive\n\n"
+KEEPALIVE = b": keep-alive\n"
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,17 @@ def test_zero_turns_it_off():
         assert b"keep-alive" not in response.body()
 
 
-def test_the_blank_line_can_be_left_out():
-    with Server(keepalive_seconds=0.2, keepalive_blank_line=0, commit_seconds=0.1) as server:
+def test_no_blank_line_follows_a_keepalive(lively):
+    assert b": keep-alive\n\n" not in answer(lively, ttft_ms=600, tokens=1)
+
+
+def test_a_setting_adds_a_blank_line_to_keepalives_and_the_preamble():
+    with Server(keepalive_seconds=0.2, keepalive_blank_line=1, commit_seconds=0.1) as server:
         body = answer(server, ttft_ms=600, tokens=1)
-    assert body.startswith(b": keep-alive\n: keep-alive\n")
-    assert b": keep-alive\n\n" not in body
+        with server.connect() as sock:
+            sock.sendall(get("/stream_chat?name=hi"))
+            assert Response(sock).chunk() == b": stream\n\n"
+    assert body.startswith(b": keep-alive\n\n: keep-alive\n\n")
 
 
 @pytest.mark.slow

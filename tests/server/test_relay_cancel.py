@@ -148,7 +148,7 @@ def is_connecting_to(port: int) -> bool:
 def test_the_upstreams_connection_closes_when_the_client_leaves_after_the_commit(upstream):
     upstream.handler = sends()
     with Server(upstream=upstream.url, commit_seconds=0.05) as relay:
-        sock, connection = open_request(relay, upstream, STREAM, until=len(": keep-alive\n\n"))
+        sock, connection = open_request(relay, upstream, STREAM, until=len(": keep-alive\n"))
         sock.close()
         assert wait_until(lambda: connection.closed_at)
 

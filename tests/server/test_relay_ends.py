@@ -56,6 +56,17 @@ def test_comments_after_the_finish_reason_do_not_hide_it(relay, upstream):
     assert stream_of(relay) == HELLO + STOP + b": ping\n\n" * 5
 
 
+def test_comments_without_blank_lines_are_passed_on_with_the_next_event(relay, upstream):
+    ping = b": keep-alive\n"
+    upstream.handler = streams(ping, HELLO, ping, ping + STOP)
+    assert stream_of(relay) == ping + HELLO + ping + ping + STOP
+
+
+def test_a_comment_without_a_blank_line_at_the_end_is_not_half_an_event(relay, upstream):
+    upstream.handler = streams(HELLO, STOP, b": keep-alive\n")
+    assert stream_of(relay) == HELLO + STOP
+
+
 @pytest.mark.parametrize("end", [streams, breaks_off])
 def test_an_end_without_finish_reason_or_done_ends_as_truncated(relay, upstream, end):
     upstream.handler = end(HELLO, HELLO)

@@ -48,7 +48,7 @@ def test_a_comment_comes_first_and_retry_with_the_first_event(sluice):
     with sluice.connect() as sock:
         sock.sendall(get(PATH))
         response = Response(sock)
-        assert response.chunk() == b": stream\n\n"
+        assert response.chunk() == b": stream\n"
         assert b"retry: 2000\n" in response.chunk()
         assert b"retry:" not in response.chunk()
 

@@ -34,7 +34,7 @@ def observer(foreign_site: Site) -> Observer:
 
 def test_each_event_arrives_before_the_next_is_made(foreign_site, client, observer, key):
     response = client.get(foreign_site.nginx, f"/told?key={key}")
-    assert response.until(b": stream\n\n")
+    assert response.until(b": stream\n")
     for number in range(5):
         observer.ask(f"/tell?key={key}&text=event-{number}")
         assert response.until(b"\n\n") == b"data: event-%d\n\n" % number
@@ -99,10 +99,10 @@ def test_answer_is_visibly_cut_when_the_worker_is_killed(client):
 def test_http_1_0_client_gets_each_event_at_once(foreign_site, observer, key):
     with foreign_site.nginx.connect() as sock:
         sock.sendall(f"GET /told?key={key} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        head, _, data = received_until(sock, b": stream\n\n").partition(b"\r\n\r\n")
+        head, _, data = received_until(sock, b": stream\n").partition(b"\r\n\r\n")
         assert b"\r\nConnection: close" in head
         assert b"chunked" not in head
-        assert data == b": stream\n\n"
+        assert data == b": stream\n"
         observer.ask(f"/tell?key={key}&text=now")
         assert received_until(sock, b"\n\n") == b"data: now\n\n"
 

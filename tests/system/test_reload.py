@@ -40,12 +40,12 @@ def new_code_serves(checkout: Path, **arguments: object) -> None:
     with Server(folder=checkout, environment=environment, **arguments) as server:
         assert b"ok" in begins(server, "/healthz")
         # The master imports the one, for its settings, the workers alone import the other.
-        change(package / "stream/headers_and_errors.py", '": stream', '": new stream')
+        change(package / "stream/options.py", '": stream', '": new stream')
         change(package / "gateway/api/operations.py", '"status": "ok"}', '"status": "new"}')
         server.signal(signal.SIGHUP)
         wait_until(lambda: b"new" in begins(server, "/healthz"))
         # A moment longer the old worker may take a connection, too.
-        wait_until(lambda: begins(server, "/stream_chat?name=x") == b": new stream\n\n")
+        wait_until(lambda: begins(server, "/stream_chat?name=x") == b": new stream\n")
         assert server.log.count("Traceback") == 0
 
 

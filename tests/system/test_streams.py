@@ -108,7 +108,7 @@ def test_a_comment_comes_first_and_retry_with_the_first_event(server):
     with server.connect() as sock:
         sock.sendall(get(url))
         body = Response(sock).body()
-    assert body.startswith(b": stream\n\nretry: 2000\nid: 1\ndata: ")
+    assert body.startswith(b": stream\nretry: 2000\nid: 1\ndata: ")
     assert body.count(b"retry:") == 1
 
 

@@ -13,7 +13,7 @@ from flask_sluice.stream.headers_and_errors import error_for_openai
 from flask_sluice.stream.options import StreamOptions
 
 A, B = b"data: a\n\n", b"data: b\n\n"
-KEEPALIVE = b": keep-alive\n\n"
+KEEPALIVE = b": keep-alive\n"
 FOREVER_SECONDS = 3600
 
 

@@ -64,14 +64,14 @@ class TestComplete:
         stream.close()
 
     def test_a_preamble_is_written_before_the_first_event(self):
-        stream = Stream([A], preamble=b": stream\n\n")
-        assert list(stream) == [b": stream\n\n", A]
+        stream = Stream([A], preamble=b": stream\n")
+        assert list(stream) == [b": stream\n", A]
         stream.close()
 
     def test_a_preamble_does_not_wait_for_the_first_event(self):
         context = StreamContext()
-        stream = Stream(listening(context, None), context=context, preamble=b": stream\n\n")
-        assert next(stream) == b": stream\n\n"
+        stream = Stream(listening(context, None), context=context, preamble=b": stream\n")
+        assert next(stream) == b": stream\n"
         stream.close()
 
     def test_its_end_is_logged_with_what_it_was(self, caplog):
@@ -198,17 +198,29 @@ class TestKeepalive:
         assert next(stream) == KEEPALIVE
         stream.close()
 
-    def test_can_do_without_its_blank_line(self, clock):
+    def test_can_have_a_blank_line(self, clock):
         context = StreamContext()
         stream = Stream(
             listening(context),
             context=context,
             keepalive_seconds=15,
-            keepalive_blank_line=False,
+            keepalive_blank_line=True,
         )
         assert next(stream) == A
         clock.turn_while_waiting(16)
-        assert next(stream) == b": keep-alive\n"
+        assert next(stream) == b": keep-alive\n\n"
+        stream.close()
+
+    @pytest.mark.parametrize(
+        "item",
+        [Event(comment="a\r\nb\rc\nd"), Event(retry=5), b": a\r\n: b\r", b": a\n\n: b\n"],
+    )
+    def test_comes_behind_a_comment_without_a_blank_line(self, clock, item):
+        context = StreamContext()
+        stream = Stream(listening(context, item), context=context, keepalive_seconds=15)
+        next(stream)
+        clock.turn_while_waiting(16)
+        assert next(stream) == KEEPALIVE
         stream.close()
 
     def test_never_comes_in_the_middle_of_an_event(self, clock):

@@ -70,6 +70,18 @@ def test_a_line_end_inside_an_event_ends_nothing():
     assert framer.holds_part
 
 
+@pytest.mark.parametrize("end", LINE_ENDS, ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("line", [b": keep-alive", b"retry: 2000"])
+def test_a_comment_without_a_blank_line_is_not_a_part_of_an_event(line, end):
+    # The next event may follow it, in one piece with it, or the end of the stream.
+    framer = EventFramer()
+    assert framer.feed(b"data: a\n\n" + line + end) == b"data: a\n\n"
+    assert not framer.holds_part
+    assert framer.feed(line + end + b"data: b\n\n") == line + end + line + end + b"data: b\n\n"
+    assert framer.feed(line + end + b"data: c") == b""
+    assert framer.holds_part
+
+
 def test_the_lf_of_a_blank_line_that_is_cut_is_no_part_of_another_event():
     # The CR has ended the event already; nothing more may come behind its LF.
     outputs, framer = frame([b"data: a\r\n\r", b"\n"])

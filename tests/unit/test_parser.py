@@ -82,12 +82,17 @@ def test_what_was_sent_is_received_however_it_is_cut(sent, data):
     events, comments, last_event_id, retry = parse(cut(stream, places))
 
     expected_events, expected_comments, expected_id, expected_retry = [], [], "", None
+    block_retry = None
     for event in sent:
         expected_id = expected_id if event.id is None else event.id
         expected_retry = expected_retry if event.retry is None else event.retry
+        block_retry = block_retry if event.retry is None else event.retry
         if event.data is not None:
             text = "\n".join(lines_of(event.data))
-            expected_events.append((text, event.event or "message", expected_id, event.retry))
+            expected_events.append((text, event.event or "message", expected_id, block_retry))
+        # A retry alone has no blank line: the next event's lines follow it.
+        if not (event.data is None and event.event is None and event.id is None):
+            block_retry = None
         if event.comment is not None:
             expected_comments += [f" {line}" for line in lines_of(event.comment)]
     assert [(event.data, event.event, event.id, event.retry) for event in events] == expected_events
@@ -181,7 +186,7 @@ TOO_LARGE = {
     "many-lines": b"data: x\n" * (CAP // len(b"data: x\n") + 1) + b"\n",
     "an-unfinished-line": b"x" * (CAP + 1),
     "unfinished-lines": b"data: x\n" * (CAP // len(b"data: x\n") + 1),
-    "comments": b":\n" * (CAP // len(b":\n") + 1),
+    "an-unfinished-comment": b":" * (CAP + 1),
     "behind-small-events": of_size(20) * 20 + of_size(CAP + 1),
 }
 
@@ -191,6 +196,13 @@ TOO_LARGE = {
 def test_an_event_over_the_cap_is_refused_with_the_caps_name(stream, cutting):
     with pytest.raises(EventTooLargeError, match=f"max_event_bytes={CAP}"):
         parse(CUTS[cutting]([stream]), max_event_bytes=CAP)
+
+
+@pytest.mark.parametrize("cutting", ["whole", "byte-by-byte"])
+def test_comments_without_blank_lines_do_not_count_towards_the_cap(cutting):
+    stream = b": ping\n" * CAP + of_size(CAP)
+    events, *_ = parse(CUTS[cutting]([stream]), max_event_bytes=CAP)
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize("cutting", ["whole", "byte-by-byte"])

@@ -21,7 +21,7 @@ DEFAULTS = {
     "secret_key": (),
     "trusted_proxies": (),
     "keepalive_seconds": 15,
-    "keepalive_blank_line": True,
+    "keepalive_blank_line": False,
     "channel_size": 8,
     "write_timeout_seconds": 30,
     "commit_seconds": 10,
@@ -254,14 +254,14 @@ def test_other_variables_are_ignored():
 def test_what_is_set_for_streams_reaches_their_options():
     environment = {
         "SLUICE_KEEPALIVE_SECONDS": "1",
-        "SLUICE_KEEPALIVE_BLANK_LINE": "0",
+        "SLUICE_KEEPALIVE_BLANK_LINE": "1",
         "SLUICE_CHANNEL_SIZE": "2",
         "SLUICE_WRITE_TIMEOUT_SECONDS": "3",
         "SLUICE_STREAM_TIMEOUT_SECONDS": "4",
     }
     assert read_settings(environment).stream_options == StreamOptions(
         keepalive_seconds=1,
-        keepalive_blank_line=False,
+        keepalive_blank_line=True,
         channel_size=2,
         write_timeout_seconds=3,
         deadline_seconds=4,

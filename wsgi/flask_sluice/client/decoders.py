@@ -100,9 +100,11 @@ class EventStreamDecoder:
 
     @property
     def unfinished(self) -> bytes:
-        # Comments and blank lines are not parts of an event. Some servers send no blank line after a comment.
+        # Comments, ``retry`` lines and blank lines are not parts of an event. Some servers send no blank line after a comment.
         rest = bytes(self._behind_last_event).lstrip(b"\r\n")
-        if all(not line or line.startswith(b":") for line in re.split(b"[\r\n]", rest)):
+        if all(
+            not line or line.startswith((b":", b"retry:")) for line in re.split(b"[\r\n]", rest)
+        ):
             return b""
         return rest
 

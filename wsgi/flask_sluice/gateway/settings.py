@@ -132,7 +132,7 @@ class Settings:
     keepalive_blank_line: bool = _setting(
         _STREAM.keepalive_blank_line,
         *_SWITCH,
-        "Whether a blank line follows that comment; some old clients take it for an empty event.",
+        "Whether a blank line follows each comment; several clients take it for an empty event.",
     )
     channel_size: int = _setting(
         _STREAM.channel_size, *_COUNT, "How many events may wait between generator and socket."

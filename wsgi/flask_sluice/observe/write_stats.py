@@ -9,6 +9,7 @@ GAP_BOUNDS_SECONDS = (
     # event end a stream by default.
     *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0),
 )
+_LINE_ENDS = (b"\n", b"\r")
 _LONGEST_END = max(map(len, BLANK_LINE_ENDS))
 
 
@@ -49,9 +50,9 @@ class WriteStats:
             # This runs once for each write: 0.2 us of an event's 30.
             self._gap_counts[bisect_left(GAP_BOUNDS_SECONDS, now - last)] += 1
         self.last_event_at = now
-        if byte_count < _LONGEST_END:
+        if not events.endswith(b"\n\n"):
             # The blank line that ends an event may come in an item of its own.
-            events = self._last_bytes + events
+            events = _without_last_comments(self._last_bytes + events)
         # Only the end: a silent stream would keep the whole of its last write, half a KiB.
         self._last_bytes = events[-_LONGEST_END:]
 
@@ -74,3 +75,18 @@ class WriteStats:
     @property
     def ends_with_whole_event(self) -> bool:
         return self._last_bytes.endswith(BLANK_LINE_ENDS)
+
+
+def _without_last_comments(data: bytes) -> bytes:
+    """Return ``data`` without the whole comments and ``retry`` lines at its end, behind which an event may begin.
+
+    The first line stays: it may be the rest of a line.
+    """
+    lines = data.splitlines(keepends=True)
+    while (
+        len(lines) > 1
+        and lines[-1].startswith((b":", b"retry:"))
+        and lines[-1].endswith(_LINE_ENDS)
+    ):
+        lines.pop()
+    return b"".join(lines[-_LONGEST_END:])

@@ -11,8 +11,8 @@ _encode_json = msgspec.json.Encoder().encode
 class Event(msgspec.Struct, frozen=True, gc=False):
     """An event to send (WHATWG HTML, section 9.2.6 "Interpreting an event stream").
 
-    All fields are optional. An event without ``data`` carries only the fields that it has (a comment, a
-    ``retry``); one without any field is sent as nothing at all.
+    All fields are optional. An event without ``data`` carries only the fields that it has; one without any field is sent
+    as nothing at all.
 
     data: text; each of its lines becomes a ``data:`` line. ``Event.json(value)`` sends any value
     event: the event's type; absent means ``message``
@@ -70,6 +70,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def encode(self) -> bytes:
         """Return the event's bytes, with the blank line; b"" for an event without any field. Lines end with LF.
 
+        A comment and a ``retry`` take effect with their line. Alone they get no blank line, of which several clients make
+        an empty event; the next event's lines follow them.
+
         UTF-8 has no form for a lone surrogate: it becomes U+FFFD, as in every browser's encoder.
         """
         lines = []
@@ -84,7 +87,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
             lines.append(f"retry: {self.retry}\n")
         if self.data is not None:
             lines += [f"data: {line}\n" for line in _lines(self.data)]
-        return _utf8("".join((*lines, "\n"))) if lines else b""
+        elif self.event is None and self.id is None:
+            return _utf8("".join(lines))
+        return _utf8("".join((*lines, "\n")))
 
 
 class ReceivedEvent(msgspec.Struct, frozen=True, gc=False):

@@ -29,8 +29,9 @@ class EventFramer:
 
     @property
     def holds_part(self) -> bool:
-        """Whether an event has begun and not ended."""
-        return bool(self._held)
+        """Whether an event has begun and not ended. Comments and a ``retry`` are complete without a blank line."""
+        lines = self._held.splitlines()
+        return any(line and not line.startswith((b":", b"retry:")) for line in lines)
 
     @property
     def part(self) -> bytes:

@@ -20,6 +20,7 @@ _MIB = 1024 * 1024
 MAX_EVENT_BYTES = 64 * _MIB
 """Far above any event seen in practice: images in base64 take a few MiB."""
 _SPACE = 0x20
+_COLON = 0x3A
 _LONG_LINE_BYTES = 4096
 _ASCII_DIGITS = re.compile("[0-9]+")
 
@@ -148,9 +149,12 @@ class EventParser:
         view = memoryview(lines)
         while start < end:
             line_end = lines.index(b"\n", start)
-            self._block_bytes += line_end + 1 - start
-            if self._block_bytes > self._max_event_bytes:
+            line_bytes = line_end + 1 - start
+            if self._block_bytes + line_bytes > self._max_event_bytes:
                 raise EventTooLargeError(self._max_event_bytes)
+            # Comments do not count: they may keep a stream alive for hours without a blank line between them.
+            if lines[start] != _COLON:
+                self._block_bytes += line_bytes
             if line_end == start:
                 self._dispatch(events)
             else:

@@ -9,9 +9,6 @@ from flask_sluice.stream.errors import as_api_error
 
 Headers = list[tuple[str, str]]
 
-EVENT_SOURCE_PREAMBLE = b": stream\n\n"
-"""Sent at once, so that an EventSource opens before the first event."""
-
 _DRAINED_RETRY_MS = (1000, 5000)
 """The clients of a worker that ends reconnect after a time between these."""
 

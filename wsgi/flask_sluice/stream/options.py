@@ -9,7 +9,8 @@ class StreamOptions:
 
     keepalive_seconds: the silence after which a comment is sent; 0: never. 15 is well under the 60 s after which
         nginx and most load balancers close a silent connection
-    keepalive_blank_line: whether a blank line follows the comment; some clients take that for an empty event
+    keepalive_blank_line: whether a blank line follows a comment. It is legal and dispatches nothing, but several clients
+        make an empty event of it
     channel_size: how many events may wait between generator and socket
     write_timeout_seconds: a client whose kernel takes no byte for so long is dropped
     idle_timeout_seconds: how long a stream may wait for its next event; None: without a limit
@@ -17,7 +18,7 @@ class StreamOptions:
     """
 
     keepalive_seconds: float = 15
-    keepalive_blank_line: bool = True
+    keepalive_blank_line: bool = False
     channel_size: int = 8
     write_timeout_seconds: float = 30
     idle_timeout_seconds: float | None = None
@@ -28,4 +29,13 @@ class StreamOptions:
         """The bytes of one keep-alive; b"" if there are none."""
         if not self.keepalive_seconds:
             return b""
-        return b": keep-alive\n\n" if self.keepalive_blank_line else b": keep-alive\n"
+        return self._comment(b": keep-alive\n")
+
+    @property
+    def preamble(self) -> bytes:
+        """The comment that opens an EventSource before the first event."""
+        return self._comment(b": stream\n")
+
+    def _comment(self, line: bytes) -> bytes:
+        # The line alone is complete wherever an event may begin: the next event's lines follow it.
+        return line + b"\n" if self.keepalive_blank_line else line

@@ -13,7 +13,6 @@ from flask import Request, Response, request
 from flask_sluice.stream.context import StreamContext, new_request_id
 from flask_sluice.stream.gevent_check import require_gevent_in_view
 from flask_sluice.stream.headers_and_errors import (
-    EVENT_SOURCE_PREAMBLE,
     Headers,
     error_for_event_source,
     stream_headers,
@@ -67,7 +66,7 @@ def sse_response(
         render_error=error_for_event_source,
         client=client_of(request.environ),
         options=options,
-        preamble=EVENT_SOURCE_PREAMBLE,
+        preamble=options.preamble,
         on_disconnect=on_disconnect,
     )
     return stream_response(stream)

@@ -11,7 +11,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.feeds.feed import Feed
-from flask_sluice.stream.headers_and_errors import EVENT_SOURCE_PREAMBLE, error_for_event_source
+from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.responses import stream_response
 from flask_sluice.stream.transport.client_socket import client_of
 
@@ -51,7 +51,7 @@ def event_source_response(feed: Feed, context: StreamContext, settings: Settings
             render_error=error_for_event_source,
             client=client_of(request.environ),
             options=settings.stream_options,
-            preamble=EVENT_SOURCE_PREAMBLE,
+            preamble=settings.stream_options.preamble,
         )
         on_failure.callback(stream.close)
         if request.method != "HEAD":
