@@ -22,19 +22,19 @@ def server(raw_upstream: RawUpstream) -> Iterator[Server]:
 
 
 MALFORMED = {
-    "no-colon": b"GET / HTTP/1.1\r\nHost: test\r\nAuthorization Bearer " + KEY + b"\r\n\r\n",
-    "key-alone": b"GET / HTTP/1.1\r\nHost: test\r\n" + KEY + b"\r\n\r\n",
-    "key-in-a-name": b"GET / HTTP/1.1\r\nHost: test\r\nX " + KEY + b": x\r\n\r\n",
-    "key-as-a-name": b"GET / HTTP/1.1\r\nHost: test\r\n" + KEY + b"\xe9: x\r\n\r\n",
-    "control-character": b"GET / HTTP/1.1\r\nHost: test\r\nX: " + KEY + b"\x00\r\n\r\n",
-    "bare-lf": b"GET / HTTP/1.1\r\nHost: test\r\nX: " + KEY + b"\nY: z\r\n\r\n",
-    "folded": b"GET / HTTP/1.1\r\nHost: test\r\nX: a\r\n " + KEY + b"\r\n\r\n",
-    "content-length": b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: " + KEY + b"\r\n\r\n",
-    "transfer-encoding": b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: "
+    "no-colon": b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer " + KEY + b"\r\n\r\n",
+    "key-alone": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + KEY + b"\r\n\r\n",
+    "key-in-a-name": b"GET / HTTP/1.1\r\nHost: localhost\r\nX " + KEY + b": x\r\n\r\n",
+    "key-as-a-name": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + KEY + b"\xe9: x\r\n\r\n",
+    "control-character": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + KEY + b"\x00\r\n\r\n",
+    "bare-lf": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + KEY + b"\nY: z\r\n\r\n",
+    "folded": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\r\n " + KEY + b"\r\n\r\n",
+    "content-length": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + KEY + b"\r\n\r\n",
+    "transfer-encoding": b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
     + KEY
     + b"\r\n\r\n",
-    "expect": b"POST / HTTP/1.1\r\nHost: test\r\nExpect: " + KEY + b"\r\n\r\n",
-    "too-long": b"GET / HTTP/1.1\r\nHost: test\r\nX: " + KEY * 2000 + b"\r\n\r\n",
+    "expect": b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: " + KEY + b"\r\n\r\n",
+    "too-long": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + KEY * 2000 + b"\r\n\r\n",
     "too-many": b"GET / HTTP/1.1\r\n" + (b"X: " + KEY + b"\r\n") * 300 + b"\r\n",
     "no-version": b"GET /?api_key=" + KEY + b"\r\n\r\n",
     "space-in-the-query": b"GET /?a=b c=" + KEY + b" HTTP/1.1\r\n\r\n",
@@ -44,8 +44,8 @@ MALFORMED = {
     "bad-header-behind-a-query": b"GET /?ticket=" + KEY + b" HTTP/1.1\r\nno colon\r\n\r\n",
     "bad-length-behind-a-query": b"GET /?ticket="
     + KEY
-    + b" HTTP/1.1\r\nHost: test\r\nContent-Length: x\r\n\r\n",
-    "chunk-size": b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+    "chunk-size": b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n" + KEY + b"\r\n",
 }
 

@@ -12,7 +12,7 @@ from tests.support.server import Server
 from tests.support.stream import Response, ask, chat, get, post
 
 LIMIT = 100_000
-CHUNKED = b"Host: test\r\nTransfer-Encoding: chunked\r\n"
+CHUNKED = b"Host: localhost\r\nTransfer-Encoding: chunked\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_body_over_the_limit_is_refused_and_never_reaches_the_upstream(
 def test_a_length_over_the_limit_is_refused_before_the_body_comes(limited, upstream):
     with limited.connect() as sock:
         sock.sendall(
-            b"POST /v1/files HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\nx"
+            b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nx"
         )
         assert Response(sock).status == 413
     assert upstream.requests == []
@@ -92,7 +92,7 @@ def test_the_connection_serves_another_request_after_a_body_over_the_limit(limit
 
 def test_a_body_that_ends_before_its_length_never_reaches_the_upstream(limited, upstream):
     with limited.connect() as sock:
-        sock.sendall(b"POST /v1/files HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n123")
+        sock.sendall(b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n123")
         sock.shutdown(socket.SHUT_WR)
         assert Response(sock).status == 400
     assert upstream.requests == []

@@ -144,9 +144,9 @@ SANDBOXED = [
     *("image/svg+xml", "IMAGE/SVG+XML; x=y", "text/xml", "application/xml", "application/pdf"),
     *("text/plain", "text/javascript", "application/javascript", "text/css", "text/xsl"),
     *("application/octet-stream", "multipart/x-mixed-replace", "message/rfc822", "image/x+xml"),
-    *("", "json", "application/json, text/html", "text/html, application/json", "*/*", "image/"),
+    *("", "json", "*/*", "image/"),
     *("application/json text/html", "application/jsonx", "text/html;application/json"),
-    *("application/json;x=,text/html", "x-application/json", "image/svg", "application/rss+xml"),
+    *("x-application/json", "image/svg", "application/rss+xml"),
 ]
 
 
@@ -172,6 +172,15 @@ def test_any_other_type_is_sandboxed(relay, upstream, type_):
     headers = first_headers(relay, upstream, f"Content-Type: {type_}", own)
     assert headers["content-type"] == type_.strip()
     assert headers["content-security-policy"] == "sandbox"
+
+
+def test_a_type_that_a_list_hides_is_the_one_that_browsers_take(relay, upstream):
+    for types in ("application/json, text/html", "application/json;x=,text/html"):
+        headers = first_headers(relay, upstream, f"Content-Type: {types}")
+        assert headers["content-type"] == "text/html"
+        assert headers["content-security-policy"] == "sandbox"
+    headers = first_headers(relay, upstream, "Content-Type: text/html, application/json")
+    assert headers["content-type"] == "application/json"
 
 
 def test_a_body_without_a_type_gets_none_and_is_sandboxed(relay, upstream):

@@ -70,7 +70,7 @@ def test_a_wrong_key_is_refused_in_each_form(keeper, upstream, path, name):
         ("/v1/messagesx", {"authorization": f"Bearer {THEIR_KEY}"}),
         ("/v1/messages", {"x-api-key": THEIR_KEY}),
         ("/v1/messages/count_tokens?beta=true", {"x-api-key": THEIR_KEY}),
-        ("/v1/messages/batches", {"x-api-key": THEIR_KEY}),
+        ("/v1/messages/other", {"x-api-key": THEIR_KEY}),
         (AZURE, {"api-key": THEIR_KEY}),
         ("/openai/v1/chat/completions", {"api-key": THEIR_KEY}),
         ("/openai/files?api-version=1", {"api-key": THEIR_KEY}),

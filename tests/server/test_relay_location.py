@@ -70,7 +70,9 @@ def test_a_location_elsewhere_of_what_is_no_redirect_is_left_out(relay, upstream
 
 
 def test_a_refused_redirect_is_an_error_in_the_log_and_closes_the_connection(relay, upstream):
-    upstream.handler = sends(head("302 Found", Location="http://elsewhere/", Content_Length=9))
+    upstream.handler = sends(
+        head("302 Found", Location="http://elsewhere/", Content_Length=9) + b"<"
+    )
     ask(relay, get("/v1/models", X_Request_Id="redirected"))
     line = logged_end(relay, "redirected")
     assert (line["outcome"], line["code"]) == ("error", "upstream_invalid")

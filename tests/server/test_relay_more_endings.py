@@ -284,7 +284,7 @@ def test_an_upstream_that_tells_503_in_its_first_event_is_not_well(upstream):
     with Server(upstream=upstream.url) as server:
         for _ in range(3):
             assert ask(server, post(CHAT, chat()))[0].status == 503
-        readyz, _ = ask(server, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        readyz, _ = ask(server, b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert readyz.status == 503
 
 
@@ -416,7 +416,7 @@ def kept_stream(relay, upstream, pieces, **fields):
     upstream.handler = plays(pieces)
     _, created = ask(relay, post("/v1/streams", chat(**fields)))
     url = json.loads(created)["url"]
-    return ask(relay, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())[1]
+    return ask(relay, f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())[1]
 
 
 @pytest.mark.parametrize("behind", [[], [USAGE, ": x\n\n", USAGE, ": y\n\n", USAGE, USAGE]])
@@ -446,5 +446,5 @@ def test_comments_do_not_put_the_idle_limit_of_a_kept_stream_off(impatient, upst
     upstream.handler = endless_comments(chunk(HELLO))
     _, created = ask(impatient, post("/v1/streams", chat()))
     url = json.loads(created)["url"]
-    _, body = ask(impatient, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    _, body = ask(impatient, f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     assert b'"code":"upstream_timeout"' in body

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_sluice.gateway.request.wrong_keys import MAX_WRONG_KEYS
+from flask_sluice.gateway.request.access.wrong_keys import MAX_WRONG_KEYS
 from tests.support.server import Server
 from tests.support.stream import Response, ask, get
 

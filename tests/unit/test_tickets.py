@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from flask_sluice.gateway.request.tickets import Tickets
+from flask_sluice.gateway.request.access.tickets import Tickets
 
 A, B, C = "first-key-0123456789", "second-key-0123456789", "third-key-0123456789"
 LATER = int(time.time()) + 1000

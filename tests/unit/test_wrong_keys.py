@@ -2,8 +2,8 @@
 
 import pytest
 
-from flask_sluice.gateway.request import wrong_keys as module
-from flask_sluice.gateway.request.wrong_keys import MAX_WRONG_KEYS, WINDOW_SECONDS, WrongKeys
+from flask_sluice.gateway.request.access import wrong_keys as module
+from flask_sluice.gateway.request.access.wrong_keys import MAX_WRONG_KEYS, WINDOW_SECONDS, WrongKeys
 from flask_sluice.stream.errors import ApiError
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"

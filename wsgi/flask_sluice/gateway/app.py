@@ -10,8 +10,9 @@ from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import read_settings
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
-from flask_sluice.gateway.request import auth, error_handlers, hosts, origins
-from flask_sluice.gateway.request.tickets import Tickets
+from flask_sluice.gateway.request import error_handlers
+from flask_sluice.gateway.request.access import auth, hosts, origins
+from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal, Limits, MemoryJournal
@@ -58,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Application:
         origins.register(app, settings)
     # Some modules below are imported only where they are configured: importing them slows the start down.
     if settings.cors_origins:
-        from flask_sluice.gateway.request import cors  # noqa: PLC0415
+        from flask_sluice.gateway.request.access import cors  # noqa: PLC0415
 
         cors.register(app, settings.cors_origins)
     upstreams = Upstreams.at(settings.upstream, settings.connect_timeout_seconds)

@@ -14,8 +14,8 @@ from flask_sluice.gateway.api.event_source import (
     no_more_events,
 )
 from flask_sluice.gateway.relay.completion_chunks import ChunkReader
+from flask_sluice.gateway.request.access.tickets import Permission, Tickets
 from flask_sluice.gateway.request.client_identity import client_name
-from flask_sluice.gateway.request.tickets import Permission, Tickets
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal
 from flask_sluice.journal.feed import JournalFeed

@@ -4,7 +4,7 @@ import hashlib
 
 from flask import request
 
-from flask_sluice.gateway.request.auth import given_key, needs_key
+from flask_sluice.gateway.request.access.auth import given_key, needs_key
 from flask_sluice.gateway.request.trusted_proxies import client_network
 from flask_sluice.gateway.settings import Settings
 

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from flask_sluice.gateway.request.auth import needs_key
+from flask_sluice.gateway.request.access.auth import needs_key
 from flask_sluice.gateway.request.client_identity import client_name
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.errors import ApiError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, request
 
-from flask_sluice.gateway.request.auth import needs_key
-from flask_sluice.gateway.request.hosts import AllowedHosts, given_host, parse_host
+from flask_sluice.gateway.request.access.auth import needs_key
+from flask_sluice.gateway.request.access.hosts import AllowedHosts, given_host, parse_host
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.errors import ApiError
 

@@ -4,9 +4,9 @@ import hmac
 
 from flask import Flask, request
 
-from flask_sluice.gateway.request.tickets import Tickets
+from flask_sluice.gateway.request.access.tickets import Tickets
+from flask_sluice.gateway.request.access.wrong_keys import WrongKeys
 from flask_sluice.gateway.request.trusted_proxies import client_network
-from flask_sluice.gateway.request.wrong_keys import WrongKeys
 from flask_sluice.stream.errors import ApiError
 
 _TICKET = -1
