@@ -160,7 +160,7 @@ def behind_the_keepalive(server: Server, upstream: RawUpstream, answer: bytes) -
         (whole(b'{"error":{"message":"slow down"}}', "429 Slow"), "upstream_error"),
         (
             STREAM_HEAD + chunk(b'data: {"error":{"message":"slow down","code":429}}\n\n'),
-            "upstream_error",
+            429,
         ),
         (whole(b"<html>", Content_Type="text/html"), "upstream_invalid"),
         (whole(JSON_ANSWER), "upstream_invalid"),

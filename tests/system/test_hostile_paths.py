@@ -191,6 +191,11 @@ def test_a_model_name_cannot_add_a_line_to_the_log(server, upstream, model):
     check_log(server.log[before:])
 
 
+@pytest.mark.parametrize("body", [[], 5, "x", b"{", b"{} x"])
+def test_a_resumable_stream_of_a_body_that_is_no_json_object_is_refused(server, body):
+    assert status(server, post("/v1/streams", body)) == 400
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -199,12 +204,10 @@ def test_a_model_name_cannot_add_a_line_to_the_log(server, upstream, model):
         {"stream_options": "x"},
         {"model": 5},
         {"stream": "yes"},
-        [],
-        5,
     ],
 )
-def test_a_resumable_stream_of_a_body_that_is_not_a_chat_is_refused(server, body):
-    assert status(server, post("/v1/streams", body)) == 400
+def test_fields_of_other_types_are_left_to_the_upstream(server, body):
+    assert status(server, post("/v1/streams", body)) == 201
 
 
 def test_a_resumable_streams_fields_reach_the_upstream_unchanged(server, upstream):

@@ -176,7 +176,7 @@ def test_a_control_character_in_a_header_is_no_http(server, upstream, bad, conte
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_headers_between_neighbours_stay_there_and_cookies_go_on(server, upstream, stream):
+def test_cookies_and_headers_between_neighbours_stay_there(server, upstream, stream):
     headers = {
         "Set_Cookie": "a=b",
         "Connection": "close, X-Secret",
@@ -190,9 +190,9 @@ def test_headers_between_neighbours_stay_there_and_cookies_go_on(server, upstrea
     upstream.handler = sends(whole(ANSWER, Content_Type=content_type, **headers))
     response, body = ask(server, stream=stream)
     assert body == ANSWER
-    assert response.headers["set-cookie"] == "a=b"
     assert response.headers["connection"] == "keep-alive"
     assert not response.headers.keys() & {
+        "set-cookie",
         "x-secret",
         "upgrade",
         "trailer",

@@ -63,7 +63,8 @@ def test_a_new_worker_gets_the_next_streams(server, stack):
     os.kill(server.workers()[0], signal.SIGTERM)
     wait_until(lambda: 0 in streams_by_worker(server))
     open_streams(server, stack, 20)
-    assert min(streams_by_worker(server)) >= 18, streams_by_worker(server)
+    # A fuller worker takes one where the new one has not answered within 25 ms.
+    assert min(streams_by_worker(server)) >= 10, streams_by_worker(server)
 
 
 def test_the_others_go_on_while_a_worker_is_stopped(server, stack):
