@@ -206,8 +206,9 @@ def test_a_resumable_stream_of_a_body_that_is_no_json_object_is_refused(server, 
         {"stream": "yes"},
     ],
 )
-def test_fields_of_other_types_are_left_to_the_upstream(server, body):
+def test_fields_of_other_types_are_left_to_the_upstream(server, upstream, body):
     assert status(server, post("/v1/streams", body)) == 201
+    assert wait_until(lambda: upstream.requests)
 
 
 def test_a_resumable_streams_fields_reach_the_upstream_unchanged(server, upstream):
