@@ -79,7 +79,8 @@ class ChunkReader:
         if self.is_over:
             return []
         return [
-            Event(data=data.decode("utf-8", "replace")).encode() for _, data in messages_in(event)
+            Event(data=data.decode("utf-8", "replace")).encode()
+            for _, data, _ in messages_in(event)
         ]
 
     @property

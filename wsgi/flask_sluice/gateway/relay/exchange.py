@@ -291,6 +291,8 @@ def _has_enough(response: UpstreamResponse, body: Body, request: UpstreamRequest
 
 def _check(response: UpstreamResponse, body: Body, request: UpstreamRequest) -> None:
     """Raise ApiError for a response that cannot be the answer to such a request."""
+    if response.first_error is not None:
+        return  # The relay answers it.
     if response.error is not None and not (response.is_event_stream and response.has_events):
         if response.head.status >= 400:
             raise cut_refusal(response.head)

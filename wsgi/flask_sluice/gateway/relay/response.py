@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from flask_sluice.gateway.relay.answer.state import (
     AnswerState,
+    before_hidden_error,
     is_comment,
     lacks_only_its_blank_line,
 )
@@ -107,7 +108,8 @@ class UpstreamResponse:
     @property
     def has_terminal_event(self) -> bool:
         """Whether the client has been told how the answer ended: by its last event, or by an error of the upstream's own."""
-        return self._answer.has_terminal_event or self._answer.error is not None
+        answer = self._answer
+        return answer.has_terminal_event or (answer.error is not None and not answer.hides_error)
 
     @property
     def first_error(self) -> ToldError | None:
@@ -149,7 +151,7 @@ class UpstreamResponse:
                     return self._decode(data)
             self.event_count += count
             if self._answer.changes_by(events, count):
-                self._read(events)
+                events = self._read(events)
                 self._report_error()
             return events
         events = self._decode(data)
@@ -188,7 +190,7 @@ class UpstreamResponse:
         count = self.event_count - count
         if self._framer is not None:
             if events and self._answer.changes_by(events, count):
-                self._read(events)
+                events = self._read(events)
             if self._body.is_complete or (
                 data.rfind(_DONE) >= 0 and self._framer.part.rstrip(b"\r\n").endswith(_DONE)
             ):
@@ -201,12 +203,19 @@ class UpstreamResponse:
             self._finish()
         return events
 
-    def _read(self, events: bytes) -> None:
-        self._answer.read(events)
+    def _read(self, events: bytes) -> bytes:
+        """Note what the events say about the answer's end, and return those that the client gets."""
+        answer = self._answer
+        answer.read(events)
+        if answer.hides_error and answer.error is not None and not self.is_finished:
+            # A client would take the end for that of a whole answer. It is told in a form that it sees.
+            self._fail("upstream_error", answer.error.text)
+            return before_hidden_error(events)
         # The last LF of CRLFs may still be to come.
-        if self._answer.is_done and not (self.is_finished or events.endswith(b"\r\n\r")):
+        if answer.is_done and not (self.is_finished or events.endswith(b"\r\n\r")):
             # The client has all that it waits for, even if the end of the framing is still on its way.
             self._end()
+        return events
 
     def _event_without_blank_line(self, framer: EventFramer) -> bytes:
         """Take what the framer holds at the end, and return it as an event, if it is one but for its blank line."""
@@ -219,8 +228,7 @@ class UpstreamResponse:
         framer.drop_part()
         self.event_count += 1
         event = part.rstrip(b"\r\n") + b"\n\n"
-        self._read(event)
-        return event
+        return self._read(event)
 
     def _whole_events(self, data: bytes) -> bytes:
         """Return the events that are whole by ``data``, or of a body without events its bytes.

@@ -31,6 +31,7 @@ _TERMINAL_TYPES = (
 )
 _LAST_NAMES = {name.encode() for name in (*_TERMINAL_TYPES, "response.error", "error")}
 _SEQUENCE_NUMBER = re.compile(rb'"sequence_number": ?([0-9]{1,18})')
+_EVENT = re.compile(rb".+?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
 _MAX_LAST_BYTES = 1024
 _MAX_CHOICES = 1024
 
@@ -67,6 +68,7 @@ class AnswerState:
     has_terminal_event: whether the stream's last event has come, in any API
     error: the first error that the stream tells
     begins_with_error: whether that was its first event
+    hides_error: whether clients do not see it: it is in a field ``error``, or in JSON without a field, which they ignore
     finish_reason, usage: the last that were given
     """
 
@@ -83,6 +85,7 @@ class AnswerState:
         "finish_reason",
         "has_begun",
         "has_terminal_event",
+        "hides_error",
         "is_done",
         "usage",
     )
@@ -100,6 +103,7 @@ class AnswerState:
         self.has_terminal_event = False
         self.error: ToldError | None = None
         self.begins_with_error = False
+        self.hides_error = False
         self.finish_reason: Any = None
         self.usage: Any = None
         self._last = b""
@@ -149,10 +153,10 @@ class AnswerState:
 
     def read(self, events: bytes) -> None:
         """Take whole events."""
-        for name, data in messages_in(events):
-            if self.is_done:
+        for name, data, is_seen in messages_in(events):
+            if self.is_done or self.hides_error:
                 break
-            self._take(name, data)
+            self._take(name, data, is_seen=is_seen)
         if self.api is Api.RESPONSES:
             self._note(events)
 
@@ -166,7 +170,7 @@ class AnswerState:
             return not self._seen & ~finished and finished.bit_count() >= self._choice_count
         return self.api is None
 
-    def _take(self, name: str, data: bytes) -> None:
+    def _take(self, name: str, data: bytes, *, is_seen: bool) -> None:
         if data.strip() == _DONE:
             self.has_begun = self.is_done = self.has_terminal_event = True
             return
@@ -176,6 +180,7 @@ class AnswerState:
         if self.error is None:
             self.error = error_told_in(name, data, message)
             self.begins_with_error = self.error is not None and not self.has_begun
+            self.hides_error = self.error is not None and not is_seen
         self.has_begun = True
         if message is None:
             return
@@ -216,23 +221,22 @@ class AnswerState:
             self.has_terminal_event = True
 
 
-def messages_in(events: bytes) -> Iterator[tuple[str, bytes]]:
-    """Return name and data of each event, however its lines end.
+def messages_in(events: bytes) -> Iterator[tuple[str, bytes, bool]]:
+    """Return name and data of each event, however its lines end, and whether clients see it as an event.
 
-    Also what clients do not see as events, since servers tell errors so: a field ``error`` (llama.cpp), and JSON without
-    any field.
+    They do not see a field ``error`` (llama.cpp) and JSON without any field, in which servers tell errors, too.
     """
     events = events.removeprefix(_BOM)
     if b"\r" in events:
         events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in events.split(b"\n\n"):
         if block.startswith(b"data: ") and b"\n" not in block:
-            yield "", block[6:]
+            yield "", block[6:], True
         elif block:
             yield from _messages_in_block(block)
 
 
-def _messages_in_block(block: bytes) -> Iterator[tuple[str, bytes]]:
+def _messages_in_block(block: bytes) -> Iterator[tuple[str, bytes, bool]]:
     name = ""
     data, bare = [], []
     for line in block.split(b"\n"):
@@ -243,13 +247,13 @@ def _messages_in_block(block: bytes) -> Iterator[tuple[str, bytes]]:
         elif field == b"event":
             name = value.decode("utf-8", "replace")
         elif field == b"error":
-            yield "error", value
+            yield "error", value, False
         elif field not in (b"", b"id", b"retry"):
             bare.append(line)
     if bare and bare[0].lstrip().startswith(b"{"):
-        yield "", b"\n".join(bare)
+        yield "", b"\n".join(bare), False
     if data or name == "error":
-        yield name, b"\n".join(data)
+        yield name, b"\n".join(data), bool(data)
 
 
 def lacks_only_its_blank_line(part: bytes) -> bool:
@@ -257,8 +261,18 @@ def lacks_only_its_blank_line(part: bytes) -> bool:
     messages = list(messages_in(part))
     return bool(messages) and all(
         name == "error" or data.strip() == _DONE or as_message(data) is not None
-        for name, data in messages
+        for name, data, _ in messages
     )
+
+
+def before_hidden_error(events: bytes) -> bytes:
+    """Return the events before the one in which an error is told that clients do not see."""
+    kept = b""
+    for event in _EVENT.findall(events):
+        if not all(is_seen for _, _, is_seen in messages_in(event)):
+            break
+        kept += event
+    return kept
 
 
 def is_comment(part: bytes) -> bool:
