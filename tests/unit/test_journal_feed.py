@@ -1,5 +1,7 @@
 """How a reader that waits gets the events of a journal: from the hub, or by being woken."""
 
+import time
+
 import gevent
 import pytest
 
@@ -115,6 +117,19 @@ def test_a_reader_that_is_behind_takes_what_it_has_missed_before_it_gets_more(jo
     assert ids(b"".join(reader.forwarded)) == [2]
     assert ids(reader.feed.take()) == [3, 4]
     reader.leave()
+
+
+def test_a_reader_of_a_long_history_gives_way_between_two_parts_of_it(journal, recorder):
+    for _ in range(40):
+        recorder.append(b"data: " + b"x" * 65536 + b"\n\n")
+    feed, turns = JournalFeed(journal, "a", 0, retry_ms=2000), []
+    while events := feed.take():
+        turns.append((gevent.get_hub().loop.iteration, len(events)))
+        time.sleep(0.01)  # Writing takes its time, and never waits.
+    feed.stop()
+    iterations = [turn for turn, _ in turns]
+    assert len(iterations) > 5
+    assert iterations == sorted(set(iterations))
 
 
 def test_a_feed_that_was_never_started_leaves_nothing_behind():

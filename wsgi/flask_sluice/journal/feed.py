@@ -2,6 +2,7 @@
 
 from flask_sluice.journal.protocol import Journal
 from flask_sluice.stream.feeds.feed import Forward
+from flask_sluice.stream.loop.give_way import give_way, loop_is_held
 from flask_sluice.stream.loop.signal import Signal
 
 
@@ -44,6 +45,9 @@ class JournalFeed:
         """Do nothing: the stream is followed already, so that an unknown one is answered with 404."""
 
     def take(self) -> bytes:
+        # A long history, and a client that reads as fast as it is written, would leave others no turn.
+        if self._follower.has_events and loop_is_held():
+            give_way()
         events = self._follower.take()
         if events and self._retry:
             events, self._retry = self._retry + events, b""

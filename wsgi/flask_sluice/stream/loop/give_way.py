@@ -1,11 +1,13 @@
 """How work that does not wait for anything lets others have their turn."""
 
 import time
+from typing import Any
 
 import gevent
 from gevent import get_hub
 
-_LONGEST_TURN_SECONDS = 0.005
+LONGEST_TURN_SECONDS = 0.005
+"""How long one stream may keep all others waiting, if it can be avoided."""
 _EAGER_EVENTS = 8
 """As many as may wait for a client, by default."""
 
@@ -18,10 +20,14 @@ def give_way() -> None:
     function by less than 0.1 s.
     """
     hub = get_hub()
+    loop: Any = hub.loop
     # libev calls the newest watcher of a turn first, so that a timer of usual priority would come before the sockets.
     # Of zero seconds: for a timer that is not yet over libev sleeps for at least a millisecond.
-    with hub.loop.timer(0, priority=hub.loop.MINPRI) as timer:
+    timer = loop.timer(0, priority=loop.MINPRI)
+    try:
         hub.wait(timer)
+    finally:
+        timer.close()
     # Behind the greenlets that sockets and timers have just woken.
     gevent.sleep(0)
 
@@ -29,7 +35,7 @@ def give_way() -> None:
 def loop_is_held() -> bool:
     """Whether the event loop has not turned for 5 ms: sockets and timers have had to wait for so long."""
     # The loop takes its time from this clock, once in a turn. (libuv takes another one, and is always held then.)
-    return time.time() - get_hub().loop.now() > _LONGEST_TURN_SECONDS
+    return time.time() - get_hub().loop.now() > LONGEST_TURN_SECONDS
 
 
 class EventPacer:
@@ -52,7 +58,7 @@ class EventPacer:
         if loop_is_held():
             self._eager_events = _EAGER_EVENTS
         if not self._eager_events:
-            return now + _LONGEST_TURN_SECONDS
+            return now + LONGEST_TURN_SECONDS
         self._eager_events -= 1
         give_way()
         return 0.0
