@@ -17,7 +17,11 @@ from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
-from flask_sluice.server.gunicorn_adapter import AppImportError
+from flask_sluice.server.gunicorn_adapter import (
+    AppImportError,
+    loading_worker_class,
+    why_no_streams,
+)
 from flask_sluice.server.worker_board import board
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
@@ -43,6 +47,9 @@ def create_app(settings: Settings | None = None) -> Application:
     if "gunicorn.arbiter" in sys.modules and not is_patched():
         # gunicorn prints the message of this exception in one line, and a traceback for others.
         raise AppImportError(GEVENT_NEEDED)
+    worker_class = loading_worker_class()
+    if worker_class is not None and (why := why_no_streams(worker_class)):
+        raise AppImportError(f"sluice: {why}")
     if settings is None:
         settings = read_settings(os.environ)
     app = Application(

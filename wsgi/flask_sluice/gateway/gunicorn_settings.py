@@ -19,7 +19,6 @@ from typing import Any
 
 import gevent
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import SettingsError, read_settings
@@ -29,7 +28,6 @@ from flask_sluice.observe import metrics_folder
 from flask_sluice.server.configuration import raise_file_limit
 from flask_sluice.server.worker import Worker
 from flask_sluice.stream import registry
-from flask_sluice.stream.gevent_check import GEVENT_NEEDED
 
 _MOVE_METRICS_SECONDS = 1.0
 
@@ -63,17 +61,14 @@ limit_request_fields = 256
 limit_request_field_size = 16 * 1024
 
 
-def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) -> None:
-    """Refuse other workers, and make the metrics' folder, at the server's start.
+def nworkers_changed(_server: Arbiter, _new_value: int, old_value: int | None) -> None:
+    """Make the metrics' folder at the server's start.
 
     gunicorn calls this hook before ``preload_app`` loads the app, and prometheus-client looks for the folder when it is
     imported.
     """
     if old_value is not None:
         return
-    # gevent_pywsgi is a GeventWorker, too, but has pywsgi answer, which does not give the client's socket to the app.
-    if not issubclass(server.worker_class, GeventWorker) or server.worker_class.server_class:
-        sys.exit(f"sluice: {GEVENT_NEEDED}")
     metrics_folder.make()
 
 

@@ -2,6 +2,7 @@
 
 import math
 import resource
+import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -81,11 +82,24 @@ def _install_master_after(hook: Hook | None) -> Hook:
     """
 
     def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
+        _check_worker_class(server, is_start=old_value is None)
         if hook is not None:
             hook(server, new_value, old_value)
         _install_master(server)
 
     return nworkers_changed
+
+
+def _check_worker_class(server: Any, *, is_start: bool) -> None:
+    # Not above: it imports gunicorn.
+    from flask_sluice.server.gunicorn_adapter import why_no_streams  # noqa: PLC0415
+
+    why = why_no_streams(server.worker_class)
+    if why and is_start:
+        sys.exit(f"sluice: {why}")
+    if why:
+        # A reload: the master's end would cut the streams of the workers that are there.
+        server.log.error("%s", why)
 
 
 def _install_master(server: Any) -> None:

@@ -6,13 +6,16 @@ gunicorn's own classes ``GeventWorker`` and ``Arbiter``, whose methods that they
 
 import io
 import logging
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from types import FrameType
 from typing import Any, Protocol
 
 from gunicorn import util
+from gunicorn.config import Config
 from gunicorn.errors import AppImportError
 from gunicorn.http import errors, wsgi
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
@@ -183,6 +186,38 @@ class _ErrorStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(WSGIErrorsWrapper(self._cfg), name)
+
+
+def loading_worker_class() -> Any:
+    """Return the class of the worker for which gunicorn is loading the app now; None outside of gunicorn.
+
+    gunicorn tells it to its configuration file, but an app finds it only in the frames that have called it.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        cfg = getattr(frame.f_locals.get("self"), "cfg", None)
+        if isinstance(cfg, Config):
+            return cfg.worker_class
+        frame = frame.f_back
+    return None
+
+
+def why_no_streams(worker_class: Any) -> str:
+    """Return one line that says why the streams of a worker class would fail, and which to use; "" if they do not."""
+    # Not above: an app that is loaded without a server, as by ``flask routes``, needs no worker.
+    from gunicorn.workers.ggevent import GeventWorker  # noqa: PLC0415
+
+    if not issubclass(worker_class, GeventWorker):
+        reason = "takes a thread or a process for each stream"
+    elif worker_class.server_class is not None:
+        # Its handler gives the app another socket than the other gevent workers, and reads from it by itself.
+        reason = "does not see when a client leaves"
+    else:
+        return ""
+    return (
+        f"gunicorn's {worker_class.__name__} {reason}: remove -k and worker_class where flask_sluice.server configures "
+        "gunicorn, else start it with `-k gevent`"
+    )
 
 
 def error_log_handlers(log: Any) -> list[logging.Handler]:

@@ -64,6 +64,7 @@ class EventStream:
     """
 
     __slots__ = (
+        "__weakref__",
         "_account",
         "_client",
         "_close_callbacks",
@@ -79,7 +80,6 @@ class EventStream:
         "_state",
         "_timers",
         "_writer",
-        "__weakref__",
     )
 
     def __init__(
