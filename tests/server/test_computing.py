@@ -15,6 +15,9 @@ pytestmark = [pytest.mark.measures, pytest.mark.slow]
 MOST_LATE = 2
 """The machine may have other work for a moment. Where events lie in the queue, all of them are late."""
 
+LEAST_TURNS = 6
+"""Beside eleven events. Eight events at a time leave one or two turns."""
+
 
 @pytest.fixture(scope="module")
 def foreign() -> Iterator[Server]:
@@ -65,11 +68,11 @@ def test_a_request_is_answered_at_every_event(foreign):
             sock.sendall(get("/plain"))
             assert Response(sock).body() == b"plain"
 
-        assert turns_beside(foreign, ask) >= 11 - MOST_LATE
+        assert turns_beside(foreign, ask) >= LEAST_TURNS
 
 
 def test_another_stream_has_its_turn_at_every_event(foreign):
     with foreign.connect() as sock:
         sock.sendall(get("/stream/paces?key=paces"))
         other = Response(sock)
-        assert turns_beside(foreign, other.chunk) >= 11 - MOST_LATE
+        assert turns_beside(foreign, other.chunk) >= LEAST_TURNS
