@@ -150,7 +150,8 @@ def test_each_event_is_forwarded_before_the_next_one_is_computed(shape):
     assert late == []
 
 
-def test_others_have_their_turn_after_each_event_that_was_computed():
+@pytest.mark.parametrize("item", [A, b""], ids=["events", "nothing-to-send"])
+def test_others_have_their_turn_at_each_yield_of_what_was_computed(item):
     turns, seen = [], []
 
     def other():
@@ -161,7 +162,7 @@ def test_others_have_their_turn_after_each_event_that_was_computed():
     def generate():
         for _ in range(3):
             compute()
-            yield A
+            yield item
             seen.append(len(turns))
 
     others = gevent.spawn(other)

@@ -115,10 +115,10 @@ class GeneratorFeed:
             if event:
                 self.has_terminal_event = finder.sees(item)
                 has_room = queue.put(event)
-                now = time.monotonic()
-                # Once in 5 ms where the generator does not compute: the clock alone is a fiftieth of an event's cost.
-                if now >= look_at:
-                    look_at = pacer.after_event(now)
+            now = time.monotonic()
+            # Once in 5 ms where the generator does not compute: the clock alone is a fiftieth of an event's cost.
+            if now >= look_at:
+                look_at = pacer.after_item(now)
             if self._context.is_stopped and not self._context.listens:
                 return
 

@@ -50,8 +50,8 @@ class EventPacer:
     def __init__(self) -> None:
         self._eager_events = 0
 
-    def after_event(self, now: float) -> float:
-        """Give way if the event has to go out now. Returns when to ask again: after the first event from then on.
+    def after_item(self, now: float) -> float:
+        """Give way if it is time to. Returns when to ask again: after the first item from then on.
 
         now, and what is returned: monotonic seconds
         """
