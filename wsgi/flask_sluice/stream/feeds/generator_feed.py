@@ -10,7 +10,7 @@ from flask_sluice.stream.feeds.context_variables import variables_for
 from flask_sluice.stream.feeds.encode_items import StreamItem, close, encode, failure
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.terminal_event import TerminalEventFinder
-from flask_sluice.stream.loop.give_way import EventPacer
+from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, EventPacer
 
 
 class GeneratorFeed:
@@ -100,7 +100,7 @@ class GeneratorFeed:
         queue = self._queue
         items = iter(self._items)
         finder = TerminalEventFinder()
-        pacer, look_at = EventPacer(), 0.0
+        pacer, look_at = EventPacer(), time.monotonic() + LONGEST_TURN_SECONDS
         has_room = False
         while has_room or queue.wait_for_room():
             has_room = False

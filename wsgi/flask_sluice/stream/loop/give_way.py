@@ -21,14 +21,15 @@ def give_way() -> None:
     """
     hub = get_hub()
     loop: Any = hub.loop
-    # libev calls the newest watcher of a turn first, so that a timer of usual priority would come before the sockets.
     # Of zero seconds: for a timer that is not yet over libev sleeps for at least a millisecond.
-    timer = loop.timer(0, priority=loop.MINPRI)
+    timer = loop.timer(0)
     try:
         hub.wait(timer)
     finally:
         timer.close()
-    # Behind the greenlets that sockets and timers have just woken.
+    # libev calls the newest watcher of a turn first, so the sockets come now, and then, before the second of these returns,
+    # the greenlets that they have woken.
+    gevent.sleep(0)
     gevent.sleep(0)
 
 
