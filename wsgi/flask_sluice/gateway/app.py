@@ -15,6 +15,7 @@ from flask_sluice.gateway.request.access import auth, hosts, origins
 from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.server.gunicorn_adapter import AppImportError
@@ -50,7 +51,11 @@ def create_app(settings: Settings | None = None) -> Application:
         static_folder=str(_PAGE / "static"),
         template_folder=str(_PAGE / "templates"),
     )
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = (
+        settings.max_body_bytes
+        if settings.upstream
+        else min(settings.max_body_bytes, MAX_BODY_BYTES)
+    )
     registry.admission().limit = settings.max_streams
     registry.stats().models.set(settings.models)
     error_handlers.register(app)

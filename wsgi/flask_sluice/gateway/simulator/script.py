@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import msgspec
-
 from flask_sluice.gateway.simulator.formats import (
     ChatFormat,
     CompletionFormat,
@@ -12,6 +10,7 @@ from flask_sluice.gateway.simulator.formats import (
     ToolCall,
 )
 from flask_sluice.gateway.simulator.request_schema import (
+    MAX_CHARACTERS,
     MAX_CHOICES,
     MAX_TOKENS,
     AnswerRequest,
@@ -19,8 +18,16 @@ from flask_sluice.gateway.simulator.request_schema import (
     CompletionRequest,
     SimulatorOptions,
 )
-from flask_sluice.gateway.simulator.texts import apply_stop, count_tokens, tokenize, write_answer
+from flask_sluice.gateway.simulator.texts import (
+    Question,
+    apply_stop,
+    count_tokens,
+    tokenize,
+)
 from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.loop.give_way import give_way
+
+_CHOICES_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +90,20 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
     length = 0 if same else min(options.tokens or 0, limit or MAX_TOKENS)
     if made > MAX_CHOICES or made * length > MAX_TOKENS:
         raise _too_much()
+    if same and made * sum(map(len, same.tokens)) > MAX_CHARACTERS:
+        raise _too_much()
     choices: list[Choice] = []
     left = MAX_TOKENS
     for prompt in prompts:
+        question = Question(prompt)
         for number in range(request.n or 1):
-            choice = same or _generated_choice(prompt, seed + number, request, options, limit)
+            choice = same or _generated_choice(question, seed + number, request, options, limit)
             left -= len(choice.tokens)
             if left < 0:
                 raise _too_much()
             choices.append(choice)
+            if len(choices) % _CHOICES_AT_ONCE == 0:
+                give_way()
     return Script(format_, choices, count_tokens(prompt_text), MAX_TOKENS - left, seed)
 
 
@@ -99,8 +111,8 @@ def _too_much() -> ApiError:
     return ApiError(
         400,
         "invalid_request",
-        f"the answers are more than {MAX_CHOICES}, or come to more than {MAX_TOKENS} tokens; "
-        "ask for fewer or shorter ones",
+        f"the answers are more than {MAX_CHOICES}, or come to more than {MAX_TOKENS} tokens "
+        f"or {MAX_CHARACTERS} characters; ask for fewer or shorter ones",
     )
 
 
@@ -119,12 +131,16 @@ def _same_choice(
 
 
 def _generated_choice(
-    prompt: str, seed: int, request: AnswerRequest, options: SimulatorOptions, limit: int | None
+    question: Question,
+    seed: int,
+    request: AnswerRequest,
+    options: SimulatorOptions,
+    limit: int | None,
 ) -> Choice:
     length = options.tokens
     if length is not None and limit is not None:
         length = min(length, limit + 1)  # One more token shows that the limit has cut it.
-    return _cut(write_answer(prompt, seed, length), request, limit)
+    return _cut(question.answer(seed, length), request, limit)
 
 
 def _cut(tokens: list[str], request: AnswerRequest, limit: int | None) -> Choice:
@@ -139,7 +155,4 @@ def _tool_call(options: SimulatorOptions) -> ToolCall | None:
     wanted = options.tool_call
     if wanted is None:
         return None
-    arguments = wanted.arguments
-    if not isinstance(arguments, str):
-        arguments = msgspec.json.encode(arguments).decode()
-    return ToolCall(wanted.name, arguments)
+    return ToolCall(wanted.name, wanted.arguments_text())
