@@ -95,6 +95,6 @@ def _install_master(server: Any) -> None:
 
     if issubclass(server.worker_class, Worker):
         raise_file_limit(server.cfg.worker_connections)
-        server.__class__ = Master
+        Master.take_over(server)
     else:
         server.log.warning("worker_class is not %s: a worker's end cuts its streams", WORKER_CLASS)

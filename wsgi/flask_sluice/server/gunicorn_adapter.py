@@ -188,3 +188,8 @@ class _ErrorStream:
 def error_log_handlers(log: Any) -> list[logging.Handler]:
     """Return the handlers that gunicorn's own messages go to."""
     return list(log.error_log.handlers)
+
+
+def log_handlers(log: Any) -> list[logging.Handler]:
+    """Return the handlers of gunicorn's messages and of its access log."""
+    return [*log.error_log.handlers, *log.access_log.handlers]

@@ -8,6 +8,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from flask_sluice.server.log_lines import LogOutput
 from flask_sluice.server.worker_board import Row, Stage, board
 
 BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
@@ -21,13 +22,23 @@ class Master(Arbiter):  # type: ignore[misc]
     no other worker, clients that connect meanwhile would wait for the last of its streams.
 
     gunicorn has no setting for the class of its arbiter: ``gunicorn.app.base`` names it. ``configure`` has a hook replace the
-    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``.
+    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``: ``take_over`` does.
 
     rereads_package: whether a reload imports this package anew, in the master too. Only for a server that imports it in no
         other module that stays: an app would go on with the old modules, and the worker with the new ones
     """
 
     rereads_package = False
+    log_output: LogOutput
+
+    @classmethod
+    def take_over(cls, server: Any) -> None:
+        """Make a running arbiter one of this class."""
+        server.__class__ = cls
+        if hasattr(server, "log_output"):
+            server.log_output.unblock(server.log)  # A reload may have made other handlers.
+        else:
+            server.log_output = LogOutput(server.log, board().count_dropped_log_lines)
 
     def reload(self) -> None:
         # With preload_app the master keeps the app, and with it the modules that the app uses.
@@ -38,6 +49,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def manage_workers(self) -> None:
         """Start and end workers, without counting those that leave. gunicorn calls it every second or sooner."""
+        self.log_output.write_waiting()
         leaving = self._leaving()
         # Up to gunicorn 24 the signal's handler itself reaps: it must not find the workers while they are not in WORKERS.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})

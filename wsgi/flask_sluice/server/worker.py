@@ -22,7 +22,7 @@ from flask_sluice.server.connections import BodySource, Connections, most_connec
 from flask_sluice.server.direct_writes import with_direct_writes
 from flask_sluice.server.drain_time import END_SECONDS, drain_seconds_of, seconds_from_environment
 from flask_sluice.server.error_answers import write_refusal
-from flask_sluice.server.log_lines import log_beside_gunicorn
+from flask_sluice.server.log_lines import LogOutput, log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS
 from flask_sluice.server.worker_board import Stage, board
 from flask_sluice.stream import registry
@@ -31,6 +31,8 @@ from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.transport.client_socket import ClientSocket
 
 _POLL_SECONDS = 0.1
+_LOG_SECONDS = 0.01
+"""Between two attempts to write the log lines that wait, which a pipe takes in pieces of 64 KiB."""
 _NOTIFY_SECONDS = 1.0
 _FIRST_REQUEST_SECONDS = 1.0
 """For clients that have connected before the worker was told to end: their request is on its way."""
@@ -79,6 +81,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """What this worker tells the others and the master, which makes this object before it forks."""
 
     def init_process(self) -> None:
+        self._log_output = LogOutput(self.log, self.row.count_dropped_log_lines)
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
         gunicorn_adapter.make_error_streams_when_used()
@@ -283,7 +286,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self.notify()
                 self._connections.end_overdue()
                 notify_at = now + _NOTIFY_SECONDS
-            gevent.sleep(_POLL_SECONDS)
+            is_written = self._log_output.write_waiting()
+            gevent.sleep(_POLL_SECONDS if is_written else _LOG_SECONDS)
         return True
 
 

@@ -22,7 +22,7 @@ from flask_sluice.gateway.simulator.texts import (
     Question,
     apply_stop,
     count_tokens,
-    tokenize,
+    first_tokens,
 )
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import give_way
@@ -124,9 +124,11 @@ def _same_choice(
 ) -> Choice | None:
     """Return the choice that the request itself contains; None if each has to be generated."""
     if tool_call is not None:
-        return Choice(tokenize(tool_call.arguments), "tool_calls")
+        return Choice(first_tokens(tool_call.arguments, MAX_TOKENS), "tool_calls")
     if options.text is not None:
-        return _cut(tokenize(options.text)[: options.tokens], request, limit)
+        # One more than there may be shows that there are too many.
+        most = MAX_TOKENS + 1 if options.tokens is None else options.tokens
+        return _cut(first_tokens(options.text, most), request, limit)
     return None
 
 
