@@ -7,6 +7,7 @@ alone and together with each other field's.
 import json
 import random
 import time
+import tracemalloc
 import typing
 from collections.abc import Iterator
 from contextlib import suppress
@@ -76,6 +77,7 @@ JSON_VALUES = {
 """Of each kind of JSON, the most."""
 
 
+LINE_ENDS = "\\n" * 500_000
 REQUIRED = {
     "model": '"m"',
     "messages": '[{"role":"user","content":"why"}]',
@@ -185,28 +187,34 @@ def is_admitted(values: Values) -> bool:
     return len(body) <= MAX_BODY_BYTES
 
 
+MANY = {"n": "128", "stream": "true"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FIELDS)
 def test_the_most_of_each_field_takes_the_loop_for_a_few_milliseconds(path, monkeypatch):
-    values = set(largest_values(FIELDS[path][1]))
-    took = {
-        value[:80]: longest_turn_seconds(body_with({path: value, **more}), monkeypatch)
-        for value in values
-        for more in ({}, {"n": "128", "stream": "true"})
-        if path not in more
-    }
+    took = {}
+    for value in set(largest_values(FIELDS[path][1])):
+        took[value[:80]] = longest_turn_seconds(body_with({path: value}), monkeypatch)
+        if path not in MANY and is_admitted({path: value}):
+            seconds = longest_turn_seconds(body_with({path: value, **MANY}), monkeypatch)
+            took[value[:80] + " 128 times"] = seconds
     slowest = max(took, key=lambda value: took[value])
     assert took[slowest] < SLOWER_MACHINE * LIMIT_SECONDS, f"{slowest}: {took[slowest]} s"
 
 
-@pytest.mark.slow
-def test_two_fields_together_take_the_loop_for_a_few_milliseconds(monkeypatch):
-    admitted = [
+def admitted_values() -> list[tuple[str, str]]:
+    return [
         (path, value)
         for path, (_, hint) in FIELDS.items()
         for value in sorted(set(largest_values(hint)))
         if is_admitted({path: value})
     ]
+
+
+@pytest.mark.slow
+def test_two_fields_together_take_the_loop_for_a_few_milliseconds(monkeypatch):
+    admitted = admitted_values()
     pairs = [
         {path: value, other: more}
         for path, value in admitted
@@ -214,8 +222,39 @@ def test_two_fields_together_take_the_loop_for_a_few_milliseconds(monkeypatch):
         if path < other and not other.startswith(path) and len(value) + len(more) < ROOM
     ]
     chance = random.Random(0)
-    for pair in chance.sample(pairs, 400):
+    for pair in chance.sample(pairs, 100):
         values = {"n": "128", "stream": chance.choice(["true", "false"])} | pair
         took = longest_turn_seconds(body_with(values), monkeypatch)
         shown = {path: value[:80] for path, value in values.items()}
         assert took < SLOWER_MACHINE * LIMIT_SECONDS, f"{shown}: {took} s"
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"messages[].content": f'"{"why " * (ROOM // 4)}"', "n": "128"},
+        {"prompt": array('"why"', 500), "simulator.text": f'"{LINE_ENDS}"'},
+        {"simulator.text": f'"{LINE_ENDS}"', "n": "2"},
+        {"simulator.tool_call.arguments": f'"{"!" * 100_000}"', "n": "10"},
+        {"simulator.tool_call.arguments": '{"a":' + array("{}", 30_000) + "}"},
+    ],
+    ids=["a long question", "500 long texts", "two long texts", "ten calls", "an object"],
+)
+def test_a_request_takes_little_more_memory_than_its_body_may_have(values, stream, monkeypatch):
+    body = body_with({**values, "stream": stream})
+    tracemalloc.start()
+    try:
+        longest_turn_seconds(body, monkeypatch)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 8 * MAX_BODY_BYTES
+
+
+def test_an_answer_that_is_too_long_is_refused_and_says_what_is_taken():
+    body = body_with({"prompt": array('"why"', 500), "simulator.text": f'"{LINE_ENDS}"'})
+    with pytest.raises(
+        ApiError, match="more than 500, or come to more than 100000 tokens or 1000000"
+    ):
+        list(simulate(decode(body, CompletionRequest), Context()))

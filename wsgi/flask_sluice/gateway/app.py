@@ -17,7 +17,9 @@ from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
 from flask_sluice.journal import Journal, Limits, MemoryJournal
+from flask_sluice.observe import metrics_folder
 from flask_sluice.observe.exporter import MetricsExporter
+from flask_sluice.observe.prometheus_adapter import FolderMirror
 from flask_sluice.server.gunicorn_adapter import AppImportError
 from flask_sluice.server.worker_board import board
 from flask_sluice.stream import registry
@@ -94,6 +96,7 @@ def create_app(settings: Settings | None = None) -> Application:
         lambda: 0 if admission.is_draining else admission.limit,
         upstreams.all,
         board(),
+        FolderMirror() if metrics_folder.path() else None,
     )
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
     app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))

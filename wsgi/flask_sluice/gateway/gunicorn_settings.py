@@ -64,22 +64,21 @@ limit_request_field_size = 16 * 1024
 
 
 def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) -> None:
-    """Refuse other workers, and make the metrics' folder, at the server's start.
+    """Refuse other workers, and prepare the folder for metrics if there is one, at the server's start.
 
-    gunicorn calls this hook before ``preload_app`` loads the app, and prometheus-client looks for the folder when it is
-    imported.
+    gunicorn calls this hook before ``preload_app`` loads the app, and with it prometheus-client.
     """
     if old_value is not None:
         return
     # gevent_pywsgi is a GeventWorker, too, but has pywsgi answer, which does not give the client's socket to the app.
     if not issubclass(server.worker_class, GeventWorker) or server.worker_class.server_class:
         sys.exit(f"sluice: {GEVENT_NEEDED}")
-    metrics_folder.make()
+    if problem := metrics_folder.prepare():
+        server.log.warning(problem)
 
 
 def on_starting(server: Any) -> None:
     """Check in the master, before it listens, what would fail later, or in many lines."""
-    metrics_folder.claim()
     # The app comes from this package alone, so that a reload can import all of it anew.
     server.rereads_package = True
     # Each client's connection is a file, and each stream that is relayed has another one.

@@ -21,12 +21,22 @@ class ShownWorker(Protocol):
     def limit(self) -> int | None: ...
 
 
+class OwnRow(Protocol):
+    """number: which no other living worker has"""
+
+    number: int
+
+
 class ShownBoard(Protocol):
     """Knows all workers (``flask_sluice.server.worker_board.WorkerBoard``).
 
     starts: how many have been started; deaths: how many ended otherwise than they were told to
     dropped_log_lines: how many lines the log has not taken
+    own_row: that of this process, if it is a worker
     """
+
+    @property
+    def own_row(self) -> OwnRow | None: ...
 
     @property
     def starts(self) -> int: ...

@@ -8,11 +8,15 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from flask_sluice.observe.shared_numbers import shared_numbers
 from flask_sluice.server.log_lines import LogOutput
 from flask_sluice.server.worker_board import Row, Stage, board
 
 BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 """The signals that a new worker does not get before it has its own handlers; see ``Master``."""
+
+_SHARED_MEMORY = ("flask_sluice.server.worker_board", "flask_sluice.observe.shared_numbers")
+"""Modules that a reload leaves: old and new workers share their memory, and so its form."""
 
 
 class Master(Arbiter):  # type: ignore[misc]
@@ -44,7 +48,8 @@ class Master(Arbiter):  # type: ignore[misc]
         # With preload_app the master keeps the app, and with it the modules that the app uses.
         if self.rereads_package and not self.cfg.preload_app:
             for name in [name for name in sys.modules if name.partition(".")[0] == "flask_sluice"]:
-                del sys.modules[name]
+                if name not in _SHARED_MEMORY:
+                    del sys.modules[name]
         super().reload()
 
     def manage_workers(self) -> None:
@@ -82,6 +87,7 @@ class Master(Arbiter):  # type: ignore[misc]
         finally:
             for pid in before.keys() - self.WORKERS.keys():
                 if (row := _row_of(before[pid])) is not None:
+                    shared_numbers().retire(row.number)
                     board().remove_worker(row)
 
     def _reap_workers(self) -> None:

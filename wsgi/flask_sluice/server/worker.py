@@ -16,6 +16,7 @@ from gevent.pool import Pool
 from greenlet import getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
+from flask_sluice.observe.shared_numbers import shared_numbers
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.accepting import SharedListener
 from flask_sluice.server.connections import BodySource, Connections, most_connections, stop_reading
@@ -68,6 +69,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        gunicorn_adapter.show_life_in_memory()
         super().__init__(*args, **kwargs)
         self._drain_seconds = drain_seconds_of(self.cfg.graceful_timeout)
         self._body_timeout_seconds = seconds_from_environment("SLUICE_BODY_TIMEOUT_SECONDS", 60.0)
@@ -79,8 +81,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._retires_at = self._requests
         self.row = board().add_worker()
         """What this worker tells the others and the master, which makes this object before it forks."""
+        # gunicorn's own arbiter does not do so when a worker ends; and memory is shared only if it is there before the fork.
+        shared_numbers().retire(self.row.number)
 
     def init_process(self) -> None:
+        board().own_row = self.row
         self._log_output = LogOutput(self.log, self.row.count_dropped_log_lines)
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()

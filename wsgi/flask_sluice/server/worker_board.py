@@ -58,6 +58,8 @@ class WorkerBoard:
 
     def __init__(self) -> None:
         words = _COUNTERS + _MAX_WORKERS * _FIELDS
+        self.own_row: Row | None = None
+        """That of this process, if it is a worker."""
         self._words = memoryview(mmap.mmap(-1, words * _FIELD_BYTES)).cast("q")
 
     def add_worker(self) -> "Row":
