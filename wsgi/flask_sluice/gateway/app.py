@@ -17,9 +17,9 @@ from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
 from flask_sluice.journal import Journal, Limits, MemoryJournal
-from flask_sluice.observe import metrics_folder
 from flask_sluice.observe.exporter import MetricsExporter
-from flask_sluice.observe.prometheus_adapter import FolderMirror
+from flask_sluice.observe.multiprocess import folder as metrics_folder
+from flask_sluice.observe.multiprocess.mirror import FolderMirror
 from flask_sluice.server.gunicorn_adapter import AppImportError
 from flask_sluice.server.worker_board import board
 from flask_sluice.stream import registry

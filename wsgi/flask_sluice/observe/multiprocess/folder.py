@@ -28,7 +28,7 @@ def prepare() -> str:
     if folder is None:
         return ""
     # Not at the top, since prometheus-client looks for the folder when it is imported.
-    from flask_sluice.observe.prometheus_adapter import allocate_files  # noqa: PLC0415
+    from flask_sluice.observe.multiprocess.mirror import allocate_files  # noqa: PLC0415
 
     allocate_files()
     try:
