@@ -76,8 +76,9 @@ def test_a_disk_without_room_costs_no_stream_and_no_count(small_disk, exhaust, v
             assert b"[DONE]" in response.body()
         wait_until(lambda: server.log.count("Worker exiting") == 1)
         ask(server, "after-the-reload")
+        wait_until(lambda: len(server.workers()) == 1)
         os.kill(server.workers()[0], signal.SIGKILL)
-        wait_until(lambda: server.log.count("Booting worker") == 3)
+        wait_until(lambda: server.log.count("Booting worker") == 3, explain=lambda: server.log)
         server.wait_until_ready()
         ask(server, "after-the-kill")
         # The killed worker may have lost its last second.

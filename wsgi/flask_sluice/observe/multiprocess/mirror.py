@@ -7,6 +7,7 @@ import logging
 import mmap
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +86,12 @@ def _allocate(filename: str) -> None:
 
 
 def _warn(filename: str, error: OSError) -> None:
-    logger.warning("the metrics in %s are incomplete: %s", filename, error.strerror)
+    _warn_once(os.getpid(), Path(filename).parent, error.strerror)
+
+
+@cache
+def _warn_once(_pid: int, folder: Path, why: str) -> None:
+    logger.warning("the metrics in %s are incomplete: %s", folder, why)
 
 
 class FolderMirror:
