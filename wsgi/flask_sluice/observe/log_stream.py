@@ -42,7 +42,10 @@ class LogStream(io.RawIOBase):
         self._lock = lock
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._is_dropping = False
         self._dropped = 0
+        self._ends_line = True
+        """Whether what was taken last was whole lines."""
         self.count_dropped: Callable[[int], object] = lambda _lines: None
         # The process that is forked off must not write these lines a second time.
         os.register_at_fork(after_in_child=self._forget)
@@ -50,19 +53,21 @@ class LogStream(io.RawIOBase):
 
     @property
     def has_waiting(self) -> bool:
-        return bool(self._waiting or self._dropped)
+        return bool(self._waiting or self._is_dropping)
 
     def write(self, data: bytes) -> int:  # type: ignore[override] # no other buffer is written to it
         """Take lines, to be written now or later. Returns the length of all of them, also of those that are dropped."""
         # A copy: the caller may have given a view.
         lines = bytes(data)
-        if self._dropped:
+        if self._is_dropping:
             self.write_waiting()
-        if self._dropped or self._waiting_bytes + len(lines) > _MAX_WAITING_BYTES:
-            count = lines.count(b"\n") or 1
+        if self._is_dropping or self._waiting_bytes + len(lines) > _MAX_WAITING_BYTES:
+            self._is_dropping = True
+            count = lines.count(b"\n")
             self._dropped += count
             self.count_dropped(count)
         else:
+            self._ends_line = lines.endswith(b"\n")
             self._waiting.append(lines)
             self._waiting_bytes += len(lines)
         self.write_waiting()
@@ -91,20 +96,23 @@ class LogStream(io.RawIOBase):
                 self._waiting[0] = line[written:]
             else:
                 self._waiting.popleft()
-            if self._dropped and not self._waiting:
+            if self._is_dropping and not self._waiting:
                 self._tell_dropped()
         return True
 
     def _tell_dropped(self) -> None:
-        count, self._dropped = self._dropped, 0
+        count, self._dropped, self._is_dropping = self._dropped, 0, False
         fields: dict[str, object] = {"level": "warning", "logger": "sluice.log", "pid": os.getpid()}
         line = LogLine(f"{count} lines were dropped", {**fields, "dropped_lines": count})
-        self._waiting.append(f"{line}\n".encode())
+        end_of_last = "" if self._ends_line else "\n"
+        self._ends_line = True
+        self._waiting.append(f"{end_of_last}{line}\n".encode())
         self._waiting_bytes += len(self._waiting[-1])
 
     def _forget(self) -> None:
         self._waiting.clear()
         self._waiting_bytes = self._dropped = 0
+        self._is_dropping = False
 
     def _flush_at_exit(self) -> None:
         for _ in range(int(_FLUSH_SECONDS / _FLUSH_STEP_SECONDS)):
