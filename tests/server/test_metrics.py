@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.raw_upstream import RawUpstream, breaks_off, sends, streams, whole
 from tests.support.metrics import Metrics
-from tests.support.server import Server, wait_until
+from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, chat, get, post
 
 PATH = "/v1/chat/completions"
@@ -359,8 +359,15 @@ def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path
     assert len(list(folder.glob("counter_*.db"))) == 2
 
 
-def test_an_app_that_was_loaded_before_the_fork_counts_too():
-    with Server(arguments=("--preload",), workers=2) as server:
+@pytest.mark.parametrize("before", ["", "import prometheus_client"])
+@pytest.mark.parametrize("arguments", [("--preload",), ()])
+def test_numbers_are_counted_whenever_the_app_and_prometheus_client_are_loaded(
+    before, arguments, tmp_path
+):
+    """prometheus-client looks for its folder when it is imported, which a gunicorn file may do, and --preload does."""
+    configuration = tmp_path / "configuration.py"
+    configuration.write_text(f"{before}\nexec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())")
+    with Server(configuration=str(configuration), arguments=arguments, workers=2) as server:
         metrics = Metrics(server)
         for number in range(1, 5):
             ask_chat(server, simulator={"tokens": 1})
