@@ -179,7 +179,9 @@ class Reader:
                 self._last_at = now
                 body += piece
         # The first event may follow a comment.
-        numbers = [line[6:] for line in body.split(b"\n") if line.startswith(b"data: ") and line[6:]]
+        numbers = [
+            line[6:] for line in body.split(b"\n") if line.startswith(b"data: ") and line[6:]
+        ]
         assert numbers == [b"%d" % number for number in range(EVENTS)], numbers
         assert body.endswith(b"event: done\ndata: \n\n"), body[-100:]
 

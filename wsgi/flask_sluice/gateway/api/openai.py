@@ -12,6 +12,7 @@ from flask_sluice.gateway.request.body import decode, read_json
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import (
+    SMALL_BODY_BYTES,
     AnswerRequest,
     ChatRequest,
     CompletionRequest,
@@ -23,6 +24,7 @@ from flask_sluice.gateway.simulator.timed_feed import TimedFeed
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.headers_and_errors import error_for_openai
+from flask_sluice.stream.loop.give_way import heavy_work
 from flask_sluice.stream.responses import (
     StreamResponse,
     context_of,
@@ -104,5 +106,8 @@ def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
 def _read(type_: type[Asked]) -> Asked:
     """Read the current request's body. Raises ApiError for one that is not of the type, or would take long to decode."""
     body = read_json(current_request())
-    check_size(body)
-    return decode(body, type_)
+    if len(body) <= SMALL_BODY_BYTES:
+        return decode(body, type_)
+    with heavy_work():
+        check_size(body)
+        return decode(body, type_)

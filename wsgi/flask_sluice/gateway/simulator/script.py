@@ -28,6 +28,8 @@ from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import give_way
 
 _CHOICES_AT_ONCE = 50
+_FEW_ANSWERS = 10
+_FEW_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,24 @@ class Script:
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
         }
+
+
+def is_large(request: AnswerRequest, options: SimulatorOptions) -> bool:
+    """Return whether it may take many milliseconds to write the answer."""
+    answers, characters = request.n or 1, len(options.text or "")
+    if options.tool_call is not None:
+        characters += len(bytes(options.tool_call.arguments))
+    if isinstance(request, ChatRequest):
+        characters += len(request.prompt_text())
+    else:
+        assert isinstance(request, CompletionRequest)
+        characters += len(request.prompt)
+        answers *= 1 if isinstance(request.prompt, str) else len(request.prompt)
+    return (
+        answers > _FEW_ANSWERS
+        or characters > _FEW_CHARACTERS
+        or (options.tokens or 0) > _FEW_CHARACTERS
+    )
 
 
 def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:

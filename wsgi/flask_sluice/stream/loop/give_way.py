@@ -1,6 +1,11 @@
 """How work that does not wait for anything lets others have their turn."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from gevent.lock import Semaphore
 
 _INSTANT_SECONDS = 1e-6
 
@@ -13,3 +18,19 @@ def give_way() -> None:
     function by less than 0.1 s, at the same 11 us.
     """
     time.sleep(_INSTANT_SECONDS)
+
+
+@contextmanager
+def heavy_work() -> Iterator[None]:
+    """Do work of many milliseconds while no other greenlet does so, which may give way in between.
+
+    Several that gave way to each other would all work in the same turn of the loop, and hold up the rest for their sum.
+    """
+    with _heavy_works():
+        give_way()
+        yield
+
+
+@cache
+def _heavy_works() -> Semaphore:
+    return Semaphore(1)
