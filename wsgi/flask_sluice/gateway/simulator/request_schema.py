@@ -17,7 +17,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 """What can be decoded in 15 ms, whatever is in it, with the two limits below: a million tokens of prose, or a photograph."""
 _MAX_CONTAINERS = 50_000
 _MAX_COMMAS = 500_000
-SMALL_BODY_BYTES = 64 * 1024
+SMALL_BODY_BYTES = 128 * 1024
 """What is decoded in a few milliseconds, whatever is in it."""
 MAX_TOKENS = 100_000
 """Of all choices of one answer together, which are made before the first event is sent."""
