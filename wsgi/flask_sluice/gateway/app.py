@@ -15,8 +15,11 @@ from flask_sluice.gateway.request.access import auth, hosts, origins
 from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
+from flask_sluice.observe.multiprocess import folder as metrics_folder
+from flask_sluice.observe.multiprocess.mirror import FolderMirror
 from flask_sluice.server.gunicorn_adapter import (
     AppImportError,
     loading_worker_class,
@@ -57,7 +60,11 @@ def create_app(settings: Settings | None = None) -> Application:
         static_folder=str(_PAGE / "static"),
         template_folder=str(_PAGE / "templates"),
     )
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = (
+        settings.max_body_bytes
+        if settings.upstream
+        else min(settings.max_body_bytes, MAX_BODY_BYTES)
+    )
     registry.admission().limit = settings.max_streams
     registry.stats().models.set(settings.models)
     error_handlers.register(app)
@@ -96,6 +103,7 @@ def create_app(settings: Settings | None = None) -> Application:
         lambda: 0 if admission.is_draining else admission.limit,
         upstreams.all,
         board(),
+        FolderMirror() if metrics_folder.path() else None,
     )
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
     app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))

@@ -24,8 +24,7 @@ from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import SettingsError, read_settings
 from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
 from flask_sluice.gateway.relay.address import proxy_for
-from flask_sluice.observe import metrics_folder
-from flask_sluice.server.configuration import raise_file_limit
+from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.server.worker import Worker
 from flask_sluice.stream import registry
 
@@ -61,24 +60,21 @@ limit_request_fields = 256
 limit_request_field_size = 16 * 1024
 
 
-def nworkers_changed(_server: Arbiter, _new_value: int, old_value: int | None) -> None:
-    """Make the metrics' folder at the server's start.
+def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) -> None:
+    """Prepare the folder for metrics, if there is one, at the server's start.
 
-    gunicorn calls this hook before ``preload_app`` loads the app, and prometheus-client looks for the folder when it is
-    imported.
+    gunicorn calls this hook before ``preload_app`` loads the app, and with it prometheus-client.
     """
     if old_value is not None:
         return
-    metrics_folder.make()
+    if problem := metrics_folder.prepare():
+        server.log.warning(problem)
 
 
 def on_starting(server: Any) -> None:
     """Check in the master, before it listens, what would fail later, or in many lines."""
-    metrics_folder.claim()
     # The app comes from this package alone, so that a reload can import all of it anew.
     server.rereads_package = True
-    # Each client's connection is a file, and each stream that is relayed has another one.
-    raise_file_limit(server.cfg.worker_connections * (2 if _settings.upstream else 1))
     # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
         for address in server.cfg.address:
@@ -117,7 +113,11 @@ def child_exit(_server: Arbiter, worker: Worker) -> None:
     metrics_folder.forget_worker(worker.pid)
 
 
-configure(globals(), drain_seconds=_settings.drain_seconds)
+# Each client's connection is a file, and each stream that is relayed has another one.
+_files_of_connection = 2 if _settings.upstream else 1
+configure(
+    globals(), drain_seconds=_settings.drain_seconds, files_of_connection=_files_of_connection
+)
 
 
 def _fit_streams(worker: Worker) -> None:

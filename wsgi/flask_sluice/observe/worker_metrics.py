@@ -21,17 +21,31 @@ class ShownWorker(Protocol):
     def limit(self) -> int | None: ...
 
 
+class OwnRow(Protocol):
+    """number: which no other living worker has"""
+
+    number: int
+
+
 class ShownBoard(Protocol):
     """Knows all workers (``flask_sluice.server.worker_board.WorkerBoard``).
 
     starts: how many have been started; deaths: how many ended otherwise than they were told to
+    dropped_log_lines: how many lines the log has not taken
+    own_row: that of this process, if it is a worker
     """
+
+    @property
+    def own_row(self) -> OwnRow | None: ...
 
     @property
     def starts(self) -> int: ...
 
     @property
     def deaths(self) -> int: ...
+
+    @property
+    def dropped_log_lines(self) -> int: ...
 
     def workers(self) -> Sequence[ShownWorker]: ...
 
@@ -64,4 +78,9 @@ class WorkerCollector(Collector):
             "sluice_worker_deaths",
             "Workers that were killed, crashed or failed to boot",
             value=board.deaths,
+        )
+        yield CounterMetricFamily(
+            "sluice_log_lines_dropped",
+            "Log lines that were dropped because nothing took them",
+            value=board.dropped_log_lines,
         )

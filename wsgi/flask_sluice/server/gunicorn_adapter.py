@@ -6,6 +6,7 @@ gunicorn's own classes ``GeventWorker`` and ``Arbiter``, whose methods that they
 
 import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from gunicorn.http import errors, wsgi
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, ParseException
 from gunicorn.http.wsgi import FileWrapper, Response, WSGIErrorsWrapper, create
+from gunicorn.workers import base
+from gunicorn.workers.workertmp import WorkerTmp
 
 from flask_sluice.observe.hidden_secrets import (
     environ_for_log,
@@ -223,3 +226,21 @@ def why_no_streams(worker_class: Any) -> str:
 def error_log_handlers(log: Any) -> list[logging.Handler]:
     """Return the handlers that gunicorn's own messages go to."""
     return list(log.error_log.handlers)
+
+
+def log_handlers(log: Any) -> list[logging.Handler]:
+    """Return the handlers of gunicorn's messages and of its access log."""
+    return [*log.error_log.handlers, *log.access_log.handlers]
+
+
+def show_life_in_memory() -> None:
+    """Have a worker show gunicorn's master that it lives on a file in memory.
+
+    gunicorn's own is in a temporary folder: without one, or where it takes no more files, no worker can be started.
+    """
+    base.WorkerTmp = _MemoryFile
+
+
+class _MemoryFile(WorkerTmp):  # type: ignore[misc]
+    def __init__(self, _cfg: Any) -> None:
+        self._tmp = os.fdopen(os.memfd_create("gunicorn-worker"), "w+b", 0)

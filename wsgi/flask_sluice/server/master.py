@@ -8,10 +8,15 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from flask_sluice.observe.shared_numbers import shared_numbers
+from flask_sluice.server.log_lines import LogOutput
 from flask_sluice.server.worker_board import Row, Stage, board
 
 BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 """The signals that a new worker does not get before it has its own handlers; see ``Master``."""
+
+_SHARED_MEMORY = ("flask_sluice.server.worker_board", "flask_sluice.observe.shared_numbers")
+"""Modules that a reload leaves: old and new workers share their memory, and so its form."""
 
 
 class Master(Arbiter):  # type: ignore[misc]
@@ -21,23 +26,35 @@ class Master(Arbiter):  # type: ignore[misc]
     no other worker, clients that connect meanwhile would wait for the last of its streams.
 
     gunicorn has no setting for the class of its arbiter: ``gunicorn.app.base`` names it. ``configure`` has a hook replace the
-    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``.
+    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``: ``take_over`` does.
 
     rereads_package: whether a reload imports this package anew, in the master too. Only for a server that imports it in no
         other module that stays: an app would go on with the old modules, and the worker with the new ones
     """
 
     rereads_package = False
+    log_output: LogOutput
+
+    @classmethod
+    def take_over(cls, server: Any) -> None:
+        """Make a running arbiter one of this class."""
+        server.__class__ = cls
+        if hasattr(server, "log_output"):
+            server.log_output.unblock(server.log)  # A reload may have made other handlers.
+        else:
+            server.log_output = LogOutput(server.log, board().count_dropped_log_lines)
 
     def reload(self) -> None:
         # With preload_app the master keeps the app, and with it the modules that the app uses.
         if self.rereads_package and not self.cfg.preload_app:
             for name in [name for name in sys.modules if name.partition(".")[0] == "flask_sluice"]:
-                del sys.modules[name]
+                if name not in _SHARED_MEMORY:
+                    del sys.modules[name]
         super().reload()
 
     def manage_workers(self) -> None:
         """Start and end workers, without counting those that leave. gunicorn calls it every second or sooner."""
+        self.log_output.write_waiting()
         leaving = self._leaving()
         # Up to gunicorn 24 the signal's handler itself reaps: it must not find the workers while they are not in WORKERS.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -70,6 +87,7 @@ class Master(Arbiter):  # type: ignore[misc]
         finally:
             for pid in before.keys() - self.WORKERS.keys():
                 if (row := _row_of(before[pid])) is not None:
+                    shared_numbers().retire(row.number)
                     board().remove_worker(row)
 
     def _reap_workers(self) -> None:

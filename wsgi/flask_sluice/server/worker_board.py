@@ -7,10 +7,10 @@ from functools import cache
 from typing import NamedTuple
 
 _MAX_WORKERS = 512
-_COUNTERS = 3
-_STARTS, _DEATHS, _ROWS = range(_COUNTERS)
-_FIELDS = 6
-_STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT = range(_FIELDS)
+_COUNTERS = 4
+_STARTS, _DEATHS, _ROWS, _DROPPED = range(_COUNTERS)
+_FIELDS = 7
+_STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT, _DROPPED_BY_WORKER = range(_FIELDS)
 _FIELD_BYTES = 8
 _SILENCE_MS = 1000
 """A worker that has shown no sign of life for so long is blocked, stopped or dead: the others do not wait for it."""
@@ -58,6 +58,8 @@ class WorkerBoard:
 
     def __init__(self) -> None:
         words = _COUNTERS + _MAX_WORKERS * _FIELDS
+        self.own_row: Row | None = None
+        """That of this process, if it is a worker."""
         self._words = memoryview(mmap.mmap(-1, words * _FIELD_BYTES)).cast("q")
 
     def add_worker(self) -> "Row":
@@ -76,7 +78,19 @@ class WorkerBoard:
         """Free the row of a worker whose process is gone, and count it if it died. Called in the master."""
         if row.stage != Stage.ENDED:
             self._words[_DEATHS] += 1
+        # In this order: for a moment they count twice, rather than not at all.
+        self._words[_DROPPED] += row.dropped_log_lines
         row.clear()
+
+    def count_dropped_log_lines(self, lines: int) -> None:
+        """Count log lines that the master has dropped. Called in the master."""
+        self._words[_DROPPED] += lines
+
+    @property
+    def dropped_log_lines(self) -> int:
+        """How many log lines were dropped because nothing took them, by all processes of this server."""
+        rows = (self._row(number) for number in range(self._words[_ROWS]))
+        return self._words[_DROPPED] + sum(row.dropped_log_lines for row in rows)
 
     @property
     def starts(self) -> int:
@@ -158,6 +172,13 @@ class Row:
     @property
     def is_full(self) -> bool:
         return self.limit is not None and self.streams >= self.limit
+
+    @property
+    def dropped_log_lines(self) -> int:
+        return self._words[_DROPPED_BY_WORKER]
+
+    def count_dropped_log_lines(self, lines: int) -> None:
+        self._words[_DROPPED_BY_WORKER] += lines
 
     def show(self, load: int, streams: int, limit: int | None) -> None:
         """Tell the others how much there is to do, and that the worker lives."""

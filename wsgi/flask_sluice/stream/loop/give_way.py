@@ -1,10 +1,14 @@
 """How work that does not wait for anything lets others have their turn."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import gevent
 from gevent import get_hub
+from gevent.lock import Semaphore
 
 LONGEST_TURN_SECONDS = 0.005
 """How long one stream may keep all others waiting, if it can be avoided."""
@@ -63,3 +67,19 @@ class EventPacer:
         self._eager_events -= 1
         give_way()
         return 0.0
+
+
+@contextmanager
+def heavy_work() -> Iterator[None]:
+    """Do work of many milliseconds while no other greenlet does so, which may give way in between.
+
+    Several that gave way to each other would all work in the same turn of the loop, and hold up the rest for their sum.
+    """
+    with _heavy_works():
+        give_way()
+        yield
+
+
+@cache
+def _heavy_works() -> Semaphore:
+    return Semaphore(1)
