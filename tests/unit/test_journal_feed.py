@@ -5,9 +5,11 @@ import time
 import gevent
 import pytest
 
-from flask_sluice.journal import Limits, MemoryJournal
+from flask_sluice.journal import JournalUnavailableError, Limits, MemoryJournal
 from flask_sluice.journal.feed import JournalFeed
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.window import Window
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
 from tests.unit.journals import DONE, Clock, event, ids, ignore
 
@@ -147,3 +149,24 @@ def test_a_feed_that_was_never_started_leaves_nothing_behind():
     journal.tick()
     assert reasons == ["abandoned"]
     journal.close()
+
+
+def test_a_reader_that_is_let_go_gets_its_events_and_then_the_reason_and_not_the_end():
+    window = Window()
+    follower = RedisFollower(window, 0, ignore, ignore, fetch_history=ignore)
+
+    class Journal:
+        def follow(self, *_):
+            return follower
+
+    feed = JournalFeed(Journal(), "a", 0, retry_ms=2000)
+    window.append(b"id: 1\ndata: 1\n\n")
+    follower.fail(JournalUnavailableError("no room"))
+    assert feed.has_events
+    assert feed.take() == b"retry: 2000\nid: 1\ndata: 1\n\n"
+    assert feed.take() == b""
+    assert feed.is_finished
+    assert not feed.has_terminal_event
+    assert feed.error.code == "redis_unreachable"
+    feed.stop()
+    assert not window.is_followed

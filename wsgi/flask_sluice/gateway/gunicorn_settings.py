@@ -97,6 +97,7 @@ def post_worker_init(worker: Worker) -> None:
     gevent.spawn(_move_metrics, app)
     if worker.age == 1:
         say_where_it_is(worker, _settings)
+        gevent.spawn(app.extensions["sluice_journal"].check_settings)
 
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:

@@ -1,6 +1,7 @@
 """The feed of a stream that reads a journal: first what is stored, then what is still being added."""
 
 from flask_sluice.journal.protocol import Journal
+from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Forward
 from flask_sluice.stream.loop.give_way import give_way, loop_is_held
 from flask_sluice.stream.loop.signal import Signal
@@ -17,7 +18,6 @@ class JournalFeed:
 
     is_event_stream = True
     has_begun = True
-    error = None
 
     def __init__(self, journal: Journal, stream_id: str, after: int, retry_ms: int) -> None:
         self._retry = b"retry: %d\n" % retry_ms
@@ -34,8 +34,12 @@ class JournalFeed:
         return self._follower.is_finished
 
     @property
+    def error(self) -> ApiError | None:
+        return self._follower.error
+
+    @property
     def has_terminal_event(self) -> bool:
-        return self._follower.is_finished
+        return self._follower.is_finished and self._follower.error is None
 
     @property
     def event_count(self) -> int:
