@@ -89,6 +89,11 @@ class Settings:
         "The keys that sign the tickets in streams' URLs: the first signs, all are accepted; without any, the API keys do.",
         is_secret=True,
     )
+    demo: bool = _setting(
+        False,
+        *_SWITCH,
+        "Whether /stream_chat, which asks for no key, is there also with API keys or an upstream.",
+    )
     models: tuple[str, ...] = _setting(
         (),
         values.parse_names,
