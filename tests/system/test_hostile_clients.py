@@ -1,5 +1,6 @@
 """Clients that flood, trickle, do not read, or leave at once: nobody else notices."""
 
+import contextlib
 import random
 import selectors
 import socket
@@ -87,6 +88,20 @@ FLOODS = {
 def test_a_flood_holds_nobody_up(server, others, kind):
     with others.undisturbed():
         flood(server, *FLOODS[kind])
+
+
+def test_100_heads_without_an_end_hold_nobody_up(server, others):
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n" + (b"X: " + b"y" * 4000 + b"\r\n") * 190
+    with others.undisturbed():
+        socks = [server.connect() for _ in range(100)]
+        for sock in socks:
+            sock.setblocking(False)
+            with contextlib.suppress(OSError):
+                sock.send(head)
+        for sock in socks:
+            sock.settimeout(20)
+            with sock:
+                assert Response(sock).status == 431
 
 
 def test_a_refused_body_is_read_to_its_end_so_that_the_refusal_arrives(server):

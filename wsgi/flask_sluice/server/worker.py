@@ -82,6 +82,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
         gunicorn_adapter.make_error_streams_when_used()
+        gunicorn_adapter.limit_heads()
         gunicorn_adapter.quote_nothing_of_requests()
         gunicorn_adapter.replace_error_pages(write_refusal)
         self._tells_of_requests = gunicorn_adapter.tells_of_requests(self.cfg)
