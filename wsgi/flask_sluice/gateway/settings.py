@@ -104,6 +104,11 @@ class Settings:
         9000, *_COUNT, "How many streams one worker may have open; one more request gets 503."
     )
     max_body_bytes: int = _setting(10 * _MIB, *_COUNT, "The largest request body that is read.")
+    total_body_bytes: int = _setting(
+        256 * _MIB,
+        *_COUNT,
+        "How much one worker holds of all request bodies together; a request beyond it gets 503.",
+    )
     body_timeout_seconds: float = _setting(
         60.0, *_SECONDS, "How long a client may take to send a request's body; then it gets 408."
     )

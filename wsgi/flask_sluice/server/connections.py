@@ -20,7 +20,8 @@ REST_OF_BODY_SECONDS = 5.0
 """For the rest of a body whose response has been sent. To close at once would send a reset, which may overtake the
 response."""
 
-_READ_BYTES = 65536
+_READ_BYTES = 16 * 1024
+"""No more lies in a worker of a body that nobody reads."""
 _BYTES_AT_ONCE = 8192
 """How much is read without giving way. In the worst case, chunks of one byte, that takes some 10 ms."""
 _WRITE_LOOKS = 4

@@ -23,6 +23,7 @@ from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_bytes, read_json
+from flask_sluice.gateway.request.body_budget import while_held
 from flask_sluice.gateway.request.models import check_model, check_models
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.context import StreamContext
@@ -98,7 +99,8 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             upstreams=settings.upstream,
             our_base=request.script_root + "/v1",
         )
-        opening = _open(relay.open(upstream_request, context), context, find_location)
+        asking = while_held(request.environ, relay.open(upstream_request, context))
+        opening = _open(asking, context, find_location)
         feed = SocketFeed(opening, context)
         stream = EventStream(
             feed,
@@ -139,7 +141,8 @@ def chat_feed(
             has_known_end=True,
             choice_count=call.choice_count,
         )
-        return SocketFeed(_open_with_usage(relay, upstream_request, body, context), context)
+        opening = _open_with_usage(relay, upstream_request, body, context)
+        return SocketFeed(while_held(request.environ, opening), context)
 
     return open_feed
 

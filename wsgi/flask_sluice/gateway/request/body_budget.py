@@ -1,24 +1,25 @@
 """How many bytes of request bodies a worker holds at once."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, request
 
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.server.connections import stop_reading
 from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.loop.steps import Steps
 
 if TYPE_CHECKING:
     # The standard library has these types (wsgiref.types) from Python 3.11 on.
     from _typeshed.wsgi import WSGIEnvironment
 
+T = TypeVar("T")
+
 _HELD = "sluice.held_body"
 _BUDGET = "sluice_bodies"
 _RETRY_SECONDS = 1
-_SLOW_SECONDS = 5.0
+SLOW_SECONDS = 5.0
 """A body that is not whole after so long makes room for others."""
 
 
@@ -40,9 +41,18 @@ def begin_to_hold(app: Flask, environ: "WSGIEnvironment") -> "HeldBody":
     return held
 
 
-def body_in_use(environ: "WSGIEnvironment") -> AbstractContextManager[object]:
-    """Return a context in which the request's body goes on counting, even if the request ends meanwhile."""
-    return cast(AbstractContextManager[object], environ.get(_HELD) or nullcontext())
+def while_held(environ: "WSGIEnvironment", steps: Steps[T]) -> Steps[T]:
+    """Return the steps, which hold the request's body: it counts until they are over, even if the request is over before."""
+    held = environ.get(_HELD)
+    return steps if held is None else _hold(held, steps)
+
+
+def _hold(held: "HeldBody", steps: Steps[T]) -> Steps[T]:
+    held.keep()
+    try:
+        return (yield from steps)
+    finally:
+        held.let_go()
 
 
 class BodyBudget:
@@ -61,7 +71,7 @@ class BodyBudget:
         """Count more bytes of a body. Raises ApiError 503 if there is no room for them."""
         while self.byte_count > body.byte_count and self.byte_count + added > self.limit:
             oldest = next(iter(self.unfinished), None)
-            if oldest is None or time.monotonic() - self.unfinished[oldest] < _SLOW_SECONDS:
+            if oldest is None or time.monotonic() - self.unfinished[oldest] < SLOW_SECONDS:
                 raise _no_room()
             oldest.refuse()
             body.check()
@@ -70,7 +80,7 @@ class BodyBudget:
 
 
 class HeldBody:
-    """The account of one request's body, which counts as it comes. Used with ``with``, it counts at least to the block's end.
+    """The account of one request's body, which counts as it comes.
 
     Only what has come counts: to announce bytes costs a client nothing.
     """
@@ -94,31 +104,25 @@ class HeldBody:
         if self._is_refused:
             raise _no_room()
 
-    def is_unfinished(self, *, is_so: bool) -> None:
-        """Note whether more of the body is still to come; meanwhile it may have to make room for others."""
-        if is_so:
-            self._budget.unfinished[self] = time.monotonic()
-        else:
-            self._budget.unfinished.pop(self, None)
+    def mark_unfinished(self) -> None:
+        """Note that more of the body is to come: it may have to make room for others."""
+        self._budget.unfinished[self] = time.monotonic()
+
+    def mark_read(self) -> None:
+        """Note that no more of the body is waited for."""
+        self._budget.unfinished.pop(self, None)
 
     def refuse(self) -> None:
         """Make room: the greenlet that waits for the rest of the body sees its end, and ``check`` raises there."""
         self._is_refused = True
-        self.is_unfinished(is_so=False)
+        self.mark_read()
         self._forget()
         if self._sock is not None:
             stop_reading(self._sock)
 
-    def __enter__(self) -> None:
+    def keep(self) -> None:
+        """Go on counting until one more ``let_go``."""
         self._uses += 1
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.let_go()
 
     def let_go(self) -> None:
         self._uses -= 1

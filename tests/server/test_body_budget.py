@@ -1,0 +1,141 @@
+"""The bodies of the requests under way have a limit in all, and no client keeps others out by bodies that it holds back."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from flask_sluice.gateway.app import create_app
+from flask_sluice.gateway.settings import Settings
+from tests.server.raw_upstream import RawUpstream, sends, whole
+from tests.server.relayed import JSON_ANSWER, PATH, SILENT
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, ask, chat, post
+
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+LIMITS = {"total_body_bytes": 400_000, "max_body_bytes": 300_000, "body_timeout_seconds": 30}
+SHORT = post(PATH, chat(stream=False, simulator={"text": "hi"}))
+PART = 150_000
+
+
+def long(size: int = PART, **fields: object) -> bytes:
+    return post(PATH, chat("x" * size, **fields))
+
+
+def counted(size: int) -> bytes:
+    return HEAD + b"Content-Length: 200000\r\n\r\n" + b" " * size
+
+
+def chunked(size: int) -> bytes:
+    return HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n" % 200_000 + b" " * size
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server(**LIMITS) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def requests(server: Server, count: int, request: bytes) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for _ in range(count):
+            socks.append(stack.enter_context(server.connect()))
+            socks[-1].sendall(request)
+        yield socks
+
+
+def answered(socks: list[socket.socket]) -> list[socket.socket]:
+    """Those of which something has come."""
+    found = []
+    for sock in socks:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.recv(1, socket.MSG_PEEK)
+            found.append(sock)
+        sock.settimeout(20)
+    return found
+
+
+@pytest.mark.parametrize("unfinished", [counted, chunked])
+def test_bodies_beyond_the_limit_in_all_are_503(server, unfinished):
+    with requests(server, 8, unfinished(PART)) as socks:
+        wait_until(lambda: len(answered(socks)) == 6)
+        for sock in answered(socks):
+            response = Response(sock)
+            assert response.status == 503
+            assert response.headers["retry-after"] == "1"
+            error = response.json()["error"]
+            assert error["code"] == "overloaded"
+            assert "SLUICE_TOTAL_BODY_BYTES" in error["message"]
+        assert ask(server, SHORT)[0].status == 200
+
+
+def test_bodies_that_were_only_announced_take_nothing(server):
+    with requests(server, 50, HEAD + b"Content-Length: 300000\r\n\r\n"):
+        assert ask(server, long(250_000, stream=False))[0].status == 200
+
+
+def test_clients_that_leave_give_their_room_back(server):
+    with requests(server, 3, counted(PART)) as socks:
+        wait_until(lambda: answered(socks))
+    wait_until(lambda: ask(server, long(250_000, stream=False))[0].status == 200)
+
+
+def test_a_body_counts_until_the_upstream_has_begun_to_answer():
+    with RawUpstream(SILENT) as upstream, Server(upstream=upstream.url, **LIMITS) as server:
+        with requests(server, 2, long()) as socks:
+            wait_until(lambda: len(upstream.requests) == 2)
+            assert ask(server, long())[0].status == 503
+            upstream.handler = sends(whole(JSON_ANSWER))
+            for connection in upstream.connections:
+                connection.sock.sendall(whole(JSON_ANSWER))
+            for sock in socks:
+                assert Response(sock).status == 200
+        assert ask(server, long())[0].status == 200
+
+
+def test_a_body_still_counts_when_the_200_was_sent_before_the_upstream_began():
+    with RawUpstream(SILENT) as upstream:
+        with Server(upstream=upstream.url, commit_seconds=0.1, **LIMITS) as server:
+            with requests(server, 2, long()) as socks:
+                for sock in socks:
+                    assert Response(sock).status == 200
+                assert ask(server, long())[0].status == 503
+            wait_until(lambda: answered_or_none(server) != 503)
+
+
+def answered_or_none(server: Server) -> int:
+    with server.connect() as sock:
+        sock.sendall(long())
+        return Response(sock).status
+
+
+def test_a_body_of_a_kept_stream_counts_until_the_upstream_has_begun_to_answer():
+    with RawUpstream(SILENT) as upstream, Server(upstream=upstream.url, **LIMITS) as server:
+        kept = post("/v1/streams", chat("x" * PART))
+        assert [ask(server, kept)[0].status for _ in range(3)] == [201, 201, 503]
+
+
+@pytest.mark.slow
+def test_a_body_that_is_held_back_makes_room_for_others():
+    with Server(configuration="tests/server/hurried_gunicorn.py", **LIMITS) as server:
+        with requests(server, 2, counted(PART)) as socks:
+            wait_until(lambda: ask(server, long(stream=False))[0].status == 200)
+            assert Response(socks[0]).status == 503
+            assert answered(socks[1:]) == []
+
+
+def test_nothing_is_counted_of_requests_that_are_over():
+    app = create_app(Settings(max_body_bytes=50_000))
+    client = app.test_client()
+    too_long = json.dumps(chat("x" * 60_000)).encode()
+    large = json.dumps(chat("x" * 40_000, stream=False, simulator={"tokens": 1})).encode()
+    for data in (b"{", b"", large, too_long, json.dumps(chat(stream=False)).encode()):
+        client.post(PATH, data=data, content_type="application/json")
+        client.post("/nothing", data=data, content_type="application/json")
+    budget = app.extensions["sluice_bodies"]
+    assert (budget.byte_count, budget.unfinished) == (0, {})
