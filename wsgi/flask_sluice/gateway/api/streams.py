@@ -84,7 +84,7 @@ class Streams:
                 ChunkReader(),
                 on_end=lambda: self._running.remove(client),
             )
-            generation.start(journal, stream_id)
+            generation.start(journal, stream_id, client)
         except BaseException:
             self._running.remove(client)
             raise

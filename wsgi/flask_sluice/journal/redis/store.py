@@ -8,7 +8,6 @@ from collections.abc import Callable
 import gevent
 
 from flask_sluice.journal.budget import Budget
-from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import (
     InvalidEventIdError,
     JournalUnavailableError,
@@ -19,7 +18,14 @@ from flask_sluice.journal.redis import keys_and_commands as commands
 from flask_sluice.journal.redis import subscriber, writer
 from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import RedisFollower
-from flask_sluice.journal.redis.keys_and_commands import LastEvent, event_of, inbox_key, owner_key
+from flask_sluice.journal.redis.kept_streams import KeptStreams
+from flask_sluice.journal.redis.keys_and_commands import (
+    LastEvent,
+    event_of,
+    inbox_key,
+    owner_key,
+    stream_key,
+)
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
 from flask_sluice.journal.redis.repeated_step import RepeatedStep
@@ -63,19 +69,18 @@ class RedisStore:
             lost_event=lost_event,
         )
         self._budget = Budget(limits)
-        # Finished streams with their bytes of history, for as long as Redis keeps them.
-        self._kept: StreamDeadlines[tuple[str, int]] = StreamDeadlines()
+        self._kept = KeptStreams(self._budget, limits.history_seconds, self._delete)
         self._steps: list[RepeatedStep] = []
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> RedisRecorder:
+    def create(
+        self, stream_id: str, on_stop: Callable[[str], None], client: str = ""
+    ) -> RedisRecorder:
         self._start()
-        for _, history_bytes in self._kept.pop_due(time.monotonic()):
-            self._budget.forget_stream(history_bytes)
-        self._budget.add_stream()
         recorder = RedisRecorder(
             stream_id,
             on_stop,
             budget=self._budget,
+            share=self._kept.begin_stream(client),
             max_queue_bytes=max(self._limits.history_bytes, _LEAST_QUEUE_BYTES),
             history_ms=self._keeper.history_ms,
             has_events=self._writer.has_events,
@@ -84,7 +89,7 @@ class RedisStore:
         try:
             self._client.transaction(*self._create_commands(recorder))
         except BaseException:
-            self._budget.forget_stream(0)
+            self._kept.withdraw(recorder)
             raise
         self._streams.own[stream_id] = recorder
         self._keeper.has_no_reader_here(stream_id)
@@ -230,6 +235,9 @@ class RedisStore:
             *commands.renew_lease(worker_id, self._keeper.lease_ms),
         ]
 
+    def _delete(self, stream_id: str) -> None:
+        self._client.execute(("DEL", stream_key(stream_id)))
+
     def _stop_own(self, stream_id: str) -> None:
         recorder = self._streams.own.get(stream_id)
         if recorder is not None:
@@ -239,8 +247,7 @@ class RedisStore:
         stream_id = recorder.stream_id
         del self._streams.own[stream_id]
         self._keeper.has_reader_here(stream_id)
-        history_bytes = recorder.history.byte_count
-        self._kept.set((stream_id, history_bytes), time.monotonic() + self._limits.history_seconds)
+        self._kept.add(recorder)
         if recorder.is_lost:
             self._keeper.is_to_end(stream_id)
             if recorder.window.is_followed:
