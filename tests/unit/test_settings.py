@@ -17,6 +17,7 @@ DEFAULTS = {
     "total_body_bytes": 256 * 1024 * 1024,
     "body_timeout_seconds": 60,
     "demo": False,
+    "client_is": "user",
     "rate_limit": "",
     "cors_origins": (),
     "allowed_hosts": (),

@@ -181,7 +181,14 @@ class Settings:
     streams_per_client: int = _setting(
         20,
         *_COUNT,
-        "How many resumable streams one key, or one address, may have running on a worker.",
+        "How many resumable streams one client may have running on a worker.",
+    )
+    client_is: str = _setting(
+        "user",
+        values.parse_client,
+        "user, address or key",
+        "What counts as one client of resumable streams that are asked for with a key: the user that the body names, else the "
+        "address; the address; or the key.",
     )
 
     @property

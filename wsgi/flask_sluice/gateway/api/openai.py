@@ -7,7 +7,8 @@ from dataclasses import replace
 from flask import Blueprint, Response
 
 from flask_sluice.gateway.request import current_request
-from flask_sluice.gateway.request.body import read_body
+from flask_sluice.gateway.request.body import decode, read_body, read_json
+from flask_sluice.gateway.request.client_identity import note_user
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import (
@@ -87,7 +88,9 @@ def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
     """Return a function that opens the feed of a chat completion, which is always a stream and tells its usage."""
 
     def open_feed(context: StreamContext) -> TimedFeed:
-        chat = read_body(ChatRequest)
+        body = read_json(current_request())
+        chat = decode(body, ChatRequest)
+        note_user(current_request(), body)
         check_model(chat.model, settings.models)
         context.notes["model"] = chat.model
         chat.stream = True

@@ -24,6 +24,7 @@ from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_bytes, read_json
 from flask_sluice.gateway.request.body_budget import while_held
+from flask_sluice.gateway.request.client_identity import note_user
 from flask_sluice.gateway.request.models import check_model, check_models
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.context import StreamContext
@@ -128,6 +129,7 @@ def chat_feed(
         if settings.models:
             check_models(request, "/chat/completions", given, settings.models)
         call = decode(given, Call)
+        note_user(request, given)
         context.notes["model"] = call.model_name
         # Raw leaves the other fields as they came, numbers of any size too.
         body = decode(given, dict[str, msgspec.Raw])
