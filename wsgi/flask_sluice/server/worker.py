@@ -280,6 +280,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if now >= ends_at:
                 return False
             self._show_load()
+            self._connections.make_room()
             if now >= notify_at:
                 self.notify()
                 self._connections.end_overdue()
