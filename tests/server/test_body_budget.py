@@ -99,19 +99,21 @@ def test_a_body_counts_until_the_upstream_has_begun_to_answer():
 
 
 def test_a_body_still_counts_when_the_200_was_sent_before_the_upstream_began():
-    with RawUpstream(SILENT) as upstream:
-        with Server(upstream=upstream.url, commit_seconds=0.1, **LIMITS) as server:
-            with requests(server, 2, long()) as socks:
-                for sock in socks:
-                    assert Response(sock).status == 200
-                assert ask(server, long())[0].status == 503
-            wait_until(lambda: answered_or_none(server) != 503)
+    with (
+        RawUpstream(SILENT) as upstream,
+        Server(upstream=upstream.url, commit_seconds=0.1, **LIMITS) as server,
+    ):
 
+        def status() -> int:
+            with server.connect() as sock:
+                sock.sendall(long())
+                return Response(sock).status
 
-def answered_or_none(server: Server) -> int:
-    with server.connect() as sock:
-        sock.sendall(long())
-        return Response(sock).status
+        with requests(server, 2, long()) as socks:
+            for sock in socks:
+                assert Response(sock).status == 200
+            assert status() == 503
+        wait_until(lambda: status() == 200)
 
 
 def test_a_body_of_a_kept_stream_counts_until_the_upstream_has_begun_to_answer():
@@ -122,11 +124,13 @@ def test_a_body_of_a_kept_stream_counts_until_the_upstream_has_begun_to_answer()
 
 @pytest.mark.slow
 def test_a_body_that_is_held_back_makes_room_for_others():
-    with Server(configuration="tests/server/hurried_gunicorn.py", **LIMITS) as server:
-        with requests(server, 2, counted(PART)) as socks:
-            wait_until(lambda: ask(server, long(stream=False))[0].status == 200)
-            assert Response(socks[0]).status == 503
-            assert answered(socks[1:]) == []
+    with (
+        Server(configuration="tests/server/hurried_gunicorn.py", **LIMITS) as server,
+        requests(server, 2, counted(PART)) as socks,
+    ):
+        wait_until(lambda: ask(server, long(stream=False))[0].status == 200)
+        assert Response(socks[0]).status == 503
+        assert answered(socks[1:]) == []
 
 
 def test_nothing_is_counted_of_requests_that_are_over():

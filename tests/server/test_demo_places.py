@@ -57,11 +57,13 @@ def test_the_page_of_an_open_simulator_starts_answers_by_a_get(sluice):
 
 
 def test_readers_of_the_demonstration_take_no_place_of_a_client_with_a_key():
-    with Server(api_keys=KEY, demo=1, max_streams=1) as server:
-        with demo_readers(server, 60) as (_, statuses):
-            assert statuses.count(200) == PLACES
-            assert statuses.count(503) == 60 - PLACES
-            assert ask(server, SHORT)[0].status == 200
+    with (
+        Server(api_keys=KEY, demo=1, max_streams=1) as server,
+        demo_readers(server, 60) as (_, statuses),
+    ):
+        assert statuses.count(200) == PLACES
+        assert statuses.count(503) == 60 - PLACES
+        assert ask(server, SHORT)[0].status == 200
 
 
 def test_a_place_of_the_demonstration_is_free_again_when_its_reader_has_left():

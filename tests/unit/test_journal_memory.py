@@ -108,10 +108,9 @@ def test_a_reader_of_a_stream_that_gave_way_is_told_so_and_gets_the_end(clock):
 
 def test_running_streams_stay_within_the_limit_in_all(clock):
     journal = MemoryStore(Limits(total_history_bytes=200_000), clock)
-    recorders = []
+    recorders = [journal.create(f"{number}", ignore) for number in range(9)]
     with pytest.raises(JournalFullError):
-        for number in range(100):
-            recorders.append(journal.create(f"{number}", ignore))
+        journal.create("more", ignore)
     for _ in range(100):
         for recorder in recorders:
             recorder.append(event("x" * 1000))

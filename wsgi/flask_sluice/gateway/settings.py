@@ -150,7 +150,7 @@ class Settings:
     write_timeout_seconds: float = _setting(
         _STREAM.write_timeout_seconds,
         *_SECONDS,
-        "A client that accepts no byte for so long is dropped.",
+        "A client that accepts no byte of a stream, or less than 4 KiB/s of another answer, for so long is dropped.",
     )
     commit_seconds: float = _setting(
         10.0,
@@ -173,7 +173,9 @@ class Settings:
         300.0, *_SECONDS, "How long a resumable stream is kept after its end."
     )
     total_history_bytes: int = _setting(
-        256 * _MIB, *_COUNT, "How much one worker keeps of all resumable streams together."
+        256 * _MIB,
+        *_COUNT,
+        "How much one worker keeps of all resumable streams together; beyond it, finished ones go first.",
     )
     abandon_seconds: float = _setting(
         60.0, *_SECONDS_OR_NEVER, "A resumable stream without a reader is stopped after so long."

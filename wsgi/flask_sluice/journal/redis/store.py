@@ -18,7 +18,6 @@ from flask_sluice.journal.redis import keys_and_commands as commands
 from flask_sluice.journal.redis import subscriber, writer
 from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import RedisFollower
-from flask_sluice.journal.redis.kept_streams import KeptStreams
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     event_of,
@@ -29,7 +28,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
 from flask_sluice.journal.redis.repeated_step import RepeatedStep
-from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
+from flask_sluice.journal.redis.streams import FollowedStream, KeptStreams, WorkerStreams
 from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
 from flask_sluice.journal.window import Window
