@@ -27,7 +27,7 @@ _BYTES_AT_ONCE = 8192
 MIN_BYTES_PER_SECOND = 4096
 """What a client has to take of a response, on the average of a write timeout."""
 
-_GRACE_SECONDS = 0.25
+_GRACE_SECONDS = 0.1
 """A connection that waits for less time does not make room: its request is on its way, or its response is being taken."""
 _LOOKS = 4
 """How often the responses are looked at in a write timeout."""
