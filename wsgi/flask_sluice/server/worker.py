@@ -266,7 +266,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _show_load(self) -> None:
         """Tell the other workers how much this one has to do."""
         admission = registry.admission()
-        streams = admission.count
+        streams = admission.place_count
         # A connection counts before its stream begins, and a stream that is kept also without a connection.
         load = max(self._connections.busy_count, streams)
         self.row.show(load, streams, admission.limit)

@@ -41,12 +41,17 @@ class Admission:
 
     @property
     def count(self) -> int:
+        """How many streams are open, those in pools too."""
+        return len(self._streams) + len(self._in_pools)
+
+    @property
+    def place_count(self) -> int:
         """How many streams count towards the limit."""
         return len(self._streams)
 
     @property
     def is_full(self) -> bool:
-        return self.limit is not None and self.count >= self.limit
+        return self.limit is not None and self.place_count >= self.limit
 
     def enter(self, stream: Admitted, pool: Pool | None = None) -> None:
         """Count the stream, in its pool if it has one, until ``leave``. Raises TooManyStreamsError at the limit."""
@@ -57,7 +62,7 @@ class Admission:
             self._in_pools[stream] = pool
             return
         if self.is_full:
-            raise TooManyStreamsError(f"{self.count} streams are open, the limit")
+            raise TooManyStreamsError(f"{self.place_count} streams are open, the limit")
         self._streams.add(stream)
 
     def leave(self, stream: Admitted) -> None:
