@@ -1,14 +1,11 @@
 """The bodies of the requests under way have a limit in all, and no client keeps others out by bodies that it holds back."""
 
 import contextlib
-import json
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from flask_sluice.gateway.app import create_app
-from flask_sluice.gateway.settings import Settings
 from tests.server.raw_upstream import RawUpstream, sends, whole
 from tests.server.relayed import JSON_ANSWER, PATH, SILENT
 from tests.support.server import Server, wait_until
@@ -133,13 +130,19 @@ def test_a_body_that_is_held_back_makes_room_for_others():
         assert answered(socks[1:]) == []
 
 
-def test_nothing_is_counted_of_requests_that_are_over():
-    app = create_app(Settings(max_body_bytes=50_000))
-    client = app.test_client()
-    too_long = json.dumps(chat("x" * 60_000)).encode()
-    large = json.dumps(chat("x" * 40_000, stream=False, simulator={"tokens": 1})).encode()
-    for data in (b"{", b"", large, too_long, json.dumps(chat(stream=False)).encode()):
-        client.post(PATH, data=data, content_type="application/json")
-        client.post("/nothing", data=data, content_type="application/json")
-    budget = app.extensions["sluice_bodies"]
-    assert (budget.byte_count, budget.unfinished) == (0, {})
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post(PATH, b"{" + b" " * PART), 400),
+        (post(PATH, b" " * 350_000), 413),
+        (post("/v1/streams", b"[" + b" " * PART), 400),
+        (post("/nothing", b" " * PART), 404),
+        (long(stream=False, simulator={"tokens": 1}), 200),
+    ],
+    ids=["no JSON", "too large", "no JSON for a kept stream", "unknown path", "answered"],
+)
+def test_nothing_is_counted_of_requests_that_are_over(server, request_, status):
+    assert [ask(server, request_)[0].status for _ in range(4)] == [status] * 4
+    # It is alone then, and so has room even if it were too large; beside another it has not.
+    with requests(server, 1, counted(PART)):
+        assert ask(server, long(200_000, stream=False))[0].status == 200
