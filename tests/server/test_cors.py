@@ -19,7 +19,7 @@ WHOLE = {**SHORT, "stream": False}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     origins = f"{LISTED}, HTTP://[::1]:3000,http://b.test"
-    with Server(cors_origins=origins, api_keys=KEY, rate_limit="1000/day") as server:
+    with Server(cors_origins=origins, api_keys=KEY, demo=1, rate_limit="1000/day") as server:
         yield server
 
 

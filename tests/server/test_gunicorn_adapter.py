@@ -11,6 +11,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader, SocketUnreader
 from gunicorn.http.wsgi import Response
@@ -201,3 +202,20 @@ def test_the_error_log_has_a_handler_with_a_stream(cfg):
 
 def test_there_are_no_arguments_for_tls_without_a_certificate(cfg):
     assert gunicorn_adapter.tls_arguments(cfg) == {}
+
+
+def test_a_head_without_an_end_is_refused_before_its_parser_has_much_to_look_through(cfg):
+    gunicorn_adapter.limit_heads()
+    field = b"X: " + b"y" * 4000 + b"\r\n"
+    sock = Socket(b"GET / HTTP/1.1\r\n", *[field] * 100)
+    with pytest.raises(LimitRequestHeaders):
+        Request(cfg, SocketUnreader(sock), ("127.0.0.1", 1), 1)
+    assert len(sock._pieces) > 90
+
+
+def test_two_fields_of_the_largest_size_fit_into_a_head(cfg):
+    gunicorn_adapter.limit_heads()
+    cfg.set("limit_request_field_size", 100_000)
+    field = b"X: " + b"y" * 90_000 + b"\r\n"
+    request = read_request(cfg, b"GET / HTTP/1.1\r\n", field, field, b"\r\n")
+    assert len(request.headers) == 2

@@ -105,7 +105,7 @@ def test_keys_are_counted_apart_and_wrong_ones_not_at_all():
 
 
 def test_where_no_key_is_needed_addresses_are_counted():
-    with limited("2/day", api_keys=ONE) as server:
+    with limited("2/day", api_keys=ONE, demo=1) as server:
         asked = [get("/stream_chat?name=%20", Authorization=f"Bearer {n}") for n in range(3)]
         assert statuses(server, *asked) == [400, 400, 429]
         assert statuses(server, post(PATH, SHORT, Authorization=f"Bearer {ONE}")) == [200]

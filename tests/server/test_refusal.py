@@ -59,7 +59,7 @@ def test_a_field_may_have_more_than_eight_thousand_bytes(sluice, size):
 
 
 def test_a_head_may_have_many_long_fields(sluice):
-    fields = {f"X_Field_{number}": "x" * 8000 for number in range(20)}
+    fields = {f"X_Field_{number}": "x" * 8000 for number in range(3)}
     with sluice.connect() as sock:
         sock.sendall(get("/healthz", **fields))
         assert Response(sock).status == 200
@@ -70,6 +70,7 @@ def test_a_head_may_have_many_long_fields(sluice):
     [
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431, "limit_request_fields"),
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 17_000 + b"\r\n\r\n", 431, "limit_request_field_size"),
+        (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 8_000 + b"\r\n") * 6, 431, "32 KiB in all"),
         (LINE_THAT_IS_TOO_LONG, 414, "limit_request_line"),
     ],
 )

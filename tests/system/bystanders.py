@@ -178,10 +178,8 @@ class Reader:
                 self.largest_gap_seconds = max(self.largest_gap_seconds, now - self._last_at)
                 self._last_at = now
                 body += piece
-        # The first event may follow a comment.
-        numbers = [
-            line[6:] for line in body.split(b"\n") if line.startswith(b"data: ") and line[6:]
-        ]
+        lines = [line for line in body.split(b"\n") if line.startswith(b"data: ")]
+        numbers = [line[6:] for line in lines if line != b"data: "]
         assert numbers == [b"%d" % number for number in range(EVENTS)], numbers
         assert body.endswith(b"event: done\ndata: \n\n"), body[-100:]
 

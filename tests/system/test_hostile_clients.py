@@ -1,5 +1,6 @@
 """Clients that flood, trickle, do not read, or leave at once: nobody else notices."""
 
+import contextlib
 import random
 import selectors
 import socket
@@ -87,6 +88,34 @@ FLOODS = {
 def test_a_flood_holds_nobody_up(server, others, kind):
     with others.undisturbed():
         flood(server, *FLOODS[kind])
+
+
+def test_100_heads_without_an_end_hold_nobody_up(server, others):
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n" + (b"X: " + b"y" * 4000 + b"\r\n") * 190
+    with others.undisturbed():
+        socks = [server.connect() for _ in range(100)]
+        for sock in socks:
+            sock.setblocking(False)
+            with contextlib.suppress(OSError):
+                sock.send(head)
+        for sock in socks:
+            sock.settimeout(20)
+            with sock:
+                assert Response(sock).status == 431
+
+
+def test_60_bodies_that_are_held_back_hold_nobody_up_and_little_memory(server, others):
+    head = JSON_POST + b"Content-Length: 10485760\r\n\r\n"
+    observer = Observer(server)
+    before = observer.ask("/inspect")["resident_kib"]
+    with others.undisturbed(), contextlib.ExitStack() as stack:
+        for _ in range(60):
+            sock = stack.enter_context(server.connect())
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                sock.sendall(head + b" " * 10_485_000)
+        # The bodies in SLUICE_TOTAL_BODY_BYTES, and what the last of them take while they are put together.
+        assert observer.ask("/inspect")["resident_kib"] - before < 400 * 1024
+    observer.close()
 
 
 def test_a_refused_body_is_read_to_its_end_so_that_the_refusal_arrives(server):

@@ -359,9 +359,20 @@ def test_a_stream_that_has_ended_counts_no_more():
 @pytest.mark.slow
 def test_a_worker_whose_history_is_full_refuses():
     with Server(total_history_bytes=10_000) as server:
-        start(server, tokens=100, itl_ms=0)
-        wait_until(lambda: server.logged("generation ended"))
-        assert refusal(server, post(PATH, chat())) == (503, "overloaded")
+        start(server, tokens=100_000, itl_ms=1)
+        request = post(PATH, chat(simulator={"tokens": 1}))
+        wait_until(lambda: ask(server, request)[0].status == 503)
+        assert refusal(server, request) == (503, "overloaded")
+
+
+def test_a_worker_whose_history_is_full_of_finished_streams_takes_more():
+    with Server(total_history_bytes=50_000) as server:
+        first = start(server, tokens=100, itl_ms=0)
+        for _ in range(3):
+            assert read(server, start(server, tokens=100, itl_ms=0))
+        with server.connect() as sock:
+            sock.sendall(get(first))
+            assert Response(sock).status == 404
 
 
 @pytest.mark.slow

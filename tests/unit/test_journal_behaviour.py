@@ -301,6 +301,35 @@ class TestHistory:
 
         wait_until(has_room)
 
+    def test_of_the_client_that_keeps_most_goes_first_when_others_need_room(
+        self, open_journal, stream_id
+    ):
+        journal = open_journal(total_history_bytes=200 * KIB)
+
+        def keep(name, client, kibs):
+            recorder = journal.create(f"{stream_id}-{name}", ignore, client)
+            append_kibs(recorder, kibs)
+            recorder.finish(DONE)
+            read(journal, f"{stream_id}-{name}")
+
+        keep("modest", "modest", 20)
+        for number in range(6):
+            keep(f"greedy-{number}", "greedy", 30)
+        journal.create(f"{stream_id}-new", ignore, "new")
+        assert read(journal, f"{stream_id}-modest").ids[-1] == 21
+        assert read(journal, f"{stream_id}-greedy-5").ids[-1] == 31
+        with pytest.raises(UnknownStreamError):
+            journal.follow(f"{stream_id}-greedy-0", 0, ignore)
+
+    def test_of_running_streams_does_not_give_way(self, open_journal, stream_id):
+        journal = open_journal(total_history_bytes=200 * KIB)
+        recorder = journal.create(stream_id, ignore, "greedy")
+        append_kibs(recorder, 2000)
+        with pytest.raises(JournalFullError):
+            journal.create(f"{stream_id}-new", ignore, "new")
+        recorder.finish(DONE)
+        assert read(journal, stream_id).ids[-1] == 2001
+
     def test_does_not_grow_when_there_is_no_room_in_all(self, open_journal, stream_id):
         journal = open_journal(total_history_bytes=200 * KIB)
         recorder = journal.create(stream_id, ignore)

@@ -85,11 +85,37 @@ def test_a_reader_of_a_forgotten_stream_still_gets_the_rest(journal, clock):
 
 def test_a_forgotten_stream_makes_room_for_others(clock):
     journal = MemoryStore(Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), clock)
-    journal.create("a", ignore).finish(DONE)
+    recorder = journal.create("a", ignore)
     with pytest.raises(JournalFullError):
         journal.create("b", ignore)
+    recorder.finish(DONE)
     pass_time(journal, clock, 1)
     journal.create("b", ignore)
+
+
+def test_a_reader_of_a_stream_that_gave_way_is_told_so_and_gets_the_end(clock):
+    journal = MemoryStore(Limits(total_history_bytes=80_000), clock)
+    recorder = journal.create("a", ignore, "greedy")
+    for _ in range(3):
+        recorder.append(event("x" * 10_000))
+    recorder.finish(DONE)
+    follower = journal.follow("a", 0, ignore)
+    for number in range(4):
+        journal.create(f"new-{number}", ignore, "new")
+    assert ids(follower.take()) == ["reset", 4]
+    follower.close()
+
+
+def test_running_streams_stay_within_the_limit_in_all(clock):
+    journal = MemoryStore(Limits(total_history_bytes=200_000), clock)
+    recorders = [journal.create(f"{number}", ignore) for number in range(9)]
+    with pytest.raises(JournalFullError):
+        journal.create("more", ignore)
+    for _ in range(100):
+        for recorder in recorders:
+            recorder.append(event("x" * 1000))
+    kept = sum(recorder.window.byte_count + STREAM_BYTES for recorder in recorders)
+    assert kept <= 200_000
 
 
 def test_nothing_is_counted_of_what_is_forgotten(clock):

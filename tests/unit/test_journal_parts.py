@@ -235,10 +235,12 @@ class Redis:
     def __init__(self, max_queue_bytes=10**9, **limits):
         self.limits = Limits(**limits)
         self.ended = []
+        budget = Budget(self.limits)
         self.recorder = RedisRecorder(
             "a",
             ignore,
-            budget=Budget(self.limits),
+            budget=budget,
+            share=budget.add_stream(),
             max_queue_bytes=max_queue_bytes,
             history_ms=1000,
             has_events=ignore,

@@ -72,10 +72,12 @@ class Worker:
         )
 
     def create(self, stream_id, on_stop=ignore):
+        budget = Budget(Limits())
         recorder = RedisRecorder(
             stream_id,
             on_stop,
-            budget=Budget(Limits()),
+            budget=budget,
+            share=budget.add_stream(),
             max_queue_bytes=1000,
             history_ms=1000,
             has_events=self.writer.has_events,

@@ -94,6 +94,28 @@ class TestHangingWrite:
         assert not writing.check_write(START + 59.9, unsent_bytes=100)
         assert writing.check_write(START + 60, unsent_bytes=100)
 
+    def test_is_one_whose_client_takes_next_to_nothing(self, writing):
+        looks = [
+            writing.check_write(START + 10 * look, unsent_bytes=9000 - look, taken_bytes=look)
+            for look in range(6)
+        ]
+        assert looks == [False, False, False, True, True, True]
+
+    def test_is_one_whose_client_takes_much_and_then_next_to_nothing(self, writing):
+        def check(seconds, taken_bytes):
+            unsent_bytes = 10**7 - taken_bytes
+            return writing.check_write(START + seconds, unsent_bytes, taken_bytes)
+
+        assert not check(0, 0)
+        assert not check(30, 10**6)
+        assert not check(50, 10**6 + 1)
+        assert check(60, 10**6 + 2)
+
+    def test_is_none_whose_client_takes_at_the_pace_of_a_speaker(self, writing):
+        for look in range(20):
+            taken = 2000 * look
+            assert not writing.check_write(START + 10 * look, 10**6 - taken, taken)
+
     def test_is_none_if_nothing_is_being_written(self, writing):
         writing.is_writing = False
         assert not writing.check_write(START + 1000, unsent_bytes=100)

@@ -49,7 +49,7 @@ const base = document.body.dataset.base ?? "";
 const transports = createTransports({
   base,
   model: await firstModel(document.body.dataset.model ?? ""),
-  simulates: document.body.dataset.answers === "simulator",
+  hasStreamChat: document.body.dataset.streamChat === "yes",
 });
 
 /** @type {Stream | null} */

@@ -10,7 +10,7 @@ from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import read_settings
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
-from flask_sluice.gateway.request import error_handlers
+from flask_sluice.gateway.request import body_budget, error_handlers
 from flask_sluice.gateway.request.access import auth, hosts, origins
 from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
@@ -68,6 +68,7 @@ def create_app(settings: Settings | None = None) -> Application:
     registry.admission().limit = settings.max_streams
     registry.stats().models.set(settings.models)
     error_handlers.register(app)
+    body_budget.register(app, settings)
     hosts.register(app, settings)
     if not settings.api_keys:
         origins.register(app, settings)

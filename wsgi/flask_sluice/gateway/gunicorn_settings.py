@@ -55,7 +55,7 @@ forwarded_allow_ips = "*"
 # The most that gunicorn offers, and what nginx passes on (its default is half of it): a question to /stream_chat is in it.
 limit_request_line = 8190
 # Tokens of large organisations have more than gunicorn's 8190 bytes, and behind some proxies there are more than 100 headers.
-# The servers behind take 16 KiB (Node) to 64 KiB (uvicorn).
+# The servers behind take 16 KiB (Node) to 64 KiB (uvicorn). All fields together may have 32 KiB (see ``limit_heads``).
 limit_request_fields = 256
 limit_request_field_size = 16 * 1024
 

@@ -89,6 +89,11 @@ class Settings:
         "The keys that sign the tickets in streams' URLs: the first signs, all are accepted; without any, the API keys do.",
         is_secret=True,
     )
+    demo: bool = _setting(
+        False,
+        *_SWITCH,
+        "Whether /stream_chat, which asks for no key, is there also with API keys or an upstream.",
+    )
     models: tuple[str, ...] = _setting(
         (),
         values.parse_names,
@@ -99,6 +104,11 @@ class Settings:
         9000, *_COUNT, "How many streams one worker may have open; one more request gets 503."
     )
     max_body_bytes: int = _setting(10 * _MIB, *_COUNT, "The largest request body that is read.")
+    total_body_bytes: int = _setting(
+        256 * _MIB,
+        *_COUNT,
+        "How much one worker holds of all request bodies together; a request beyond it gets 503.",
+    )
     body_timeout_seconds: float = _setting(
         60.0, *_SECONDS, "How long a client may take to send a request's body; then it gets 408."
     )
@@ -140,7 +150,7 @@ class Settings:
     write_timeout_seconds: float = _setting(
         _STREAM.write_timeout_seconds,
         *_SECONDS,
-        "A client that accepts no byte for so long is dropped.",
+        "A client that accepts no byte of a stream, or less than 4 KiB/s of another answer, for so long is dropped.",
     )
     commit_seconds: float = _setting(
         10.0,
@@ -163,7 +173,9 @@ class Settings:
         300.0, *_SECONDS, "How long a resumable stream is kept after its end."
     )
     total_history_bytes: int = _setting(
-        256 * _MIB, *_COUNT, "How much one worker keeps of all resumable streams together."
+        256 * _MIB,
+        *_COUNT,
+        "How much one worker keeps of all resumable streams together; beyond it, finished ones go first.",
     )
     abandon_seconds: float = _setting(
         60.0, *_SECONDS_OR_NEVER, "A resumable stream without a reader is stopped after so long."
@@ -171,7 +183,14 @@ class Settings:
     streams_per_client: int = _setting(
         20,
         *_COUNT,
-        "How many resumable streams one key, or one address, may have running on a worker.",
+        "How many resumable streams one client may have running on a worker.",
+    )
+    client_is: str = _setting(
+        "user",
+        values.parse_client,
+        "user, address or key",
+        "What counts as one client of resumable streams that are asked for with a key: the user that the body names, else the "
+        "address; the address; or the key.",
     )
 
     @property

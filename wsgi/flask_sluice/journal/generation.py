@@ -95,8 +95,8 @@ class Generation:
         self._failure: Exception | None = None
         self._recorder: Recorder | None = None
 
-    def start(self, journal: Journal, stream_id: str) -> None:
-        """Begin the stream, and generate its events in the background.
+    def start(self, journal: Journal, stream_id: str, client: str = "") -> None:
+        """Begin the stream, and generate its events in the background. client: whose stream it is
 
         Raises TooManyStreamsError if the worker has no place for it, and what ``journal.create`` raises; then the
         generation has not begun.
@@ -104,7 +104,7 @@ class Generation:
         self._timers.begin(time.monotonic(), None)
         self._account.open(self, self._timers.started_at)
         try:
-            self._recorder = journal.create(stream_id, self.stop)
+            self._recorder = journal.create(stream_id, self.stop, client)
         except BaseException:
             self._account.withdraw(self)
             raise

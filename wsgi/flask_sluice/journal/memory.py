@@ -7,7 +7,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event as Flag
 
-from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
 from flask_sluice.journal.follower import WindowFollower
@@ -38,9 +38,12 @@ class MemoryStore:
         self._is_closed = False
         self._budget = Budget(limits)
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> "MemoryRecorder":
-        self._budget.add_stream()
-        recorder = MemoryRecorder(self, stream_id, on_stop)
+    def create(
+        self, stream_id: str, on_stop: Callable[[str], None], client: str = ""
+    ) -> "MemoryRecorder":
+        budget = self._budget
+        self._make_room(lambda: budget.has_room_for_stream)
+        recorder = MemoryRecorder(self, stream_id, on_stop, budget.add_stream(client))
         self._streams[stream_id] = recorder
         self._begin_to_wait_for_readers(stream_id)
         return recorder
@@ -76,31 +79,44 @@ class MemoryStore:
         for stream_id in self._deadlines.pop_due(self._now()):
             recorder = self._streams[stream_id]
             if recorder.window.is_finished:
-                del self._streams[stream_id]
-                self._budget.forget_stream(recorder.window.byte_count)
+                self._forget(recorder)
             else:
                 recorder.stop_request.give("abandoned")
 
     # For the recorders.
 
-    def count(self, window: Window, counted_bytes: int) -> int:
+    def count(self, window: Window, share: Share, counted_bytes: int) -> int:
         """Count the bytes of a stream, and drop events that may not be kept. Return how many bytes it has now.
 
         counted_bytes: how many of this stream's were counted before
         """
         limits, budget = self._limits, self._budget
         added = window.byte_count - counted_bytes
-        if (
-            window.byte_count > limits.history_bytes
-            or budget.byte_count + added > limits.total_history_bytes
-        ):
+        if window.byte_count > limits.history_bytes or not budget.has_room(added):
+            self._make_room(lambda: budget.has_room(added))
             window.trim(budget.max_history_bytes(counted_bytes, added))
             added = window.byte_count - counted_bytes
-        budget.byte_count += added
+        budget.count(share, added)
         return window.byte_count
 
-    def begin_to_forget(self, stream_id: str) -> None:
-        self._set_deadline(stream_id, self._limits.history_seconds)
+    def begin_to_forget(self, recorder: "MemoryRecorder") -> None:
+        self._budget.end_stream(recorder.share, recorder.stream_id)
+        self._set_deadline(recorder.stream_id, self._limits.history_seconds)
+
+    def _make_room(self, is_enough: Callable[[], bool]) -> None:
+        """Forget finished streams, as far as there are any, until it is enough.
+
+        A reader that is still reading one is told by a reset that events are gone, and gets the end.
+        """
+        while not is_enough() and (stream_id := self._budget.first_to_go()) is not None:
+            recorder = self._streams[stream_id]
+            self._deadlines.clear(stream_id)
+            self._forget(recorder)
+            recorder.window.trim(0)
+
+    def _forget(self, recorder: "MemoryRecorder") -> None:
+        del self._streams[recorder.stream_id]
+        self._budget.forget_stream(recorder.share, recorder.stream_id, recorder.window.byte_count)
 
     def _stream(self, stream_id: str) -> "MemoryRecorder":
         recorder = self._streams.get(stream_id)
@@ -139,11 +155,25 @@ class MemoryJournal(PerProcessJournal[MemoryStore]):
 class MemoryRecorder:
     """See ``Recorder``."""
 
-    __slots__ = ("_counted_bytes", "_store", "_stream_id", "stop_request", "window")
+    __slots__ = (
+        "_counted_bytes",
+        "_store",
+        "share",
+        "stop_request",
+        "stream_id",
+        "window",
+    )
 
-    def __init__(self, store: MemoryStore, stream_id: str, on_stop: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        stream_id: str,
+        on_stop: Callable[[str], None],
+        share: Share,
+    ) -> None:
         self._store = store
-        self._stream_id = stream_id
+        self.stream_id = stream_id
+        self.share = share
         self.window = Window()
         self._counted_bytes = 0
         self.stop_request = StopRequest(on_stop)
@@ -158,14 +188,14 @@ class MemoryRecorder:
             raise RuntimeError(_IS_FINISHED)
         window.append(numbered(window.last_id + 1, event))
         window.wake()
-        self._counted_bytes = self._store.count(window, self._counted_bytes)
+        self._counted_bytes = self._store.count(window, self.share, self._counted_bytes)
 
     def finish(self, event: bytes) -> None:
         window = self.window
         if window.is_finished:
             raise RuntimeError(_IS_FINISHED)
         window.finish(event)
-        self._counted_bytes = self._store.count(window, self._counted_bytes)
+        self._counted_bytes = self._store.count(window, self.share, self._counted_bytes)
         self.stop_request.withdraw()
-        self._store.begin_to_forget(self._stream_id)
+        self._store.begin_to_forget(self)
         window.wake()

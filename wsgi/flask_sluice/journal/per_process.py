@@ -34,8 +34,8 @@ class PerProcessJournal(Generic[J]):
                 inherited.close()
         return self._journal
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> Recorder:
-        return self.here.create(stream_id, on_stop)
+    def create(self, stream_id: str, on_stop: Callable[[str], None], client: str = "") -> Recorder:
+        return self.here.create(stream_id, on_stop, client)
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> Follower:
         return self.here.follow(stream_id, after, wake)

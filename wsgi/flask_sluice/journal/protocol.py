@@ -16,7 +16,8 @@ class Limits:
     history_bytes: of one stream; beyond it, its oldest events are dropped
     history_seconds: how long a stream is kept after its terminal event
     abandon_seconds: after this time without a reader, the producer is asked to stop; 0: never
-    total_history_bytes: of all the streams that a worker produces; beyond it, no new stream is taken
+    total_history_bytes: of all the streams that a worker produces; beyond it, finished ones are forgotten before their
+        time, and without any, no new stream is taken
     """
 
     history_bytes: int = 4 * _MIB
@@ -94,7 +95,7 @@ class Journal(Protocol):
     @property
     def is_shared(self) -> bool: ...
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> Recorder:
+    def create(self, stream_id: str, on_stop: Callable[[str], None], client: str = "") -> Recorder:
         """Begin a stream. May block.
 
         stream_id: new, and impossible to guess
@@ -102,6 +103,7 @@ class Journal(Protocol):
             "abandoned" (there are no readers) or "lost" (another worker ended the stream, since it took this worker
             for dead). It is called from any greenlet or from the hub, so it must not block. The producer
             still has to finish the stream, except after "lost"
+        client: whose stream it is. Where room is short, finished streams of the client that holds most are forgotten first
 
         Raises JournalFullError, JournalUnavailableError.
         """

@@ -20,23 +20,29 @@ REST_OF_BODY_SECONDS = 5.0
 """For the rest of a body whose response has been sent. To close at once would send a reset, which may overtake the
 response."""
 
-_READ_BYTES = 65536
+_READ_BYTES = 16 * 1024
+"""No more lies in a worker of a body that nobody reads."""
 _BYTES_AT_ONCE = 8192
 """How much is read without giving way. In the worst case, chunks of one byte, that takes some 10 ms."""
-_WRITE_LOOKS = 4
-"""How often writes are looked at in a write timeout."""
+MIN_BYTES_PER_SECOND = 4096
+"""What a client has to take of a response, on the average of a write timeout."""
+
+_GRACE_SECONDS = 0.1
+"""A connection that waits for less time does not make room: its request is on its way, or its response is being taken."""
+_LOOKS = 4
+"""How often the responses are looked at in a write timeout."""
 
 
 class Connections:
     """Ends connections that wait too long for their client, and those that wait longest where there are too many.
 
     A connection waits for its client when it has no request, or a part of one. Streams limit their own writes; those of the
-    other responses are limited here.
+    other responses are limited by ``UntakenResponses``.
 
-    max_connections: from so many connections on, each new one ends the one that has waited longest, so that clients that
-        send nothing do not keep out others
+    max_connections: from so many connections on, each new one ends one that has waited long, so that clients that send
+        nothing, or take nothing, do not keep out others
     keep_alive_seconds: from a response to the end of the next request's head
-    write_timeout_seconds: a client that takes nothing of a response for so long is dropped
+    write_timeout_seconds: see ``UntakenResponses``
     """
 
     def __init__(
@@ -44,39 +50,39 @@ class Connections:
     ) -> None:
         self._max_connections = max_connections
         self._keep_alive_seconds = keep_alive_seconds
-        self._write_timeout_seconds = write_timeout_seconds
         self._count = 0
-        self._waiting: dict[gevent_socket.socket, float] = {}
-        """Until when each may wait, in monotonic seconds; the one that has waited longest comes first."""
+        self._waiting: dict[gevent_socket.socket, tuple[float, float]] = {}
+        """Until when each may wait, and since when it does, in monotonic seconds; the one that has waited longest comes first."""
         self._idle: set[gevent_socket.socket] = set()
         """The waiting connections that have had a response."""
-        self._answering: dict[gevent_socket.socket, tuple[int, float]] = {}
-        """How many bytes the client had not taken at the last look, and since when it is so many."""
-        self._look_at_writes_at = 0.0
+        self._answering = UntakenResponses(write_timeout_seconds)
 
     def opened(self, sock: gevent_socket.socket) -> None:
         self._count += 1
-        if self._count >= self._max_connections and self._waiting:
+        now = time.monotonic()
+        is_short = self._count >= self._max_connections
+        if is_short and not self._make_room(now) and self._waiting:
             self._stop_waiting(next(iter(self._waiting)))
-        self._waiting[sock] = time.monotonic() + HEAD_SECONDS
+        self._waiting[sock] = (now + HEAD_SECONDS, now)
 
     def mark_answering(self, sock: gevent_socket.socket) -> None:
         """Note that the connection has a request, and no more waits for its client."""
         self._waiting.pop(sock, None)
         self._idle.discard(sock)
-        self._answering[sock] = (0, 0.0)
+        self._answering.begin(sock)
 
     def mark_idle(self, sock: gevent_socket.socket) -> None:
         """Note that the connection's request has been answered."""
-        self._answering.pop(sock, None)
-        self._waiting[sock] = time.monotonic() + self._keep_alive_seconds
+        self._answering.end(sock)
+        now = time.monotonic()
+        self._waiting[sock] = (now + self._keep_alive_seconds, now)
         self._idle.add(sock)
 
     def closed(self, sock: gevent_socket.socket) -> None:
         self._count -= 1
         self._waiting.pop(sock, None)
         self._idle.discard(sock)
-        self._answering.pop(sock, None)
+        self._answering.end(sock)
 
     @property
     def busy_count(self) -> int:
@@ -90,7 +96,7 @@ class Connections:
 
         Raises werkzeug's RequestTimeout, which every Flask app answers with 408, when the body takes longer.
         """
-        self._waiting[sock] = until
+        self._waiting[sock] = (until, time.monotonic())
         try:
             data = bytes(sock.recv(size))
         finally:
@@ -112,28 +118,125 @@ class Connections:
     def end_overdue(self) -> None:
         """End the connections whose time is over. To be called every second or so."""
         now = time.monotonic()
-        for sock in [sock for sock, until in self._waiting.items() if until <= now]:
+        for sock in [sock for sock, (until, _) in self._waiting.items() if until <= now]:
             self._stop_waiting(sock)
-        if now >= self._look_at_writes_at:
-            self._look_at_writes_at = now + self._write_timeout_seconds / _WRITE_LOOKS
-            self._look_at_writes(now)
+        self._answering.drop_overdue(now)
 
-    def _look_at_writes(self, now: float) -> None:
-        streams = registry.disconnect_watcher()
-        for sock, (seen_bytes, since) in list(self._answering.items()):
-            if sock.fileno() in streams:
-                continue
-            client = ClientSocket(sock, is_framed=True)
-            with contextlib.suppress(OSError):
-                unsent_bytes = client.unsent_bytes()
-                if not unsent_bytes or unsent_bytes != seen_bytes:
-                    self._answering[sock] = (unsent_bytes, now)
-                elif now - since >= self._write_timeout_seconds:
-                    client.shut_down()
+    def make_room(self) -> None:
+        """End connections that have waited long, while there are too many. To be called ten times a second or so.
+
+        A worker that has as many connections as it takes accepts no more, so that no new one could end them.
+        """
+        now = time.monotonic()
+        for _ in range(self._count - self._max_connections + 1):
+            if not self._make_room(now):
+                break
+
+    def _make_room(self, now: float) -> bool:
+        """End a connection that has waited long. Returns whether there was one."""
+        for sock, (_, since) in self._waiting.items():
+            if since <= now - _GRACE_SECONDS:
+                self._stop_waiting(sock)
+                return True
+            break
+        return self._answering.drop_longest(now)
 
     def _stop_waiting(self, sock: gevent_socket.socket) -> None:
         del self._waiting[sock]
         stop_reading(sock)
+
+
+class _Progress:
+    """How far a client has come with a response.
+
+    begun_at: when its request was there, in monotonic seconds
+    slow_since: from when on something has been untaken at each look; None: nothing was at the last one
+    taken_bytes: how much of all that was ever sent to the client it had taken then; None where the system does not tell
+    untaken_bytes: how much it had yet to take then
+    """
+
+    __slots__ = ("begun_at", "slow_since", "taken_bytes", "untaken_bytes")
+
+    def __init__(self, now: float) -> None:
+        self.begun_at = now
+        self.slow_since: float | None = None
+        self.taken_bytes: int | None = None
+        self.untaken_bytes = 0
+
+
+class UntakenResponses:
+    """The connections that have a request, and have not been given their whole response.
+
+    write_timeout_seconds: a client that takes less than 4 KiB/s for so long is dropped; one over a unix socket, where the
+        system does not tell how much was taken, if it takes nothing
+    """
+
+    def __init__(self, write_timeout_seconds: float) -> None:
+        self._write_timeout_seconds = write_timeout_seconds
+        self._progress: dict[gevent_socket.socket, _Progress] = {}
+        """The one whose request came first is the first."""
+        self._look_at = 0.0
+
+    def __contains__(self, sock: gevent_socket.socket) -> bool:
+        return sock in self._progress
+
+    def begin(self, sock: gevent_socket.socket) -> None:
+        self._progress[sock] = _Progress(time.monotonic())
+
+    def end(self, sock: gevent_socket.socket) -> None:
+        self._progress.pop(sock, None)
+
+    def drop_longest(self, now: float) -> bool:
+        """Drop the client that has kept a response waiting longest. Returns whether there was one."""
+        for sock, progress in self._others_than_streams():
+            if progress.begun_at > now - _GRACE_SECONDS:
+                return False
+            client = ClientSocket(sock, is_framed=True)
+            with contextlib.suppress(OSError):
+                if client.unsent_bytes():
+                    self._drop(sock, client)
+                    return True
+        return False
+
+    def drop_overdue(self, now: float) -> None:
+        """Drop clients that have been too slow for a write timeout. To be called every second or so."""
+        if now < self._look_at:
+            return
+        self._look_at = now + self._write_timeout_seconds / _LOOKS
+        for sock, progress in self._others_than_streams():
+            client = ClientSocket(sock, is_framed=True)
+            with contextlib.suppress(OSError):
+                if self._is_overdue(progress, client, now):
+                    self._drop(sock, client)
+
+    def _others_than_streams(self) -> list[tuple[gevent_socket.socket, _Progress]]:
+        """Return all but streams, which are not looked at again."""
+        streams = registry.disconnect_watcher()
+        for sock in [sock for sock in self._progress if sock.fileno() in streams]:
+            del self._progress[sock]
+        return list(self._progress.items())
+
+    def _is_overdue(self, progress: _Progress, client: ClientSocket, now: float) -> bool:
+        untaken, taken = client.unsent_bytes(), client.taken_bytes()
+        if not untaken:
+            progress.slow_since = None
+            return False
+        if progress.slow_since is not None:
+            seconds = now - progress.slow_since
+            if taken is None or progress.taken_bytes is None:
+                is_slow = untaken == progress.untaken_bytes
+            else:
+                is_slow = taken - progress.taken_bytes < MIN_BYTES_PER_SECOND * seconds
+            if is_slow:
+                return seconds >= self._write_timeout_seconds
+        progress.slow_since, progress.taken_bytes, progress.untaken_bytes = now, taken, untaken
+        return False
+
+    def _drop(self, sock: gevent_socket.socket, client: ClientSocket) -> None:
+        self.end(sock)
+        # What the client does not take would stay in the kernel behind a FIN, for minutes.
+        client.reset_on_close()
+        client.shut_down()
 
 
 class BodySource:

@@ -6,14 +6,17 @@ import gevent
 import msgspec
 from gevent.socket import socket
 
-from flask_sluice.server.gunicorn_adapter import write_nonblock
+from flask_sluice.server.gunicorn_adapter import MAX_HEAD_BYTES, write_nonblock
 from flask_sluice.stream import registry
 from flask_sluice.stream.errors import ApiError, internal_error
 from flask_sluice.stream.loop.give_way import give_way
 
 _REST_SECONDS = 1.0
 _READ_BYTES = 65536
-_SETTINGS = {414: "limit_request_line", 431: "limit_request_fields and limit_request_field_size"}
+_LIMITS = {
+    414: "gunicorn's limit_request_line",
+    431: f"gunicorn's limit_request_fields and limit_request_field_size, and {MAX_HEAD_BYTES // 1024} KiB in all",
+}
 
 
 def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
@@ -23,8 +26,8 @@ def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
 
     message: what gunicorn has against the request. The client is told nothing of a failure of the server itself
     """
-    if status in _SETTINGS:
-        message = f"{message}; the server's limit is gunicorn's {_SETTINGS[status]}"
+    if status in _LIMITS:
+        message = f"{message}; the server's limit is {_LIMITS[status]}"
     error = internal_error() if status == 500 else ApiError(status, "invalid_request", message)
     registry.stats().refused[str(status), error.code] += 1
     body = msgspec.json.encode({"error": error.body()})

@@ -90,6 +90,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
         gunicorn_adapter.make_error_streams_when_used()
+        gunicorn_adapter.limit_heads()
         gunicorn_adapter.quote_nothing_of_requests()
         gunicorn_adapter.replace_error_pages(write_refusal)
         self._tells_of_requests = gunicorn_adapter.tells_of_requests(self.cfg)
@@ -273,7 +274,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _show_load(self) -> None:
         """Tell the other workers how much this one has to do."""
         admission = registry.admission()
-        streams = admission.count
+        streams = admission.place_count
         # A connection counts before its stream begins, and a stream that is kept also without a connection.
         load = max(self._connections.busy_count, streams)
         self.row.show(load, streams, admission.limit)
@@ -287,6 +288,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if now >= ends_at:
                 return False
             self._show_load()
+            self._connections.make_room()
             if now >= notify_at:
                 self.notify()
                 self._connections.end_overdue()

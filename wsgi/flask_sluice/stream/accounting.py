@@ -28,8 +28,8 @@ class StreamAccount:
         self.error: Exception | None = None
 
     def open(self, stream: Admitted, now: float) -> None:
-        """Take a place among the worker's streams. Raises TooManyStreamsError if all are taken."""
-        registry.admission().enter(stream)
+        """Take a place among the worker's streams, or in the context's pool. Raises TooManyStreamsError if all are taken."""
+        registry.admission().enter(stream, self._context.pool)
         registry.stats().begin(self._context.notes)
         self._started_at = now
 

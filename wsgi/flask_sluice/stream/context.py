@@ -10,6 +10,8 @@ from flask_sluice.observe.outcome import Outcome
 if TYPE_CHECKING:
     from gevent.event import Event as Flag
 
+    from flask_sluice.stream.admission import Pool
+
 logger = logging.getLogger("sluice.stream")
 
 
@@ -40,6 +42,7 @@ class StreamContext:
         "notes",
         "on_commit_allowed",
         "outcome",
+        "pool",
         "request_id",
     )
 
@@ -59,6 +62,8 @@ class StreamContext:
         self.notes: dict[str, object] = {}
         """More fields for the log line at the stream's end: text and numbers. Metrics use "route", "model", "stream"
         (False: the answer is one JSON document), "upstream" and "upstream_status"."""
+        self.pool: Pool | None = None
+        """The places of which the stream takes one; None: the worker's."""
         self.failure: str | None = None
         """Why the answer is not whole, although its body ends properly; see ``fail``."""
         self.listens = False

@@ -403,7 +403,8 @@ class EventStream:
             # ticker is iterating over its streams, and a callback may block.
             gevent.spawn(self.close)
         if timers.is_writing and self._client is not None:
-            if timers.check_write(now, self._client.unsent_bytes()):
+            client = self._client
+            if timers.check_write(now, client.unsent_bytes(), client.taken_bytes()):
                 self._leave("the client stopped reading")
             elif timers.deadline_is_over(now) and timers.write_is_slow(now):
                 self._leave("the deadline is over and the client reads too slowly to be told")

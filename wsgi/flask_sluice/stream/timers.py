@@ -4,8 +4,11 @@ from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.options import StreamOptions
 
 _NEVER = float("inf")
+_NO_WRITE = (-1.0, 0.0, 0)
 _SLOW_WRITE_SECONDS = 1
 _LOOKS_PER_WRITE_TIMEOUT = 4
+_LEAST_BYTES_PER_SECOND = 128
+"""What a client has to take during a write that lasts longer than the write timeout. A slow speaker of the text takes more."""
 
 
 class Timers:
@@ -16,6 +19,7 @@ class Timers:
         "_deadline_at",
         "_progress_at",
         "_seen_write",
+        "_slow_write",
         "event_at",
         "is_writing",
         "options",
@@ -43,6 +47,7 @@ class Timers:
         self._deadline_at = now + (_NEVER if deadline is None else deadline)
         self._seen_write = (now, 0)
         self._progress_at = now
+        self._slow_write = _NO_WRITE
 
     def write_begins(self, now: float) -> None:
         self.written_at = now
@@ -83,8 +88,10 @@ class Timers:
             or self.idle_is_over(now)
         )
 
-    def check_write(self, now: float, unsent_bytes: int) -> bool:
+    def check_write(self, now: float, unsent_bytes: int, taken_bytes: int | None = None) -> bool:
         """Note how much the kernel has yet to send; return whether the client has taken nothing for the write timeout.
+
+        taken_bytes: how much the client has taken in all, if the system tells. Next to nothing is then not enough either
 
         The kernel's queue decides, not the write's progress: a write wakes only when a third of the socket's
         buffer is free, and a slow but honest reader takes minutes for a third of 2.5 MB.
@@ -93,7 +100,20 @@ class Timers:
         if not self.is_writing or write != self._seen_write:
             self._seen_write = write
             self._progress_at = now
-        return now - self._progress_at >= self.options.write_timeout_seconds
+        timeout_seconds = self.options.write_timeout_seconds
+        if now - self._progress_at >= timeout_seconds:
+            return True
+        if taken_bytes is None:
+            return False
+        written_at, since, taken_before = self._slow_write
+        seconds = now - since
+        if written_at == self.written_at:
+            if seconds < timeout_seconds:
+                return False
+            if taken_bytes - taken_before < _LEAST_BYTES_PER_SECOND * seconds:
+                return True
+        self._slow_write = (self.written_at, now, taken_bytes)
+        return False
 
     def write_is_slow(self, now: float) -> bool:
         """Whether the current write has lasted so long that a further write would hang as well."""

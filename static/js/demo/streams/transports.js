@@ -55,11 +55,11 @@ import { ResumableStream } from "./resumable-stream.js";
 
 /**
  * Creates the transports, by the values of the page's radio buttons.
- * @param {{base: string, model: string, simulates: boolean}} options base: the path where the application is mounted, ""
- *   at the root; simulates: whether the simulator answers, and not an upstream
+ * @param {{base: string, model: string, hasStreamChat: boolean}} options base: the path where the application is mounted,
+ *   "" at the root; hasStreamChat: whether the simulator answers a GET
  * @returns {Record<string, Transport>}
  */
-export function createTransports({ base, model, simulates }) {
+export function createTransports({ base, model, hasStreamChat }) {
   /** @param {Question} question */
   const bodyFor = ({ text, messages, fields }) => ({
     model,
@@ -79,7 +79,7 @@ export function createTransports({ base, model, simulates }) {
       unit: "token",
       wireHint: "Every line as it arrived. Break the connection: the stream continues after the last event.",
     },
-    eventsource: simulates ? simulatedEventSource(base) : keptEventSource(base, bodyFor),
+    eventsource: hasStreamChat ? simulatedEventSource(base) : keptEventSource(base, bodyFor),
   };
 }
 
@@ -100,7 +100,7 @@ function simulatedEventSource(base) {
 }
 
 /**
- * Only the simulator answers a GET. A model's answer is started by a POST, which EventSource cannot send, and then read.
+ * Where no GET starts an answer (see `createTransports`): it is started by a POST, which EventSource cannot send, and then read.
  * @param {string} base
  * @param {(question: Question) => object} bodyFor
  * @returns {Transport}

@@ -17,10 +17,13 @@ from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.texts import tokenize, write_answer
 from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.sse import Event
+from flask_sluice.stream.admission import Pool
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.responses import context_of
 
 _CHARACTER_SECONDS = 0.03
+_MAX_STREAMS = 20
+"""How many of these streams a worker has at once: anybody may ask for them, and they are in no client's account."""
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -29,14 +32,21 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def blueprint(settings: Settings) -> Blueprint:
-    """Return the routes ``/`` and ``/stream_chat``."""
+    """Return the routes ``/`` and, unless the server has keys or an upstream, ``/stream_chat``."""
     routes = Blueprint("demo", __name__)
+    has_stream_chat = settings.demo or not (settings.api_keys or settings.upstream)
+    pool = Pool(_MAX_STREAMS)
 
     @routes.get("/")
     def page() -> Response:
         model = settings.models[0] if settings.models else DEFAULT_MODEL
         return Response(
-            render_template("index.html", model=model, simulates=not settings.upstream),
+            render_template(
+                "index.html",
+                model=model,
+                simulates=not settings.upstream,
+                has_stream_chat=has_stream_chat,
+            ),
             headers={
                 "Content-Type": "text/html; charset=utf-8",
                 "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
@@ -45,7 +55,6 @@ def blueprint(settings: Settings) -> Blueprint:
             },
         )
 
-    @routes.get("/stream_chat")
     def stream_chat() -> Response:
         question = request.args.get("name", "")
         if not question.strip():
@@ -56,9 +65,12 @@ def blueprint(settings: Settings) -> Blueprint:
         if seen == done_id:
             return no_more_events()
         context = context_of(request)
+        context.pool = pool
         feed = TimedFeed(_characters(question, answer, seen), context, settings.channel_size)
         return event_source_response(feed, context, settings)
 
+    if has_stream_chat:
+        routes.get("/stream_chat")(stream_chat)
     return routes
 
 

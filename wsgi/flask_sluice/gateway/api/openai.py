@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_json
+from flask_sluice.gateway.request.client_identity import note_user
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import (
@@ -93,7 +94,9 @@ def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
     """Return a function that opens the feed of a chat completion, which is always a stream and tells its usage."""
 
     def open_feed(context: StreamContext) -> TimedFeed:
-        chat = _read(ChatRequest)
+        body = read_json(current_request())
+        chat = _decode(body, ChatRequest)
+        note_user(current_request(), body)
         check_model(chat.model, settings.models)
         context.notes["model"] = chat.model
         chat.stream = True
@@ -104,8 +107,12 @@ def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
 
 
 def _read(type_: type[Asked]) -> Asked:
-    """Read the current request's body. Raises ApiError for one that is not of the type, or would take long to decode."""
-    body = read_json(current_request())
+    """Read the current request's body. Raises what ``_decode`` raises, and ApiError for a body that cannot be read."""
+    return _decode(read_json(current_request()), type_)
+
+
+def _decode(body: bytes, type_: type[Asked]) -> Asked:
+    """Return the body as a ``type_``. Raises ApiError for one that is not of the type, or would take long to decode."""
     if len(body) <= SMALL_BODY_BYTES:
         return decode(body, type_)
     with heavy_work():

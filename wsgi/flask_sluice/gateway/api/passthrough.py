@@ -23,6 +23,8 @@ from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_bytes, read_json
+from flask_sluice.gateway.request.body_budget import while_held
+from flask_sluice.gateway.request.client_identity import note_user
 from flask_sluice.gateway.request.models import check_model, check_models
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.context import StreamContext
@@ -98,7 +100,8 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
             upstreams=settings.upstream,
             our_base=request.script_root + "/v1",
         )
-        opening = _open(relay.open(upstream_request, context), context, find_location)
+        asking = while_held(request.environ, relay.open(upstream_request, context))
+        opening = _open(asking, context, find_location)
         feed = SocketFeed(opening, context)
         stream = EventStream(
             feed,
@@ -126,6 +129,7 @@ def chat_feed(
         if settings.models:
             check_models(request, "/chat/completions", given, settings.models)
         call = decode(given, Call)
+        note_user(request, given)
         context.notes["model"] = call.model_name
         # Raw leaves the other fields as they came, numbers of any size too.
         body = decode(given, dict[str, msgspec.Raw])
@@ -139,7 +143,8 @@ def chat_feed(
             has_known_end=True,
             choice_count=call.choice_count,
         )
-        return SocketFeed(_open_with_usage(relay, upstream_request, body, context), context)
+        opening = _open_with_usage(relay, upstream_request, body, context)
+        return SocketFeed(while_held(request.environ, opening), context)
 
     return open_feed
 

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from flask import Blueprint, Response, request, url_for
 
@@ -15,7 +16,7 @@ from flask_sluice.gateway.api.event_source import (
 )
 from flask_sluice.gateway.relay.completion_chunks import ChunkReader
 from flask_sluice.gateway.request.access.tickets import Permission, Tickets
-from flask_sluice.gateway.request.client_identity import client_name
+from flask_sluice.gateway.request.client_identity import owner_name
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal import Journal
 from flask_sluice.journal.feed import JournalFeed
@@ -72,22 +73,24 @@ class Streams:
 
     def create(self) -> tuple[dict[str, object], int, dict[str, str]]:
         journal = self._available_journal()
-        client = client_name(self._settings)
         stream_id = secrets.token_urlsafe(16)
-        self._running.add(client)
-        try:
-            context = context_of(request)
+        context = context_of(request)
+        # This reads the body, which may take a minute and names the user. Only then is the stream counted, and at once.
+        feed = self._open_feed(context)
+        client = owner_name(self._settings)
+        with ExitStack() as on_failure:
+            on_failure.callback(feed.stop)
+            self._running.add(client)
+            on_failure.callback(self._running.remove, client)
             generation = Generation(
-                self._open_feed(context),
+                feed,
                 context,
                 self._options,
                 ChunkReader(),
                 on_end=lambda: self._running.remove(client),
             )
-            generation.start(journal, stream_id)
-        except BaseException:
-            self._running.remove(client)
-            raise
+            generation.start(journal, stream_id, client)
+            on_failure.pop_all()
         expires_at = self._expires_at()
         url = self._url(stream_id, expires_at, "read")
         body = {
@@ -135,7 +138,7 @@ class Streams:
 class RunningStreams:
     """Counts the answers that are being generated for each client.
 
-    limit: the most that one client may have; a client without a name (see ``client_name``) has no limit
+    limit: the most that one client may have; a client without a name (see ``owner_name``) has no limit
     """
 
     def __init__(self, limit: int) -> None:
@@ -143,7 +146,7 @@ class RunningStreams:
         self._counts: Counter[str] = Counter()
 
     def add(self, client: str) -> None:
-        """Count one more answer. Raises ApiError 429 at the limit."""
+        """Check and count one more answer, in one step. Raises ApiError 429 at the limit."""
         if client and self._counts[client] >= self._limit:
             raise ApiError(
                 429,

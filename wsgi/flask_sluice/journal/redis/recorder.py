@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
-from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.errors import JournalLostError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import Command
@@ -66,6 +66,7 @@ class RedisRecorder:
 
     Otherwise a reader could have an event that is lost with this worker, and ask other workers for what follows it.
 
+    share: where the client's bytes count
     max_queue_bytes: how much may wait
     history_ms: how long the stream is kept after its end
     has_events: called when there is something to write, also from the hub
@@ -79,6 +80,7 @@ class RedisRecorder:
         on_stop: Callable[[str], None],
         *,
         budget: Budget,
+        share: Share,
         max_queue_bytes: int,
         history_ms: int,
         has_events: Callable[["RedisRecorder"], None],
@@ -90,6 +92,7 @@ class RedisRecorder:
         self.history = History()
         self.last_id = 0
         self.is_lost = False
+        self.share = share
         self._budget = budget
         self._max_queue_bytes = max_queue_bytes
         self._history_ms = history_ms
@@ -142,7 +145,7 @@ class RedisRecorder:
         before = self.history.byte_count
         max_bytes = self._budget.max_history_bytes(before, event_bytes)
         self.history.add(self.last_id, event_bytes, max_bytes)
-        self._budget.byte_count += self.history.byte_count - before
+        self._budget.count(self.share, self.history.byte_count - before)
 
     # The writer's side.
 

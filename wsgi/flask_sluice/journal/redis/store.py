@@ -9,7 +9,6 @@ from collections.abc import Callable
 import gevent
 
 from flask_sluice.journal.budget import Budget
-from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import (
     InvalidEventIdError,
     JournalUnavailableError,
@@ -24,6 +23,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     event_of,
     inbox_key,
+    stream_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
@@ -31,6 +31,7 @@ from flask_sluice.journal.redis.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,
     FollowedStream,
+    KeptStreams,
     StoredStreams,
     WorkerStreams,
 )
@@ -81,19 +82,18 @@ class RedisStore:
             self._client, self._streams, self._keeper.may_return, self._keeper.doubt_seconds
         )
         self._budget = Budget(limits)
-        # Finished streams with their bytes of history, for as long as Redis keeps them.
-        self._kept: StreamDeadlines[tuple[str, int]] = StreamDeadlines()
+        self._kept = KeptStreams(self._budget, limits.history_seconds, self._delete)
         self._steps: list[RepeatedStep] = []
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None]) -> RedisRecorder:
+    def create(
+        self, stream_id: str, on_stop: Callable[[str], None], client: str = ""
+    ) -> RedisRecorder:
         self._start()
-        for _, history_bytes in self._kept.pop_due(time.monotonic()):
-            self._budget.forget_stream(history_bytes)
-        self._budget.add_stream()
         recorder = RedisRecorder(
             stream_id,
             on_stop,
             budget=self._budget,
+            share=self._kept.begin_stream(client),
             max_queue_bytes=max(self._limits.history_bytes, _LEAST_QUEUE_BYTES),
             history_ms=self._keeper.history_ms,
             has_events=self._writer.has_events,
@@ -102,7 +102,7 @@ class RedisStore:
         try:
             self._client.transaction(*self._create_commands(recorder))
         except BaseException:
-            self._budget.forget_stream(0)
+            self._kept.withdraw(recorder)
             raise
         self._streams.own[stream_id] = recorder
         self._keeper.has_no_reader_here(stream_id)
@@ -256,6 +256,9 @@ class RedisStore:
             *commands.renew_lease(worker_id, self._keeper.lease_ms),
         ]
 
+    def _delete(self, stream_id: str) -> None:
+        self._client.execute(("DEL", stream_key(stream_id)))
+
     def _stop_own(self, stream_id: str) -> None:
         recorder = self._streams.own.get(stream_id)
         if recorder is not None:
@@ -265,8 +268,7 @@ class RedisStore:
         stream_id = recorder.stream_id
         del self._streams.own[stream_id]
         self._keeper.has_reader_here(stream_id)
-        history_bytes = recorder.history.byte_count
-        self._kept.set((stream_id, history_bytes), time.monotonic() + self._limits.history_seconds)
+        self._kept.add(recorder)
         if recorder.is_lost:
             self._keeper.is_to_end(stream_id)
             if recorder.window.is_followed:

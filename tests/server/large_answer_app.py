@@ -1,0 +1,18 @@
+"""Sluice, with an answer that is no stream and does not fit into its socket's buffers."""
+
+import socket
+
+from flask import Response, request
+
+from app import app
+from tests.server.inspection import register_inspection
+
+SIZE = 400_000
+register_inspection(app)
+
+
+@app.get("/large")
+def large() -> Response:
+    sock = request.environ["gunicorn.socket"]
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+    return Response(bytes(SIZE))
