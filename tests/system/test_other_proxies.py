@@ -25,8 +25,8 @@ AT_ONCE_SECONDS = 2
 """Some hundred times what it takes; what goes wrong here takes for ever."""
 EVENT_DELAY_SECONDS = 0.1
 """An event takes one or two milliseconds. HAProxy without its option takes 200."""
-READ_AHEAD_BYTES = 16 << 20
-"""Measured: 5 to 8 MiB, nearly all of it in the kernel's buffers of three connections."""
+READ_AHEAD_BYTES = 8 << 20
+"""Measured: 3 to 4.5 MiB, nearly all of it in the kernel's buffers of the two connections."""
 
 _keys = (f"proxied-{number}" for number in itertools.count())
 
