@@ -84,9 +84,10 @@ class Podman:
             check=False,
         )
 
-    def inside(self, command: str) -> str:
-        """Run a shell's command in a new container instead of Sluice, and return what it prints."""
-        return self.run("run", "--rm", *_RUNS, "--entrypoint", "sh", _IMAGE, "-c", command)
+    def inside(self, command: str, *options: str) -> str:
+        """Run a shell's command in a new container instead of Sluice, and return what it prints. options: podman's"""
+        shell = ("--entrypoint", "sh", _IMAGE, "-c", command)
+        return self.run("run", "--rm", *_RUNS, *options, *shell)
 
 
 class Container:

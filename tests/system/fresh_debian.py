@@ -15,6 +15,15 @@ _PROGRAMS = ("mmdebstrap", "systemd-nspawn")
 _MIRROR = "http://deb.debian.org/debian"
 _INSTALL_SECONDS = 600
 _BOOT_SECONDS = 60
+# There may be no systemd on this machine to register with.
+_NSPAWN_OPTIONS = (
+    *("--quiet", "--register=no", "--keep-unit", "--boot"),
+    *("--resolv-conf=copy-host", "--console=pipe"),
+)
+_ENVIRONMENT = (
+    *("HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"),
+    "DEBIAN_FRONTEND=noninteractive",
+)
 # The certificates that this machine trusts, so that pip works there as it does here.
 _HOOK = """
 mkdir -p "$1/usr/local/share/ca-certificates"
@@ -97,10 +106,8 @@ class FreshDebian:
         )
 
     def _boot(self) -> None:
-        # There is no systemd here to register with.
         self._nspawn = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"]
-            + ["--resolv-conf=copy-host", "--console=pipe", "-D", self._root],
+            ["systemd-nspawn", *_NSPAWN_OPTIONS, "-D", self._root],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
@@ -121,10 +128,9 @@ class FreshDebian:
 
     def run(self, script: str, *, check: bool = False) -> str:
         """Run a script there as root, and return what it prints. check: fail at the first command that fails"""
+        shell = ["bash", *(["-ex", "-o", "pipefail"] if check else []), "-c", script]
         ended = subprocess.run(
-            ["nsenter", "--all", "--target", self._leader(), "/usr/bin/env", "-i"]
-            + ["HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"]
-            + ["bash", *(["-ex", "-o", "pipefail"] if check else []), "-c", script],
+            ["nsenter", "--all", "--target", self._leader(), "env", "-i", *_ENVIRONMENT, *shell],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
