@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench
 
-.PHONY: run test test-all test-warnings bench bench-quick lint format
+.PHONY: run test test-all test-deployment test-warnings bench bench-quick lint format
 
 # Settings go along: make run SLUICE_BIND=127.0.0.1:8081
 run: .venv/installed
@@ -18,8 +18,13 @@ test: .venv/installed-dev tests/node/node_modules/installed
 
 # Ten minutes: all tests, as CI runs them.
 test-all: .venv/installed-dev tests/node/node_modules/installed
-	@$(BIN)/python -m pytest -m "not measures" $(PARALLEL)
+	@$(BIN)/python -m pytest -m "not (measures or deployment)" $(PARALLEL)
 	@$(BIN)/python -m pytest -m measures
+
+# Walks through docs/deployment.md on a fresh Debian and builds the container. It takes ten minutes, and needs root, systemd-nspawn,
+# podman, and the ports 80, 443 and 9180. CI does not run it, since its machine may lack these.
+test-deployment: .venv/installed-dev tests/node/node_modules/installed
+	@$(BIN)/python -m pytest -m deployment
 
 # Deprecation warnings of our own modules are errors, also in the servers that tests start.
 test-warnings: .venv/installed-dev tests/node/node_modules/installed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.demo_page import DemoPage
-from tests.support.readme import DEPLOY_README, example
+from tests.support.readme import DEPLOYMENT, example
 from tests.support.stream import Response, get
 from tests.system.site import Site
 
@@ -18,7 +18,7 @@ PREFIX = "/sluice"
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with Site(edited_by=example("sh", "X-Forwarded-Prefix", DEPLOY_README)) as site:
+    with Site(edited_by=example("sh", "X-Forwarded-Prefix", DEPLOYMENT)) as site:
         yield site
 
 

@@ -1,4 +1,4 @@
-"""The examples of the README, of the pages in docs/, and of deploy/README.md."""
+"""The examples of the README and of the pages in docs/."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import NamedTuple
 from tests.support.server import ROOT
 
 README = (ROOT / "README.md").read_text()
-DEPLOY = ROOT / "deploy/README.md"
-DEPLOY_README = DEPLOY.read_text()
+DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
+"""Its commands are for a host of their own: tests/system/test_fresh_debian.py runs them."""
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 SIMULATOR = (ROOT / "docs/simulator.md").read_text()
 
@@ -27,13 +27,15 @@ class Example(NamedTuple):
 
 def pages() -> list[Path]:
     """Return the paths of all that is written for users and contributors."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), DEPLOY]
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def examples(language: str) -> list[Example]:
     """Return the code blocks of the README and of docs/ in the language; one that two pages have, only once."""
     found: dict[str, Example] = {}
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        if page.name == "deployment.md":
+            continue
         name = str(page.relative_to(ROOT))
         for number, code in enumerate(code_blocks(language, page.read_text()), 1):
             found.setdefault(code, Example(name, language, number, code))

@@ -1,21 +1,12 @@
 """Starts Debian's nginx with the configuration that is shipped, in front of a gunicorn, and ends it."""
 
 import os
-import shutil
 import signal
-import socket
-import ssl
 import subprocess
-import tempfile
 from pathlib import Path
 
-import pytest
-
-from benchmarks.ports import free_port
-from tests.support.certificate import make_certificates
 from tests.support.server import ROOT, wait_until
-
-_TIMEOUT_SECONDS = 30
+from tests.system.front_proxy import FrontProxy
 
 # What a site finds around it, on Debian (/etc/nginx/nginx.conf), with the folders of this test, and with compression of
 # everything, event streams too: the site has to see to itself.
@@ -42,13 +33,11 @@ http {{
 """
 
 
-class Nginx:
-    """deploy/nginx.conf on ports of its own, with a certificate of its own, in front of ``gunicorn``.
+class Nginx(FrontProxy):
+    """deploy/nginx.conf. edited_by: a command that an operator changes the file with; reads the one, prints the other"""
 
-    gunicorn: the unix socket that it listens on, now or later
-    changes: text of deploy/nginx.conf, and what this test has in its place
-    edited_by: a command that an operator changes the file with; reads the one, prints the other
-    """
+    PROGRAM = "nginx"
+    SHIPPED = "deploy/nginx.conf"
 
     def __init__(
         self,
@@ -56,61 +45,25 @@ class Nginx:
         changes: dict[str, str] | None = None,
         edited_by: str = "cat",
     ) -> None:
-        self.port = free_port()
-        self.plain_port = free_port()
-        self.monitoring_port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
-        self.url = f"https://{self.host}"
-        self._gunicorn = gunicorn
-        self._changes = changes or {}
+        super().__init__(gunicorn, changes)
         self._edited_by = edited_by
-        self._folder_to_remove = tempfile.TemporaryDirectory(prefix="nginx-")
-        self._folder = Path(self._folder_to_remove.name)
         self.access_log = self._folder / "access.log"
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Nginx":
-        program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-        if program is None:
-            give_up = pytest.fail if "CI" in os.environ else pytest.skip
-            give_up("nginx is not installed; tests/install-system-packages installs it")
-        self._certificate = make_certificates(self._folder)["good"]
+    def _prepare(self) -> list[str | Path]:
         # The workers of a master that is root are another user's, to whom a test's folders are closed.
         user = "user root;" if os.geteuid() == 0 else ""
         main = self._folder / "nginx.conf"
         main.write_text(_MAIN.format(user=user, folder=self._folder))
-        (self._folder / "sluice.conf").write_text(self._site())
-        with (self._folder / "stderr").open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [program, "-c", main, "-p", self._folder, "-g", "daemon off;"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
-        try:
-            wait_until(self._accepts, _TIMEOUT_SECONDS, lambda: self.log)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+        (self._folder / "sluice.conf").write_text(self._configuration())
+        return ["-c", main, "-p", self._folder, "-g", "daemon off;"]
 
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._folder_to_remove.cleanup()
+    def _shipped(self) -> str:
+        return subprocess.check_output(
+            self._edited_by, shell=True, input=super()._shipped(), text=True
+        )
 
-    def _site(self) -> str:
-        """The file that is shipped, with the paths and ports of this test."""
-        with (ROOT / "deploy/nginx.conf").open() as shipped_file:
-            site = subprocess.check_output(
-                self._edited_by, shell=True, stdin=shipped_file, text=True
-            )
-        replaced = {
+    def _paths(self) -> dict[str, str]:
+        return {
             "unix:/run/sluice/gunicorn.sock": f"unix:{self._gunicorn}",
             "listen 80;": f"listen 127.0.0.1:{self.plain_port};",
             "listen [::]:80;": "",
@@ -121,24 +74,7 @@ class Nginx:
             "/etc/letsencrypt/live/sluice.example.com/privkey.pem": str(self._certificate),
             "/srv/sluice/static/": f"{ROOT}/static/",
             "/var/log/nginx/sluice.log": str(self.access_log),
-            **self._changes,
         }
-        for shipped, ours in replaced.items():
-            assert site.count(shipped) == 1, f"not once in deploy/nginx.conf: {shipped}"
-            site = site.replace(shipped, ours)
-        return site
-
-    def _accepts(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, f"nginx ended:\n{self.log}"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    @property
-    def log(self) -> str:
-        """What it has complained of so far."""
-        files = [self._folder / "stderr", self._folder / "error.log"]
-        return "".join(path.read_text() for path in files if path.exists())
 
     def reload(self) -> None:
         """Returns when new workers have the place of the old ones, which go on with what they have."""
@@ -147,24 +83,3 @@ class Nginx:
         self._process.send_signal(signal.SIGHUP)
         wait_until(lambda: self.log.count("start worker process ") > started)
         wait_until(lambda: "gracefully shutting down" in self.log)
-
-    def connect(
-        self, protocol: str = "http/1.1", receive_buffer_bytes: int | None = None
-    ) -> ssl.SSLSocket:
-        """protocol: as ALPN names it (RFC 7301): http/1.1 or h2"""
-        context = ssl.create_default_context(cafile=self._certificate)
-        context.set_alpn_protocols([protocol])
-        sock = socket.socket()
-        sock.settimeout(_TIMEOUT_SECONDS)
-        if receive_buffer_bytes is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        sock.connect(("127.0.0.1", self.port))
-        tls = context.wrap_socket(sock, server_hostname="127.0.0.1")
-        assert tls.selected_alpn_protocol() == protocol
-        return tls
-
-    def connect_plain(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.plain_port), _TIMEOUT_SECONDS)
-
-    def connect_monitoring(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.monitoring_port), _TIMEOUT_SECONDS)

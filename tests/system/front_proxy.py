@@ -1,0 +1,140 @@
+"""A server in front of gunicorn, started with the configuration that is shipped for it, and ended."""
+
+import abc
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.ports import free_port
+from tests.support.certificate import make_certificates
+from tests.support.server import ROOT, wait_until
+
+_TIMEOUT_SECONDS = 30
+
+
+class FrontProxy(abc.ABC):
+    """A file of deploy/ on ports of its own, with a certificate of its own, in front of ``gunicorn``.
+
+    gunicorn: the unix socket that it listens on, now or later
+    changes: text of the file, and what this test has in its place
+    """
+
+    PROGRAM: str
+    """Debian's package has the same name."""
+    SHIPPED: str
+    """The path of the file."""
+
+    def __init__(self, gunicorn: Path, changes: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.plain_port = free_port()
+        self.monitoring_port = free_port()
+        self.host = f"127.0.0.1:{self.port}"
+        self.url = f"https://{self.host}"
+        self._gunicorn = gunicorn
+        self._changes = changes or {}
+        self._folder_to_remove = tempfile.TemporaryDirectory(prefix=f"{self.PROGRAM}-")
+        self._folder = Path(self._folder_to_remove.name)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "FrontProxy":
+        command = self._command()
+        with (self._folder / "stderr").open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **self._environment()},
+            )
+        try:
+            wait_until(self._accepts, _TIMEOUT_SECONDS, lambda: self.log)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._folder_to_remove.cleanup()
+
+    def _command(self) -> list[str | Path]:
+        program = shutil.which(self.PROGRAM, path=f"{os.environ['PATH']}:/usr/sbin")
+        if program is None:
+            give_up = pytest.fail if "CI" in os.environ else pytest.skip
+            give_up(f"{self.PROGRAM} is not installed; tests/install-system-packages installs it")
+        self._certificate = make_certificates(self._folder)["good"]
+        return [program, *self._prepare()]
+
+    @abc.abstractmethod
+    def _prepare(self) -> list[str | Path]:
+        """Write its files, and return the program's arguments."""
+
+    @abc.abstractmethod
+    def _paths(self) -> dict[str, str]:
+        """Return what the shipped file has of its host, and this test's in its place."""
+
+    def _environment(self) -> dict[str, str]:
+        return {}
+
+    def _shipped(self) -> str:
+        return (ROOT / self.SHIPPED).read_text()
+
+    def _configuration(self) -> str:
+        """The file that is shipped, with the paths and ports of this test."""
+        text = self._shipped()
+        for shipped, ours in {**self._paths(), **self._changes}.items():
+            assert shipped in text, f"not in {self.SHIPPED}: {shipped}"
+            text = text.replace(shipped, ours)
+        return text
+
+    def _accepts(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"{self.PROGRAM} ended:\n{self.log}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def log(self) -> str:
+        """What it has complained of so far."""
+        return self._read("stderr", "error.log")
+
+    def logs(self) -> str:
+        """All that it has written, of each request too."""
+        return self._read("stderr", "error.log", "access.log")
+
+    def _read(self, *names: str) -> str:
+        files = [self._folder / name for name in names]
+        return "".join(path.read_text() for path in files if path.exists())
+
+    def connect(
+        self, protocol: str = "http/1.1", receive_buffer_bytes: int | None = None
+    ) -> ssl.SSLSocket:
+        """protocol: as ALPN names it (RFC 7301): http/1.1 or h2"""
+        context = ssl.create_default_context(cafile=self._certificate)
+        context.set_alpn_protocols([protocol])
+        sock = socket.socket()
+        sock.settimeout(_TIMEOUT_SECONDS)
+        if receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        sock.connect(("127.0.0.1", self.port))
+        tls = context.wrap_socket(sock, server_hostname="127.0.0.1")
+        assert tls.selected_alpn_protocol() == protocol
+        return tls
+
+    def connect_plain(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.plain_port), _TIMEOUT_SECONDS)
+
+    def connect_monitoring(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.monitoring_port), _TIMEOUT_SECONDS)
