@@ -2,7 +2,7 @@
 
 import pytest
 
-from flask_sluice.gateway.relay.health import FAILURES_UNTIL_OUT, OUT_SECONDS
+from flask_sluice.gateway.relay.health.health import FAILURES_UNTIL_OUT, OUT_SECONDS
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 
 

@@ -76,7 +76,9 @@ def create_app(settings: Settings | None = None) -> Application:
         from flask_sluice.gateway.request.access import cors  # noqa: PLC0415
 
         cors.register(app, settings.cors_origins)
-    upstreams = Upstreams.at(settings.upstream, settings.connect_timeout_seconds)
+    upstreams = Upstreams.at(
+        settings.upstream, settings.connect_timeout_seconds, settings.max_event_bytes
+    )
     tickets = Tickets(settings.secret_key or settings.api_keys) if settings.api_keys else None
     if tickets is not None:
         auth.register(app, settings.api_keys, tickets)

@@ -75,6 +75,11 @@ class Settings:
     idle_timeout_seconds: float = _setting(
         120.0, *_SECONDS, "How long an upstream may be silent between two events."
     )
+    max_event_bytes: int = _setting(
+        16 * _MIB,
+        *_COUNT,
+        "The largest event that is taken from an upstream; a worker holds eight times as much of unfinished ones in all.",
+    )
     api_keys: tuple[str, ...] = _setting(
         (),
         values.parse_keys,

@@ -5,6 +5,10 @@ from flask_sluice.sse.parser import MAX_EVENT_BYTES, EventTooLargeError
 BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\r\r\n", b"\r\r", b"\n\r")
 """The bytes with which an event can end: a line end, and a blank line that ends with LF, CR or CRLF."""
 _LONGEST_END = 3
+_MAX_LINES = 20_000
+"""Of an event. Taking a million lines apart would hold up the event loop for a second."""
+_UNCOUNTED_BYTES = 64 * 1024
+"""So many bytes cannot have too many lines: an event that is held up to here costs nothing to count."""
 
 
 class EventFramer:
@@ -18,6 +22,7 @@ class EventFramer:
     __slots__ = (
         "_ended_in_cr",
         "_held",
+        "_line_count",
         "_max_event_bytes",
     )
 
@@ -26,6 +31,11 @@ class EventFramer:
         # One block instead of a list of pieces: a thousand freed pieces would not give memory back to the system.
         self._held = bytearray()
         self._ended_in_cr = False
+        self._line_count = 0
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._held)
 
     @property
     def holds_part(self) -> bool:
@@ -38,6 +48,10 @@ class EventFramer:
         """The beginning of an event that has not ended."""
         return bytes(self._held)
 
+    def end_of_part(self, max_bytes: int) -> bytes:
+        """The last bytes of ``part``, without a copy of all of it."""
+        return bytes(self._held[-max_bytes:])
+
     def drop_part(self) -> None:
         self._held = bytearray()
 
@@ -49,7 +63,7 @@ class EventFramer:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return all events that are whole with them, b"" if none is.
 
-        Raises EventTooLargeError if an event is larger than ``max_event_bytes``.
+        Raises EventTooLargeError if an event is larger than ``max_event_bytes``, or has too many lines.
         """
         if self._ended_in_cr and data:
             # The rest of a CRLF; its CR has ended the blank line.
@@ -76,7 +90,14 @@ class EventFramer:
 
     def _hold(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) > self._max_event_bytes:
+        if len(self._held) > min(_UNCOUNTED_BYTES, self._max_event_bytes):
+            self._check(data)
+
+    def _check(self, data: bytes) -> None:
+        if len(self._held) - len(data) <= _UNCOUNTED_BYTES:
+            self._line_count = 0
+        self._line_count += data.count(b"\n") + data.count(b"\r")
+        if len(self._held) > self._max_event_bytes or self._line_count > _MAX_LINES:
             raise EventTooLargeError(self._max_event_bytes)
 
 
