@@ -21,6 +21,7 @@ from flask_sluice.stream.errors import ApiError
 READ_BYTES = 65536
 _MANY_EVENTS_BYTES = 2048
 _MAX_EARLY_BYTES = 16 * 1024
+_MAX_LINES = 20_000
 _DONE = b"[DONE]"
 _MAX_DONE_BYTES = 4096
 """How long the last event may be to be recognised before its blank line, comments before it included."""
@@ -96,7 +97,9 @@ class UpstreamResponse:
         self._on_failure = on_failure
         self._held = held
         self._counted_bytes = 0
-        self._framer = EventFramer(held.max_event_bytes) if self.is_event_stream else None
+        self._framer = (
+            EventFramer(held.max_event_bytes, _MAX_LINES) if self.is_event_stream else None
+        )
         self._answer = AnswerState(choice_count)
         self._ready = b""
         self._early = b""
