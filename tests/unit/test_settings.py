@@ -10,6 +10,8 @@ DEFAULTS = {
     "bind": "127.0.0.1:8080",
     "workers": 1,
     "models": (),
+    "max_event_bytes": 16 * 1024 * 1024,
+    "upstream_health_path": "",
     "upstream_key_header": "auto",
     "pass_headers": (),
     "max_streams": 9000,

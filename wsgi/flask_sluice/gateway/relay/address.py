@@ -48,9 +48,14 @@ class UpstreamAddress:
         self._tunnel_headers = _credentials_of(proxy) if proxy and self._tls else None
         is_forwarded = proxy is not None and self._tls is None
         self.target = url if is_forwarded else parts.path
+        self._origin = f"{parts.scheme}://{self.host}" if is_forwarded else ""
         is_azure = is_azure_host(parts.hostname or "") or (parts.path + "/").startswith("/openai/")
         self.azure_target = _azure_target(self.target) if is_azure or not parts.path else None
         self.proxy_headers = _credentials_of(proxy) if proxy and is_forwarded else {}
+
+    def target_at_root(self, path: str) -> str:
+        """Return the request target for a path that is not below the upstream's URL."""
+        return self._origin + path
 
     def open_socket(self, timeout_seconds: float) -> socket.socket:
         """Return a socket that has gone the whole way: proxy, tunnel, verified TLS. Blocks.

@@ -41,6 +41,10 @@ class Upstream:
         """Whether no request is to be sent to it at present. now: monotonic seconds"""
         return self.health.is_out(now)
 
+    def problem(self, now: float) -> str | None:
+        """Why no request is to be sent to it at present; None if requests are sent. now: monotonic seconds"""
+        return self.health.problem(now)
+
     def connect(self) -> UpstreamConnection:
         """Open a connection; see ``connection.connect``."""
         return connect(self.address, self._connect_timeout_seconds)
