@@ -74,9 +74,9 @@ def read_call(body: bytes, *, is_completion: bool) -> Call:
 def _choice_count(fields: _Fields) -> int:
     n = small_value(fields.n, _MAX_VALUE_BYTES)
     count = n if isinstance(n, int) and n > 0 else 1
-    prompts = bytes(fields.prompt)
-    if _LIST_OF_PROMPTS.match(prompts) and not has_many_values(prompts):
-        count *= len(small_value(fields.prompt, len(prompts)) or [None])
+    prompts = memoryview(fields.prompt)
+    if _LIST_OF_PROMPTS.match(prompts) and not has_many_values(bytes(prompts)):
+        count *= len(small_value(fields.prompt, prompts.nbytes) or [None])
     return count
 
 

@@ -109,9 +109,9 @@ def _read_large(data: bytes) -> Message:
     """Read an object that may hold a picture: only its small fields, and of its choices how they end."""
     raw: Any = _decode_raw(data)
     message = Message(**{name: small_value(getattr(raw, name), _LARGE_BYTES) for name in _FIELDS})
-    if len(choices := bytes(raw.choices)) > _LARGE_BYTES:
+    if (choices := memoryview(raw.choices)).nbytes > _LARGE_BYTES:
         message.choices = [msgspec.structs.asdict(each) for each in _decode_choices(choices)]
-    if len(error := bytes(raw.error)) > _LARGE_BYTES:
+    if (error := memoryview(raw.error)).nbytes > _LARGE_BYTES:
         message.error = _beginning_of(error)
     return message
 
@@ -142,8 +142,8 @@ def error_told_in(name: str, data: bytes, message: Message | None) -> ToldError 
     return None
 
 
-def _beginning_of(data: bytes) -> str:
-    return data[: 4 * _MAX_TEXT_LENGTH].decode("utf-8", "replace")
+def _beginning_of(data: bytes | memoryview) -> str:
+    return bytes(data[: 4 * _MAX_TEXT_LENGTH]).decode("utf-8", "replace")
 
 
 def _is_error(message: Message) -> bool:
