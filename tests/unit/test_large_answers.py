@@ -89,6 +89,13 @@ def test_what_is_not_an_object_is_an_event_that_says_nothing(data):
     assert (state.has_begun, state.error, state.api) == (True, None, None)
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\nx", b"\n\n", b"\r\n\r\n", b"\n\n: x\n\n"])
+def test_a_line_is_read_alike_however_it_ends(end):
+    state = AnswerState()
+    state.read(b"data: [DONE]" + end)
+    assert state.is_done
+
+
 # The sum of all.
 
 

@@ -232,6 +232,15 @@ def messages_in(events: bytes) -> Iterator[tuple[str, bytes, bool]]:
 
     They do not see a field ``error`` (llama.cpp) and JSON without any field, in which servers tell errors, too.
     """
+    if (
+        events.startswith(b"data: ")
+        and events.endswith(b"\n\n")
+        and events.find(b"\n") == len(events) - 2
+        and events.find(b"\r") < 0
+    ):
+        # One event of one line, which may be large.
+        yield "", events[6:-2]
+        return
     events = events.removeprefix(_BOM)
     if b"\r" in events:
         events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -64,10 +64,11 @@ class _Choice(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Message).decode
-_decode_choices = msgspec.json.Decoder(list[_Choice]).decode
 _FIELDS = Message.__struct_fields__
-_decode_raw = msgspec.json.Decoder(
-    msgspec.defstruct("_RawMessage", [(name, msgspec.Raw, msgspec.Raw()) for name in _FIELDS])
+_RAW_FIELDS = [(name, msgspec.Raw, msgspec.Raw()) for name in _FIELDS if name != "choices"]
+_decode_raw = msgspec.json.Decoder(msgspec.defstruct("_RawMessage", _RAW_FIELDS)).decode
+_decode_raw_chunk = msgspec.json.Decoder(
+    msgspec.defstruct("_RawChunk", [*_RAW_FIELDS, ("choices", list[_Choice] | None, None)])
 ).decode
 
 
@@ -107,13 +108,16 @@ def as_message(data: bytes) -> Message | None:
 
 def _read_large(data: bytes) -> Message:
     """Read an object that may hold a picture: only its small fields, and of its choices how they end."""
-    raw: Any = _decode_raw(data)
-    message = Message(**{name: small_value(getattr(raw, name), _LARGE_BYTES) for name in _FIELDS})
-    if (choices := memoryview(raw.choices)).nbytes > _LARGE_BYTES:
-        message.choices = [msgspec.structs.asdict(each) for each in _decode_choices(choices)]
+    raw: Any
+    try:
+        raw = _decode_raw_chunk(data)
+        choices = None if raw.choices is None else list(map(msgspec.structs.asdict, raw.choices))
+    except msgspec.ValidationError:
+        raw, choices = _decode_raw(data), None
+    values = {name: small_value(getattr(raw, name), _LARGE_BYTES) for name, *_ in _RAW_FIELDS}
     if (error := memoryview(raw.error)).nbytes > _LARGE_BYTES:
-        message.error = _beginning_of(error)
-    return message
+        values["error"] = _beginning_of(error)
+    return Message(choices=choices, **values)
 
 
 def error_told_in(name: str, data: bytes, message: Message | None) -> ToldError | None:
