@@ -283,7 +283,9 @@ def lacks_only_its_blank_line(part: bytes) -> bool:
 def before_hidden_error(events: bytes) -> bytes:
     """Return the events before the one in which an error is told that clients do not see."""
     if len(events) > 2 * _LARGE_BYTES:
-        return b""  # It is one event, which would take long to search, with at most a few before it.
+        return (
+            b""  # It is one event, which would take long to search, with at most a few before it.
+        )
     kept = b""
     for event in _EVENT.findall(events):
         if not all(is_seen for _, _, is_seen in messages_in(event)):
