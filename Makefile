@@ -24,6 +24,7 @@ test-all: .venv/installed-dev tests/node/node_modules/installed
 # Walks through docs/deployment.md on a fresh Debian and builds the container. It takes ten minutes, and needs root, systemd-nspawn,
 # podman, and the ports 80, 443 and 9180. CI does not run it, since its machine may lack these.
 test-deployment: .venv/installed-dev tests/node/node_modules/installed
+	@tests/install-system-packages deployment
 	@$(BIN)/python -m pytest -m deployment
 
 # Deprecation warnings of our own modules are errors, also in the servers that tests start.

@@ -29,12 +29,14 @@ class RawUpstream:
     an answer has stalled. While nothing is to be sent the peer's leaving is seen at once.
     """
 
-    def __init__(self, handler: Handler | None = None, port: int = 0) -> None:
+    def __init__(
+        self, handler: Handler | None = None, port: int = 0, address: str = "127.0.0.1"
+    ) -> None:
         self.handler: Handler = handler or sends()
         self.connections: list[Connection] = []
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self._listener = socket.create_server((address, port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         self.url = f"http://{self.host}/v1"
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()

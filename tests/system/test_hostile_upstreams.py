@@ -83,10 +83,18 @@ def forever(first: bytes, again: bytes) -> Handler:
 
 ENDLESS = {
     "informational-responses": forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 3000),
+    "headers-that-say-the-same": forever(b"HTTP/1.1 200 OK\r\n", b"a:\r\n" * 10_000),
     "headers": forever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10_000),
     "a-header": forever(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 60_000),
     "a-chunk-extension": forever(STREAM_HEAD + b"5;", b"x" * 60_000),
     "an-event": forever(STREAM_HEAD, chunk(b"x" * 60_000)),
+    "comments": forever(STREAM_HEAD, chunk(b":\n\n" * 20_000)),
+    "comments-without-blank-lines": forever(STREAM_HEAD, chunk(b":\n" * 20_000)),
+    "blank-lines": forever(STREAM_HEAD, chunk(b"\n" * 60_000)),
+    "blank-lines-of-cr": forever(STREAM_HEAD, chunk(b"\r" * 60_000)),
+    "pings": forever(STREAM_HEAD, chunk(b"event: ping\ndata: {}\n\n" * 2000)),
+    "an-event-of-lines-with-cr": forever(STREAM_HEAD, chunk(b"data:\r" * 10_000)),
+    "an-event-that-always-seems-to-end": forever(STREAM_HEAD, chunk(b"x[DONE]")),
     "an-event-of-many-lines": forever(STREAM_HEAD, chunk(b"data: x\n" * 8000)),
     "an-event-in-chunks-of-one-byte": forever(STREAM_HEAD, chunk(b"x") * 10_000),
     "an-event-in-chunks-with-extensions": forever(
@@ -116,8 +124,79 @@ def test_trailers_without_end_are_no_http(server, upstream):
     assert code_of(server) == (200, "upstream_invalid")
 
 
+# Answers that end, and are much work to read.
+
+EMPTY = b",".join([b"{}"] * (5 * MIB))
+LABORIOUS = {
+    "an-error-with-millions-of-values": b'data: {"error":{"message":"no"},"a":[%s]}\n\n' % EMPTY,
+    "an-error-of-millions-of-values": b'data: {"error":[%s]}\n\n' % EMPTY,
+    "millions-of-choices": b'data: {"choices":[%s]}\n\n' % EMPTY,
+    "millions-of-values-that-are-no-json": b'data: {"a":[%s]\n\n' % EMPTY,
+    "a-picture": b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+    % (b"A" * 15 * MIB),
+    "a-text-of-escapes": b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"\\n" * 7 * MIB),
+    "a-number": b'data: {"usage":%s}\n\n' % (b"9" * 15 * MIB),
+    "empty-events": b"data:\n\n" * (MIB // 8),
+    "events-without-json": b"data: x\n\n" * (MIB // 8),
+    "tiny-objects": b"data: {}\n\n" * (MIB // 8),
+    "tiny-chunks-of-choices": b'data: {"choices":[{"finish_reason":"a"}]}\n\n' * (MIB // 16),
+    "sequence-numbers": b'event: response.x\ndata: {"type":"response.x","sequence_number":1}\n\n'
+    * (MIB // 16),
+}
+
+
+@pytest.mark.measures
 @pytest.mark.slow
-def test_an_event_without_end_takes_64_mib_and_gives_them_back(server, upstream):
+@pytest.mark.parametrize("answer", LABORIOUS)
+def test_what_is_much_work_to_read_disturbs_nobody(server, others, upstream, answer):
+    body = LABORIOUS[answer]
+    upstream.handler = sends(STREAM_HEAD, b"%x\r\n" % len(body), body, b"\r\n", LAST_CHUNK)
+    with others.undisturbed():
+        response, received = ask(server)
+    assert response.status in (200, 502)
+    # All of it, or that it is an error; and never a success that was not one.
+    assert received.startswith(body) or b'"error"' in received
+    assert "error" not in answer or response.status == 502
+
+
+def test_an_event_over_the_limit_is_refused_and_the_limit_is_named(server, upstream):
+    upstream.handler = streams(HELLO, b"data: " + b"x" * 17 * MIB + b"\n\n")
+    _, body = ask(server)
+    assert body.startswith(HELLO)
+    assert b"SLUICE_MAX_EVENT_BYTES=16777216" in body
+
+
+@pytest.mark.slow
+def test_all_unfinished_events_together_have_a_limit(upstream):
+    whole_event = b"data: " + b"x" * (MIB - 10) + b"\n\n"
+    may_end = threading.Event()
+
+    def handler(sock: socket.socket, request: bytes) -> None:
+        sock.sendall(STREAM_HEAD + chunk(HELLO) + b"%x\r\n" % len(whole_event) + whole_event[:-1])
+        may_end.wait(TIMEOUT_SECONDS * 5)
+        sock.sendall(whole_event[-1:] + b"\r\n" + chunk(STOP + DONE) + LAST_CHUNK)
+
+    upstream.handler = handler
+    bodies: list[bytes] = []
+    with Server(upstream=upstream.url, max_event_bytes=MIB) as server:
+        threads = [
+            threading.Thread(target=lambda: bodies.append(ask(server)[1])) for _ in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        # Those for which there is no room are told so while the others wait.
+        wait_until(lambda: len(bodies) == 4)
+        assert all(b"unfinished events of all streams together" in body for body in bodies)
+        may_end.set()
+        for thread in threads:
+            thread.join()
+        assert bodies[4:] == [HELLO + whole_event + STOP + DONE] * 8
+        # All of it has been given back.
+        assert ask(server)[1] == HELLO + whole_event + STOP + DONE
+
+
+@pytest.mark.slow
+def test_an_event_without_end_takes_16_mib_and_gives_them_back(server, upstream):
     upstream.handler = forever(STREAM_HEAD + chunk(HELLO), chunk(b"x" * 60_000))
     observer = Observer(server)
     before = observer.ask("/inspect")["resident_kib"]

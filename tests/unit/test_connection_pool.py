@@ -12,7 +12,6 @@ from flask_sluice.gateway.relay.connection_pool import (
     IDLE_SECONDS,
     MAX_AGE_SECONDS,
     MAX_IDLE_CONNECTIONS,
-    MAX_IDLE_SECONDS,
     ConnectionPool,
 )
 from flask_sluice.gateway.relay.http1_parser import ChunkedBody
@@ -38,7 +37,7 @@ def clock():
 def pool(clock):
     pool = ConnectionPool(clock)
     yield pool
-    clock.now += 2 * MAX_IDLE_SECONDS
+    clock.now += 2 * MAX_AGE_SECONDS
     pool.sweep()
     assert not len(pool)
 
@@ -117,7 +116,7 @@ def test_the_loop_leaves_a_connection_alone_that_carries_a_request(pool, connect
 
 @pytest.mark.parametrize(
     ("said", "kept"),
-    [(None, IDLE_SECONDS), (5.0, 4.0), (2.0, 1.0), (30.0, 29.0), (9999.0, MAX_IDLE_SECONDS)],
+    [(None, IDLE_SECONDS), (5.0, 4.0), (2.0, 1.0), (30.0, 29.0), (9999.0, MAX_AGE_SECONDS)],
 )
 def test_a_connection_is_kept_for_less_than_the_upstream_says(pool, connect, clock, said, kept):
     connection, _ = connect()

@@ -36,6 +36,12 @@ def test_headers_keep_their_order_and_lose_case_and_space():
     assert parsed.headers == [("b", "two"), ("a", "one"), ("empty", ""), ("b", "x: y")]
 
 
+def test_a_head_has_at_most_1000_headers():
+    assert len(head(*["a:"] * 1000).headers) == 1000
+    with pytest.raises(InvalidResponseError, match="more than 1000 headers"):
+        head(*["a:"] * 1001)
+
+
 def test_a_head_without_headers_is_one():
     assert head().headers == []
 

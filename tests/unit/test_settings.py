@@ -10,6 +10,8 @@ DEFAULTS = {
     "bind": "127.0.0.1:8080",
     "workers": 1,
     "models": (),
+    "max_event_bytes": 16 * 1024 * 1024,
+    "upstream_health_path": "",
     "upstream_key_header": "auto",
     "pass_headers": (),
     "max_streams": 9000,
@@ -33,7 +35,7 @@ DEFAULTS = {
 
 KEY, OTHER = "key-0123456789ab", "other-0123456789"
 
-COUNTS = ["WORKERS", "MAX_STREAMS", "MAX_BODY_BYTES", "CHANNEL_SIZE"]
+COUNTS = ["WORKERS", "MAX_STREAMS", "MAX_BODY_BYTES", "MAX_EVENT_BYTES", "CHANNEL_SIZE"]
 SECONDS = [
     "BODY_TIMEOUT_SECONDS",
     "WRITE_TIMEOUT_SECONDS",
@@ -101,6 +103,8 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
         ("CORS_ORIGINS", "HTTPS://A.test, http://[::1]:1", ("https://a.test", "http://[::1]:1")),
         ("CORS_ORIGINS", "capacitor://localhost", ("capacitor://localhost",)),
         ("TRUSTED_PROXIES", "unix,10.0.0.0/8, ::1", ("unix", "10.0.0.0/8", "::1")),
+        ("UPSTREAM_HEALTH_PATH", "/health?full=1", "/health?full=1"),
+        ("UPSTREAM_HEALTH_PATH", "", ""),
         ("KEEPALIVE_BLANK_LINE", "0", False),
         ("KEEPALIVE_BLANK_LINE", "1", True),
         *[(name, "2", 2) for name in COUNTS],
@@ -188,6 +192,10 @@ NOT_SWITCHES = ["2", "true", "yes", ""]
                 "host names and IP addresses without ports, comma-separated, or * alone",
             )
             for value in NOT_HOSTS
+        ],
+        *[
+            ("UPSTREAM_HEALTH_PATH", value, "a path at the upstream's host, such as /health")
+            for value in ["health", "http://a/health", "/a b", "/a#b", "/ä", "/a\r\nX: y"]
         ],
         *[("KEEPALIVE_BLANK_LINE", value, "0 or 1") for value in NOT_SWITCHES],
     ],

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_sluice.gateway.relay.held_bytes import MAX_EVENT_BYTES, HeldBytes
 from flask_sluice.gateway.relay.http1_parser import body_of, parse_head
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from tests.unit.test_parser import cut
@@ -39,7 +40,7 @@ def take_all(reads, has_known_end=False):
     head = parse_head(HEAD)
     upstream = FakeUpstream(reads)
     response = UpstreamResponse(
-        *(head, body_of(head, "POST"), upstream, upstream),
+        *(head, body_of(head, "POST"), upstream, upstream, HeldBytes(MAX_EVENT_BYTES)),
         has_known_end=has_known_end,
         on_failure=pytest.fail,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flask_sluice.gateway.relay.health import FAILURES_UNTIL_OUT, OUT_SECONDS
+from flask_sluice.gateway.relay.health.health import FAILURES_UNTIL_OUT, OUT_SECONDS
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
 
 
@@ -118,6 +118,74 @@ def test_a_request_given_up_is_neither_a_failure_nor_a_success(three, clock):
     assert not upstream.is_out(clock.now)
     upstream.health.record_failure(clock.now)
     assert upstream.is_out(clock.now)
+
+
+def test_only_the_trial_itself_ends_the_trial(three, clock):
+    health = three.all[0].health
+    sent_before = health.begin_request()
+    take_out(three.all[0], clock)
+    clock.now += OUT_SECONDS
+    trial = health.begin_request()
+    health.record_no_result(sent_before)
+    assert health.is_out(clock.now)
+    health.record_no_result(trial)
+    assert not health.is_out(clock.now)
+
+
+def test_a_request_that_was_let_through_beside_the_trial_does_not_end_it(three, clock):
+    health = three.all[0].health
+    take_out(three.all[0], clock)
+    clock.now += OUT_SECONDS
+    health.begin_request()
+    health.record_no_result(health.begin_request())
+    assert health.is_out(clock.now)
+
+
+def test_an_upstream_that_answered_nothing_while_a_request_waited_is_out_at_once(three, clock):
+    health = three.all[0].health
+    health.record_failure(clock.now, health.begin_request(), was_silent=True)
+    assert health.is_out(clock.now)
+    assert chosen(three, 9)[0] == 0
+
+
+def test_an_upstream_that_answered_others_meanwhile_was_only_slow(three, clock):
+    health = three.all[0].health
+    slow, other = health.begin_request(), health.begin_request()
+    health.record_success(other)
+    health.record_failure(clock.now, slow, was_silent=True)
+    assert not health.is_out(clock.now)
+
+
+def test_health_requests_take_it_out_after_three_failures_and_one_success_brings_it_back(
+    three, clock
+):
+    health = three.all[0].health
+    for _ in range(FAILURES_UNTIL_OUT):
+        assert health.problem(clock.now) is None
+        health.record_check("status 503")
+    assert health.problem(clock.now) == "its health request fails: status 503"
+    clock.now += 100 * OUT_SECONDS
+    assert chosen(three, 9)[0] == 0
+    health.record_check(None)
+    assert health.problem(clock.now) is None
+    assert chosen(three, 9) == [3, 3, 3]
+
+
+def test_what_failed_while_its_health_requests_failed_is_forgotten_with_them(three, clock):
+    health = three.all[0].health
+    for _ in range(FAILURES_UNTIL_OUT):
+        health.record_check("no answer")
+    take_out(three.all[0], clock)
+    health.record_check(None)
+    assert not health.is_out(clock.now)
+
+
+def test_requests_that_fail_take_it_out_although_its_health_requests_do_not(three, clock):
+    health = three.all[0].health
+    take_out(three.all[0], clock)
+    health.record_check(None)
+    assert health.is_out(clock.now)
+    assert health.problem(clock.now) == "it has failed three times running"
 
 
 def test_if_all_are_out_they_are_tried_as_if_none_were(three, clock):

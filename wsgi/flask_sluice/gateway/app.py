@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
+from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import read_settings
+from flask_sluice.gateway.relay.health.check import HealthCheck
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import body_budget, error_handlers
@@ -77,7 +79,9 @@ def create_app(settings: Settings | None = None) -> Application:
         from flask_sluice.gateway.request.access import cors  # noqa: PLC0415
 
         cors.register(app, settings.cors_origins)
-    upstreams = Upstreams.at(settings.upstream, settings.connect_timeout_seconds)
+    upstreams = Upstreams.at(
+        settings.upstream, settings.connect_timeout_seconds, settings.max_event_bytes
+    )
     tickets = Tickets(settings.secret_key or settings.api_keys) if settings.api_keys else None
     if tickets is not None:
         auth.register(app, settings.api_keys, tickets)
@@ -106,11 +110,24 @@ def create_app(settings: Settings | None = None) -> Application:
         board(),
         FolderMirror() if metrics_folder.path() else None,
     )
-    app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
+    app.extensions.update(
+        sluice_journal=journal,
+        sluice_metrics=metrics,
+        sluice_health_checks=_health_checks(upstreams, settings),
+    )
     app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))
     app.register_blueprint(demo.blueprint(settings))
     app.register_blueprint(operations.blueprint(upstreams, journal, metrics))
     return app
+
+
+def _health_checks(upstreams: Upstreams, settings: Settings) -> list[HealthCheck]:
+    """Return what each worker is to run."""
+    path = settings.upstream_health_path
+    if not path:
+        return []
+    headers = UpHeaders(settings).choose({}, path)
+    return [HealthCheck(upstream, path, headers) for upstream in upstreams.all]
 
 
 def _journal(settings: Settings) -> Journal:

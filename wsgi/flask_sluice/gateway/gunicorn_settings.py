@@ -95,6 +95,8 @@ def post_worker_init(worker: Worker) -> None:
         return  # Another app on the gateway's settings.
     _fit_streams(worker)
     gevent.spawn(_move_metrics, app)
+    for check in app.extensions["sluice_health_checks"]:
+        gevent.spawn(check.run)
     if worker.age == 1:
         say_where_it_is(worker, _settings)
         gevent.spawn(app.extensions["sluice_journal"].check_settings)

@@ -52,6 +52,13 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_health_path(text: str) -> str:
+    # Visible ASCII, and no fragment: it stands in the request as it is.
+    if text and not re.fullmatch(r"/[!-\"$-~]*", text):
+        raise ValueError
+    return text
+
+
 def parse_switch(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError

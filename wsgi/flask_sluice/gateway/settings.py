@@ -75,6 +75,17 @@ class Settings:
     idle_timeout_seconds: float = _setting(
         120.0, *_SECONDS, "How long an upstream may be silent between two events."
     )
+    upstream_health_path: str = _setting(
+        "",
+        values.parse_health_path,
+        "a path at the upstream's host, such as /health",
+        "Where each upstream is asked every 5 s how it is; it is out after three answers that are not 2xx, or too late.",
+    )
+    max_event_bytes: int = _setting(
+        16 * _MIB,
+        *_COUNT,
+        "The largest event that is taken from an upstream; a worker holds eight times as much of unfinished ones in all.",
+    )
     api_keys: tuple[str, ...] = _setting(
         (),
         values.parse_keys,

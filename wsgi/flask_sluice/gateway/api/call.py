@@ -1,11 +1,13 @@
 """The fields of a relayed request that Sluice reads, and whether they ask for a stream."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 from flask import Request
 
+from flask_sluice.gateway.large_json import has_many_values, small_value
 from flask_sluice.gateway.request.body import decode
 from flask_sluice.gateway.request.form import InvalidFormError, fields_of, is_form
 from flask_sluice.stream.errors import ApiError
@@ -14,25 +16,31 @@ _TRUE = ("true", "1", "on", "yes", "t", "y")
 """What the servers behind take for true, in any case (pydantic, "Booleans")."""
 
 _ABSENT = msgspec.Raw(b"null")
+_MAX_VALUE_BYTES = 4096
+_LIST_OF_PROMPTS = re.compile(rb"\[\s*[^\s\d\]-]")
+"""A list that begins with a number is one prompt, of tokens."""
+
+
+class _Fields(msgspec.Struct):
+    """The fields as they came. A client could send millions of values in any of them."""
+
+    model: msgspec.Raw = _ABSENT
+    stream: msgspec.Raw = _ABSENT
+    stream_format: msgspec.Raw = _ABSENT
+    n: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
 
 
 class Call(msgspec.Struct):
-    """The fields of a request's body that Sluice reads. They may hold anything: the upstream judges them."""
+    """The fields of a request's body that Sluice reads. They may hold anything: the upstream judges them.
+
+    choice_count: how many choices the answer has: ``n`` of them for each prompt (of ``/v1/completions``, which takes a list)
+    """
 
     model: Any = None
     stream: Any = None
     stream_format: Any = None
-    n: msgspec.Raw = _ABSENT
-    prompt: msgspec.Raw = _ABSENT
-
-    @property
-    def choice_count(self) -> int:
-        """How many choices the answer has: ``n`` of them for each prompt (of ``/v1/completions``, which takes a list)."""
-        n, prompts = _decoded(self.n), _decoded(self.prompt)
-        count = n if isinstance(n, int) and n > 0 else 1
-        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
-            count *= len(prompts)
-        return count
+    choice_count: int = 1
 
     @property
     def model_name(self) -> str | None:
@@ -47,19 +55,34 @@ def read_call(body: bytes, *, is_completion: bool) -> Call:
     if not body and not is_completion:
         return Call()
     try:
-        return decode(body, Call)
+        fields = decode(body, _Fields)
     except ApiError as error:
-        fields = _as_python_reads_it(body)
-        if fields is not None:
-            return Call(fields.get("model"), fields.get("stream"), fields.get("stream_format"))
+        read = _as_python_reads_it(body)
+        if read is not None:
+            return Call(read.get("model"), read.get("stream"), read.get("stream_format"))
         if is_completion:
             raise error from None
         return Call()
+    return Call(
+        small_value(fields.model, _MAX_VALUE_BYTES),
+        small_value(fields.stream, _MAX_VALUE_BYTES),
+        small_value(fields.stream_format, _MAX_VALUE_BYTES),
+        _choice_count(fields),
+    )
+
+
+def _choice_count(fields: _Fields) -> int:
+    n = small_value(fields.n, _MAX_VALUE_BYTES)
+    count = n if isinstance(n, int) and n > 0 else 1
+    prompts = memoryview(fields.prompt)
+    if _LIST_OF_PROMPTS.match(prompts) and not has_many_values(bytes(prompts)):
+        count *= len(small_value(fields.prompt, prompts.nbytes) or [None])
+    return count
 
 
 def _as_python_reads_it(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object that most servers behind see: json.loads takes NaN, UTF-16 and half surrogate pairs too."""
-    if body.lstrip()[:1] not in (b"{", b"\xef", b"\xff", b"\xfe", b"\0"):
+    if body.lstrip()[:1] not in (b"{", b"\xef", b"\xff", b"\xfe", b"\0") or has_many_values(body):
         return None
     try:
         value = json.loads(body)
@@ -100,10 +123,3 @@ def _is_true(value: object) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in _TRUE
     return value is True or value == 1
-
-
-def _decoded(raw: msgspec.Raw) -> object:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None

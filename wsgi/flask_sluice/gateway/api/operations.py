@@ -63,8 +63,8 @@ def blueprint(upstreams: Upstreams, journal: Journal, metrics: MetricsExporter) 
         return body, 503 if reasons else 200
 
     def upstream_state(upstream: Upstream) -> str:
-        if upstream.is_out(time.monotonic()):
-            return "out: it has failed three times running"
+        if problem := upstream.problem(time.monotonic()):
+            return f"out: {problem}"
         if not upstream.accepts_connections(_PROBE_TIMEOUT_SECONDS):
             return "out: it takes no connection"
         return "ok"

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 from flask import Blueprint, Request, Response
 
-from flask_sluice.gateway.api.call import Call, asks_for_stream, read_call
+from flask_sluice.gateway.api.call import asks_for_stream, read_call
 from flask_sluice.gateway.api.passed_back import (
     NOSNIFF,
     headers_passed_back,
@@ -128,7 +128,7 @@ def chat_feed(
         given = read_json(request)
         if settings.models:
             check_models(request, "/chat/completions", given, settings.models)
-        call = decode(given, Call)
+        call = read_call(given, is_completion=True)
         note_user(request, given)
         context.notes["model"] = call.model_name
         # Raw leaves the other fields as they came, numbers of any size too.

@@ -10,15 +10,6 @@ from flask_sluice.stream.errors import ApiError
 _CR = ord("\r")
 
 
-def as_json(text: str | bytes) -> dict[str, Any]:
-    """Return the JSON object in ``text``, an empty one for anything else."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 class ChunkReader:
     """Takes the events of an OpenAI stream; gives each chunk as an event of its own, and says how the stream ended.
 

@@ -12,11 +12,11 @@ MAX_IDLE_CONNECTIONS = 256
 IDLE_SECONDS = 4.0
 """Shorter than the 5 s for which uvicorn (so vLLM), llama.cpp and Node keep an idle connection. If the upstream closed one
 while a POST is on its way to it, that request could not be sent again."""
-MAX_IDLE_SECONDS = 60.0
-"""However much longer the upstream says that it keeps them."""
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
-MAX_AGE_SECONDS = 600.0
-"""An upstream's name may point to other machines by then."""
+MAX_AGE_SECONDS = 30.0
+"""An upstream's name may point to other machines by then, or its service to more of them: constant traffic would keep a
+connection to the old one for ever. It is the time for which CoreDNS lets answers be kept in most clusters, and a new connection
+every 30 s costs nothing that can be measured."""
 SWEEP_SECONDS = 1.0
 
 _READ = 1
@@ -92,4 +92,4 @@ class ConnectionPool:
 
 def _idle_seconds(connection: UpstreamConnection) -> float:
     said = connection.keep_alive_seconds
-    return IDLE_SECONDS if said is None else min(said - KEEP_ALIVE_MARGIN_SECONDS, MAX_IDLE_SECONDS)
+    return IDLE_SECONDS if said is None else said - KEEP_ALIVE_MARGIN_SECONDS

@@ -141,6 +141,7 @@ def _exchange(
             body,
             connection,
             upstream.pool,
+            upstream.held,
             has_known_end=request.has_known_end,
             choice_count=request.choice_count,
             on_failure=on_failure,
@@ -278,7 +279,7 @@ def _has_enough(response: UpstreamResponse, body: Body, request: UpstreamRequest
     Refusals and JSON are to be whole: half of one is then an error with its true status, and not an answer that is cut.
     """
     came = response.peek()
-    if not came or len(came) > _MAX_WHOLE_BYTES:
+    if not came or len(came) > _MAX_WHOLE_BYTES or response.must_go_out:
         return bool(came)
     if response.head.status >= 400:
         return False

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 MAX_HEAD_BYTES = 64 * 1024
+_MAX_HEADERS = 1000
 _MAX_CHUNK_LINE_BYTES = 4096
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?")
 # A token (RFC 9110, section 5.6.2) and a value (section 5.5).
@@ -88,6 +89,8 @@ def parse_head(head: bytes) -> ResponseHead:
     match = _STATUS_LINE.fullmatch(status_line)
     if match is None:
         raise InvalidResponseError("its first line is not one of HTTP/1")
+    if len(lines) > _MAX_HEADERS:
+        raise InvalidResponseError(f"its head has more than {_MAX_HEADERS} headers")
     headers = []
     values: dict[str, str] = {}
     for number, line in enumerate(lines, 2):

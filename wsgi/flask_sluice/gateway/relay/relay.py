@@ -89,7 +89,7 @@ class Relay:
         context.notes.update(upstream=upstream.label, upstream_status=None)
         context.notes.pop("upstream_request_id", None)
         health = upstream.health
-        health.begin_request()
+        number = health.begin_request()
         try:
             response = yield from ask(
                 upstream,
@@ -99,14 +99,15 @@ class Relay:
                 on_stream=context.allow_commit,
             )
         except NoFilesLeftError as error:
-            health.record_no_result()
+            health.record_no_result(number)
             return error
         except ApiError as error:
-            health.record_failure(time.monotonic())
+            was_silent = error.code == "upstream_timeout"
+            health.record_failure(time.monotonic(), number, was_silent=was_silent)
             upstream.errors[error.code] += 1
             return error
         except BaseException:
-            health.record_no_result()
+            health.record_no_result(number)
             raise
         context.notes["upstream_status"] = response.head.status
         upstream_id = upstream_request_id(response.head)
@@ -114,9 +115,9 @@ class Relay:
             context.notes["upstream_request_id"] = upstream_id
         status = _true_status(response)
         if status in TRY_ANOTHER:
-            health.record_failure(time.monotonic())
+            health.record_failure(time.monotonic(), number)
         else:
-            health.record_success()
+            health.record_success(number)
         if response.head.status >= 400:
             upstream.errors[str(status)] += 1
         return response

@@ -12,6 +12,7 @@ from flask_sluice.gateway.relay.answer.state import (
 from flask_sluice.gateway.relay.answer.told_error import ToldError
 from flask_sluice.gateway.relay.connection import WOULD_BLOCK, UpstreamConnection
 from flask_sluice.gateway.relay.connection_pool import ConnectionPool
+from flask_sluice.gateway.relay.held_bytes import SMALL_BYTES, HeldBytes
 from flask_sluice.gateway.relay.http1_parser import Body, ResponseHead
 from flask_sluice.gateway.relay.usual_chunks import take_one_line_events, whole_chunk
 from flask_sluice.sse import EventFramer, EventTooLargeError
@@ -20,13 +21,17 @@ from flask_sluice.stream.errors import ApiError
 READ_BYTES = 65536
 _MANY_EVENTS_BYTES = 2048
 _MAX_EARLY_BYTES = 16 * 1024
+_MAX_LINES = 20_000
 _DONE = b"[DONE]"
+_MAX_DONE_BYTES = 4096
+"""How long the last event may be to be recognised before its blank line, comments before it included."""
 
 
 class UpstreamResponse:
     """The ``Source`` of a relayed stream: gives the response's bytes in whole events.
 
     pool: gets the connection back at the response's end, if that may carry another request
+    held: counts what is kept of an event or a body that has come in part
     has_known_end: whether an answer without one event that shows its API is not whole
     choice_count: how many choices the request asks for
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
@@ -37,9 +42,11 @@ class UpstreamResponse:
     __slots__ = (
         "_answer",
         "_body",
+        "_counted_bytes",
         "_early",
         "_framer",
         "_has_known_end",
+        "_held",
         "_is_at_boundary",
         "_keeps_connection",
         "_on_failure",
@@ -62,6 +69,7 @@ class UpstreamResponse:
         body: Body,
         connection: UpstreamConnection,
         pool: ConnectionPool,
+        held: HeldBytes,
         *,
         has_known_end: bool,
         choice_count: int = 1,
@@ -87,7 +95,11 @@ class UpstreamResponse:
         self._has_known_end = has_known_end
         self._keeps_connection = head.keeps_connection
         self._on_failure = on_failure
-        self._framer = EventFramer() if self.is_event_stream else None
+        self._held = held
+        self._counted_bytes = 0
+        self._framer = (
+            EventFramer(held.max_event_bytes, _MAX_LINES) if self.is_event_stream else None
+        )
         self._answer = AnswerState(choice_count)
         self._ready = b""
         self._early = b""
@@ -104,6 +116,11 @@ class UpstreamResponse:
     @property
     def has_events(self) -> bool:
         return bool(self._ready)
+
+    @property
+    def must_go_out(self) -> bool:
+        """Whether there is no room to wait for more of the body."""
+        return self._held.is_full
 
     @property
     def has_terminal_event(self) -> bool:
@@ -128,6 +145,7 @@ class UpstreamResponse:
         """Read once, and return what is whole: of a stream, events. Never blocks, and never raises."""
         if self._ready or self.is_finished:
             ready, self._ready = self._ready, b""
+            self._count_held()
             self._report_error()
             return ready
         try:
@@ -167,6 +185,7 @@ class UpstreamResponse:
             self._early = b""
         elif len(self._early) < _MAX_EARLY_BYTES:
             self._early += events
+        self._count_held()
 
     def drop_head(self) -> None:
         """Free the headers once the client has its own: eight of them would take 1.8 KiB of a stream that waits."""
@@ -177,6 +196,21 @@ class UpstreamResponse:
         if not self.is_finished:
             self.is_finished = True
             self.connection.close()
+        self._ready = b""
+        self._framer = None
+        self._count_held()
+
+    def _count_held(self) -> None:
+        """Count what is held, if it is much. Fails the stream if all responses together hold too much."""
+        size = len(self._ready)
+        if self._framer is not None and not self.is_finished:
+            size += self._framer.held_bytes
+        size = size if size > SMALL_BYTES else 0
+        if size != self._counted_bytes:
+            self._held.change(self._counted_bytes, size)
+            has_grown, self._counted_bytes = size > self._counted_bytes, size
+            if has_grown and self._held.is_full and self.is_event_stream and not self.is_finished:
+                self._fail("upstream_invalid", self._held.explain())
 
     def _decode(self, data: bytes) -> bytes:
         if not data:
@@ -184,17 +218,24 @@ class UpstreamResponse:
         count = self.event_count
         try:
             events = self._whole_events(data)
-        except EventTooLargeError as error:
-            self._fail("upstream_invalid", str(error))
+        except EventTooLargeError:
+            limit = self._held.max_event_bytes
+            message = (
+                f"an event is larger than SLUICE_MAX_EVENT_BYTES={limit}, or has too many lines"
+            )
+            self._fail("upstream_invalid", message)
             return b""
         count = self.event_count - count
         if self._framer is not None:
-            if events and self._answer.changes_by(events, count):
+            # In a large event, searching takes longer than reading.
+            if events and (len(events) > READ_BYTES or self._answer.changes_by(events, count)):
                 events = self._read(events)
             if self._body.is_complete or (
-                data.rfind(_DONE) >= 0 and self._framer.part.rstrip(b"\r\n").endswith(_DONE)
+                data.rfind(_DONE) >= 0 and self._holds_done(self._framer)
             ):
                 events += self._event_without_blank_line(self._framer)
+            if self._framer.held_bytes > SMALL_BYTES or self._counted_bytes:
+                self._count_held()
         if self.is_finished:
             return events
         if self._body.is_broken:
@@ -216,6 +257,10 @@ class UpstreamResponse:
             # The client has all that it waits for, even if the end of the framing is still on its way.
             self._end()
         return events
+
+    def _holds_done(self, framer: EventFramer) -> bool:
+        part = framer.end_of_part(_MAX_DONE_BYTES)
+        return len(part) < _MAX_DONE_BYTES and part.rstrip(b"\r\n").endswith(_DONE)
 
     def _event_without_blank_line(self, framer: EventFramer) -> bytes:
         """Take what the framer holds at the end, and return it as an event, if it is one but for its blank line."""
@@ -287,6 +332,7 @@ class UpstreamResponse:
 
     def _end(self) -> None:
         self.is_finished = True
+        self._count_held()
         body = self._body
         if self._keeps_connection and not (body.is_broken or body.ends_with_connection):
             self.connection.unread = None if body.is_complete else body
@@ -296,6 +342,7 @@ class UpstreamResponse:
 
     def _fail(self, code: str, message: str) -> None:
         self.is_finished = True
+        self._count_held()
         self.connection.close()
         # Behind the terminal event nothing is missing, and behind an error of the upstream's own a second one would be
         # one too many.

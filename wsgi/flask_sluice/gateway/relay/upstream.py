@@ -7,22 +7,27 @@ from collections.abc import Callable, Iterable
 from flask_sluice.gateway.relay.address import UpstreamAddress
 from flask_sluice.gateway.relay.connection import UpstreamConnection, connect
 from flask_sluice.gateway.relay.connection_pool import ConnectionPool
-from flask_sluice.gateway.relay.health import Health
+from flask_sluice.gateway.relay.health.health import Health
+from flask_sluice.gateway.relay.held_bytes import MAX_EVENT_BYTES, HeldBytes
 
 
 class Upstream:
     """One server.
 
     label: names it in metrics and in the log
+    held: counts what the worker holds of unfinished events, of all upstreams together
     errors: counts requests that it did not answer, or refused, by the error's code or the status
     failovers: counts requests that went on to another upstream after this one had failed. The metrics take both counts
         away from time to time
     """
 
-    def __init__(self, url: str, connect_timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, connect_timeout_seconds: float, held: HeldBytes | None = None
+    ) -> None:
         self.address = UpstreamAddress(url)
         self.label = self.address.host
         self.pool = ConnectionPool()
+        self.held = held or HeldBytes(MAX_EVENT_BYTES)
         self.health = Health()
         self.errors: Counter[str] = Counter()
         self.failovers = 0
@@ -35,6 +40,10 @@ class Upstream:
     def is_out(self, now: float) -> bool:
         """Whether no request is to be sent to it at present. now: monotonic seconds"""
         return self.health.is_out(now)
+
+    def problem(self, now: float) -> str | None:
+        """Why no request is to be sent to it at present; None if requests are sent. now: monotonic seconds"""
+        return self.health.problem(now)
 
     def connect(self) -> UpstreamConnection:
         """Open a connection; see ``connection.connect``."""
@@ -58,12 +67,18 @@ class Upstreams:
         self._next = 0
 
     @classmethod
-    def at(cls, urls: Iterable[str], connect_timeout_seconds: float) -> "Upstreams":
+    def at(
+        cls,
+        urls: Iterable[str],
+        connect_timeout_seconds: float,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> "Upstreams":
         """Return the upstreams at these URLs.
 
         Each is labelled with its host, or with its URL where several are on one host: they would share their metrics.
         """
-        upstreams = [Upstream(url, connect_timeout_seconds) for url in urls]
+        held = HeldBytes(max_event_bytes)
+        upstreams = [Upstream(url, connect_timeout_seconds, held) for url in urls]
         hosts = Counter(upstream.address.host for upstream in upstreams)
         for upstream in upstreams:
             if hosts[upstream.address.host] > 1:

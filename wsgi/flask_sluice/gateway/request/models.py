@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from flask import Request
 
+from flask_sluice.gateway.large_json import has_many_values, small_value
 from flask_sluice.gateway.request.body import decode
 from flask_sluice.gateway.request.form import InvalidFormError, fields_of, is_form
 from flask_sluice.stream.errors import ApiError
@@ -26,9 +27,10 @@ class _Object(list[tuple[str, Any]]):
 
 
 class _Named(msgspec.Struct):
-    model: Any = None
+    model: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_MAX_NAME_BYTES = 4096
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_int=float)
 """Numbers do not matter here, and int() takes quadratic time."""
 
@@ -91,6 +93,8 @@ def _check_json(body: bytes, models: tuple[str, ...]) -> None:
     if only_name is not None:
         check_model(only_name, models)
         return
+    if has_many_values(body):
+        _refuse("the body has too many values to look for models among them")
     decode(body, object)  # Strict: Python's decoder takes half surrogate pairs and NaN.
     try:
         document = _DECODER.decode(body.decode())
@@ -114,7 +118,7 @@ def _only_name(body: bytes) -> str | None:
         body.decode()  # msgspec looks into the fields that it reads only.
     except UnicodeDecodeError:
         return None
-    model = decode(body, _Named).model
+    model = small_value(decode(body, _Named).model, _MAX_NAME_BYTES)
     return model if isinstance(model, str) else None
 
 

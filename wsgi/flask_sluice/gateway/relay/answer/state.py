@@ -33,6 +33,8 @@ _LAST_NAMES = {name.encode() for name in (*_TERMINAL_TYPES, "response.error", "e
 _SEQUENCE_NUMBER = re.compile(rb'"sequence_number": ?([0-9]{1,18})')
 _EVENT = re.compile(rb".+?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
 _MAX_LAST_BYTES = 1024
+_LARGE_BYTES = 64 * 1024
+_COMMENT = ord(":")
 _MAX_CHOICES = 1024
 
 
@@ -143,6 +145,9 @@ class AnswerState:
     def _note(self, events: bytes) -> None:
         """Remember the number of the last event, or the events: it is wanted only if an error has to be added."""
         self._last = events
+        if len(events) > _LARGE_BYTES:
+            # One event: its number stands before or behind what makes it large.
+            self._last = events[: _LARGE_BYTES // 2] + events[-_LARGE_BYTES // 2 :]
         if len(events) > _MAX_LAST_BYTES:
             self._last = b'"sequence_number":%d' % self.sequence_number
 
@@ -207,7 +212,7 @@ class AnswerState:
     def _learn_patterns(self, data: bytes) -> None:
         """Note how this upstream writes JSON. Behind a finish_reason everything is parsed: usage comes in many forms."""
         self._null_reason = _NO_EVENT_HAS_IT
-        if self._choice_count == 1 and self._finished:
+        if (self._choice_count == 1 and self._finished) or len(data) > _LARGE_BYTES:
             return
         for null_reason, second_choice in _PATTERNS:
             if data.rfind(null_reason) >= 0:
@@ -227,13 +232,22 @@ def messages_in(events: bytes) -> Iterator[tuple[str, bytes, bool]]:
 
     They do not see a field ``error`` (llama.cpp) and JSON without any field, in which servers tell errors, too.
     """
+    if (
+        events.startswith(b"data: ")
+        and events.endswith(b"\n\n")
+        and events.find(b"\n") == len(events) - 2
+        and events.find(b"\r") < 0
+    ):
+        # One event of one line, which may be large.
+        yield "", events[6:-2], True
+        return
     events = events.removeprefix(_BOM)
     if b"\r" in events:
         events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in events.split(b"\n\n"):
         if block.startswith(b"data: ") and b"\n" not in block:
             yield "", block[6:], True
-        elif block:
+        elif block and (block[0] != _COMMENT or b"\n" in block):
             yield from _messages_in_block(block)
 
 
@@ -268,6 +282,10 @@ def lacks_only_its_blank_line(part: bytes) -> bool:
 
 def before_hidden_error(events: bytes) -> bytes:
     """Return the events before the one in which an error is told that clients do not see."""
+    if len(events) > 2 * _LARGE_BYTES:
+        return (
+            b""  # It is one event, which would take long to search, with at most a few before it.
+        )
     kept = b""
     for event in _EVENT.findall(events):
         if not all(is_seen for _, _, is_seen in messages_in(event)):

@@ -6,9 +6,15 @@ from typing import Any
 
 import msgspec
 
+from flask_sluice.gateway.large_json import has_many_values, small_value
 from flask_sluice.stream.errors import ApiError
 
 _MAX_TEXT_LENGTH = 4096
+_LARGE_BYTES = 64 * 1024
+_MAX_LENIENT_BYTES = 1024 * 1024
+_OBJECT = re.compile(rb"\s*\{")
+_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*(?!null)')
+"""How an error begins that is too large to be read."""
 _FAILED_TYPES = ("response.failed", "response.cancelled", "response.error")
 _FAILED_STATES = ("failed", "cancelled")
 _STATUS_OF_NAME = {
@@ -49,8 +55,21 @@ class Message(msgspec.Struct):
     usage: Any = None
 
 
+class _Choice(msgspec.Struct):
+    """What is read of a choice in a large message; what it says is not."""
+
+    index: Any = None
+    finish_reason: Any = None
+    error: Any = None
+
+
 _decode = msgspec.json.Decoder(Message).decode
 _FIELDS = Message.__struct_fields__
+_RAW_FIELDS = [(name, msgspec.Raw, msgspec.Raw()) for name in _FIELDS if name != "choices"]
+_decode_raw = msgspec.json.Decoder(msgspec.defstruct("_RawMessage", _RAW_FIELDS)).decode
+_decode_raw_chunk = msgspec.json.Decoder(
+    msgspec.defstruct("_RawChunk", [*_RAW_FIELDS, ("choices", list[_Choice] | None, None)])
+).decode
 
 
 class ToldError(msgspec.Struct, frozen=True):
@@ -67,19 +86,38 @@ class ToldError(msgspec.Struct, frozen=True):
 
 
 def as_message(data: bytes) -> Message | None:
-    """Return the JSON object in ``data``; None if it is anything else."""
+    """Return the JSON object in ``data``; None if it is anything else, or has more values than can be read in one go."""
+    if _OBJECT.match(data) is None:
+        return None
+    is_large = len(data) > _LARGE_BYTES
+    if is_large and has_many_values(data):
+        return None
     try:
-        return _decode(data)
+        return _read_large(data) if is_large else _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    if len(data) > _MAX_LENIENT_BYTES:
+        return None
     # msgspec refuses some numbers and texts that other readers take.
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict):
-        return None
     return Message(**{name: body[name] for name in _FIELDS if name in body})
+
+
+def _read_large(data: bytes) -> Message:
+    """Read an object that may hold a picture: only its small fields, and of its choices how they end."""
+    raw: Any
+    try:
+        raw = _decode_raw_chunk(data)
+        choices = None if raw.choices is None else list(map(msgspec.structs.asdict, raw.choices))
+    except msgspec.ValidationError:
+        raw, choices = _decode_raw(data), None
+    values = {name: small_value(getattr(raw, name), _LARGE_BYTES) for name, *_ in _RAW_FIELDS}
+    if (error := memoryview(raw.error)).nbytes > _LARGE_BYTES:
+        values["error"] = _beginning_of(error)
+    return Message(choices=choices, **values)
 
 
 def error_told_in(name: str, data: bytes, message: Message | None) -> ToldError | None:
@@ -88,7 +126,8 @@ def error_told_in(name: str, data: bytes, message: Message | None) -> ToldError 
     name, data: the event's; message: the JSON in its data
     """
     if message is None:
-        return _told(data.decode("utf-8", "replace"), None, b"") if name == "error" else None
+        is_error = name == "error" or (len(data) > _LARGE_BYTES and _ERROR.match(data))
+        return _told(_beginning_of(data), None, b"") if is_error else None
     if message.error:
         return _told(message.error, message, data)
     response = message.response if isinstance(message.response, dict) else {}
@@ -105,6 +144,10 @@ def error_told_in(name: str, data: bytes, message: Message | None) -> ToldError 
         ):
             return _told(choice.get("error") or "finish_reason is error", message, b"")
     return None
+
+
+def _beginning_of(data: bytes | memoryview) -> str:
+    return bytes(data[: 4 * _MAX_TEXT_LENGTH]).decode("utf-8", "replace")
 
 
 def _is_error(message: Message) -> bool:

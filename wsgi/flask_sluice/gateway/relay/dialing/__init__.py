@@ -1,0 +1,1 @@
+"""The way from an upstream's name to a connected socket."""
