@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
+from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import read_settings
 from flask_sluice.gateway.relay.relay import Relay
@@ -93,7 +94,7 @@ def create_app(settings: Settings | None = None) -> Application:
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
     app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))
     app.register_blueprint(demo.blueprint(settings))
-    app.register_blueprint(operations.blueprint(upstreams, journal, metrics))
+    app.register_blueprint(operations.blueprint(Readiness(upstreams, journal, board()), metrics))
     return app
 
 

@@ -151,6 +151,12 @@ class Settings:
     drain_seconds: float = _setting(
         120.0, *_SECONDS, "How long streams may go on after SIGTERM, a reload or max_requests."
     )
+    drain_delay_seconds: float = _setting(
+        0.0,
+        values.parse_number,
+        "a number of seconds, 0 for none",
+        "How long all is still served after SIGTERM while /readyz says `draining`.",
+    )
     redis_url: str = _setting(
         "",
         values.parse_redis_url,

@@ -92,9 +92,11 @@ def _install_master(server: Any) -> None:
     # Not above: these import gevent and gunicorn.
     from flask_sluice.server.master import Master  # noqa: PLC0415
     from flask_sluice.server.worker import Worker  # noqa: PLC0415
+    from flask_sluice.server.worker_board import board  # noqa: PLC0415
 
     if issubclass(server.worker_class, Worker):
         raise_file_limit(server.cfg.worker_connections)
         server.__class__ = Master
+        server.shared_page = board().share(getattr(server, "shared_page", None))
     else:
         server.log.warning("worker_class is not %s: a worker's end cuts its streams", WORKER_CLASS)

@@ -18,9 +18,19 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.accepting import SharedListener
-from flask_sluice.server.connections import BodySource, Connections, most_connections, stop_reading
+from flask_sluice.server.connections import (
+    BodySource,
+    Connections,
+    drain,
+    most_connections,
+    stop_reading,
+)
 from flask_sluice.server.direct_writes import with_direct_writes
-from flask_sluice.server.drain_time import END_SECONDS, drain_seconds_of, seconds_from_environment
+from flask_sluice.server.drain_time import (
+    drain_delay_seconds,
+    drain_seconds_of,
+    seconds_from_environment,
+)
 from flask_sluice.server.error_answers import write_refusal
 from flask_sluice.server.log_lines import log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS
@@ -32,8 +42,6 @@ from flask_sluice.stream.transport.client_socket import ClientSocket
 
 _POLL_SECONDS = 0.1
 _NOTIFY_SECONDS = 1.0
-_FIRST_REQUEST_SECONDS = 1.0
-"""For clients that have connected before the worker was told to end: their request is on its way."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -41,13 +49,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     gunicorn's own worker goes on accepting for up to a second, then waits for all connections, idle ones too, and cuts
     what is left. This one accepts no more, closes idle connections, has new requests refused, and when the time is over
-    has the streams end themselves. At ``max_requests`` it first waits for its successor, if a ``Master`` starts one.
+    has the streams end themselves. Before that it serves on for ``SLUICE_DRAIN_DELAY_SECONDS``.
+
+    With a ``Master`` it is replaced on a reload and at ``max_requests``: it serves until its successors do, and then refuses
+    nothing that comes on its open connections.
 
     gunicorn waits for a request's head for a limited time only, but for a body, and for a client that does not read, as long
     as it takes. This worker limits all of these waits.
 
-    It reads ``SLUICE_DRAIN_SECONDS``, ``SLUICE_BODY_TIMEOUT_SECONDS`` and ``SLUICE_WRITE_TIMEOUT_SECONDS`` from the
-    environment, and all else from gunicorn's settings.
+    It reads ``SLUICE_DRAIN_SECONDS``, ``SLUICE_DRAIN_DELAY_SECONDS``, ``SLUICE_BODY_TIMEOUT_SECONDS`` and
+    ``SLUICE_WRITE_TIMEOUT_SECONDS`` from the environment, and all else from gunicorn's settings.
     """
 
     max_requests: int
@@ -68,6 +79,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._drain_seconds = drain_seconds_of(self.cfg.graceful_timeout)
+        self._drain_delay_seconds = drain_delay_seconds()
         self._body_timeout_seconds = seconds_from_environment("SLUICE_BODY_TIMEOUT_SECONDS", 60.0)
         self._write_timeout_seconds = seconds_from_environment(
             "SLUICE_WRITE_TIMEOUT_SECONDS", StreamOptions.write_timeout_seconds
@@ -79,6 +91,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """What this worker tells the others and the master, which makes this object before it forks."""
 
     def init_process(self) -> None:
+        board().own_number = self.row.number
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
         gunicorn_adapter.make_error_streams_when_used()
@@ -109,23 +122,17 @@ class Worker(GeventWorker):  # type: ignore[misc]
         servers = [self._serve(sock) for sock in self.sockets]
         self.row.stage = Stage.SERVING
         self._wait(self._is_told_to_end)
+        # gunicorn's own master gives the worker its graceful_timeout from here on, ``Master`` from the delay's end on.
+        ends_at = time.monotonic() + self._drain_seconds
+        is_replaced = self.row.stage == Stage.RETIRING
+        if self._drain_delay_seconds and not is_replaced:
+            self.row.stage = Stage.LEAVING
+            self._wait(lambda: False, self._drain_delay_seconds)
+            if self.row.has_successor:
+                ends_at += self._drain_delay_seconds
         self.row.stage = Stage.DRAINING
-        told_at = time.monotonic()
-        for server in servers:
-            server.close()
-        give_way()  # Connections that have just been accepted are known then.
-        self._wait(lambda: not self._connections.have_new, _FIRST_REQUEST_SECONDS)
-        registry.admission().drain()
-        self._connections.end_idle()
-
-        def are_all_gone() -> bool:
-            # A stream that is kept goes on without a connection.
-            return not (registry.admission().count or any(server.pool for server in servers))
-
-        if not self._wait(are_all_gone, told_at + self._drain_seconds - time.monotonic()):
-            registry.admission().end_streams()
-            if not self._wait(are_all_gone, END_SECONDS):
-                self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
+        if not drain(self._connections, servers, self._wait, ends_at, is_replaced=is_replaced):
+            self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
         self.row.stage = Stage.ENDED
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:

@@ -12,6 +12,7 @@ _STARTS, _DEATHS, _ROWS = range(_COUNTERS)
 _FIELDS = 6
 _STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT = range(_FIELDS)
 _FIELD_BYTES = 8
+_PAGE_BYTES = (_COUNTERS + _MAX_WORKERS * _FIELDS) * _FIELD_BYTES
 _SILENCE_MS = 1000
 """A worker that has shown no sign of life for so long is blocked, stopped or dead: the others do not wait for it."""
 
@@ -25,9 +26,11 @@ class Stage(IntEnum):
     SERVING = 2
     RETIRING = 3
     """It has served its number of requests, and goes on until the master tells it to end."""
-    DRAINING = 4
+    LEAVING = 4
+    """It was told to end, and serves on for a while so that load balancers see that it will."""
+    DRAINING = 5
     """It accepts no more connections."""
-    ENDED = 5
+    ENDED = 6
     """It has ended as it should. The process may still be there for a moment."""
 
 
@@ -35,14 +38,23 @@ class WorkerState(NamedTuple):
     """A worker as the others see it.
 
     number: its row, from 0 on; a worker that has ended leaves its row to a later one
-    takes_streams: whether it accepts new ones, unless it is full
     streams: how many it has open; limit: how many it may have, None: any number
     """
 
     number: int
-    takes_streams: bool
+    stage: Stage
     streams: int
     limit: int | None
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether it accepts new ones, unless it is full."""
+        return Stage.SERVING <= self.stage <= Stage.LEAVING
+
+    @property
+    def is_staying(self) -> bool:
+        """Whether it was not told to end, or is there until others have taken its place."""
+        return self.stage in (Stage.SERVING, Stage.RETIRING)
 
     @property
     def is_full(self) -> bool:
@@ -54,11 +66,24 @@ class WorkerBoard:
 
     It is made in the master, before the first fork. Each number is one machine word, which is read and written at once, so
     that no lock is needed.
+
+    own_number: which row is this process's own; None in the master
     """
 
     def __init__(self) -> None:
-        words = _COUNTERS + _MAX_WORKERS * _FIELDS
-        self._words = memoryview(mmap.mmap(-1, words * _FIELD_BYTES)).cast("q")
+        self.own_number: int | None = None
+        self._page = mmap.mmap(-1, _PAGE_BYTES)
+        self._words = memoryview(self._page).cast("q")
+
+    def share(self, page: mmap.mmap | None) -> mmap.mmap:
+        """Go on with the page of the board before, which workers still write to. Returns the page in use.
+
+        A reload imports this module anew. Where the new one has other fields, it begins with a page of its own.
+        """
+        if page is not None and len(page) == _PAGE_BYTES:
+            self._page = page
+            self._words = memoryview(page).cast("q")
+        return self._page
 
     def add_worker(self) -> "Row":
         """Return a row for a worker that is about to start. Called in the master."""
@@ -89,9 +114,9 @@ class WorkerBoard:
         return self._words[_DEATHS]
 
     def workers(self) -> list[WorkerState]:
-        """Return the workers that serve, retire or drain, and show signs of life."""
+        """Return the workers that serve, retire, leave or drain, and show signs of life."""
         return [
-            WorkerState(row.number, row.stage != Stage.DRAINING, row.streams, row.limit)
+            WorkerState(row.number, row.stage, row.streams, row.limit)
             for row in self._living_rows()
             if Stage.SERVING <= row.stage <= Stage.DRAINING
         ]
