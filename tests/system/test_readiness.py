@@ -215,7 +215,11 @@ def test_a_reload_to_code_that_does_not_start_leaves_the_server_as_it_was(worker
         server.signal(signal.SIGHUP)
         wait_until(lambda: "everything goes on as before" in server.log)
         wait_until(lambda: set(server.workers()) == before)
-        wait_until(lambda: states(server) == ["serving"] * workers, 5, lambda: f"{ready(server)} {server.log}")
+        wait_until(
+            lambda: states(server) == ["serving"] * workers,
+            5,
+            lambda: f"{ready(server)} {server.log}",
+        )
         (tmp_path / "broken").unlink()
         server.signal(signal.SIGHUP)
         wait_until(lambda: not before & set(server.workers()))

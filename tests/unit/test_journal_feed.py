@@ -6,6 +6,7 @@ import pytest
 from flask_sluice.journal import Limits, MemoryJournal
 from flask_sluice.journal.feed import JournalFeed
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
 from tests.unit.journals import DONE, Clock, event, ids, ignore
 
@@ -33,7 +34,7 @@ class Reader:
     def __init__(self, journal, takes=()):
         self._takes = list(takes)
         self.forwarded = []
-        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000)
+        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
         self.first = self.feed.take()
         self._greenlet = gevent.spawn(self.feed.wait, self._forward)
         run_all()
@@ -121,7 +122,7 @@ def test_a_feed_that_was_never_started_leaves_nothing_behind():
     clock = Clock()
     journal, reasons = MemoryStore(Limits(abandon_seconds=60), clock), []
     journal.create("a", reasons.append)
-    feed = JournalFeed(journal, "a", 0, retry_ms=2000)
+    feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
     clock.now += 100
     journal.tick()
     assert reasons == []

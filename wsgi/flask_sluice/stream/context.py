@@ -10,6 +10,8 @@ from flask_sluice.observe.outcome import Outcome
 if TYPE_CHECKING:
     from gevent.event import Event as Flag
 
+    from flask_sluice.stream.errors import ApiError
+
 logger = logging.getLogger("sluice.stream")
 
 
@@ -41,6 +43,7 @@ class StreamContext:
         "on_commit_allowed",
         "outcome",
         "request_id",
+        "told_error",
     )
 
     def __init__(self, request_id: str | None = None) -> None:
@@ -61,6 +64,8 @@ class StreamContext:
         (False: the answer is one JSON document), "upstream" and "upstream_status"."""
         self.failure: str | None = None
         """Why the answer is not whole, although its body ends properly; see ``fail``."""
+        self.told_error: ApiError | None = None
+        """The error that the client was told by one of the feed's own events."""
         self.listens = False
         """Whether the generator ends by itself when the stream is stopped."""
         self.interrupt: Callable[[], object] | None = None
