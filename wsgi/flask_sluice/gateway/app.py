@@ -1,6 +1,5 @@
 """Makes the gateway's Flask application; this file only connects its parts."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.application import Application
-from flask_sluice.gateway.environment import read_settings
+from flask_sluice.gateway.environment import server_settings
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import error_handlers
@@ -45,7 +44,7 @@ def create_app(settings: Settings | None = None) -> Application:
         # gunicorn prints the message of this exception in one line, and a traceback for others.
         raise AppImportError(GEVENT_NEEDED)
     if settings is None:
-        settings = read_settings(os.environ)
+        settings = server_settings()
     app = Application(
         "flask_sluice.gateway",
         static_folder=str(_PAGE / "static"),

@@ -21,8 +21,13 @@ import gevent
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
+from flask_sluice.gateway import setting_files
 from flask_sluice.gateway.application import Application
-from flask_sluice.gateway.environment import SettingsError, read_settings
+from flask_sluice.gateway.environment import (
+    SettingsError,
+    plain_settings_of_env_file,
+    server_settings,
+)
 from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
 from flask_sluice.gateway.relay.address import proxy_for
 from flask_sluice.observe import metrics_folder
@@ -34,7 +39,11 @@ from flask_sluice.stream.gevent_check import GEVENT_NEEDED
 _MOVE_METRICS_SECONDS = 1.0
 
 try:
-    _settings = read_settings(os.environ)
+    _settings = server_settings()
+    _warnings = setting_files.warnings(os.environ)
+    # The worker and the master read some settings from the environment. gunicorn sets these there, and takes them away again
+    # before it reads this file at a reload. No secrets, since gunicorn shows its settings at its log level "debug".
+    raw_env = [f"{name}={value}" for name, value in plain_settings_of_env_file(os.environ).items()]
     for _upstream in _settings.upstream:
         proxy_for(_upstream)
 except SettingsError as error:
@@ -70,6 +79,9 @@ def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) ->
     imported.
     """
     if old_value is not None:
+        # A reload with another SLUICE_BIND: gunicorn closes what it has before it tries the new address.
+        bound = [listener.cfg_addr for listener in server.LISTENERS]
+        _check_are_free([address for address in server.cfg.address if address not in bound])
         return
     # gevent_pywsgi is a GeventWorker, too, but has pywsgi answer, which does not give the client's socket to the app.
     if not issubclass(server.worker_class, GeventWorker) or server.worker_class.server_class:
@@ -80,15 +92,21 @@ def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) ->
 def on_starting(server: Any) -> None:
     """Check in the master, before it listens, what would fail later, or in many lines."""
     metrics_folder.claim()
+    _warn(server)
     # The app comes from this package alone, so that a reload can import all of it anew.
     server.rereads_package = True
     # Each client's connection is a file, and each stream that is relayed has another one.
     raise_file_limit(server.cfg.worker_connections * (2 if _settings.upstream else 1))
     # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
-        for address in server.cfg.address:
-            if why := check_is_free(address):
-                sys.exit(f"sluice: {why}")
+        _check_are_free(server.cfg.address)
+
+
+def on_reload(server: Any) -> None:
+    """Say in the master what may not be meant with the settings that have been read again."""
+    _warn(server)
+    if server.cfg.preload_app:
+        server.log.warning("with preload_app a reload changes neither the code nor the settings")
 
 
 def post_worker_init(worker: Worker) -> None:
@@ -123,6 +141,17 @@ def child_exit(_server: Arbiter, worker: Worker) -> None:
 
 
 configure(globals(), drain_seconds=_settings.drain_seconds)
+
+
+def _check_are_free(addresses: list[str | tuple[str, int]]) -> None:
+    for address in addresses:
+        if why := check_is_free(address):
+            sys.exit(f"sluice: {why}")
+
+
+def _warn(server: Any) -> None:
+    for line in _warnings:
+        server.log.warning(line)
 
 
 def _fit_streams(worker: Worker) -> None:
