@@ -88,7 +88,7 @@ def test_the_upstreams_key_is_exchanged(tmp_path):
 
 def test_settings_of_the_env_file_are_read_again_also_those_of_the_server_itself(tmp_path):
     file = tmp_path / "environment"
-    slow = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    slow = post(PATH, chat())[:-1]
     path = write(file, "SLUICE_WORKERS=2\nSLUICE_MODELS=a\nSLUICE_BODY_TIMEOUT_SECONDS=0.3\n")
     with Server(env_file=path) as server:
         wait_until(lambda: len(server.workers()) == 2)
@@ -184,7 +184,7 @@ def test_a_reload_refuses_and_loses_no_request_of_clients_that_keep_their_connec
             wait_until(lambda seen=seen: len(outcomes) > seen + 50)
             reload(server)
         seen = len(outcomes)
-        wait_until(lambda: len(outcomes) > seen + 200)
+        wait_until(lambda: len(outcomes) > seen + 200, explain=lambda: str(outcomes[-12:]))
         is_over.set()
         for thread in threads:
             thread.join()

@@ -80,6 +80,8 @@ class Connections:
         self._answering.pop(sock, None)
         self._waiting[sock] = time.monotonic() + self._keep_alive_seconds
         self._idle.add(sock)
+        if not self._keep_alive_seconds:
+            self._stop_waiting(sock)
 
     def closed(self, sock: gevent_socket.socket) -> None:
         self._count -= 1
@@ -113,15 +115,13 @@ class Connections:
         """Whether the first request of a connection is still to come."""
         return any(sock not in self._idle and sock not in self._answering for sock in self._waiting)
 
-    @property
-    def have_idle(self) -> bool:
-        """Whether a connection has had a response and no further request."""
-        return bool(self._idle)
-
-    def end_idle(self) -> None:
-        """End the connections that have no request."""
+    def limit_idle(self, seconds: float) -> None:
+        """Let connections wait for their next request no longer than this, those that are idle now and those that will be."""
+        self._keep_alive_seconds = min(self._keep_alive_seconds, seconds)
+        until = time.monotonic() + seconds
         for sock in [sock for sock in self._waiting if sock not in self._answering]:
-            self._stop_waiting(sock)
+            self._waiting[sock] = min(self._waiting[sock], until)
+        self.end_overdue()
 
     def end_overdue(self) -> None:
         """End the connections whose time is over. To be called every second or so."""
@@ -208,11 +208,9 @@ def drain(
     wait(lambda: not connections.have_new, _FIRST_REQUEST_SECONDS)
     admission.drain(refuses_requests=not is_replaced)
     if is_replaced:
-        wait(
-            lambda: not connections.have_idle,
-            min(_NEXT_REQUEST_SECONDS, ends_at - time.monotonic()),
-        )
-    connections.end_idle()
+        connections.limit_idle(_NEXT_REQUEST_SECONDS)
+    else:
+        connections.limit_idle(0.0)
 
     def are_all_gone() -> bool:
         # A stream that is kept goes on without a connection.

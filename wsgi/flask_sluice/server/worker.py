@@ -23,7 +23,6 @@ from flask_sluice.server.connections import (
     Connections,
     drain,
     most_connections,
-    stop_reading,
 )
 from flask_sluice.server.direct_writes import with_direct_writes
 from flask_sluice.server.drain_time import (
@@ -178,8 +177,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration
         gunicorn_adapter.forget_body(req)
         self._connections.mark_idle(sock)
-        if not self.alive:
-            stop_reading(sock)
         if gunicorn_adapter.has_next_request(req):
             # There may be thousands of pipelined requests: others have their turn between two of them.
             give_way()
