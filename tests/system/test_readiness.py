@@ -167,7 +167,7 @@ def test_a_request_on_a_connection_that_was_open_before_a_reload_is_answered():
 @pytest.mark.slow
 def test_while_old_workers_drain_a_dead_new_one_is_replaced_and_the_server_can_end():
     with Server(drain_seconds=4) as server, server.connect() as sock:
-        response = open_stream(server, sock, tokens=100_000)
+        response = open_stream(server, sock, tokens=100_000, itl_ms=500)
         [old] = server.workers()
         server.signal(signal.SIGHUP)
         wait_until(lambda: "draining" in states(server))
@@ -178,7 +178,7 @@ def test_while_old_workers_drain_a_dead_new_one_is_replaced_and_the_server_can_e
         told_at = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.wait_for_exit() == 0
-        assert time.monotonic() - told_at < 6
+        assert time.monotonic() - told_at < 8
         assert b'"code":"draining"' in response.body()
 
 
@@ -228,3 +228,41 @@ def test_a_reload_to_code_that_does_not_start_leaves_the_server_as_it_was(worker
 
 def states(server: Server) -> list[str]:
     return [worker["state"] for worker in ready(server)[1]["workers"]]
+
+
+# Which ends of workers are deaths.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_worker_that_a_signal_ends_is_a_death(number):
+    with Server() as server:
+        os.kill(server.workers()[0], number)
+        wait_until(lambda: server.log.count("Booting worker") == 2)
+        metrics = Metrics(server)
+        assert metrics.value("worker_deaths_total") == 1
+
+
+@pytest.mark.slow
+def test_a_worker_whose_loop_hangs_is_a_death():
+    with Server(arguments=("--timeout", "1")) as server:
+        os.kill(server.workers()[0], signal.SIGSTOP)
+        # The master sends SIGABRT after a second, and SIGKILL in the next.
+        wait_until(lambda: server.log.count("Booting worker") == 2)
+        assert Metrics(server).value("worker_deaths_total") == 1
+
+
+@pytest.mark.slow
+def test_workers_that_end_as_they_were_told_are_no_deaths():
+    with Server(workers=2) as server:
+        wait_until(lambda: states(server) == ["serving"] * 2)
+        os.kill(server.workers()[0], signal.SIGTERM)
+        wait_until(lambda: server.log.count("Booting worker") == 3)
+        wait_until(lambda: states(server) == ["serving"] * 2)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: server.log.count("Worker exiting") == 3)
+        server.signal(signal.SIGTTIN)
+        wait_until(lambda: states(server) == ["serving"] * 3)
+        server.signal(signal.SIGTTOU)
+        wait_until(lambda: server.log.count("Worker exiting") == 4)
+        assert Metrics(server).value("worker_deaths_total") == 0

@@ -207,10 +207,7 @@ def drain(
     give_way()  # Connections that have just been accepted are known then.
     wait(lambda: not connections.have_new, _FIRST_REQUEST_SECONDS)
     admission.drain(refuses_requests=not is_replaced)
-    if is_replaced:
-        connections.limit_idle(_NEXT_REQUEST_SECONDS)
-    else:
-        connections.limit_idle(0.0)
+    connections.limit_idle(_NEXT_REQUEST_SECONDS if is_replaced else 0.0)
 
     def are_all_gone() -> bool:
         # A stream that is kept goes on without a connection.
@@ -218,6 +215,7 @@ def drain(
 
     if wait(are_all_gone, ends_at - time.monotonic()):
         return True
+    connections.limit_idle(0.0)
     admission.end_streams()
     return wait(are_all_gone, END_SECONDS)
 

@@ -42,6 +42,8 @@ class Master(Arbiter):  # type: ignore[misc]
     """The age of the youngest worker that the last reload replaces; ages are gunicorn's numbers of workers."""
     _given_up_age = 0
     """The age of the youngest worker that may fail to boot, since others go on in its place."""
+    _abandoned_ages = range(0)
+    """The ages of the workers of a reload that was given up."""
 
     def reload(self) -> None:
         """Start workers with the settings as they are now; if those are wrong, everything goes on as before."""
@@ -166,9 +168,12 @@ class Master(Arbiter):  # type: ignore[misc]
             return
         self.log.error("Not reloaded, everything goes on as before")
         before.restore(self)
-        for worker in list(self.WORKERS.values()):
-            if worker.age > self._replaced_age:
-                self.kill_worker(worker.pid, signal.SIGTERM)
+        self._abandoned_ages = range(self._replaced_age + 1, self.worker_age + 1)
+        for worker in self._abandoned():
+            self.kill_worker(worker.pid, signal.SIGTERM)
+
+    def _abandoned(self) -> list[Any]:
+        return [worker for worker in self.WORKERS.values() if worker.age in self._abandoned_ages]
 
     def _end_retiring(self) -> None:
         leaving = self._leaving()
@@ -180,15 +185,19 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(worker.pid, signal.SIGTERM)
 
     def _leaving(self) -> list[Any]:
-        """Return the workers that drain or retire, at most as many as there are to be workers; the others retire later.
+        """Return the workers that drain or retire, at most as many as there are to be workers; the others retire later. And
+        those of a reload that was given up.
 
         Otherwise each generation would be there for as long as its streams drain, however many generations that makes. A
         reload replaces all workers at once.
         """
-        draining, retiring = self._at(Stage.DRAINING), self._at(Stage.RETIRING)
+        abandoned = self._abandoned()
+        draining = [each for each in self._at(Stage.DRAINING) if each not in abandoned]
+        retiring = self._at(Stage.RETIRING)
         replaced = [worker for worker in retiring if worker.age <= self._replaced_age]
         free = max(0, self.num_workers - len(draining) - len(replaced))
-        return draining + replaced + [each for each in retiring if each not in replaced][:free]
+        later = [each for each in retiring if each not in replaced]
+        return abandoned + draining + replaced + later[:free]
 
     def _at(self, stage: Stage) -> list[Any]:
         """Return the workers at a stage, the oldest first."""
