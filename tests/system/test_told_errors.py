@@ -107,3 +107,4 @@ def test_each_reader_whose_producer_was_killed_is_counted():
         metrics.wait_until_added(2, "stream_errors_total", route=READER, code="producer_lost")
         metrics.wait_until_added(2, "streams_ended_total", route=READER, outcome="error")
         Metrics(first).wait_for(1, "worker_deaths_total")
+        Metrics(first).wait_for(1, "worker_lost_streams_total")

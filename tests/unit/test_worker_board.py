@@ -1,5 +1,7 @@
 """What workers tell each other, and which of them takes the next connection."""
 
+import mmap
+
 import pytest
 
 from flask_sluice.server import worker_board
@@ -31,6 +33,40 @@ def test_a_worker_that_is_gone_at_any_other_stage_has_died(board, stage):
     row.stage = stage
     board.remove_worker(row)
     assert board.deaths == 1
+
+
+def test_the_streams_of_a_worker_that_dies_are_lost_and_those_of_one_that_ends_are_not(board):
+    told, killed = serving(board, load=3), serving(board, load=4)
+    told.stage = Stage.ENDED
+    board.remove_worker(told)
+    board.remove_worker(killed)
+    assert board.lost_streams == 4
+
+
+def test_a_board_that_goes_on_with_the_page_before_knows_its_workers_and_counts():
+    before, after = WorkerBoard(), WorkerBoard()
+    row = serving(before, load=2)
+    page = before.share(None)
+    assert after.share(page) is page
+    assert (after.starts, after.workers()[0].streams) == (1, 2)
+    row.show(load=5, streams=5, limit=None)
+    assert after.workers()[0].streams == 5
+    assert len(after.share(mmap.mmap(-1, 4096))) == len(page)
+
+
+@pytest.mark.parametrize(
+    ("stage", "takes_streams", "is_staying"),
+    [
+        (Stage.SERVING, True, True),
+        (Stage.RETIRING, True, True),
+        (Stage.LEAVING, True, False),
+        (Stage.DRAINING, False, False),
+    ],
+)
+def test_what_a_stage_says_of_the_next_stream(board, stage, takes_streams, is_staying):
+    serving(board).stage = stage
+    (worker,) = board.workers()
+    assert (worker.takes_streams, worker.is_staying) == (takes_streams, is_staying)
 
 
 def test_a_row_is_used_again_with_nothing_of_the_worker_before(board):

@@ -24,7 +24,8 @@ class ShownWorker(Protocol):
 class ShownBoard(Protocol):
     """Knows all workers (``flask_sluice.server.worker_board.WorkerBoard``).
 
-    starts: how many have been started; deaths: how many ended otherwise than they were told to
+    starts: how many have been started; deaths: how many ended otherwise than they were told to; lost_streams: how many
+        streams those had open
     """
 
     @property
@@ -32,6 +33,9 @@ class ShownBoard(Protocol):
 
     @property
     def deaths(self) -> int: ...
+
+    @property
+    def lost_streams(self) -> int: ...
 
     def workers(self) -> Sequence[ShownWorker]: ...
 
@@ -64,4 +68,9 @@ class WorkerCollector(Collector):
             "sluice_worker_deaths",
             "Workers that were killed, crashed or failed to boot",
             value=board.deaths,
+        )
+        yield CounterMetricFamily(
+            "sluice_worker_lost_streams",
+            "Streams that such workers had open, and that were cut",
+            value=board.lost_streams,
         )

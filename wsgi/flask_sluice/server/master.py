@@ -108,7 +108,7 @@ class Master(Arbiter):  # type: ignore[misc]
             self.WORKERS.update({worker.pid: worker for worker in leaving})
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         if self._reload_is_done is not None:
-            # gunicorn 25 and later would now wait for the end of the old workers. Until their last stream it would neither
+            # gunicorn 24 and later would now wait for the end of the old workers. Until their last stream it would neither
             # end when it is told to, nor start a worker in place of one that has died.
             raise self._reload_is_done
         self._end_retiring()
@@ -253,7 +253,7 @@ class _MasterState:
 def _next_signal(master: Master) -> int | None:
     """Return a signal that the master has got and not handled, None if there is none."""
     signals = master.SIG_QUEUE
-    if isinstance(signals, list):  # Up to gunicorn 24.
+    if isinstance(signals, list):  # Up to gunicorn 23.
         return signals.pop(0) if signals else None
     try:
         number: int = signals.get_nowait()

@@ -7,8 +7,8 @@ from functools import cache
 from typing import NamedTuple
 
 _MAX_WORKERS = 512
-_COUNTERS = 3
-_STARTS, _DEATHS, _ROWS = range(_COUNTERS)
+_COUNTERS = 4
+_STARTS, _DEATHS, _LOST_STREAMS, _ROWS = range(_COUNTERS)
 _FIELDS = 6
 _STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT = range(_FIELDS)
 _FIELD_BYTES = 8
@@ -101,6 +101,7 @@ class WorkerBoard:
         """Free the row of a worker whose process is gone, and count it if it died. Called in the master."""
         if row.stage != Stage.ENDED:
             self._words[_DEATHS] += 1
+            self._words[_LOST_STREAMS] += row.streams
         row.clear()
 
     @property
@@ -112,6 +113,11 @@ class WorkerBoard:
     def deaths(self) -> int:
         """How many workers have ended otherwise than they were told to: killed, crashed, or unable to boot."""
         return self._words[_DEATHS]
+
+    @property
+    def lost_streams(self) -> int:
+        """How many streams those had open when they last said so, which they do ten times a second."""
+        return self._words[_LOST_STREAMS]
 
     def workers(self) -> list[WorkerState]:
         """Return the workers that serve, retire, leave or drain, and show signs of life."""
