@@ -18,12 +18,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.accepting import SharedListener
-from flask_sluice.server.connections import (
-    BodySource,
-    Connections,
-    drain,
-    most_connections,
-)
+from flask_sluice.server.connections import BodySource, Connections, drain, most_connections
 from flask_sluice.server.direct_writes import with_direct_writes
 from flask_sluice.server.drain_time import (
     drain_delay_seconds,
