@@ -109,6 +109,15 @@ def paces(key: str) -> Iterator[Event]:
         time.sleep(0.02)
 
 
+def computes(key: str) -> Iterator[Event]:
+    """Never waits: each event takes 0.1 s of CPU time."""
+    for _ in range(12):
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+        yield Event(data=str(time.monotonic()))
+
+
 def counts(key: str) -> Iterator[Event]:
     for number in range(3):
         yield Event(data=str(number))
@@ -136,7 +145,9 @@ def catches_all(key: str) -> Iterator[Event]:
 
 GENERATORS = {
     function.__name__: function
-    for function in (waits, produces, floods, paces, counts, stays_silent, raises, catches_all)
+    for function in (
+        *(waits, produces, floods, paces, computes, counts, stays_silent, raises, catches_all),
+    )
 }
 
 

@@ -144,6 +144,15 @@ def test_a_threaded_server_without_gevent_is_refused_with_the_way_out():
     assert "-k gevent" in ended.stderr
 
 
+def test_a_server_that_answers_in_the_main_thread_without_gevent_is_refused_with_the_way_out():
+    ended = run_without_gunicorn(
+        "print(app.test_client().get('/stream/counts', "
+        "environ_overrides={'SERVER_SOFTWARE': 'Werkzeug/3'}).status)"
+    )
+    assert "500" in ended.stdout
+    assert "-k gevent" in ended.stderr
+
+
 def test_uwsgi_without_gevent_is_refused_with_the_way_out():
     # Its module is there in its workers alone.
     ended = run_without_gunicorn(

@@ -6,15 +6,13 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.server.observer import Observer
 from tests.server.raw_upstream import RawUpstream, breaks_off, sends, streams, whole
 from tests.support.metrics import Metrics
-from tests.support.server import Server, wait_until
+from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, chat, get, post
 
 PATH = "/v1/chat/completions"
@@ -22,7 +20,6 @@ HELLO = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
 ERROR = b'data: {"error":{"message":"no memory","type":"server_error","code":"503"}}\n\n'
-INSPECTED = "tests.server.inspected_app:app"
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +290,7 @@ def pid_of_worker(sock: socket.socket) -> int:
 
 
 def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
-    with Server(INSPECTED, workers=2) as server:
+    with Server("tests.server.inspected_app:app", workers=2) as server:
         metrics = Metrics(server)
         pids: set[int] = set()
         asked = 0
@@ -327,21 +324,11 @@ def test_a_reload_loses_none_of_the_last_second():
         Metrics(server).wait_for(1, "streams_ended_total", outcome="complete")
 
 
-def metrics_folders(tmp_path: Path) -> list[Path]:
-    return list(tmp_path.glob("sluice-metrics-*"))
-
-
-def test_another_servers_numbers_are_not_read_and_no_folder_is_left(tmp_path):
-    with Server(environment={"TMPDIR": str(tmp_path)}) as first:
-        ask_chat(first, simulator={"tokens": 1})
-        (folder,) = metrics_folders(tmp_path)
-        inherited = {"TMPDIR": str(tmp_path), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
-        with Server(environment=inherited) as second:
-            Metrics(first).wait_for(1, "streams_ended_total")
-            assert Metrics(second).value("streams_ended_total") == 0
-            assert len(metrics_folders(tmp_path)) == 2
-        wait_until(lambda: metrics_folders(tmp_path) == [folder])
-    wait_until(lambda: metrics_folders(tmp_path) == [])
+def test_no_file_is_needed_or_left(tmp_path):
+    with Server(environment={"TMPDIR": str(tmp_path)}, workers=2) as server:
+        ask_chat(server, simulator={"tokens": 1})
+        Metrics(server).wait_for(1, "streams_ended_total")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path):
@@ -372,26 +359,17 @@ def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path
     assert len(list(folder.glob("counter_*.db"))) == 2
 
 
-def test_an_app_that_was_loaded_before_the_fork_counts_too():
-    with Server(arguments=("--preload",), workers=2) as server:
+@pytest.mark.parametrize("before", ["", "import prometheus_client"])
+@pytest.mark.parametrize("arguments", [("--preload",), ()])
+def test_numbers_are_counted_whenever_the_app_and_prometheus_client_are_loaded(
+    before, arguments, tmp_path
+):
+    """prometheus-client looks for its folder when it is imported, which a gunicorn file may do, and --preload does."""
+    configuration = tmp_path / "configuration.py"
+    configuration.write_text(f"{before}\nexec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())")
+    with Server(configuration=str(configuration), arguments=arguments, workers=2) as server:
         metrics = Metrics(server)
         for number in range(1, 5):
             ask_chat(server, simulator={"tokens": 1})
             metrics.wait_for(number, "streams_ended_total", outcome="complete")
         metrics.wait_for(2 * 9000, "open_streams_limit")
-
-
-def test_files_do_not_become_more_with_each_worker_that_ends(tmp_path):
-    def pid_of_only_worker() -> int:
-        return Observer(server).ask("/inspect")["pid"]
-
-    with Server(INSPECTED, environment={"TMPDIR": str(tmp_path)}) as server:
-        for number in range(2, 5):
-            os.kill(pid_of_only_worker(), signal.SIGKILL)
-            wait_until(lambda number=number: server.log.count("Booting worker") == number)
-            server.wait_until_ready()
-        ends = (pid_of_only_worker(), "ended")
-        files = {f"{kind}_{end}.db" for kind in ("counter", "histogram") for end in ends}
-        files |= {"sluice.lock", "master.pid", f"gauge_livesum_{ends[0]}.db"}
-        (folder,) = metrics_folders(tmp_path)
-        wait_until(lambda: {file.name for file in folder.iterdir()} == files)

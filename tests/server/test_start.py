@@ -89,12 +89,41 @@ def test_another_worker_class_is_one_line_that_says_which_to_use(worker):
     assert "-k gevent" in line
 
 
-def test_a_gateway_without_our_settings_says_which_worker_to_use(tmp_path):
-    empty = tmp_path / "empty.py"
-    empty.write_text("")
-    lines = start_in_vain("-c", str(empty), "-k", "sync", "-b", "127.0.0.1:0", "app:app")
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
+@pytest.mark.parametrize("more", [(), ("--preload",)], ids=["loaded-late", "preloaded"])
+@pytest.mark.parametrize("patches", [False, True])
+def test_a_gateway_without_our_settings_says_which_worker_to_use(worker, more, patches, tmp_path):
+    file = tmp_path / "gunicorn.conf.py"
+    file.write_text("from gevent import monkey\nmonkey.patch_all()\n" if patches else "")
+    command = ("-c", str(file), "-k", worker, "-b", "127.0.0.1:0", *more, "app:app")
+    (line,) = [line for line in start_in_vain(*command) if "-k gevent" in line]
+    assert not line.startswith("[")
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
+def test_an_app_with_our_settings_does_not_start_on_a_worker_that_cannot_stream(worker):
+    lines = start_in_vain(
+        *("-c", "python:flask_sluice.server.settings", "-k", worker, "-b", "127.0.0.1:0"),
+        "tests.server.foreign_app:app",
+    )
     (line,) = [line for line in lines if not line.startswith("[")]
-    assert "-k gevent" in line
+    assert line.startswith("sluice: ")
+    assert "remove -k and worker_class" in line
+
+
+def test_a_sync_worker_of_a_patched_process_says_in_the_view_which_to_use(tmp_path):
+    """It would answer nothing else for as long as the stream goes on."""
+    file = tmp_path / "gunicorn.conf.py"
+    file.write_text("from gevent import monkey\nmonkey.patch_all()\n")
+    with (
+        Server(
+            "tests.server.foreign_app:app", configuration=str(file), arguments=("-k", "sync")
+        ) as server,
+        server.connect() as sock,
+    ):
+        sock.sendall(get("/stream/counts", Connection="close"))
+        assert Response(sock).status == 500
+        assert "-k gevent" in server.log
 
 
 @pytest.mark.parametrize("worker", ["sync", "gevent_pywsgi"])

@@ -53,12 +53,23 @@ def test_a_comment_comes_first_and_retry_with_the_first_event(sluice):
         assert b"retry:" not in response.chunk()
 
 
-@pytest.mark.parametrize("by_header", [True, False])
-def test_it_continues_after_the_last_event_id(sluice, by_header):
-    if by_header:
-        events = read(sluice, Last_Event_ID="10")
-    else:
-        events = read(sluice, f"{PATH}&last_event_id=10")
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("", {"Last_Event_ID": "10"}),
+        ("&last_event_id=10", {}),
+        ("&lastEventId=10", {}),
+        ("&last_event_id=&lastEventId=10", {}),
+        ("&last_event_id=10&lastEventId=", {}),
+        # An app begins at an event, and what a reconnection adds is newer.
+        ("&last_event_id=5&lastEventId=10", {}),
+        ("&lastEventId=5&lastEventId=10", {}),
+        ("&last_event_id=5", {"Last_Event_ID": "10"}),
+        ("&lastEventId=5", {"Last_Event_ID": "10"}),
+    ],
+)
+def test_it_continues_after_the_newest_event_that_the_client_says_it_has(sluice, query, headers):
+    events = read(sluice, PATH + query, **headers)
     assert [event.id for event in events] == ["11", "12", "13"]
     assert characters(events) == ANSWER[10:13]
     assert events[0].retry == 2000
@@ -84,6 +95,13 @@ def test_a_last_event_id_that_is_not_an_id_of_the_stream_is_400(sluice, garbage)
         response = Response(sock)
         assert response.status == 400
         assert response.json()["error"]["param"] == "last_event_id"
+
+
+@pytest.mark.parametrize("name", ["last_event_id", "lastEventId"])
+def test_an_id_in_the_query_that_is_not_one_of_the_stream_is_400(sluice, name):
+    with sluice.connect() as sock:
+        sock.sendall(get(f"{PATH}&{name}=x"))
+        assert Response(sock).status == 400
 
 
 def test_a_request_without_a_question_is_400(sluice):

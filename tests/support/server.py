@@ -22,7 +22,7 @@ class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
     app: what gunicorn loads; configuration, arguments: gunicorn's; folder: where all that is; host: where it listens; environment: further
-    variables; settings: SLUICE_ variables, without the prefix
+    variables; output: what it prints to, in place of ``log``; settings: SLUICE_ variables, without the prefix
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Server:
         host: str = "127.0.0.1",
         unix_socket: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        output: int | None = None,
         **settings: object,
     ) -> None:
         self.port = free_port()
@@ -48,7 +49,7 @@ class Server:
             cwd=folder,
             env={**without_proxies(clean_environment()), **(environment or {}), **variables},
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
+            stdout=self._log if output is None else output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

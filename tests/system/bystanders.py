@@ -178,7 +178,10 @@ class Reader:
                 self.largest_gap_seconds = max(self.largest_gap_seconds, now - self._last_at)
                 self._last_at = now
                 body += piece
-        numbers = [event[6:] for event in body.split(b"\n\n") if event.startswith(b"data: ")]
+        # The first event may follow a comment.
+        numbers = [
+            line[6:] for line in body.split(b"\n") if line.startswith(b"data: ") and line[6:]
+        ]
         assert numbers == [b"%d" % number for number in range(EVENTS)], numbers
         assert body.endswith(b"event: done\ndata: \n\n"), body[-100:]
 

@@ -11,6 +11,7 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -41,6 +42,14 @@ class Acts:
         self._recorders: dict[str, Any] = {}
         self._readers: list[Reader] = []
         self._stops: dict[str, list[str]] = {}
+        self._log: list[str] = []
+        self._record_log()
+
+    def _record_log(self):
+        handler = logging.Handler()
+        handler.emit = lambda record: self._log.append(record.getMessage())
+        logging.getLogger("sluice").addHandler(handler)
+        logging.getLogger("sluice").setLevel("INFO")
 
     def create(self, stream_id):
         self._stops[stream_id] = []
@@ -92,6 +101,16 @@ class Acts:
 
     def received(self, reader):
         return self._readers[reader].received.decode()
+
+    def error(self, reader):
+        """Return why a reader was let go before the end of the stream."""
+        error = self._readers[reader].follower.error
+        return error and error.code
+
+    def log(self):
+        """Return the lines that were logged since this was asked last."""
+        lines, self._log[:] = list(self._log), []
+        return lines
 
     def is_done(self, reader):
         return self._readers[reader].is_done

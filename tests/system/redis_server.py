@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -25,15 +26,14 @@ class RedisServer:
     def __init__(self, *arguments: str, password: str = "") -> None:
         # The path must be short: a socket's has at most 107 bytes.
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
-        self._socket = Path(self._folder.name, "redis.sock")
+        self.folder = Path(self._folder.name)
+        self.socket = Path(self._folder.name, "redis.sock")
         self._log_folder = Path(self._folder.name, "appendonlydir")
         self._copy = Path(self._folder.name, "copy")
         self._arguments = (*arguments, "--requirepass", password)
         self._process: subprocess.Popen[bytes] | None = None
         self.url = (
-            f"unix://:{quote(password, '')}@{self._socket}"
-            if password
-            else f"unix://{self._socket}"
+            f"unix://:{quote(password, '')}@{self.socket}" if password else f"unix://{self.socket}"
         )
         self.client = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
         """For the tests themselves."""
@@ -57,7 +57,7 @@ class RedisServer:
         with open(f"{folder}/log", "ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *("redis-server", "--port", "0", "--unixsocket", str(self._socket)),
+                    *("redis-server", "--port", "0", "--unixsocket", str(self.socket)),
                     *("--dir", folder, "--save", "", "--appendonly", "yes"),
                     *("--appendfsync", "everysec", *self._arguments),
                 ],
@@ -77,6 +77,15 @@ class RedisServer:
             self._process.kill()
             self._process.wait(_TIMEOUT_SECONDS)
             self._process = None
+
+    def suspend(self) -> None:
+        """Let it accept connections and never answer, until ``resume``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def remember(self) -> None:
         """Copy the data that it has stored so far, for ``go_back``."""

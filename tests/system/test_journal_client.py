@@ -3,10 +3,14 @@
 import time
 
 import pytest
+from redis.exceptions import ResponseError
 
 from flask_sluice.journal import JournalUnavailableError
+from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.health import RedisHealth, code_of
 from tests.support.server import wait_until
+from tests.system.scripted_redis import ScriptedRedis
 
 
 @pytest.fixture
@@ -100,13 +104,166 @@ def test_a_redis_that_cannot_be_reached_is_told_once_and_its_return_too(caplog, 
     for _ in range(3):
         with pytest.raises(JournalUnavailableError):
             client.execute(("PING",))
-    assert client.reached_since is None
+    assert client.health.reached_since is None
     redis.start()
     client.execute(("PING",))
-    assert client.problem is None
+    assert client.check() is None
+    assert client.health.problem is None
     messages = [record.getMessage() for record in caplog.records]
     assert [message.partition(":")[0] for message in messages] == [
         "Redis cannot be reached",
         "Redis is reached again",
     ]
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "loading the dataset"),
+        (b"-CLUSTERDOWN The cluster is down\r\n", "CLUSTERDOWN"),
+        (b"-BUSY Redis is busy running a script.\r\n", "BUSY"),
+        (b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n", "TRYAGAIN"),
+        (
+            b"-EXECABORT Transaction discarded because of previous errors.\r\n",
+            "Transaction discarded",
+        ),
+        (b"-ERR unknown command\r\n", "unknown command"),
+        (b"-SOMENEWCODE as no Redis says it today\r\n", "SOMENEWCODE"),
+        (b"", "Timeout"),
+        (b"+OK\r\n", "not Redis's"),
+        (b"$-1\r\n", ""),
+        (b"*0\r\n", "not Redis's"),
+        (b":12\r\n", ""),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "Redis cannot be reached: "),
+        (b"\x00\xff\x80 rubbish\r\n", "Redis cannot be reached: "),
+        (b"*-7\r\n", "Redis cannot be reached: "),
+        (b"$99999999999999999999\r\nx", "Redis cannot be reached: "),
+        (b"*2\r\n$1", "Redis cannot be reached: "),
+    ],
+)
+def test_an_answer_that_is_a_sign_of_trouble_is_an_outage_until_it_is_over(
+    redis, stream_id, answer, told, caplog
+):
+    """Over connections that were there before, and over new ones."""
+    caplog.set_level("INFO", "sluice.journal")
+    commands = keys_and_commands.everything()
+    with ScriptedRedis(redis.socket) as scripted:
+        client = RedisClient(f"{scripted.url}?socket_timeout=0.2", "x")
+        client.execute(("PING",))
+        scripted.answer(answer)
+        for _ in range(2):
+            with pytest.raises(JournalUnavailableError) as refused:
+                client.transaction(*commands)
+            assert refused.value.status == 503
+        assert client.health.problem is not None
+        assert client.check(*commands)
+        scripted.answer(None)
+        # What was left of the old answers is not taken for new ones.
+        assert client.execute(("ECHO", "1"), ("ECHO", "2")) == [b"1", b"2"]
+        assert client.health.problem is not None
+        assert client.check(*commands) is None
+        assert client.health.problem is None
+        client.close()
+    lines = [record.getMessage() for record in caplog.records]
+    assert told in lines[0]
+    assert lines[-1] in ("Redis takes commands again", "Redis is reached again")
+    # The other kinds of failure are those of a new connection.
+    assert len(lines) <= 4
+
+
+def test_an_interrupted_command_leaves_its_replies_to_no_other(redis, client):
+    connection = client.keep_connection()
+    connection.execute(("PING",))
+
+    class Interruption(BaseException):
+        pass
+
+    def interrupt():
+        raise Interruption
+
+    read, connection._read_reply = connection._read_reply, interrupt
+    with pytest.raises(Interruption):
+        connection.execute(("ECHO", "of the interrupted"))
+    connection._read_reply = read
+    assert connection.execute(("ECHO", "another")) == [b"another"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("XADD", "there", "1-0", "e", ""), ""),
+        (("SET", "there", "x", "WRONG", "OPTION"), ""),
+        (("GET", "there"), ""),
+        (("EVAL", "return redis.error_reply('READONLY x')", 0), "READONLY"),
+        (("EVAL", "return redis.error_reply('MISCONF x')", 0), "MISCONF"),
+        (("EVAL", "return redis.error_reply('NOREPLICAS x')", 0), "NOREPLICAS"),
+        (("EVAL", "return redis.error_reply('OOM x')", 0), "OOM"),
+        (("EVAL", "return redis.error_reply('NOPERM x')", 0), "NOPERM"),
+        (("EVAL", "return redis.error_reply('MASTERDOWN x')", 0), "MASTERDOWN"),
+        (("EVAL", "return redis.error_reply('CLUSTERDOWN x')", 0), "CLUSTERDOWN"),
+    ],
+)
+def test_refusals_for_the_state_of_redis_are_told_from_those_of_a_single_command(
+    redis, command, code
+):
+    redis.client.delete("there")
+    redis.client.xadd("there", {"e": ""}, "2-0")
+    with pytest.raises(ResponseError) as refused:
+        redis.client.execute_command(*command)
+    assert code_of(refused.value) == code
+
+
+def test_a_connection_from_before_a_problem_is_not_used_after_it(redis, client):
+    """It may lead to a server that was demoted, and that still can be read."""
+    kept = client.keep_connection()
+    (before,) = kept.execute(("CLIENT", "ID"))
+    redis.client.config_set("maxmemory", 1)
+    with pytest.raises(JournalUnavailableError):
+        client.execute(("SET", "a", "b"))
+    redis.client.config_set("maxmemory", 0)
+    assert client.check(*keys_and_commands.everything()) is None
+    assert kept.execute(("CLIENT", "ID")) != [before]
+
+
+def test_looking_whether_all_works_changes_nothing_and_needs_no_more_than_our_keys(redis, client):
+    redis.client.flushall()
+    assert client.check(*keys_and_commands.everything()) is None
+    assert redis.client.dbsize() == 0
+
+
+def test_a_user_needs_no_more_rights_than_the_documentation_says(redis):
+    rights = ("~sluice:*", "+@read", "+@write", "+@connection", "+@transaction")
+    redis.client.execute_command(
+        "ACL", "SETUSER", "streams", "on", ">word", "resetchannels", *rights
+    )
+    client = RedisClient(redis.url.replace("unix://", "unix://streams:word@"), "x")
+    assert client.check(*keys_and_commands.everything()) is None
+    assert client.setting("maxmemory-policy") is None
+    assert client.health.problem is None
+    client.close()
+
+
+def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
+    caplog.set_level("INFO", "sluice.journal")
+    client = RedisClient(redis.url, "x")
+    holds = []
+    for _ in range(8):
+        client.health.unreachable(OSError("no"))
+        assert client.check() is None
+        holds.append(client.health.hold_seconds)
+    assert holds == [0, 0.5, 1.5, 3.5, 5, 5, 5, 5]
+    client.close()
+
+
+def test_a_failure_from_before_the_end_of_a_problem_is_no_news_after_it(caplog):
+    """On a busy machine a reply is read long after it was sent."""
+    caplog.set_level("INFO", "sluice.journal")
+    health = RedisHealth()
+    sent_after = health.recovery_count
+    health.refused(ResponseError("OOM"), sent_after)
+    health.recovered()
+    assert isinstance(health.refused(ResponseError("OOM"), sent_after), JournalUnavailableError)
+    health.unreachable(OSError("late"), sent_after)
+    assert health.problem is None
+    assert len(caplog.records) == 2

@@ -68,7 +68,7 @@ def test_does_all_that_a_journal_in_memory_does(redis):
         env={**os.environ, "JOURNAL_TEST_REDIS_URL": redis.url},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     assert run.returncode == 0, run.stdout

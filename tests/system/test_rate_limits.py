@@ -9,6 +9,7 @@ import pytest
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.redis_server import RedisServer
+from tests.system.scripted_redis import ScriptedRedis
 
 PATH = "/v1/chat/completions"
 SHORT = post(PATH, chat(stream=False, simulator={"text": "hi"}))
@@ -103,3 +104,63 @@ def test_redis_that_hangs_costs_half_a_second_now_and_then():
             started_at = time.monotonic()
             assert [status(server) for _ in range(20)] == [200] * 20
             assert time.monotonic() - started_at < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("begin", "end", "told"),
+    [
+        (("REPLICAOF", "127.0.0.1", 1), ("REPLICAOF", "NO", "ONE"), "read only replica"),
+        (("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0), "maxmemory"),
+        (
+            ("ACL", "SETUSER", "default", "-@scripting"),
+            ("ACL", "SETUSER", "default", "+@all"),
+            "permissions",
+        ),
+        (
+            ("CONFIG", "SET", "min-replicas-to-write", 1),
+            ("CONFIG", "SET", "min-replicas-to-write", 0),
+            "replicas",
+        ),
+    ],
+    ids=["READONLY", "OOM", "NOPERM", "NOREPLICAS"],
+)
+def test_while_redis_refuses_to_count_memory_counts(redis, begin, end, told):
+    with Server(rate_limit="3/day", redis_url=redis.url) as server:
+        redis.client.execute_command(*begin)
+        assert [status(server) for _ in range(4)] == [200, 200, 200, 429]
+        (line,) = [
+            line for line in server.log.splitlines() if "rate limits count in memory" in line
+        ]
+        assert told in line
+        assert "Traceback" not in server.log
+        redis.client.execute_command(*end)
+        wait_until(lambda: status(server) == 200)
+        assert server.log.count("rate limits count in Redis again") == 1
+
+
+@pytest.mark.slow
+def test_counting_goes_on_in_the_redis_to_which_the_address_leads_after_a_failover(tmp_path):
+    """The connections are still there, and lead to what is a replica now."""
+    address = tmp_path / "redis.sock"
+    with RedisServer() as old, RedisServer() as new:
+        address.symlink_to(old.socket)
+        with Server(rate_limit="100/day", redis_url=f"unix://{address}") as server:
+            assert status(server) == 200
+            address.unlink()
+            address.symlink_to(new.socket)
+            old.client.replicaof("127.0.0.1", 1)
+            wait_until(lambda: status(server) == 200 and new.client.keys("sluice:limits*"))
+            assert server.log.count("rate limits count in Redis again") == 1
+
+
+@pytest.mark.slow
+def test_answers_of_redis_that_make_no_sense_cost_no_answer(redis):
+    with (
+        ScriptedRedis(redis.socket) as scripted,
+        Server(rate_limit="100/day", redis_url=scripted.url) as server,
+    ):
+        for answer in (b"-ERR odd\r\n", b"HTTP/1.1 400\r\n\r\n", b"\xff\r\n", b"*1\r\n+x\r\n"):
+            scripted.answer(answer)
+            assert status(server) == 200
+        assert "Traceback" not in server.log

@@ -112,11 +112,11 @@ def test_a_comment_comes_first_and_retry_with_the_first_event(server):
     assert body.count(b"retry:") == 1
 
 
-@pytest.mark.parametrize("by_header", [True, False])
-def test_a_reader_goes_on_after_its_last_event(server, by_header):
+@pytest.mark.parametrize("parameter", [None, "last_event_id", "lastEventId"])
+def test_a_reader_goes_on_after_its_last_event(server, parameter):
     url = start(server)
     first = read(server, url, count=5)
-    rest = read(server, url, after=5) if by_header else read(server, f"{url}?last_event_id=5")
+    rest = read(server, f"{url}?{parameter}=5") if parameter else read(server, url, after=5)
     whole = read(server, url)
     # But for `retry`, which each connection's first event carries.
     assert [(event.id, event.data) for event in first + rest] == [

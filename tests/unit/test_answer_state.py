@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flask_sluice.gateway.relay.answer.state import AnswerState, Api
@@ -35,6 +35,7 @@ def verdict(state):
 
 
 @given(st.lists(chunks, min_size=1), st.sampled_from([1, 2]))
+@example([chunk(COMPACT, "a", *each) for each in [(1, None), (0, None), (1, "stop")]], 1)
 def test_the_verdict_is_that_of_a_reader_that_parses_everything(events, choice_count):
     quick, slow = AnswerState(choice_count), AnswerState(choice_count)
     for event in events:

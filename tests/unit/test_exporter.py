@@ -3,12 +3,9 @@
 from collections import Counter
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client import Histogram as PrometheusHistogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from flask_sluice.observe.exporter import MetricsExporter
-from flask_sluice.observe.prometheus_adapter import add_to_histogram
 from flask_sluice.observe.stream_stats import StreamStats
 from flask_sluice.server.worker_board import Stage, WorkerBoard
 from tests.unit.stream_ends import end_of
@@ -108,28 +105,6 @@ def test_upstreams_that_share_a_label_are_counted_together(stats, which_is_out):
 def test_labels_cannot_forge_lines(exporter, stats):
     stats.refused["404", 'a"\nb\\'] += 1
     assert values(exporter)["sluice_requests_refused_total", 'a"\nb\\', "404"] == 1
-
-
-def test_buckets_are_added_as_prometheus_client_would_observe_the_values():
-    """Fails when a release of prometheus-client changes the parts that the adapter uses."""
-
-    def samples(fill):
-        registry = CollectorRegistry()
-        fill(PrometheusHistogram("x", "x", registry=registry, buckets=(1.0, 2.0)))
-        (family,) = registry.collect()
-        return {
-            (sample.name, *sample.labels.values()): sample.value
-            for sample in family.samples
-            if not sample.name.endswith("_created")
-        }
-
-    def observe(histogram):
-        for value in (0.5, 1.0, 1.5, 99.0):
-            histogram.observe(value)
-
-    assert samples(lambda histogram: add_to_histogram(histogram, [2, 1, 1], 102.0)) == samples(
-        observe
-    )
 
 
 def test_each_worker_is_exported_with_what_it_has_open(stats):

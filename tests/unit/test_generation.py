@@ -1,6 +1,7 @@
 """Answers that are generated into a journal."""
 
 import json
+import time
 
 import gevent
 import pytest
@@ -97,6 +98,25 @@ def test_an_answer_that_says_that_it_is_whole_needs_no_terminal_event(journal):
 def cut():
     yield A
     raise CutError("the upstream is gone")
+
+
+def test_many_events_at_once_leave_others_their_turn(journal):
+    class ManyEvents(Answer):
+        def read(self, events):
+            return super().read(events) * 10
+
+    turns = set()
+
+    def write_slowly():
+        """As many readers together are slow."""
+        turns.add(gevent.get_hub().loop.iteration)
+        time.sleep(0.006)
+
+    run = Run(journal, iter([A, B]), ManyEvents())
+    follower = journal.follow("a", 0, write_slowly)
+    assert run.events.count("message") == 10
+    follower.close()
+    assert len(turns) >= 10
 
 
 @pytest.mark.parametrize("items", [lambda: iter([A]), cut])

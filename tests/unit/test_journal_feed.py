@@ -1,11 +1,15 @@
 """How a reader that waits gets the events of a journal: from the hub, or by being woken."""
 
+import time
+
 import gevent
 import pytest
 
-from flask_sluice.journal import Limits, MemoryJournal
+from flask_sluice.journal import JournalUnavailableError, Limits, MemoryJournal
 from flask_sluice.journal.feed import JournalFeed
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.window import Window
 from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
 from tests.unit.journals import DONE, Clock, event, ids, ignore
@@ -118,6 +122,19 @@ def test_a_reader_that_is_behind_takes_what_it_has_missed_before_it_gets_more(jo
     reader.leave()
 
 
+def test_a_reader_of_a_long_history_gives_way_between_two_parts_of_it(journal, recorder):
+    for _ in range(40):
+        recorder.append(b"data: " + b"x" * 65536 + b"\n\n")
+    feed, turns = JournalFeed(journal, "a", 0, retry_ms=2000), []
+    while events := feed.take():
+        turns.append((gevent.get_hub().loop.iteration, len(events)))
+        time.sleep(0.01)  # Writing takes its time, and never waits.
+    feed.stop()
+    iterations = [turn for turn, _ in turns]
+    assert len(iterations) > 5
+    assert iterations == sorted(set(iterations))
+
+
 def test_a_feed_that_was_never_started_leaves_nothing_behind():
     clock = Clock()
     journal, reasons = MemoryStore(Limits(abandon_seconds=60), clock), []
@@ -133,3 +150,24 @@ def test_a_feed_that_was_never_started_leaves_nothing_behind():
     journal.tick()
     assert reasons == ["abandoned"]
     journal.close()
+
+
+def test_a_reader_that_is_let_go_gets_its_events_and_then_the_reason_and_not_the_end():
+    window = Window()
+    follower = RedisFollower(window, 0, ignore, ignore, fetch_history=ignore)
+
+    class Journal:
+        def follow(self, *_):
+            return follower
+
+    feed = JournalFeed(Journal(), "a", 0, retry_ms=2000)
+    window.append(b"id: 1\ndata: 1\n\n")
+    follower.fail(JournalUnavailableError("no room"))
+    assert feed.has_events
+    assert feed.take() == b"retry: 2000\nid: 1\ndata: 1\n\n"
+    assert feed.take() == b""
+    assert feed.is_finished
+    assert not feed.has_terminal_event
+    assert feed.error.code == "redis_unreachable"
+    feed.stop()
+    assert not window.is_followed

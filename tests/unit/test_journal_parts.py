@@ -3,14 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.exceptions import ResponseError
 
 from flask_sluice.journal import JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.deadlines import StreamDeadlines
-from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import results_of_transaction
-from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
@@ -99,6 +96,88 @@ class TestRedisFollower:
         closed.close()
         run_all()
         assert fetches == [True]
+
+
+class TestPatientReaders:
+    """Patience is ten seconds here."""
+
+    @pytest.fixture
+    def window(self):
+        return Window()
+
+    @pytest.fixture
+    def readers(self):
+        return PatientReaders(10)
+
+    @pytest.fixture
+    def follow(self, window, readers):
+        def follow_(wake=ignore):
+            follower = RedisFollower(window, 0, wake, ignore, fetch_history=ignore)
+            readers.add(follower)
+            return follower
+
+        return follow_
+
+    def test_are_let_go_when_they_have_waited_so_long_for_a_redis_that_does_not_work(
+        self, readers, follow
+    ):
+        woken = []
+        follower = follow(lambda: woken.append(True))
+        readers.look(0, "no room", is_well=False)
+        readers.look(9.9, "no room", is_well=False)
+        assert (follower.error, woken) == (None, [])
+        readers.look(10, "no room", is_well=False)
+        assert follower.is_finished
+        assert follower.error.code == "redis_unreachable"
+        assert follower.error.reason == "no room"
+        assert woken == [True]
+
+    def test_wait_as_long_as_it_takes_where_redis_works(self, readers, follow):
+        follower = follow()
+        for now in range(0, 100, 5):
+            readers.look(now, None, is_well=now % 10 == 0)
+        assert follower.error is None
+
+    def test_that_get_events_or_have_some_to_take_are_not_let_go(self, readers, follow, window):
+        follower = follow()
+        for now in range(0, 100, 5):
+            readers.look(now, "slow", is_well=False)
+            window.append(b"id: %d\n\n" % (window.last_id + 1))
+            if now % 10:
+                follower.take()
+        assert follower.error is None
+
+    def test_that_come_during_the_outage_have_their_own_time(self, readers, follow):
+        follow()
+        readers.look(0, "out", is_well=False)
+        late = follow()
+        readers.look(9, "out", is_well=False)
+        readers.look(18, "out", is_well=False)
+        assert late.error is None
+        readers.look(19, "out", is_well=False)
+        assert late.error is not None
+
+    def test_that_have_left_are_forgotten(self, readers, follow):
+        follower = follow()
+        readers.look(0, "out", is_well=False)
+        readers.discard(follower)
+        readers.look(20, "out", is_well=False)
+        assert follower.error is None
+
+
+def test_a_reader_whose_history_cannot_be_understood_is_let_go(caplog):
+    def fetch_history(*_):
+        raise TypeError("no list")
+
+    woken = []
+    follower = RedisFollower(
+        Window(5), 0, lambda: woken.append(True), ignore, fetch_history=fetch_history
+    )
+    run_all()
+    assert follower.is_finished
+    assert follower.error.status == 500
+    assert woken == [True]
+    assert "TypeError: no list" in caplog.text
 
 
 class TestStreamDeadlines:
@@ -308,13 +387,6 @@ class TestLast:
 
     def test_is_none_of_a_stream_without_events(self):
         assert LastEvent.of([]) == LastEvent(0, b"", is_terminal=False)
-
-
-def test_a_refused_transaction_tells_the_first_reason():
-    replies = [b"OK", ResponseError("no room"), ResponseError("EXECABORT")]
-    with pytest.raises(JournalUnavailableError) as refused:
-        results_of_transaction(replies)
-    assert refused.value.reason == "Redis refuses to write: no room"
 
 
 @pytest.mark.parametrize(

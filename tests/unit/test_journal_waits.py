@@ -1,10 +1,13 @@
 """What may happen to a stream while the writer, the keeper of leases or a request waits for Redis."""
 
+import math
+
 import gevent
 import pytest
 
 from flask_sluice.journal import JournalUnavailableError, Limits
 from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.redis.health import RedisHealth
 from flask_sluice.journal.redis.keys_and_commands import inbox_key
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
@@ -29,7 +32,9 @@ class Redis:
         self.during = ignore
         self.replies = {"PEXPIRE": 1}
         self.transactions = []
-        self.reached_since = 0.0
+        self.health = RedisHealth()
+        # For so long that this worker knows who is dead.
+        self.health.reached_since = -math.inf
 
     def keep_connection(self, **_):
         return self
@@ -118,11 +123,16 @@ class TestWriter:
         assert worker.recreated == [other]
 
 
+def ended(redis):
+    """Return the transactions that end a stream."""
+    return [commands for commands in redis.transactions if LOST in commands[0]]
+
+
 class TestKeeper:
     def test_adds_no_second_terminal_event_to_a_stream_that_ends_while_it_asks(self, redis, worker):
         window = worker.follow("a", missing_since=0.0)
         redis.replies["EXISTS"] = 0
-        redis.during = lambda *commands: commands[0][0] == "EXISTS" and window.finish(DONE)
+        redis.during = lambda *commands: commands[0][1] == "sluice:{a}" and window.finish(DONE)
         worker.keeper.step()
         assert window.last_id == 1
 
@@ -135,12 +145,14 @@ class TestKeeper:
     def test_does_not_end_a_stream_whose_producer_is_back_by_the_time_that_redis_takes_it(
         self, redis, worker
     ):
-        worker.follow("a")
+        worker.follow("a", silent_since=-math.inf)
         there = {"sluice:{a}", inbox_key(worker.streams.worker_id)}
-        redis.execute = lambda *commands: [int(key in there) for _, key, *_ in commands]
+        redis.execute = lambda *commands: [
+            b"owner" if name == "GET" else int(key in there) for name, key, *_ in commands
+        ]
 
         def refuse(*commands):
-            if "XADD" in commands[0]:
+            if LOST in commands[0]:
                 raise JournalUnavailableError("Redis is full")
 
         redis.during = refuse
@@ -149,7 +161,7 @@ class TestKeeper:
         there.add(inbox_key("owner"))
         redis.during = ignore
         worker.keeper.step()
-        assert [commands for commands in redis.transactions if "XADD" in commands[0]] == []
+        assert ended(redis) == []
 
     def test_does_not_abandon_a_stream_whose_reader_came_and_left_while_it_asked(
         self, redis, worker
@@ -160,9 +172,18 @@ class TestKeeper:
         redis.during = lambda *commands: (
             commands[0][0] == "PTTL" and worker.keeper.has_no_reader_here("a")
         )
+        for _ in range(2):
+            worker.keeper.step()
+        assert reasons == []
+
+    def test_abandons_a_stream_that_twice_had_no_reader_elsewhere(self, redis, worker):
+        """Once may be a key that was evicted, which the worker with the reader writes again."""
+        reasons = []
+        worker.keeper.doubt_seconds = 0
+        worker.create("a", reasons.append)
+        worker.keeper.has_no_reader_here("a")
         worker.keeper.step()
         assert reasons == []
-        redis.during = ignore
         worker.keeper.step()
         assert reasons == ["abandoned"]
 
@@ -173,7 +194,7 @@ def test_a_reader_that_is_interrupted_while_it_is_announced_leaves_nothing_behin
 
     store = RedisStore("redis://127.0.0.1:1", Limits(), lost_event=LOST, lease_seconds=3)
     monkeypatch.setattr(store, "_start", ignore)
-    monkeypatch.setattr(store._client, "execute", lambda *_: [[], b"owner"])
+    monkeypatch.setattr(store._client, "execute", lambda *_: [[], 1, b"owner", 1])
     monkeypatch.setattr(store._client, "transaction", is_interrupted)
     with pytest.raises(gevent.Timeout):
         store.follow("a", 0, ignore)

@@ -52,7 +52,7 @@ def generate(body, context=None):
     """Yield the answer's items. Pauses go to the context; one without an end ends the answer."""
     context = context or RecordingContext()
     type_ = ChatRequest if "messages" in body else CompletionRequest
-    for item in simulate(msgspec.convert(body, type_), context):
+    for item in simulate(msgspec.json.decode(msgspec.json.encode(body), type=type_), context):
         if not isinstance(item, Pause):
             yield item
             continue

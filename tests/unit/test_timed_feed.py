@@ -219,6 +219,43 @@ class TestTurns:
         feed.stop()
         assert {after - before for before, after in pairwise(seen)} == {SIZE}
 
+    @pytest.mark.parametrize("forwards", [True, False])
+    def test_an_event_that_took_long_to_make_goes_out_before_the_next_is_made(self, forwards):
+        out, late = [], []
+
+        def generate():
+            for number in range(4):
+                time.sleep(SHORT_SECONDS)  # It holds the loop, as computing would.
+                yield A
+                if len(out) <= number:
+                    late.append(number)
+
+        def forward(events):
+            out.append(events)
+            return True
+
+        feed = started(generate())
+        while not feed.is_finished or feed.has_events:
+            if events := feed.take():
+                out.append(events)
+            else:
+                feed.wait(forward if forwards else None)
+        assert out == [A] * 4
+        assert late == []
+
+    def test_the_loop_turns_between_two_events_that_took_long_to_make(self):
+        loop = gevent.get_hub().loop
+        turns = []
+
+        def generate():
+            for _ in range(4):
+                time.sleep(SHORT_SECONDS)
+                turns.append(loop.iteration)
+                yield A
+
+        read_all(started(generate()))
+        assert turns == sorted(set(turns))
+
     def test_all_events_come_however_they_are_taken(self):
         assert read_all(started([A] * 100)) == A * 100
 

@@ -1,7 +1,5 @@
 """What workers tell each other, and which of them takes the next connection."""
 
-import mmap
-
 import pytest
 
 from flask_sluice.server import worker_board
@@ -41,17 +39,6 @@ def test_the_streams_of_a_worker_that_dies_are_lost_and_those_of_one_that_ends_a
     board.remove_worker(told)
     board.remove_worker(killed)
     assert board.lost_streams == 4
-
-
-def test_a_board_that_goes_on_with_the_page_before_knows_its_workers_and_counts():
-    before, after = WorkerBoard(), WorkerBoard()
-    row = serving(before, load=2)
-    page = before.share(None)
-    assert after.share(page) is page
-    assert (after.starts, after.workers()[0].streams) == (1, 2)
-    row.show(load=5, streams=5, limit=None)
-    assert after.workers()[0].streams == 5
-    assert len(after.share(mmap.mmap(-1, 4096))) == len(page)
 
 
 @pytest.mark.parametrize(

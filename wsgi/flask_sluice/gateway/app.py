@@ -15,9 +15,16 @@ from flask_sluice.gateway.request.access import auth, hosts, origins
 from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
 from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
-from flask_sluice.server.gunicorn_adapter import AppImportError
+from flask_sluice.observe.multiprocess import folder as metrics_folder
+from flask_sluice.observe.multiprocess.mirror import FolderMirror
+from flask_sluice.server.gunicorn_adapter import (
+    AppImportError,
+    loading_worker_class,
+    why_no_streams,
+)
 from flask_sluice.server.worker_board import board
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
@@ -43,6 +50,9 @@ def create_app(settings: Settings | None = None) -> Application:
     if "gunicorn.arbiter" in sys.modules and not is_patched():
         # gunicorn prints the message of this exception in one line, and a traceback for others.
         raise AppImportError(GEVENT_NEEDED)
+    worker_class = loading_worker_class()
+    if worker_class is not None and (why := why_no_streams(worker_class)):
+        raise AppImportError(f"sluice: {why}")
     if settings is None:
         settings = server_settings()
     app = Application(
@@ -50,7 +60,11 @@ def create_app(settings: Settings | None = None) -> Application:
         static_folder=str(_PAGE / "static"),
         template_folder=str(_PAGE / "templates"),
     )
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = (
+        settings.max_body_bytes
+        if settings.upstream
+        else min(settings.max_body_bytes, MAX_BODY_BYTES)
+    )
     registry.admission().limit = settings.max_streams
     registry.stats().models.set(settings.models)
     error_handlers.register(app)
@@ -89,6 +103,7 @@ def create_app(settings: Settings | None = None) -> Application:
         lambda: 0 if admission.is_draining else admission.limit,
         upstreams.all,
         board(),
+        FolderMirror() if metrics_folder.path() else None,
     )
     app.extensions.update(sluice_journal=journal, sluice_metrics=metrics)
     app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))

@@ -19,7 +19,6 @@ from typing import Any
 
 import gevent
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.ggevent import GeventWorker
 
 from flask_sluice.gateway import setting_files
 from flask_sluice.gateway.application import Application
@@ -30,11 +29,9 @@ from flask_sluice.gateway.environment import (
 )
 from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
 from flask_sluice.gateway.relay.address import proxy_for
-from flask_sluice.observe import metrics_folder
-from flask_sluice.server.configuration import raise_file_limit
+from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.server.worker import Worker
 from flask_sluice.stream import registry
-from flask_sluice.stream.gevent_check import GEVENT_NEEDED
 
 _MOVE_METRICS_SECONDS = 1.0
 
@@ -73,30 +70,24 @@ limit_request_field_size = 16 * 1024
 
 
 def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) -> None:
-    """Refuse other workers, and make the metrics' folder, at the server's start.
+    """Prepare the folder for metrics, if there is one, at the server's start.
 
-    gunicorn calls this hook before ``preload_app`` loads the app, and prometheus-client looks for the folder when it is
-    imported.
+    gunicorn calls this hook before ``preload_app`` loads the app, and with it prometheus-client.
     """
     if old_value is not None:
         # A reload with another SLUICE_BIND: gunicorn closes what it has before it tries the new address.
         bound = [listener.cfg_addr for listener in server.LISTENERS]
         _check_are_free([address for address in server.cfg.address if address not in bound])
         return
-    # gevent_pywsgi is a GeventWorker, too, but has pywsgi answer, which does not give the client's socket to the app.
-    if not issubclass(server.worker_class, GeventWorker) or server.worker_class.server_class:
-        sys.exit(f"sluice: {GEVENT_NEEDED}")
-    metrics_folder.make()
+    if problem := metrics_folder.prepare():
+        server.log.warning(problem)
 
 
 def on_starting(server: Any) -> None:
     """Check in the master, before it listens, what would fail later, or in many lines."""
-    metrics_folder.claim()
     _warn(server)
     # The app comes from this package alone, so that a reload can import all of it anew.
     server.rereads_package = True
-    # Each client's connection is a file, and each stream that is relayed has another one.
-    raise_file_limit(server.cfg.worker_connections * (2 if _settings.upstream else 1))
     # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
         _check_are_free(server.cfg.address)
@@ -124,6 +115,7 @@ def post_worker_init(worker: Worker) -> None:
     gevent.spawn(_move_metrics, app)
     if worker.age == 1:
         say_where_it_is(worker, _settings)
+        gevent.spawn(app.extensions["sluice_journal"].check_settings)
 
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:
@@ -140,7 +132,11 @@ def child_exit(_server: Arbiter, worker: Worker) -> None:
     metrics_folder.forget_worker(worker.pid)
 
 
-configure(globals(), drain_seconds=_settings.drain_seconds)
+# Each client's connection is a file, and each stream that is relayed has another one.
+_files_of_connection = 2 if _settings.upstream else 1
+configure(
+    globals(), drain_seconds=_settings.drain_seconds, files_of_connection=_files_of_connection
+)
 
 
 def _check_are_free(addresses: list[str | tuple[str, int]]) -> None:

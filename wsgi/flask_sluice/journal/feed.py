@@ -7,6 +7,7 @@ from flask_sluice.sse import EventParser
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Forward
+from flask_sluice.stream.loop.give_way import give_way, loop_is_held
 from flask_sluice.stream.loop.signal import Signal
 
 _RESET = ApiError(410, "reset", "events that the reader had asked for were gone")
@@ -24,7 +25,6 @@ class JournalFeed:
 
     is_event_stream = True
     has_begun = True
-    error = None
 
     def __init__(
         self, journal: Journal, stream_id: str, after: int, retry_ms: int, context: StreamContext
@@ -44,8 +44,12 @@ class JournalFeed:
         return self._follower.is_finished
 
     @property
+    def error(self) -> ApiError | None:
+        return self._follower.error
+
+    @property
     def has_terminal_event(self) -> bool:
-        return self._follower.is_finished
+        return self._follower.is_finished and self._follower.error is None
 
     @property
     def event_count(self) -> int:
@@ -55,6 +59,9 @@ class JournalFeed:
         """Do nothing: the stream is followed already, so that an unknown one is answered with 404."""
 
     def take(self) -> bytes:
+        # A long history, and a client that reads as fast as it is written, would leave others no turn.
+        if self._follower.has_events and loop_is_held():
+            give_way()
         events = self._follower.take()
         if events and self._follower.is_finished:
             self._note_error()

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from flask_sluice.journal.window import Window
+from flask_sluice.stream.errors import ApiError
 
 logger = logging.getLogger("sluice.journal")
 
@@ -17,6 +18,8 @@ class WindowFollower:
     wake: called when there is something to take
     on_close: called when the reader leaves
     """
+
+    error: ApiError | None = None
 
     __slots__ = (
         "_next_id",

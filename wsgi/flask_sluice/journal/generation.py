@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer, as_api_error, draining
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, give_way
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.timers import Timers
 
@@ -65,6 +67,7 @@ class Generation:
         "_context",
         "_failure",
         "_feed",
+        "_kept",
         "_on_end",
         "_recorder",
         "_stop_error",
@@ -83,6 +86,8 @@ class Generation:
         self._context = context
         self._on_end = on_end
         self._answer = answer
+        self._kept: deque[bytes] = deque()
+        """Events that are still to be appended."""
         self._account = StreamAccount(context, has_response=False)
         self._timers = Timers(options, time.monotonic())
         self._stop_error: ApiError | None = None
@@ -153,25 +158,25 @@ class Generation:
     def _append_all(self) -> ApiError | None:
         """Append events until the answer is over. Return why it is to end earlier, if it is."""
         feed = self._feed
-        while not self._answer.is_over:
-            events = feed.take()
-            if events:
+        while self._kept or not self._answer.is_over:
+            if self._kept:
+                give_way()
+                self._append_kept()
+            elif events := feed.take():
                 self._append(events)
+            elif feed.is_finished:
+                break
+            else:
+                error = self._stop_error or self._timers.overdue(time.monotonic())
+                if error is not None:
+                    return error
+                feed.wait(self._append)
             if self._failure is not None:
                 raise self._failure
-            if events:
-                continue
-            if feed.is_finished:
-                break
-            error = self._stop_error or self._timers.overdue(time.monotonic())
-            if error is not None:
-                return error
-            feed.wait(self._append)
         return None
 
     def _append(self, events: bytes) -> bool:
         """Append the answer's next events. Return whether more are wanted."""
-        assert self._recorder is not None
         try:
             kept = self._answer.read(events)
             if kept:
@@ -179,12 +184,19 @@ class Generation:
                 written = self._account.written
                 if written.first_event_at is None:
                     written.first_event_at = now
-            for event in kept:
-                self._recorder.append(event)
+            self._kept += kept
+            self._append_kept()
         except Exception as error:  # noqa: BLE001 - raised again by the greenlet
             self._failure = error
             return False
-        return not self._answer.is_over
+        return not (self._kept or self._answer.is_over)
+
+    def _append_kept(self) -> None:
+        """Append what is kept, for 5 ms at most: one read may bring hundreds of events, and each is written to all readers."""
+        assert self._recorder is not None
+        ends_at = time.monotonic() + LONGEST_TURN_SECONDS
+        while self._kept and time.monotonic() < ends_at:
+            self._recorder.append(self._kept.popleft())
 
     def _verdict(self) -> ApiError | None:
         """Return why the answer that has ended is not whole, None if it is."""

@@ -64,6 +64,9 @@ class MemoryStore:
     def problem(self) -> str | None:
         return None
 
+    def check_settings(self) -> None:
+        """There are none."""
+
     def close(self) -> None:
         self._is_closed = True
         self._deadline_is_new.set()

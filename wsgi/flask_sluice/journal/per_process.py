@@ -46,6 +46,9 @@ class PerProcessJournal(Generic[J]):
     def problem(self) -> str | None:
         return self.here.problem()
 
+    def check_settings(self) -> None:
+        self.here.check_settings()
+
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from flask_sluice.stream.errors import ApiError
+
 _MIB = 1024 * 1024
 
 
@@ -62,7 +64,11 @@ class Follower(Protocol):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the terminal event has been taken, so that nothing more will come."""
+        """Whether the terminal event has been taken, so that nothing more will come; or ``error`` is set."""
+
+    @property
+    def error(self) -> ApiError | None:
+        """Why the reader cannot go on at present, although the stream may. It may come again."""
 
     @property
     def terminal_event(self) -> bytes:
@@ -125,6 +131,9 @@ class Journal(Protocol):
 
     def problem(self) -> str | None:
         """Return why the journal cannot be used at present, None if it can. May block for a second or two."""
+
+    def check_settings(self) -> None:
+        """Log what is set in the store so that streams may be lost. May block for a second or two."""
 
     def close(self) -> None:
         """Release everything before the worker ends; events that are not written yet get a second or two."""

@@ -1,23 +1,23 @@
-"""The export to Prometheus: the plain numbers of each worker, moved into prometheus-client's metrics.
+"""The export to Prometheus: the plain numbers of each worker, added up and shared with the other workers.
 
-A metric's value is in a file that all workers share, and a change costs 1 or 2 us: too much for each event, and some
-thirty changes at the end of each stream would be several percent of a short answer's cost. So streams count in plain
-numbers (``flask_sluice.observe.stream_stats``), which are moved once a second and before each scrape. A worker that is killed
-loses the numbers of its last second.
+Streams count in plain numbers (``flask_sluice.observe.stream_stats``), which are moved to the metrics once a second and
+before each scrape: some thirty changes of a metric at the end of each stream would be several percent of a short answer's
+cost. A worker that is killed loses the numbers of its last second.
 """
 
-import os
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add
+from typing import Protocol, TypeVar
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry
+from prometheus_client import Metric as Family
+from prometheus_client.registry import Collector
 
-from flask_sluice.observe import metrics_folder
-from flask_sluice.observe.prometheus_adapter import add_to_histogram
+from flask_sluice.observe.metric import Counter, Gauge, Histogram, Metric, merged
+from flask_sluice.observe.shared_numbers import Numbers, Values, shared_numbers
 from flask_sluice.observe.stream_stats import (
     DURATION_BOUNDS_SECONDS,
     FIRST_EVENT_BOUNDS_SECONDS,
@@ -28,6 +28,8 @@ from flask_sluice.observe.stream_stats import (
 from flask_sluice.observe.stream_stats import Histogram as PlainHistogram
 from flask_sluice.observe.worker_metrics import ShownBoard, WorkerCollector
 from flask_sluice.observe.write_stats import GAP_BOUNDS_SECONDS
+
+AnyMetric = TypeVar("AnyMetric", bound=Metric)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus's text format, as ``generate_latest`` writes it."""
@@ -51,13 +53,20 @@ class CountedUpstream(Protocol):
         """Return whether it gets no requests at present. now: monotonic seconds."""
 
 
-class MetricsExporter:
-    """Moves a worker's numbers into prometheus-client's metrics.
+class Mirror(Protocol):
+    """Somewhere else where a worker's metrics are to be seen."""
+
+    def write(self, metrics: Iterable[Metric]) -> None: ...
+
+
+class MetricsExporter(Collector):
+    """Moves a worker's numbers to the metrics, and gives those of all workers.
 
     stats: the worker's numbers
     limit: returns how many streams may be open; None: any number
     upstreams: the upstreams whose failures are counted
     board: what all workers show of themselves
+    mirror: where a worker's metrics are written besides
     """
 
     def __init__(
@@ -66,21 +75,21 @@ class MetricsExporter:
         limit: Callable[[], int | None],
         upstreams: Sequence[CountedUpstream],
         board: ShownBoard,
+        mirror: Mirror | None = None,
     ) -> None:
         self._stats = stats
+        self._board = board
         self._workers = WorkerCollector(board)
+        self._mirror = mirror
         self._limit_of_streams = limit
         self._upstreams = upstreams
-        self._registry = CollectorRegistry()
-        # prometheus-client fails to read a file that another worker has just created, since it is empty for a moment.
-        with metrics_folder.locked(for_writing=True):
-            self._create_metrics()
-        self._pid = os.getpid()
+        self._metrics: list[Metric] = []
+        self._create_metrics()
 
     def _create_metrics(self) -> None:
-        self._open = self._gauge("open_streams", "Streams that run", "livesum", "route")
+        self._open = self._gauge("open_streams", "Streams that run", "route")
         self._limit = self._gauge(
-            "open_streams_limit", "Streams that may run at once, of all workers", "livesum"
+            "open_streams_limit", "Streams that may run at once, of all workers"
         )
         self._ended = self._counter(
             "streams_ended", "Streams that have ended", "route", "model", "outcome"
@@ -124,7 +133,10 @@ class MetricsExporter:
             "upstream_failovers", "Requests that went on to another upstream", "upstream"
         )
         self._out = self._gauge(
-            "upstream_out", "1 while a worker leaves the upstream alone", "livemax", "upstream"
+            "upstream_out", "1 while a worker leaves the upstream alone", "upstream", merge=max
+        )
+        self._incomplete = self._gauge(
+            "metrics_incomplete", "1 if there is no room to share a worker's metrics", merge=max
         )
         for upstream in self._upstreams:
             self._out.labels(upstream.label)
@@ -133,29 +145,46 @@ class MetricsExporter:
         """Return the numbers of all workers in Prometheus's text format."""
         self.move()
         registry = CollectorRegistry()
+        registry.register(self)
         registry.register(self._workers)
-        of_workers = prometheus_client.generate_latest(registry)
-        if metrics_folder.path() is None:
-            return prometheus_client.generate_latest(self._registry) + of_workers
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-        with metrics_folder.locked(for_writing=False):
-            return prometheus_client.generate_latest(registry) + of_workers
+        return prometheus_client.generate_latest(registry)
+
+    def collect(self) -> Iterable[Family]:
+        everybody = self._all_numbers()
+        for metric in self._metrics:
+            values = (dict((each.counts | each.states).get(metric.name, ())) for each in everybody)
+            yield metric.family(merged(values, metric.merge))
+
+    def _all_numbers(self) -> list[Numbers]:
+        row = self._board.own_row
+        if row is None:
+            return [Numbers(0, *self._values())]  # There is no server, as in a test client.
+        shared = shared_numbers().read_all()
+        if self._incomplete.values[()][0]:
+            shared.append(Numbers(0, *self._values()))
+        return shared
+
+    def _values(self) -> tuple[Values, Values]:
+        """Return the counts and the states."""
+        counts: Values = {}
+        states: Values = {}
+        for metric in self._metrics:
+            kind = counts if metric.outlives_worker else states
+            kind[metric.name] = list(metric.values.items())
+        return counts, states
 
     def move(self) -> None:
         """Move what was counted since the last call."""
-        if self._pid != os.getpid():
-            self._create_files()
         stats = self._stats
         for route, count in stats.open.items():
-            self._open.labels(route).set(count)
+            self._open.set(count, route)
         self._limit.set(self._limit_of_streams() or 0)
         _move_counts(stats.ended, self._ended)
         _move_counts(stats.errors, self._errors)
         _move_counts(stats.refused, self._refused)
-        self._events.inc(stats.events)
-        self._bytes.inc(stats.bytes)
-        self._keepalives.inc(stats.keepalives)
+        self._events.add(stats.events)
+        self._bytes.add(stats.bytes)
+        self._keepalives.add(stats.keepalives)
         stats.events = stats.bytes = stats.keepalives = 0
         _move_histograms(stats.first_events, self._first_events)
         _move_histogram(stats.gaps, self._gaps)
@@ -164,15 +193,11 @@ class MetricsExporter:
         _move_histogram(stats.loop_lags, self._loop_lags)
         _move_counts(stats.upstream_errors, self._upstream_errors)
         self._move_upstreams()
-
-    def _create_files(self) -> None:
-        """Create this worker's files: with ``--preload`` the app, and so this object, was made before the fork.
-
-        prometheus-client does so by itself at the first change, but without the lock.
-        """
-        with metrics_folder.locked(for_writing=True):
-            self._limit.set(0)
-        self._pid = os.getpid()
+        if (row := self._board.own_row) is not None:
+            fits = shared_numbers().publish(row.number, *self._values())
+            self._incomplete.set(not fits)
+        if self._mirror is not None:
+            self._mirror.write(self._metrics)
 
     def _move_upstreams(self) -> None:
         now = time.monotonic()
@@ -180,43 +205,42 @@ class MetricsExporter:
         for upstream in self._upstreams:
             label = upstream.label
             for code, count in upstream.errors.items():
-                self._upstream_errors.labels(label, code).inc(count)
+                self._upstream_errors.add(count, label, code)
             upstream.errors.clear()
-            self._failovers.labels(label).inc(upstream.failovers)
+            self._failovers.add(upstream.failovers, label)
             upstream.failovers = 0
             are_out[label] |= upstream.is_out(now)
         for label, is_out in are_out.items():
-            self._out.labels(label).set(is_out)
+            self._out.set(is_out, label)
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(f"sluice_{name}_total", help_, labels, registry=self._registry)
+        return self._added(Counter(name, help_, *labels))
 
-    def _gauge(self, name: str, help_: str, mode: str, *labels: str) -> Gauge:
-        return Gauge(
-            f"sluice_{name}",
-            help_,
-            labels,
-            registry=self._registry,
-            multiprocess_mode=mode,  # type: ignore[arg-type]
-        )
+    def _gauge(
+        self, name: str, help_: str, *labels: str, merge: Callable[[float, float], float] = add
+    ) -> Gauge:
+        return self._added(Gauge(name, help_, *labels, merge=merge))
 
     def _histogram(
         self, name: str, help_: str, bounds: tuple[float, ...], *labels: str
     ) -> Histogram:
-        return Histogram(f"sluice_{name}", help_, labels, registry=self._registry, buckets=bounds)
+        return self._added(Histogram(name, help_, bounds, *labels))
+
+    def _added(self, metric: AnyMetric) -> AnyMetric:
+        self._metrics.append(metric)
+        return metric
 
 
 def _move_counts(counts: dict[tuple[str, ...], int], counter: Counter) -> None:
     for labels, count in counts.items():
-        counter.labels(*labels).inc(count)
+        counter.add(count, *labels)
     counts.clear()
 
 
 def _move_histograms(plain: Mapping[str, PlainHistogram], histogram: Histogram) -> None:
     for label, each in plain.items():
-        _move_histogram(each, histogram.labels(label))
+        histogram.add_all(*each.take(), label)
 
 
 def _move_histogram(plain: PlainHistogram, histogram: Histogram) -> None:
-    counts, total = plain.take()
-    add_to_histogram(histogram, counts, total)
+    histogram.add_all(*plain.take())

@@ -21,12 +21,23 @@ class ShownWorker(Protocol):
     def limit(self) -> int | None: ...
 
 
+class OwnRow(Protocol):
+    """number: which no other living worker has"""
+
+    number: int
+
+
 class ShownBoard(Protocol):
     """Knows all workers (``flask_sluice.server.worker_board.WorkerBoard``).
 
     starts: how many have been started; deaths: how many ended otherwise than they were told to; lost_streams: how many
         streams those had open
+    dropped_log_lines: how many lines the log has not taken
+    own_row: that of this process, if it is a worker
     """
+
+    @property
+    def own_row(self) -> OwnRow | None: ...
 
     @property
     def starts(self) -> int: ...
@@ -36,6 +47,9 @@ class ShownBoard(Protocol):
 
     @property
     def lost_streams(self) -> int: ...
+
+    @property
+    def dropped_log_lines(self) -> int: ...
 
     def workers(self) -> Sequence[ShownWorker]: ...
 
@@ -73,4 +87,9 @@ class WorkerCollector(Collector):
             "sluice_worker_lost_streams",
             "Streams that such workers had open, and that were cut",
             value=board.lost_streams,
+        )
+        yield CounterMetricFamily(
+            "sluice_log_lines_dropped",
+            "Log lines that were dropped because nothing took them",
+            value=board.dropped_log_lines,
         )

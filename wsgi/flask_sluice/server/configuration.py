@@ -2,6 +2,7 @@
 
 import math
 import resource
+import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -11,9 +12,15 @@ WORKER_CLASS = "flask_sluice.server.Worker"
 
 _DRAIN_SECONDS = 120.0
 _OTHER_FILES = 1024
+"""Besides the connections: those of the interpreter, of logs, and of what an app has open."""
 
 
-def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | None = None) -> None:
+def configure(
+    namespace: MutableMapping[str, Any],
+    *,
+    drain_seconds: float | None = None,
+    files_of_connection: int = 1,
+) -> None:
     """Set in a gunicorn file what streams need, and leave what the file sets.
 
     Call it on the first lines of the file, since gevent has to patch the process before other modules are imported.
@@ -23,6 +30,7 @@ def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | Non
     namespace: the ``globals()`` of the gunicorn file
     drain_seconds: how long streams may go on after the server was told to end or to reload. ``SLUICE_DRAIN_SECONDS`` in
         the environment wins; the default is 120
+    files_of_connection: how many files are open for each connection of a client, another server's connection for example
 
     Exits with one line if ``SLUICE_DRAIN_SECONDS`` is not a number of seconds.
     """
@@ -45,7 +53,8 @@ def configure(namespace: MutableMapping[str, Any], *, drain_seconds: float | Non
     }
     for name, value in settings.items():
         namespace.setdefault(name, value)
-    namespace["nworkers_changed"] = _install_master_after(namespace.get("nworkers_changed"))
+    hook = namespace.get("nworkers_changed")
+    namespace["nworkers_changed"] = _install_master_after(hook, files_of_connection)
 
 
 def patch_process() -> None:
@@ -58,22 +67,43 @@ def patch_process() -> None:
     gevent.config.track_greenlet_tree = False
 
 
-def raise_file_limit(files: int) -> None:
-    """Let this process, and those that it forks, have so many files and a thousand besides, as far as the hard limit goes.
+def fit_connections(server: Any, files_of_connection: int) -> None:
+    """Let this process, and those that it forks, have a file for each connection, or have them take fewer connections.
+
+    A worker without files left can accept no connection, not even a health check's, and refuses nobody.
+    """
+    connections = server.cfg.worker_connections
+    limit = raise_file_limit(connections * files_of_connection)
+    others = min(_OTHER_FILES, limit // 4)
+    fitting = max(1, (limit - others) // files_of_connection)
+    if fitting < connections:
+        server.log.warning(
+            "%d connections for each worker, not %d: the hard limit of open files is %d",
+            fitting,
+            connections,
+            limit,
+        )
+        server.cfg.set("worker_connections", fitting)
+
+
+def raise_file_limit(files: int) -> int:
+    """Let this process have so many files and a thousand besides, as far as the hard limit goes; return how many it may have.
 
     The usual soft limit of 1024 is for programs that use select(). Each connection of a client is a file.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = files + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 Hook = Callable[[Any, int, int | None], object]
 
 
-def _install_master_after(hook: Hook | None) -> Hook:
+def _install_master_after(hook: Hook | None, files_of_connection: int) -> Hook:
     """Return a hook ``nworkers_changed`` that calls the file's own, then installs our master.
 
     This hook is the first that gets the server, before ``preload_app`` loads the app and again at each reload, and gunicorn
@@ -81,22 +111,33 @@ def _install_master_after(hook: Hook | None) -> Hook:
     """
 
     def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
+        _check_worker_class(server, is_start=old_value is None)
         if hook is not None:
             hook(server, new_value, old_value)
-        _install_master(server)
+        _install_master(server, files_of_connection)
 
     return nworkers_changed
 
 
-def _install_master(server: Any) -> None:
+def _check_worker_class(server: Any, *, is_start: bool) -> None:
+    # Not above: it imports gunicorn.
+    from flask_sluice.server.gunicorn_adapter import why_no_streams  # noqa: PLC0415
+
+    why = why_no_streams(server.worker_class)
+    if why and is_start:
+        sys.exit(f"sluice: {why}")
+    if why:
+        # A reload: the master's end would cut the streams of the workers that are there.
+        server.log.error("%s", why)
+
+
+def _install_master(server: Any, files_of_connection: int) -> None:
     # Not above: these import gevent and gunicorn.
     from flask_sluice.server.master import Master  # noqa: PLC0415
     from flask_sluice.server.worker import Worker  # noqa: PLC0415
-    from flask_sluice.server.worker_board import board  # noqa: PLC0415
 
     if issubclass(server.worker_class, Worker):
-        raise_file_limit(server.cfg.worker_connections)
-        server.__class__ = Master
-        server.shared_page = board().share(getattr(server, "shared_page", None))
+        fit_connections(server, files_of_connection)
+        Master.take_over(server)
     else:
         server.log.warning("worker_class is not %s: a worker's end cuts its streams", WORKER_CLASS)

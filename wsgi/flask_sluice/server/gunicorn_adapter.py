@@ -6,18 +6,24 @@ gunicorn's own classes ``GeventWorker`` and ``Arbiter``, whose methods that they
 
 import io
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from types import FrameType
 from typing import Any, Protocol
 
 from gunicorn import util
+from gunicorn.config import Config
 from gunicorn.errors import AppImportError
 from gunicorn.http import errors, wsgi
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, ParseException
 from gunicorn.http.wsgi import FileWrapper, Response, WSGIErrorsWrapper, create
+from gunicorn.workers import base
+from gunicorn.workers.workertmp import WorkerTmp
 
 from flask_sluice.observe.hidden_secrets import (
     environ_for_log,
@@ -185,6 +191,56 @@ class _ErrorStream:
         return getattr(WSGIErrorsWrapper(self._cfg), name)
 
 
+def loading_worker_class() -> Any:
+    """Return the class of the worker for which gunicorn is loading the app now; None outside of gunicorn.
+
+    gunicorn tells it to its configuration file, but an app finds it only in the frames that have called it.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        cfg = getattr(frame.f_locals.get("self"), "cfg", None)
+        if isinstance(cfg, Config):
+            return cfg.worker_class
+        frame = frame.f_back
+    return None
+
+
+def why_no_streams(worker_class: Any) -> str:
+    """Return one line that says why the streams of a worker class would fail, and which to use; "" if they do not."""
+    # Not above: an app that is loaded without a server, as by ``flask routes``, needs no worker.
+    from gunicorn.workers.ggevent import GeventWorker  # noqa: PLC0415
+
+    if not issubclass(worker_class, GeventWorker):
+        reason = "takes a thread or a process for each stream"
+    elif worker_class.server_class is not None:
+        # Its handler gives the app another socket than the other gevent workers, and reads from it by itself.
+        reason = "does not see when a client leaves"
+    else:
+        return ""
+    return (
+        f"gunicorn's {worker_class.__name__} {reason}: remove -k and worker_class where flask_sluice.server configures "
+        "gunicorn, else start it with `-k gevent`"
+    )
+
+
 def error_log_handlers(log: Any) -> list[logging.Handler]:
     """Return the handlers that gunicorn's own messages go to."""
     return list(log.error_log.handlers)
+
+
+def log_handlers(log: Any) -> list[logging.Handler]:
+    """Return the handlers of gunicorn's messages and of its access log."""
+    return [*log.error_log.handlers, *log.access_log.handlers]
+
+
+def show_life_in_memory() -> None:
+    """Have a worker show gunicorn's master that it lives on a file in memory.
+
+    gunicorn's own is in a temporary folder: without one, or where it takes no more files, no worker can be started.
+    """
+    base.WorkerTmp = _MemoryFile
+
+
+class _MemoryFile(WorkerTmp):  # type: ignore[misc]
+    def __init__(self, _cfg: Any) -> None:
+        self._tmp = os.fdopen(os.memfd_create("gunicorn-worker"), "w+b", 0)

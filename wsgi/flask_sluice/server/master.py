@@ -5,17 +5,22 @@ import queue
 import signal
 import sys
 import time
+from types import ModuleType
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from flask_sluice.observe.shared_numbers import shared_numbers
 from flask_sluice.server.drain_time import drain_delay_seconds
+from flask_sluice.server.log_lines import LogOutput
 from flask_sluice.server.worker_board import Row, Stage, board
 
 BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 """The signals that a new worker does not get before it has its own handlers; see ``Master``."""
 
+_SHARED_MEMORY = ("flask_sluice.server.worker_board", "flask_sluice.observe.shared_numbers")
+"""Modules that a reload leaves: old and new workers share their memory, and so its form."""
 _POLL_SECONDS = 0.1
 
 
@@ -27,13 +32,14 @@ class Master(Arbiter):  # type: ignore[misc]
     workers at once, and itself if the new ones do not boot; here they retire.
 
     gunicorn has no setting for the class of its arbiter: ``gunicorn.app.base`` names it. ``configure`` has a hook replace the
-    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``.
+    class of the running arbiter, which is safe because this class sets no attribute in ``__init__``: ``take_over`` does.
 
     rereads_package: whether a reload imports this package anew, in the master too. Only for a server that imports it in no
         other module that stays: an app would go on with the old modules, and the worker with the new ones
     """
 
     rereads_package = False
+    log_output: LogOutput
     _before_reload: "_MasterState | None" = None
     """What a failed reload goes back to, until its workers have booted."""
     _reload_is_done: Exception | None = None
@@ -44,6 +50,15 @@ class Master(Arbiter):  # type: ignore[misc]
     """The age of the youngest worker that may fail to boot, since others go on in its place."""
     _abandoned_ages = range(0)
     """The ages of the workers of a reload that was given up."""
+
+    @classmethod
+    def take_over(cls, server: Any) -> None:
+        """Make a running arbiter one of this class."""
+        server.__class__ = cls
+        if hasattr(server, "log_output"):
+            server.log_output.unblock(server.log)  # A reload may have made other handlers.
+        else:
+            server.log_output = LogOutput(server.log, board().count_dropped_log_lines)
 
     def reload(self) -> None:
         """Start workers with the settings as they are now; if those are wrong, everything goes on as before."""
@@ -97,6 +112,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def manage_workers(self) -> None:
         """Start and end workers, without counting those that leave. gunicorn calls it every second or sooner."""
+        self.log_output.write_waiting()
         leaving = self._leaving()
         # Up to gunicorn 24 the signal's handler itself reaps: it must not find the workers while they are not in WORKERS.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -133,6 +149,7 @@ class Master(Arbiter):  # type: ignore[misc]
         finally:
             for pid in before.keys() - self.WORKERS.keys():
                 if (row := _row_of(before[pid])) is not None:
+                    shared_numbers().retire(row.number)
                     board().remove_worker(row)
 
     def _reap_workers(self) -> None:
@@ -229,18 +246,14 @@ class _MasterState:
     def __init__(self, master: Master) -> None:
         self._cfg = master.cfg
         self._environment = dict(os.environ)
-        self._modules = {
-            name: module
-            for name, module in sys.modules.items()
-            if name.partition(".")[0] == "flask_sluice"
-        }
+        self._modules = _modules()
 
     def forget_modules(self) -> None:
         for name in self._modules:
             del sys.modules[name]
 
     def restore(self, master: Master) -> None:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "flask_sluice"]:
+        for name in _modules():
             del sys.modules[name]
         sys.modules.update(self._modules)
         os.environ.clear()
@@ -248,6 +261,15 @@ class _MasterState:
         master.app.cfg = self._cfg
         if master.cfg is not self._cfg:
             master.setup(master.app)
+
+
+def _modules() -> dict[str, ModuleType]:
+    """Return the modules of this package that a reload imports anew."""
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "flask_sluice" and name not in _SHARED_MEMORY
+    }
 
 
 def _next_signal(master: Master) -> int | None:

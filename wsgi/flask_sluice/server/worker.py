@@ -16,6 +16,7 @@ from gevent.pool import Pool
 from greenlet import getcurrent
 from gunicorn.workers.ggevent import GeventWorker
 
+from flask_sluice.observe.shared_numbers import shared_numbers
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.accepting import SharedListener
 from flask_sluice.server.connections import BodySource, Connections, drain, most_connections
@@ -26,7 +27,7 @@ from flask_sluice.server.drain_time import (
     seconds_from_environment,
 )
 from flask_sluice.server.error_answers import write_refusal
-from flask_sluice.server.log_lines import log_beside_gunicorn
+from flask_sluice.server.log_lines import LogOutput, log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS
 from flask_sluice.server.worker_board import Stage, board
 from flask_sluice.stream import registry
@@ -35,6 +36,8 @@ from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.transport.client_socket import ClientSocket
 
 _POLL_SECONDS = 0.1
+_LOG_SECONDS = 0.01
+"""Between two attempts to write the log lines that wait, which a pipe takes in pieces of 64 KiB."""
 _NOTIFY_SECONDS = 1.0
 
 
@@ -71,6 +74,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        gunicorn_adapter.show_life_in_memory()
         super().__init__(*args, **kwargs)
         self._drain_seconds = drain_seconds_of(self.cfg.graceful_timeout)
         self._drain_delay_seconds = drain_delay_seconds()
@@ -83,9 +87,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._retires_at = self._requests
         self.row = board().add_worker()
         """What this worker tells the others and the master, which makes this object before it forks."""
+        # gunicorn's own arbiter does not do so when a worker ends; and memory is shared only if it is there before the fork.
+        shared_numbers().retire(self.row.number)
 
     def init_process(self) -> None:
-        board().own_number = self.row.number
+        board().own_row = self.row
+        self._log_output = LogOutput(self.log, self.row.count_dropped_log_lines)
         gunicorn_adapter.settle(self.cfg)
         gunicorn_adapter.date_responses_once_a_second()
         gunicorn_adapter.make_error_streams_when_used()
@@ -282,7 +289,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self.notify()
                 self._connections.end_overdue()
                 notify_at = now + _NOTIFY_SECONDS
-            gevent.sleep(_POLL_SECONDS)
+            is_written = self._log_output.write_waiting()
+            gevent.sleep(_POLL_SECONDS if is_written else _LOG_SECONDS)
         return True
 
 

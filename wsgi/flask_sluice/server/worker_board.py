@@ -7,12 +7,11 @@ from functools import cache
 from typing import NamedTuple
 
 _MAX_WORKERS = 512
-_COUNTERS = 4
-_STARTS, _DEATHS, _LOST_STREAMS, _ROWS = range(_COUNTERS)
-_FIELDS = 6
-_STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT = range(_FIELDS)
+_COUNTERS = 5
+_STARTS, _DEATHS, _LOST_STREAMS, _ROWS, _DROPPED = range(_COUNTERS)
+_FIELDS = 7
+_STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT, _DROPPED_BY_WORKER = range(_FIELDS)
 _FIELD_BYTES = 8
-_PAGE_BYTES = (_COUNTERS + _MAX_WORKERS * _FIELDS) * _FIELD_BYTES
 _SILENCE_MS = 1000
 """A worker that has shown no sign of life for so long is blocked, stopped or dead: the others do not wait for it."""
 
@@ -66,24 +65,13 @@ class WorkerBoard:
 
     It is made in the master, before the first fork. Each number is one machine word, which is read and written at once, so
     that no lock is needed.
-
-    own_number: which row is this process's own; None in the master
     """
 
     def __init__(self) -> None:
-        self.own_number: int | None = None
-        self._page = mmap.mmap(-1, _PAGE_BYTES)
-        self._words = memoryview(self._page).cast("q")
-
-    def share(self, page: mmap.mmap | None) -> mmap.mmap:
-        """Go on with the page of the board before, which workers still write to. Returns the page in use.
-
-        A reload imports this module anew. Where the new one has other fields, it begins with a page of its own.
-        """
-        if page is not None and len(page) == _PAGE_BYTES:
-            self._page = page
-            self._words = memoryview(page).cast("q")
-        return self._page
+        words = _COUNTERS + _MAX_WORKERS * _FIELDS
+        self.own_row: Row | None = None
+        """That of this process, if it is a worker."""
+        self._words = memoryview(mmap.mmap(-1, words * _FIELD_BYTES)).cast("q")
 
     def add_worker(self) -> "Row":
         """Return a row for a worker that is about to start. Called in the master."""
@@ -102,7 +90,19 @@ class WorkerBoard:
         if row.stage != Stage.ENDED:
             self._words[_DEATHS] += 1
             self._words[_LOST_STREAMS] += row.streams
+        # In this order: for a moment they count twice, rather than not at all.
+        self._words[_DROPPED] += row.dropped_log_lines
         row.clear()
+
+    def count_dropped_log_lines(self, lines: int) -> None:
+        """Count log lines that the master has dropped. Called in the master."""
+        self._words[_DROPPED] += lines
+
+    @property
+    def dropped_log_lines(self) -> int:
+        """How many log lines were dropped because nothing took them, by all processes of this server."""
+        rows = (self._row(number) for number in range(self._words[_ROWS]))
+        return self._words[_DROPPED] + sum(row.dropped_log_lines for row in rows)
 
     @property
     def starts(self) -> int:
@@ -189,6 +189,13 @@ class Row:
     @property
     def is_full(self) -> bool:
         return self.limit is not None and self.streams >= self.limit
+
+    @property
+    def dropped_log_lines(self) -> int:
+        return self._words[_DROPPED_BY_WORKER]
+
+    def count_dropped_log_lines(self, lines: int) -> None:
+        self._words[_DROPPED_BY_WORKER] += lines
 
     def show(self, load: int, streams: int, limit: int | None) -> None:
         """Tell the others how much there is to do, and that the worker lives."""

@@ -16,6 +16,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, draining
 from flask_sluice.stream.feeds.feed import Feed, holds_event
 from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.stream_handle import StreamHandle
 from flask_sluice.stream.timers import Timers
 from flask_sluice.stream.transport.client_socket import ClientSocket
 from flask_sluice.stream.transport.direct_writer import DirectWriter
@@ -63,6 +64,7 @@ class EventStream:
     """
 
     __slots__ = (
+        "__weakref__",
         "_account",
         "_client",
         "_close_callbacks",
@@ -70,6 +72,7 @@ class EventStream:
         "_departure",
         "_drain_error",
         "_feed",
+        "_handle",
         "_has_unsent_events",
         "_on_disconnect",
         "_preamble",
@@ -93,6 +96,7 @@ class EventStream:
         self._feed = feed
         self._context = context
         self._account = StreamAccount(context)
+        self._handle = StreamHandle(self)
         self._render_error = render_error
         self._client = client
         self._writer: DirectWriter | None = None
@@ -120,11 +124,11 @@ class EventStream:
             raise RuntimeError("a StreamContext is for one stream; make another")
         self._context.is_taken = True
         self._timers.begin(time.monotonic(), commit_seconds)
-        self._account.open(self, self._timers.started_at)
+        self._account.open(self._handle, self._timers.started_at)
         self._state = State.OPEN
         if self._client is not None:
-            registry.disconnect_watcher().watch(self._client.fd, self)
-        registry.ticker().add(self, self._timers.next_look(self._timers.started_at))
+            registry.disconnect_watcher().watch(self._client.fd, self._handle)
+        registry.ticker().add(self._handle, self._timers.next_look(self._timers.started_at))
         self._feed.start()
 
     def wait_for_first_event(self, commit_seconds: float | None) -> None:
@@ -325,11 +329,17 @@ class EventStream:
         finally:
             self._release(state)
 
+    def __del__(self) -> None:
+        """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
+        if self._state is not State.CLOSED:
+            # Not here, where the interpreter may be anywhere: closing may block.
+            gevent.spawn(self.close)
+
     def _release(self, state: State) -> None:
         # First of all: the socket lives on for the connection's next request.
         if self._client is not None:
-            registry.disconnect_watcher().forget(self._client.fd, self)
-        registry.ticker().remove(self)
+            registry.disconnect_watcher().forget(self._client.fd, self._handle)
+        registry.ticker().remove(self._handle)
         self._feed.stop()
         if self._writer is not None:
             self._writer.let_go()
@@ -354,7 +364,7 @@ class EventStream:
         if departure is not None and self._context.outcome is Outcome.CANCELLED:
             registry.stats().releases.add(time.monotonic() - departure.at)
         self._account.close(
-            self,
+            self._handle,
             "stream ended",
             events=self._feed.event_count,
             reason=None if departure is None else departure.reason,

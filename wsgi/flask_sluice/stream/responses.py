@@ -51,7 +51,7 @@ def sse_response(
 
     Raises RuntimeError if this process cannot stream, saying how to start the server.
     """
-    require_gevent_in_view()
+    require_gevent_in_view(request.environ)
     # Not above: this package can be imported where gevent is not installed.
     from flask_sluice.stream.event_stream import EventStream  # noqa: PLC0415
     from flask_sluice.stream.feeds.event_queue import EventQueue  # noqa: PLC0415

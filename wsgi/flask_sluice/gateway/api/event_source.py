@@ -23,9 +23,18 @@ _MAX_ID_DIGITS = 18
 def last_event_id(newest: float = math.inf) -> int:
     """Return the number of the last event that the client has, 0 if it has none.
 
+    It is the newest of what the request says: the header, which comes with a reconnection; ``lastEventId``, which polyfills of
+    EventSource add to the URL instead, the last one if there are several; ``last_event_id``, with which an app begins.
+
     Raises ApiError 400 for anything but a number from 0 to ``newest``; EventSource then gives up.
     """
-    given = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or "0"
+    by_polyfill = request.args.getlist("lastEventId")
+    given = (
+        request.headers.get("Last-Event-ID")
+        or (by_polyfill and by_polyfill[-1])
+        or request.args.get("last_event_id")
+        or "0"
+    )
     is_number = given.isascii() and given.isdigit() and len(given) <= _MAX_ID_DIGITS
     if not is_number or int(given) > newest:
         raise ApiError(

@@ -3,30 +3,36 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from flask import Blueprint, Response
 
 from flask_sluice.gateway.request import current_request
-from flask_sluice.gateway.request.body import read_body
+from flask_sluice.gateway.request.body import decode, read_json
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import (
+    SMALL_BODY_BYTES,
     AnswerRequest,
     ChatRequest,
     CompletionRequest,
     StreamOptionsField,
+    check_size,
 )
 from flask_sluice.gateway.simulator.simulator import simulate
 from flask_sluice.gateway.simulator.timed_feed import TimedFeed
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.headers_and_errors import error_for_openai
+from flask_sluice.stream.loop.give_way import heavy_work
 from flask_sluice.stream.responses import (
     StreamResponse,
     context_of,
     stream_response,
 )
 from flask_sluice.stream.transport.client_socket import client_of
+
+Asked = TypeVar("Asked", bound=AnswerRequest)
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
@@ -42,11 +48,11 @@ def blueprint(settings: Settings) -> Blueprint:
 
     @routes.post("/chat/completions")
     def chat_completions() -> Response:
-        return answer(read_body(ChatRequest))
+        return answer(_read(ChatRequest))
 
     @routes.post("/completions")
     def completions() -> Response:
-        return answer(read_body(CompletionRequest))
+        return answer(_read(CompletionRequest))
 
     @routes.get("/models")
     def models() -> dict[str, object]:
@@ -87,7 +93,7 @@ def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
     """Return a function that opens the feed of a chat completion, which is always a stream and tells its usage."""
 
     def open_feed(context: StreamContext) -> TimedFeed:
-        chat = read_body(ChatRequest)
+        chat = _read(ChatRequest)
         check_model(chat.model, settings.models)
         context.notes["model"] = chat.model
         chat.stream = True
@@ -95,3 +101,13 @@ def chat_feed(settings: Settings) -> Callable[[StreamContext], TimedFeed]:
         return TimedFeed(simulate(chat, context), context, settings.channel_size)
 
     return open_feed
+
+
+def _read(type_: type[Asked]) -> Asked:
+    """Read the current request's body. Raises ApiError for one that is not of the type, or would take long to decode."""
+    body = read_json(current_request())
+    if len(body) <= SMALL_BODY_BYTES:
+        return decode(body, type_)
+    with heavy_work():
+        check_size(body)
+        return decode(body, type_)

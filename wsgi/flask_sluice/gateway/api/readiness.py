@@ -31,9 +31,7 @@ class Readiness:
     def report(self) -> tuple[bool, dict[str, object]]:
         """Return whether the server is ready, and a document that says why. Takes less than a second."""
         admission = registry.admission()
-        others = [
-            worker for worker in self._board.workers() if worker.number != self._board.own_number
-        ]
+        others = [worker for worker in self._board.workers() if worker.number != self._own_number]
         looks: dict[str, Callable[[], str]] = {
             upstream.url: partial(_upstream_state, upstream) for upstream in self._upstreams.all
         }
@@ -66,10 +64,14 @@ class Readiness:
         stays = not registry.admission().is_draining if own is None else own.is_staying
         return not (stays or any(worker.is_staying for worker in others))
 
+    @property
+    def _own_number(self) -> int | None:
+        return None if self._board.own_row is None else self._board.own_row.number
+
     def _own_state(self) -> WorkerState | None:
         """Return this worker as the board has it; None under another server than ours."""
         for worker in self._board.workers():
-            if worker.number == self._board.own_number:
+            if worker.number == self._own_number:
                 return worker
         return None
 

@@ -8,21 +8,12 @@ import msgspec
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from flask_sluice.gateway.request import current_request
 from flask_sluice.stream.errors import ApiError
 
 T = TypeVar("T")
 
 _PLACE = re.compile(r" - at `(?P<place>[^`]*)`$")
 _FIELD = re.compile(r"(missing required|contains unknown) field `(?P<field>[^`]*)`")
-
-
-def read_body(type_: type[T]) -> T:
-    """Read the current request's JSON body, which can be done once, and return it as a ``type_``.
-
-    Raises what ``read_json`` and ``decode`` raise.
-    """
-    return decode(read_json(current_request()), type_)
 
 
 def read_json(request: Request) -> bytes:

@@ -55,6 +55,7 @@ class RateLimits:
         # The shortest limit comes first because it is reached most often.
         self._limits = sorted(parse_many(limits))
         self._windows = [MemoryWindow(item.amount, item.get_expiry()) for item in self._limits]
+        self._redis_url = redis_url
         self._redis = _connect(redis_url) if redis_url else None
         self._is_redis_down = False
         self._retry_redis_at = 0.0
@@ -81,8 +82,15 @@ class RateLimits:
             if not self._redis.hit(item, client):
                 free_at = self._redis.get_window_stats(item, client).reset_time
                 wait_seconds = max(free_at - time.time(), 0.001)
-        except (RedisError, OSError) as error:
+        except (
+            RedisError,
+            OSError,
+            ValueError,
+            TypeError,
+        ) as error:  # The last two: its answers make no sense.
             self._retry_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
+            # The connections may lead to a server that has been demoted, and that refuses to write from now on.
+            self._redis = _connect(self._redis_url)
             if not self._is_redis_down:
                 self._is_redis_down = True
                 logger.warning("rate limits count in memory: Redis cannot be asked: %s", error)

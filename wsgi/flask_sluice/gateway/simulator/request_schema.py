@@ -3,8 +3,9 @@
 It accepts and ignores all other fields, as OpenAI-compatible servers do.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from flask_sluice.stream.errors import ApiError
@@ -12,12 +13,21 @@ from flask_sluice.stream.errors import ApiError
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
 Name = Annotated[str, Meta(max_length=256)]
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""What can be decoded in 15 ms, whatever is in it, with the two limits below: a million tokens of prose, or a photograph."""
+_MAX_CONTAINERS = 50_000
+_MAX_COMMAS = 500_000
+SMALL_BODY_BYTES = 128 * 1024
+"""What is decoded in a few milliseconds, whatever is in it."""
 MAX_TOKENS = 100_000
-"""Of all choices of one answer together, which are made before the first event is sent, in at most 30 ms."""
+"""Of all choices of one answer together, which are made before the first event is sent."""
+MAX_CHARACTERS = 1_000_000
+"""Of the same, where the request contains the answer, whose tokens may be long."""
 MAX_CHOICES = 500
 """Bounds the same time for choices with few tokens: each takes 70 us."""
 MAX_PARTS = 10_000
 """Of messages and of parts of a message: far more than clients send, and read in a few milliseconds."""
+_MAX_ARGUMENTS = 100_000
 
 FaultKind = Literal[
     "status",
@@ -55,7 +65,19 @@ class ToolCallOption(Struct, forbid_unknown_fields=True):
     """The tool call of the answer; ``arguments`` is JSON text or the object itself."""
 
     name: Name
-    arguments: Annotated[str, Meta(max_length=100_000)] | dict[str, Any] = ""
+    arguments: msgspec.Raw = msgspec.Raw(b'""')
+    """Undecoded: the objects of a small text can take much memory, and their numbers much time."""
+
+    def __post_init__(self) -> None:
+        if len(self.arguments_text()) > _MAX_ARGUMENTS:
+            raise ValueError(f"arguments: expected at most {_MAX_ARGUMENTS} characters")
+
+    def arguments_text(self) -> str:
+        """Return the arguments as JSON text, an object without the spaces between its parts."""
+        arguments = bytes(self.arguments)
+        if arguments.startswith(b"{"):
+            return msgspec.json.format(arguments, indent=-1).decode()
+        return msgspec.json.decode(arguments, type=str)
 
 
 class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -97,6 +119,16 @@ class Message(Struct):
         if isinstance(self.content, str):
             return self.content
         return " ".join(part.text or "" for part in self.content or [])
+
+
+def check_size(body: bytes) -> None:
+    """Raise ApiError 400 for JSON with so many parts that decoding it would take long, whatever they are."""
+    if body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS or body.count(b",") > _MAX_COMMAS:
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"the simulator reads at most {_MAX_CONTAINERS} objects and arrays, and {_MAX_COMMAS} commas",
+        )
 
 
 class AnswerRequest(Struct, kw_only=True):

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import msgspec
-
 from flask_sluice.gateway.simulator.formats import (
     ChatFormat,
     CompletionFormat,
@@ -12,6 +10,7 @@ from flask_sluice.gateway.simulator.formats import (
     ToolCall,
 )
 from flask_sluice.gateway.simulator.request_schema import (
+    MAX_CHARACTERS,
     MAX_CHOICES,
     MAX_TOKENS,
     AnswerRequest,
@@ -19,8 +18,18 @@ from flask_sluice.gateway.simulator.request_schema import (
     CompletionRequest,
     SimulatorOptions,
 )
-from flask_sluice.gateway.simulator.texts import apply_stop, count_tokens, tokenize, write_answer
+from flask_sluice.gateway.simulator.texts import (
+    Question,
+    apply_stop,
+    count_tokens,
+    first_tokens,
+)
 from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.loop.give_way import give_way
+
+_CHOICES_AT_ONCE = 50
+_FEW_ANSWERS = 10
+_FEW_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,24 @@ class Script:
         }
 
 
+def is_large(request: AnswerRequest, options: SimulatorOptions) -> bool:
+    """Return whether it may take many milliseconds to write the answer."""
+    answers, characters = request.n or 1, len(options.text or "")
+    if options.tool_call is not None:
+        characters += len(bytes(options.tool_call.arguments))
+    if isinstance(request, ChatRequest):
+        characters += len(request.prompt_text())
+    else:
+        assert isinstance(request, CompletionRequest)
+        characters += len(request.prompt)
+        answers *= 1 if isinstance(request.prompt, str) else len(request.prompt)
+    return (
+        answers > _FEW_ANSWERS
+        or characters > _FEW_CHARACTERS
+        or (options.tokens or 0) > _FEW_CHARACTERS
+    )
+
+
 def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
     """Decide the answer. Raises ApiError for options that exclude each other and for an answer that is too long."""
     seed = options.seed if options.seed is not None else request.seed or 0
@@ -83,15 +110,20 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
     length = 0 if same else min(options.tokens or 0, limit or MAX_TOKENS)
     if made > MAX_CHOICES or made * length > MAX_TOKENS:
         raise _too_much()
+    if same and made * sum(map(len, same.tokens)) > MAX_CHARACTERS:
+        raise _too_much()
     choices: list[Choice] = []
     left = MAX_TOKENS
     for prompt in prompts:
+        question = Question(prompt)
         for number in range(request.n or 1):
-            choice = same or _generated_choice(prompt, seed + number, request, options, limit)
+            choice = same or _generated_choice(question, seed + number, request, options, limit)
             left -= len(choice.tokens)
             if left < 0:
                 raise _too_much()
             choices.append(choice)
+            if len(choices) % _CHOICES_AT_ONCE == 0:
+                give_way()
     return Script(format_, choices, count_tokens(prompt_text), MAX_TOKENS - left, seed)
 
 
@@ -99,8 +131,8 @@ def _too_much() -> ApiError:
     return ApiError(
         400,
         "invalid_request",
-        f"the answers are more than {MAX_CHOICES}, or come to more than {MAX_TOKENS} tokens; "
-        "ask for fewer or shorter ones",
+        f"the answers are more than {MAX_CHOICES}, or come to more than {MAX_TOKENS} tokens "
+        f"or {MAX_CHARACTERS} characters; ask for fewer or shorter ones",
     )
 
 
@@ -112,19 +144,25 @@ def _same_choice(
 ) -> Choice | None:
     """Return the choice that the request itself contains; None if each has to be generated."""
     if tool_call is not None:
-        return Choice(tokenize(tool_call.arguments), "tool_calls")
+        return Choice(first_tokens(tool_call.arguments, MAX_TOKENS), "tool_calls")
     if options.text is not None:
-        return _cut(tokenize(options.text)[: options.tokens], request, limit)
+        # One more than there may be shows that there are too many.
+        most = MAX_TOKENS + 1 if options.tokens is None else options.tokens
+        return _cut(first_tokens(options.text, most), request, limit)
     return None
 
 
 def _generated_choice(
-    prompt: str, seed: int, request: AnswerRequest, options: SimulatorOptions, limit: int | None
+    question: Question,
+    seed: int,
+    request: AnswerRequest,
+    options: SimulatorOptions,
+    limit: int | None,
 ) -> Choice:
     length = options.tokens
     if length is not None and limit is not None:
         length = min(length, limit + 1)  # One more token shows that the limit has cut it.
-    return _cut(write_answer(prompt, seed, length), request, limit)
+    return _cut(question.answer(seed, length), request, limit)
 
 
 def _cut(tokens: list[str], request: AnswerRequest, limit: int | None) -> Choice:
@@ -139,7 +177,4 @@ def _tool_call(options: SimulatorOptions) -> ToolCall | None:
     wanted = options.tool_call
     if wanted is None:
         return None
-    arguments = wanted.arguments
-    if not isinstance(arguments, str):
-        arguments = msgspec.json.encode(arguments).decode()
-    return ToolCall(wanted.name, arguments)
+    return ToolCall(wanted.name, wanted.arguments_text())

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from functools import cached_property
 from itertools import count, repeat
 
@@ -10,10 +11,11 @@ import msgspec
 from flask_sluice.gateway.simulator.annotated import Annotated
 from flask_sluice.gateway.simulator.formats import TokenTemplate
 from flask_sluice.gateway.simulator.request_schema import AnswerRequest, Fault, SimulatorOptions
-from flask_sluice.gateway.simulator.script import write_script
+from flask_sluice.gateway.simulator.script import is_large, write_script
 from flask_sluice.gateway.simulator.timed_feed import Pause
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
+from flask_sluice.stream.loop.give_way import heavy_work
 
 Item = bytes | Pause
 
@@ -51,7 +53,9 @@ class _Answer:
         options = request.simulator or SimulatorOptions()
         self._options = options
         self._context = context
-        self._script = write_script(request, options)
+        # Of most requests that is a fraction of a millisecond. Where it is not, others have their turn between.
+        with heavy_work() if is_large(request, options) else nullcontext():
+            self._script = write_script(request, options)
         self._usage_is_wanted = (
             request.stream_options is not None and request.stream_options.include_usage
         )

@@ -3,11 +3,14 @@
 import random
 import re
 from functools import cache
+from hashlib import sha512
+from itertools import islice
 
 from flask_sluice.stream.loop.give_way import give_way
 
 _TOPIC_CHARACTERS = 120
 _COUNTED_AT_ONCE = 65536
+_HASHED_ONCE = 4096
 
 _OPENINGS = (
     "You asked: “{topic}” — a good question to watch an answer arrive by.",
@@ -54,23 +57,37 @@ _CLOSINGS = (
 _TOKEN = re.compile(r" ?[^\W\d_]{1,9}| ?\d{1,3}| ?[^\w\s]|_| |\s+")
 
 
-def write_answer(prompt: str, seed: int, tokens: int | None = None) -> list[str]:
-    """Return the tokens of an answer to ``prompt``.
+class Question:
+    """A prompt, of which there may be many answers."""
 
-    tokens: how many; None: as many as a few paragraphs have
-    """
-    # Random hashes a text seed with SHA-512, so it gives the same numbers on every machine and in every process.
-    rng = random.Random(f"{seed}\n{prompt}")
-    topic = _topic(prompt)
-    answer = tokenize(rng.choice(_OPENINGS).replace("{topic}", topic))
-    for paragraph in rng.sample(_PARAGRAPHS, 3):
-        answer += _paragraph_tokens(paragraph)
-    answer += tokenize("\n\n" + rng.choice(_CLOSINGS).replace("{topic}", topic))
-    if tokens is None:
-        return answer
-    while len(answer) < tokens:
-        answer += _paragraph_tokens(rng.choice(_PARAGRAPHS))
-    return answer[:tokens]
+    def __init__(self, prompt: str) -> None:
+        self._topic = _topic(prompt)
+        # Random hashes the whole of a text seed, for each answer.
+        is_long = len(prompt) > _HASHED_ONCE
+        self._seed = sha512(prompt.encode("utf-8", "replace")).hexdigest() if is_long else prompt
+
+    def answer(self, seed: int, tokens: int | None = None) -> list[str]:
+        """Return the tokens of an answer.
+
+        tokens: how many; None: as many as a few paragraphs have
+        """
+        # Random hashes a text seed with SHA-512, so it gives the same numbers on every machine and in every process.
+        rng = random.Random(f"{seed}\n{self._seed}")
+        topic = self._topic
+        answer = tokenize(rng.choice(_OPENINGS).replace("{topic}", topic))
+        for paragraph in rng.sample(_PARAGRAPHS, 3):
+            answer += _paragraph_tokens(paragraph)
+        answer += tokenize("\n\n" + rng.choice(_CLOSINGS).replace("{topic}", topic))
+        if tokens is None:
+            return answer
+        while len(answer) < tokens:
+            answer += _paragraph_tokens(rng.choice(_PARAGRAPHS))
+        return answer[:tokens]
+
+
+def write_answer(prompt: str, seed: int, tokens: int | None = None) -> list[str]:
+    """Return the tokens of one answer to ``prompt``; see ``Question.answer``."""
+    return Question(prompt).answer(seed, tokens)
 
 
 @cache
@@ -83,6 +100,13 @@ def _paragraph_tokens(paragraph: str) -> list[str]:
 def tokenize(text: str) -> list[str]:
     """Cut text into word-like tokens, which joined are the text again."""
     return _TOKEN.findall(text)
+
+
+def first_tokens(text: str, count: int) -> list[str]:
+    """Return the first ``count`` tokens of ``text``, in a time that does not depend on how many it has."""
+    if len(text) <= count:
+        return tokenize(text)
+    return [match[0] for match in islice(_TOKEN.finditer(text), count)]
 
 
 def count_tokens(text: str) -> int:

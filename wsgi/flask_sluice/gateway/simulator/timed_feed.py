@@ -15,6 +15,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.encode_items import StreamItem, close, encode, failure
 from flask_sluice.stream.feeds.feed import Forward
 from flask_sluice.stream.feeds.terminal_event import is_terminal
+from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS
 from flask_sluice.stream.loop.signal import Signal
 
 
@@ -31,7 +32,8 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
 class TimedFeed:
     """Takes a generator's items up to its next pause, and starts a timer that takes the items after it.
 
-    At most ``size`` events are taken in one turn of the event loop, so that other streams have theirs. At most ``size``
+    At most ``size`` events are taken in one turn of the event loop, so that other streams have theirs, and none after
+    they have taken 5 ms. At most ``size``
     events wait for the client or are being written; meanwhile the generator is not run and no pause begins.
 
     items: the caller of ``start`` runs the generator up to its first pause, where it may block. From then on the event
@@ -139,6 +141,7 @@ class TimedFeed:
         events = self._events
         room = self._size - self._being_written
         self._is_held = False
+        ends_at = time.monotonic() + LONGEST_TURN_SECONDS
         try:
             for item in self._items:
                 if isinstance(item, Pause):
@@ -149,8 +152,10 @@ class TimedFeed:
                     self._last_item = item
                     self.event_count += 1
                     events.append(event)
-                    if len(events) >= room:
+                    is_slow = time.monotonic() > ends_at
+                    if is_slow or len(events) >= room:
                         self._hold()
+                        self._may_continue_at_once &= not is_slow
                         return
         except BaseException as raised:  # noqa: BLE001 - ``failure`` logs an unforeseen exception
             self.error = failure(raised, self._context)

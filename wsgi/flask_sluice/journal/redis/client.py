@@ -5,16 +5,14 @@ layer below it. These names are used, and tests/system/test_journal_client.py fa
 
 - ``redis.connection.parse_url`` and the connection classes that it chooses, so that a URL means what it means to
   redis-py; their keyword arguments
-- ``Connection.pack_commands``, ``send_packed_command``, ``read_response`` and ``disconnect``
+- ``Connection.pack_commands``, ``send_packed_command``, ``send_command``, ``read_response`` and ``disconnect``
 
 Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_response(timeout=…)``, ``is_connected``)
 and is not used.
 """
 
 import inspect
-import logging
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import BoundedSemaphore
@@ -22,11 +20,10 @@ from typing import Any, TypeAlias
 
 from redis.connection import Connection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
-
-logger = logging.getLogger("sluice.journal")
+from flask_sluice.journal.redis.health import RedisHealth, code_of
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
@@ -64,11 +61,7 @@ class RedisClient:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        self.problem: str | None = None
-        """Why the last attempt failed."""
-        self.reached_since: float | None = None
-        """Since when, in monotonic seconds, every attempt has succeeded."""
-        self.is_closed = False
+        self.health = RedisHealth()
         try:
             self._connection_class, self._options = _read_url(url)
             self._options["client_name"] = name
@@ -93,6 +86,39 @@ class RedisClient:
         with self._shared_connection() as connection:
             return connection.transaction(*commands)
 
+    def check(self, *commands: Command) -> str | None:
+        """Execute commands in a transaction over a new connection. Return why one does not work, None if all do.
+
+        A new connection shows what others do not: the address leads elsewhere now, the password has changed, there
+        are too many clients.
+        """
+        connection = RedisConnection(
+            self.health, self._connection_class(**self._options), may_repeat=False
+        )
+        try:
+            results = connection.transaction(*commands)
+        except JournalUnavailableError as error:
+            return error.reason
+        finally:
+            connection.close()
+        refusal = next((result for result in results if isinstance(result, ResponseError)), None)
+        if refusal is not None:
+            return self.health.refused(refusal).reason
+        self.health.recovered()
+        return None
+
+    def setting(self, name: str) -> str | None:
+        """Return one of Redis's own settings; None if it may not be read, as in most managed services."""
+        connection = self._connection_class(**self._options)
+        try:
+            connection.send_command("CONFIG", "GET", name)
+            reply: Reply = connection.read_response()
+        except (RedisError, OSError, ValueError):
+            return None
+        finally:
+            connection.disconnect()
+        return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None
+
     def keep_connection(
         self, *, may_repeat: bool = True, reply_seconds: float | None = None
     ) -> "RedisConnection":
@@ -104,13 +130,15 @@ class RedisClient:
         if reply_seconds is not None:
             # In the constructor's arguments: read_response() takes a timeout in some releases only.
             options = {**options, "socket_timeout": reply_seconds}
-        connection = RedisConnection(self, self._connection_class(**options), may_repeat=may_repeat)
+        connection = RedisConnection(
+            self.health, self._connection_class(**options), may_repeat=may_repeat
+        )
         self._connections.append(connection)
         return connection
 
     def close(self) -> None:
         """Close all connections, also those in use."""
-        self.is_closed = True
+        self.health.close()
         for connection in self._connections:
             connection.close()
 
@@ -119,7 +147,7 @@ class RedisClient:
         # Not redis-py's pool: the arguments of its get_connection() differ between releases, and it asks the system
         # before each use whether the connection is still open, which RedisConnection need not know.
         if not self._turns.acquire(timeout=_TURN_SECONDS):
-            raise self.failed(RedisConnectionError("all connections are in use"))
+            raise self.health.unreachable(RedisConnectionError("all connections are in use"))
         try:
             connection = self._idle.pop() if self._idle else self.keep_connection()
             try:
@@ -129,21 +157,6 @@ class RedisClient:
         finally:
             self._turns.release()
 
-    def succeeded(self) -> None:
-        if self.reached_since is None:
-            self.reached_since = time.monotonic()
-        if self.problem is not None:
-            logger.info("Redis is reached again")
-            self.problem = None
-
-    def failed(self, error: Exception) -> JournalUnavailableError:
-        reason = "Redis cannot be reached: " + str(error).partition("\n")[0]
-        if self.problem is None and not self.is_closed:
-            logger.warning("%s", reason)
-        self.problem = reason
-        self.reached_since = None
-        return JournalUnavailableError(reason)
-
 
 class RedisConnection:
     """One connection to Redis, below redis-py's commands.
@@ -152,18 +165,28 @@ class RedisConnection:
         (which is noticed only when it is used), although they may have been executed
     """
 
-    def __init__(self, client: RedisClient, connection: Any, *, may_repeat: bool) -> None:
-        self._client = client
+    def __init__(self, health: RedisHealth, connection: Any, *, may_repeat: bool) -> None:
+        self._health = health
         self._connection = connection
         self._may_repeat = may_repeat
         self._was_connected = False
+        self._recovery_count = health.recovery_count
+        self._refusals: list[ResponseError] = []
         self._pid = os.getpid()
 
     def execute(self, *commands: Command) -> list[Reply]:
-        """Return one reply for each command. Raises JournalUnavailableError."""
+        """Return one reply for each command. Raises JournalUnavailableError.
+
+        It is raised, too, where one of the commands is refused for the state of the server or the rights of the user;
+        others of them may have been executed.
+        """
         if os.getpid() != self._pid:
             # Two processes on one connection would take each other's replies.
             raise RuntimeError("a connection to Redis cannot be used after a fork")
+        if self._recovery_count != self._health.recovery_count:
+            # From before a problem: it may lead to a server that was demoted, and still reads.
+            self._disconnect()
+            self._recovery_count = self._health.recovery_count
         may_repeat = self._may_repeat and self._was_connected
         self._was_connected = False
         try:
@@ -171,14 +194,20 @@ class RedisConnection:
                 replies = self._exchange(commands)
             except RedisConnectionError:
                 self._connection.disconnect()
-                if not may_repeat or self._client.is_closed:
+                if not may_repeat or self._health.is_closed:
                     raise
                 replies = self._exchange(commands)
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, ValueError) as error:  # ValueError: it does not speak RESP.
             self._connection.disconnect()
-            raise self._client.failed(error) from None
+            raise self._health.unreachable(error, self._recovery_count) from None
+        except BaseException:
+            # The greenlet was interrupted; who uses the connection next must not get these replies.
+            self._connection.disconnect()
+            raise
         self._was_connected = True
-        self._client.succeeded()
+        if self._refusals:
+            self._raise_if_refused(self._refusals)
+        self._health.succeeded()
         return replies
 
     def transaction(self, *commands: Command) -> list[Reply]:
@@ -186,13 +215,36 @@ class RedisConnection:
 
         Raises JournalUnavailableError, also where Redis refuses to write (it is full, or a replica).
         """
-        return results_of_transaction(self.execute(("MULTI",), *commands, ("EXEC",)))
+        replies = self.execute(("MULTI",), *commands, ("EXEC",))
+        if self._refusals:
+            # The first one is why EXEC was refused.
+            self._disconnect()
+            raise self._health.refused(self._refusals[0], self._recovery_count)
+        results = replies[-1]
+        if not isinstance(results, list) or len(results) != len(commands):
+            self._disconnect()
+            raise self._health.unreachable(
+                InvalidResponse("its reply to EXEC is not Redis's"), self._recovery_count
+            )
+        self._raise_if_refused([result for result in results if isinstance(result, Refusal)])
+        return results
 
     def close(self) -> None:
         self._connection.disconnect()
 
+    def _disconnect(self) -> None:
+        self._connection.disconnect()
+        self._was_connected = False
+
+    def _raise_if_refused(self, refusals: Sequence[ResponseError]) -> None:
+        for refusal in refusals:
+            if code_of(refusal):
+                self._disconnect()
+                raise self._health.refused(refusal, self._recovery_count)
+
     def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
         connection = self._connection
+        self._refusals.clear()
         # In one piece: redis-py would send it in pieces of 6 KB.
         connection.send_packed_command([b"".join(connection.pack_commands(commands))])
         return [self._read_reply() for _ in commands]
@@ -201,17 +253,8 @@ class RedisConnection:
         try:
             return self._connection.read_response()
         except ResponseError as error:
+            self._refusals.append(error)
             return error
-
-
-def results_of_transaction(replies: list[Reply]) -> list[Reply]:
-    """Return the results of the commands between MULTI and EXEC, of which these are all replies."""
-    *queued, results = replies
-    if isinstance(results, ResponseError):
-        refusal = next((reply for reply in queued if isinstance(reply, ResponseError)), results)
-        raise JournalUnavailableError(f"Redis refuses to write: {refusal}")
-    assert isinstance(results, list)
-    return results
 
 
 def _read_url(url: str) -> tuple[Any, dict[str, Any]]:

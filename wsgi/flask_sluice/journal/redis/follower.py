@@ -1,5 +1,6 @@
 """A reader's position in a stream that is kept in Redis."""
 
+import logging
 from collections.abc import Callable
 
 import gevent
@@ -8,6 +9,9 @@ from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.follower import WindowFollower
 from flask_sluice.journal.redis.client import RETRY_SECONDS
 from flask_sluice.journal.window import Window
+from flask_sluice.stream.errors import ApiError, as_api_error
+
+logger = logging.getLogger("sluice.journal")
 
 FetchHistory = Callable[[int, int], list[tuple[int, bytes]]]
 """Returns the stored events from one number to another with their numbers, or the first of them. May block.
@@ -20,7 +24,7 @@ class RedisFollower(WindowFollower):
     A greenlet fetches them while the reader waits, so that the other readers are not delayed.
     """
 
-    __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset")
+    __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset", "error")
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class RedisFollower(WindowFollower):
         fetch_history: FetchHistory,
     ) -> None:
         super().__init__(window, after, wake, on_close)
+        self.error: ApiError | None = None
         self._fetch_history = fetch_history
         self._history = Window()
         self._reset = b""
@@ -43,6 +48,15 @@ class RedisFollower(WindowFollower):
         if self._reset or self._next_id <= self._history.last_id:
             return True
         return not self._is_behind and super().has_events
+
+    @property
+    def is_finished(self) -> bool:
+        return self.error is not None or super().is_finished
+
+    def fail(self, error: ApiError) -> None:
+        """Let the reader go after what it has: it may come again when Redis works."""
+        self.error = error
+        self._wake()
 
     def on_events(self) -> None:
         if self._reset:
@@ -80,6 +94,10 @@ class RedisFollower(WindowFollower):
                 events = self._fetch_history(self._next_id, last_id)
             except JournalUnavailableError:
                 gevent.sleep(RETRY_SECONDS)
+            except Exception as error:
+                logger.exception("reading the history of a stream failed")
+                self.fail(as_api_error(error))
+                return
             else:
                 self._take_history(events, last_id)
                 self._is_fetching = False
@@ -96,3 +114,36 @@ class RedisFollower(WindowFollower):
             if number != self._history.last_id + 1:
                 break  # A gap. The next fetch begins there, and tells the reader.
             self._history.append(event)
+
+
+class PatientReaders:
+    """The readers of a worker, none of which waits for long for a Redis that does not work.
+
+    While this worker cannot reach Redis, or cannot know whether producers live, a reader that gets no event for
+    ``seconds`` is told so and let go. The stream itself goes on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._followers: set[RedisFollower] = set()
+        # How many events each had when it was looked at first, and when that was.
+        self._waiting: dict[RedisFollower, tuple[int, float]] = {}
+
+    def add(self, follower: RedisFollower) -> None:
+        self._followers.add(follower)
+
+    def discard(self, follower: RedisFollower) -> None:
+        self._followers.discard(follower)
+        self._waiting.pop(follower, None)
+
+    def look(self, now: float, problem: str | None, *, is_well: bool) -> None:
+        if is_well:
+            self._waiting.clear()
+            return
+        for follower in list(self._followers):
+            count, since = self._waiting.get(follower, (-1, now))
+            if follower.has_events or follower.event_count != count:
+                self._waiting[follower] = (follower.event_count, now)
+            elif now - since >= self._seconds:
+                self.discard(follower)
+                follower.fail(JournalUnavailableError(problem or "Redis loses keys all the time"))

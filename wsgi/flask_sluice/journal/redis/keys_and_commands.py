@@ -17,6 +17,7 @@ from flask_sluice.journal.window import numbered
 
 _TERMINAL_NUMBER = 2**63 - 1
 _INBOX_LENGTH = 100
+_NO_STREAM = "check"
 
 
 def stream_key(stream_id: str) -> str:
@@ -25,7 +26,10 @@ def stream_key(stream_id: str) -> str:
 
 
 def owner_key(stream_id: str) -> str:
-    """The key of the id of the worker that produces the stream; deleted when the stream is finished."""
+    """The key of the id of the worker that produces the stream, which that worker renews with its lease.
+
+    It is deleted when the stream is finished.
+    """
     return f"sluice:{{{stream_id}}}:owner"
 
 
@@ -45,19 +49,26 @@ def milliseconds(seconds: float) -> int:
 # Commands.
 
 
-def create_stream(stream_id: str, worker_id: str, ttl_ms: int) -> list[Command]:
+def create_stream(stream_id: str, worker_id: str, ttl_ms: int, lease_ms: int) -> list[Command]:
     """Create a stream without events. If it has events, the first command fails and nothing is lost."""
     key = stream_key(stream_id)
     return [
         ("XADD", key, "MAXLEN", 0, "0-1", "", ""),
-        *renew_stream(stream_id, worker_id, ttl_ms),
+        ("PEXPIRE", key, ttl_ms),
+        own_stream(stream_id, worker_id, lease_ms),
     ]
 
 
-def renew_stream(stream_id: str, worker_id: str, ttl_ms: int) -> list[Command]:
+def own_stream(stream_id: str, worker_id: str, lease_ms: int) -> Command:
+    """Say which worker produces the stream, also where that has been said already or was lost."""
+    return ("SET", owner_key(stream_id), worker_id, "PX", lease_ms)
+
+
+def renew_stream(stream_id: str, ttl_ms: int, lease_ms: int) -> list[Command]:
+    """The results are 0 for a key that is gone. A Redis that is full takes these, too."""
     return [
         ("PEXPIRE", stream_key(stream_id), ttl_ms),
-        ("SET", owner_key(stream_id), worker_id, "PX", ttl_ms),
+        ("PEXPIRE", owner_key(stream_id), lease_ms),
     ]
 
 
@@ -80,6 +91,24 @@ def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:
         ("XADD", key, "NOMKSTREAM", f"{_TERMINAL_NUMBER}-0", "e", event),
         ("PEXPIRE", key, ttl_ms),
         ("DEL", owner_key(stream_id)),
+    ]
+
+
+def everything() -> list[Command]:
+    """Return one of each command that streams need, on keys of the two forms. None of them changes anything."""
+    stream, inbox = stream_key(_NO_STREAM), inbox_key(_NO_STREAM)
+    return [
+        ("XADD", stream, "NOMKSTREAM", "MINID", "=", "1-0", "*", "e", ""),
+        ("XADD", inbox, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
+        ("SET", owner_key(_NO_STREAM), "", "XX", "PX", 1),
+        ("GET", owner_key(_NO_STREAM)),
+        ("PEXPIRE", inbox, 1),
+        ("PTTL", readers_key(_NO_STREAM)),
+        ("EXISTS", stream),
+        ("DEL", owner_key(_NO_STREAM)),
+        ("XREVRANGE", stream, "+", "-", "COUNT", 1),
+        ("XRANGE", stream, "-", "+", "COUNT", 1),
+        ("XREAD", "COUNT", 1, "STREAMS", stream, "0"),
     ]
 
 

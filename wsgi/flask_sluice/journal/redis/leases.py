@@ -9,9 +9,11 @@ from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.follower import PatientReaders
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
     milliseconds,
+    owner_key,
     readers_key,
     stream_key,
 )
@@ -21,11 +23,17 @@ from flask_sluice.journal.redis.writer import EventWriter
 
 logger = logging.getLogger("sluice.journal")
 
-_STEPS_PER_LEASE = 3
+_STEPS_PER_LEASE = 6
+_ROUNDS_PER_LEASE = 3
+_STREAMS_AT_ONCE = 100
+_PATIENCE_LEASES = 5
 
 
 class LeaseKeeper:
     """Looks after the worker's lease, its own streams, those that its readers follow, and the producers of these.
+
+    A key that is missing proves nothing: Redis may have evicted it, or lost it. A producer that lives writes it again
+    within a round, so a stream is given up only if the key is still missing after that.
 
     A stream may end, or be left by its last reader, while the keeper waits for Redis. So every method asks again, after
     each wait, what it acts on.
@@ -45,24 +53,34 @@ class LeaseKeeper:
         lost_event: bytes,
     ) -> None:
         self._client = client
+        self._health = client.health
         self._streams = streams
         self._subscriber = subscriber
         self._writer = writer
         self._lost_event = lost_event
         self._lease_seconds = lease_seconds
+        self.readers = PatientReaders(_PATIENCE_LEASES * lease_seconds)
         self.pause_seconds = lease_seconds / _STEPS_PER_LEASE
+        self._round_seconds = lease_seconds / _ROUNDS_PER_LEASE
+        self._next_round_at = 0.0
+        # A producer that lives has renewed its lease, and all its keys, within these.
+        self._lease_doubt_seconds = 1.5 * self.pause_seconds
+        self.doubt_seconds = 1.5 * self._round_seconds
         self.lease_ms = milliseconds(lease_seconds)
         self.history_ms = milliseconds(limits.history_seconds)
         # A running stream is renewed long before it expires. It expires when all workers are dead.
-        self._running_seconds = max(limits.history_seconds, 2 * lease_seconds)
-        self.running_ms = milliseconds(self._running_seconds)
-        self._renew_own_at = 0.0
-        # Until the next step, and then as long as a stream may run without readers: so the producer need not be told
+        self.running_ms = milliseconds(max(limits.history_seconds, 2 * lease_seconds))
+        # Until the next round, and then as long as a stream may run without readers: so the producer need not be told
         # when the last reader leaves.
-        self.readers_ms = milliseconds(limits.abandon_seconds + self.pause_seconds)
+        self.readers_ms = milliseconds(limits.abandon_seconds + self._round_seconds)
         self._abandon_seconds = limits.abandon_seconds
         self._unread: StreamDeadlines[str] = StreamDeadlines()
+        # Streams that were seen not to have readers elsewhere, once.
+        self._maybe_abandoned: set[str] = set()
         self._to_end: set[str] = set()
+        # In monotonic seconds.
+        self._lease_ends_at = 0.0
+        self._recovery_count = 0
 
     # What the store tells it. Never blocks.
 
@@ -72,74 +90,139 @@ class LeaseKeeper:
 
     def has_reader_here(self, stream_id: str) -> None:
         self._unread.clear(stream_id)
+        self._maybe_abandoned.discard(stream_id)
 
     def is_to_end(self, stream_id: str) -> None:
         """Tell the readers of a stream of ours that it cannot go on, as soon as that is possible."""
         self._to_end.add(stream_id)
 
+    # What it says. Never blocks.
+
+    def would_know(self, now: float) -> bool:
+        """Return whether a worker without a lease is dead: Redis was there for so long that it could have renewed it."""
+        since = self._health.reached_since
+        return since is not None and now - since >= self._lease_seconds
+
+    def may_return(self, has_lease: bool) -> bool:
+        """Return whether producers may be writing again what Redis has lost.
+
+        has_lease: whether Redis has the lease of this worker
+        """
+        was_troubled = time.monotonic() - self._health.troubled_at < self._lease_seconds
+        return was_troubled or (self._lease_ends_at > 0 and not has_lease)
+
     # The greenlet.
 
     def step(self) -> None:
+        now = time.monotonic()
+        self.readers.look(now, self._health.problem, is_well=self.would_know(now))
         self._renew_lease()
-        self._renew_own()
-        orphaned = self._check_followed()
+        is_round = now >= self._next_round_at
+        if is_round:
+            self._next_round_at = now + self._round_seconds
+            self._renew_own()
+            self._check_stored()
+        # From here on Redis may refuse, where it is full, without harm to this worker's streams.
+        orphaned = self._check_producers()
         self._find_abandoned()
         self.end_streams(self._to_end | orphaned)
-        self._announce_readers()
+        if is_round:
+            self._announce_readers()
 
     def _renew_lease(self) -> None:
         worker_id = self._streams.worker_id
         # PEXPIRE, since a Redis that is full would refuse to add to the inbox.
         (was_there,) = self._client.execute(("PEXPIRE", inbox_key(worker_id), self.lease_ms))
+        now = time.monotonic()
+        had_lease, self._lease_ends_at = now < self._lease_ends_at, now + self._lease_seconds
         if was_there == 1:
+            if self._recovery_count != self._health.recovery_count:
+                # A replica that was promoted may lack the last events.
+                self._recovery_count = self._health.recovery_count
+                self._look_up_own()
             return
+        if had_lease:
+            self._health.lost_data()
         self._client.transaction(*keys_and_commands.renew_lease(worker_id, self.lease_ms))
         self._subscriber.forget_inbox()
         # Either Redis has lost everything, or other workers take this one for dead and end its streams.
+        self._look_up_own()
+
+    def _look_up_own(self) -> None:
         for recorder in self._streams.own.values():
             self._writer.look_up(recorder)
 
     def _renew_own(self) -> None:
-        now = time.monotonic()
-        if now < self._renew_own_at or not self._streams.own:
-            return
-        worker_id = self._streams.worker_id
-        # Without a transaction, which a Redis that is full would refuse as a whole: it takes some of these commands.
-        self._client.execute(
+        """Keep the keys of this worker's streams, and write those again that are gone."""
+        stream_ids = list(self._streams.own)
+        for start in range(0, len(stream_ids), _STREAMS_AT_ONCE):
+            self._renew_streams(stream_ids[start : start + _STREAMS_AT_ONCE])
+
+    def _renew_streams(self, stream_ids: list[str]) -> None:
+        replies = self._client.execute(
             *(
                 command
-                for stream_id in self._streams.own
-                for command in keys_and_commands.renew_stream(stream_id, worker_id, self.running_ms)
+                for stream_id in stream_ids
+                for command in keys_and_commands.renew_stream(
+                    stream_id, self.running_ms, self.lease_ms
+                )
             )
         )
-        self._renew_own_at = now + self._running_seconds / 3
+        own = self._streams.own
+        pairs = zip(stream_ids, replies[::2], replies[1::2], strict=True)
+        ownerless = []
+        for stream_id, had_stream, had_owner in pairs:
+            if stream_id not in own:
+                continue  # It has ended during the wait.
+            if not had_stream:
+                self._writer.look_up(own[stream_id])
+            if not had_owner:
+                ownerless.append(stream_id)
+        if ownerless:
+            worker_id = self._streams.worker_id
+            self._client.execute(
+                *(
+                    keys_and_commands.own_stream(stream_id, worker_id, self.lease_ms)
+                    for stream_id in ownerless
+                )
+            )
 
-    def _check_followed(self) -> set[str]:
+    def _check_producers(self) -> set[str]:
         """Return the ids of followed streams whose producer is dead."""
-        streams = list(self._streams.followed.values())
-        if not streams:
-            return set()
-        owners = list({stream.owner for stream in streams})
-        replies = self._client.execute(
-            *(("EXISTS", inbox_key(owner)) for owner in owners),
-            *(("EXISTS", stream_key(stream.stream_id)) for stream in streams),
-        )
-        living = {owner for owner, is_there in zip(owners, replies, strict=False) if is_there}
+        owners = list({stream.owner for stream in self._streams.followed.values()} - {""})
+        commands = [("EXISTS", inbox_key(owner)) for owner in owners]
+        replies = self._client.execute(*commands) if commands else []
+        living = {owner for owner, is_there in zip(owners, replies, strict=True) if is_there}
         now = time.monotonic()
         orphaned: set[str] = set()
-        for stream, is_there in zip(streams, replies[len(owners) :], strict=True):
-            if not is_there:
-                self._note_missing(stream, now)
-                continue
-            stream.missing_since = None
-            if stream.owner not in living and self.would_know(now):
-                orphaned.add(stream.stream_id)
+        for stream in self._streams.followed.values():
+            if stream.owner in living:
+                stream.silent_since = None
+            elif stream.silent_since is None:
+                stream.silent_since = now
+            else:
+                doubt = self._lease_doubt_seconds if stream.owner else self.doubt_seconds
+                if now - stream.silent_since >= doubt and self.would_know(now):
+                    orphaned.add(stream.stream_id)
         return orphaned
 
-    def would_know(self, now: float) -> bool:
-        """Return whether a worker without a lease is dead: Redis was there for so long that it could have renewed it."""
-        since = self._client.reached_since
-        return since is not None and now - since >= self._lease_seconds
+    def _check_stored(self) -> None:
+        """Look whether Redis has the followed streams, and who produces them."""
+        streams = list(self._streams.followed.values())
+        if not streams:
+            return
+        replies = self._client.execute(
+            *(("EXISTS", stream_key(stream.stream_id)) for stream in streams),
+            *(("GET", owner_key(stream.stream_id)) for stream in streams),
+        )
+        now = time.monotonic()
+        are_there, owners = replies[: len(streams)], replies[len(streams) :]
+        for stream, is_there, owner in zip(streams, are_there, owners, strict=True):
+            stream.owner = owner.decode() if isinstance(owner, bytes) else ""
+            if is_there:
+                stream.missing_since = None
+            else:
+                self._note_missing(stream, now)
 
     def _note_missing(self, stream: FollowedStream, now: float) -> None:
         """Give up a stream that Redis does not have, unless its producer may still write it again."""
@@ -147,7 +230,7 @@ class LeaseKeeper:
             return  # Its terminal event arrived during the wait.
         if stream.missing_since is None:
             stream.missing_since = now
-        elif now - stream.missing_since >= self._lease_seconds and self.would_know(now):
+        elif now - stream.missing_since >= self.doubt_seconds and self.would_know(now):
             self._streams.unfollow(stream)
             stream.window.finish(self._lost_event)
             stream.window.wake()
@@ -174,13 +257,20 @@ class LeaseKeeper:
             for stream_id in filter(self._is_still_unread, stream_ids):
                 self._unread.set(stream_id, time.monotonic())
             raise
+        now = time.monotonic()
         for stream_id, left_ms in zip(stream_ids, replies, strict=True):
             if not self._is_still_unread(stream_id):
                 continue
             if isinstance(left_ms, int) and left_ms > 0:
-                self._unread.set(stream_id, time.monotonic() + left_ms / 1000)
-            else:
+                self._maybe_abandoned.discard(stream_id)
+                self._unread.set(stream_id, now + left_ms / 1000)
+            elif stream_id in self._maybe_abandoned and self.would_know(now):
+                self._maybe_abandoned.discard(stream_id)
                 self._streams.own[stream_id].stop_request.give("abandoned")
+            else:
+                # The key may have been evicted or lost. A worker with readers writes it again within a round.
+                self._maybe_abandoned.add(stream_id)
+                self._unread.set(stream_id, now + self.doubt_seconds)
 
     def _is_unread(self, stream_id: str) -> bool:
         recorder = self._streams.own.get(stream_id)
@@ -191,9 +281,14 @@ class LeaseKeeper:
         return self._is_unread(stream_id) and stream_id not in self._unread
 
     def _announce_readers(self) -> None:
-        """Tell the producers of followed streams that they have readers here."""
+        """Tell the producers of followed streams that they have readers here, and see whether they can write."""
         followed = self._streams.followed
-        if followed and self._abandon_seconds:
+        if followed:
             self._client.transaction(
-                *(keys_and_commands.has_readers(key, self.readers_ms) for key in followed)
+                *keys_and_commands.everything(),
+                *(
+                    keys_and_commands.has_readers(key, self.readers_ms)
+                    for key in followed
+                    if self._abandon_seconds
+                ),
             )

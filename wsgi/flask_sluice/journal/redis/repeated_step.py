@@ -25,6 +25,7 @@ class RepeatedStep:
         self._step = step
         self._pause_seconds = pause_seconds
         self._pid = os.getpid()
+        self._logged: set[str] = set()
         self._closed = Flag()
         gevent.spawn(self._run)
 
@@ -42,12 +43,20 @@ class RepeatedStep:
             ends_at = time.monotonic() + self._pause_seconds
             try:
                 self._step()
+                self._logged.clear()
             except JournalUnavailableError:
                 ends_at = time.monotonic() + RETRY_SECONDS
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - it is logged
                 if self._is_over:
                     return  # Its connection was closed while it waited for a reply.
                 # All streams of the worker depend on this greenlet.
-                logger.exception("%s failed; it goes on", self._step.__qualname__)
+                self._log(error)
                 ends_at = time.monotonic() + RETRY_SECONDS
             self._closed.wait(max(0.0, ends_at - time.monotonic()))
+
+    def _log(self, error: Exception) -> None:
+        """Log an error that is no outage: a defect, or replies that make no sense. Each kind once, until it works."""
+        kind = type(error).__name__
+        if kind not in self._logged:
+            self._logged.add(kind)
+            logger.error("%s failed; it goes on", self._step.__qualname__, exc_info=error)

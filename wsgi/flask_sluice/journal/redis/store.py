@@ -1,6 +1,7 @@
 """The streams in Redis, as one process sees them."""
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -19,20 +20,33 @@ from flask_sluice.journal.redis import keys_and_commands as commands
 from flask_sluice.journal.redis import subscriber, writer
 from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import RedisFollower
-from flask_sluice.journal.redis.keys_and_commands import LastEvent, event_of, inbox_key, owner_key
+from flask_sluice.journal.redis.keys_and_commands import (
+    LastEvent,
+    event_of,
+    inbox_key,
+)
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
 from flask_sluice.journal.redis.repeated_step import RepeatedStep
-from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
+from flask_sluice.journal.redis.streams import (
+    LOOK_SECONDS,
+    FollowedStream,
+    StoredStreams,
+    WorkerStreams,
+)
 from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
 from flask_sluice.journal.window import Window
+
+logger = logging.getLogger("sluice.journal")
 
 _FETCHED_EVENTS = 500
 _LEAST_QUEUE_BYTES = 1024 * 1024
 """How much may wait for Redis, however little history is kept: a burst of events is not an outage."""
 
 _FLUSH_SECONDS = 2.0
+_CHECK_SECONDS = 1.0
+"""Between looks whether a Redis that failed works again."""
 
 
 class RedisStore:
@@ -51,6 +65,7 @@ class RedisStore:
         self._limits = limits
         self._streams = WorkerStreams()
         self._client = RedisClient(url, f"sluice-{self._streams.worker_id}")
+        self._health = self._client.health
         self._subscriber = Subscriber(self._client, self._streams, self._stop_own)
         self._writer = EventWriter(self._client, self._create_commands)
         self._keeper = LeaseKeeper(
@@ -61,6 +76,9 @@ class RedisStore:
             limits=limits,
             lease_seconds=lease_seconds,
             lost_event=lost_event,
+        )
+        self._stored = StoredStreams(
+            self._client, self._streams, self._keeper.may_return, self._keeper.doubt_seconds
         )
         self._budget = Budget(limits)
         # Finished streams with their bytes of history, for as long as Redis keeps them.
@@ -108,20 +126,36 @@ class RedisStore:
 
     def stop(self, stream_id: str) -> None:
         self._start()
-        if stream_id in self._streams.own:
-            self._stop_own(stream_id)
-            return
-        last, owner = self._look_up(stream_id)
-        if owner and not last.is_terminal:
-            # The command does nothing if the producer is dead.
-            self._client.transaction(commands.ask_to_stop(owner, stream_id))
+        ends_at = time.monotonic() + self._keeper.doubt_seconds
+        while stream_id not in self._streams.own:
+            stored = self._stored.look_up(stream_id)
+            if stored.last.is_terminal:
+                return
+            if stored.owner:
+                (reached,) = self._client.transaction(commands.ask_to_stop(stored.owner, stream_id))
+                if reached:
+                    return
+            # Redis may have lost where the producer is. It says so again within this time, if it lives.
+            if time.monotonic() >= ends_at:
+                if stored.is_there:
+                    return
+                raise UnknownStreamError
+            gevent.sleep(LOOK_SECONDS)
+        self._stop_own(stream_id)
 
     def problem(self) -> str | None:
-        try:
-            self._client.execute(("PING",))
-        except JournalUnavailableError as error:
-            return error.reason
-        return self._writer.problem
+        if self._steps and self._health.problem is not None:
+            return self._health.problem  # The check goes on.
+        return self._client.check(*commands.everything())
+
+    def check_settings(self) -> None:
+        policy = self._client.setting("maxmemory-policy")
+        if policy not in (None, "noeviction"):
+            logger.warning(
+                "Redis has maxmemory-policy %s: when it is full it drops streams and the leases of workers. "
+                "Set noeviction",
+                policy,
+            )
 
     def close(self) -> None:
         if self._steps and os.getpid() == self._pid:
@@ -137,36 +171,28 @@ class RedisStore:
     def _start(self) -> None:
         if not self._steps:
             # Nothing has watched Redis so far, so it may have been away since it was asked last.
-            self._client.reached_since = None
+            self._health.reached_since = None
             self._steps = [
+                RepeatedStep(self._check_health, _CHECK_SECONDS),
                 RepeatedStep(self._keeper.step, self._keeper.pause_seconds),
                 RepeatedStep(self._writer.step, writer.BATCH_SECONDS),
                 RepeatedStep(self._subscriber.step, subscriber.BATCH_SECONDS),
             ]
 
+    def _check_health(self) -> None:
+        self._health.wait_for_problem()
+        self._client.check(*commands.everything())
+
     # Streams that other workers produce, and finished ones.
 
-    def _look_up(self, stream_id: str) -> tuple[LastEvent, str]:
-        """Return a stream's last event, and the id of the worker that produces it, "" if that is not known any more."""
-        entries, owner = self._client.execute(
-            commands.read_last(stream_id), ("GET", owner_key(stream_id))
-        )
-        for reply in (entries, owner):
-            if isinstance(reply, Exception):
-                raise JournalUnavailableError(f"Redis refuses to read: {reply}")
-        if not entries and owner is None:
-            raise UnknownStreamError
-        return LastEvent.of(entries), "" if owner is None else owner.decode()
-
     def _follow_stored(self, stream_id: str, after: int, wake: Callable[[], None]) -> RedisFollower:
-        last, owner = self._look_up(stream_id)
-        if not 0 <= after <= last.number:
-            raise InvalidEventIdError(last.number)
+        stored = self._stored.find(stream_id, after)
         # Another reader may have come while this one waited for Redis.
         stream = self._streams.followed.get(stream_id)
         if stream is not None:
             return self._follower(stream_id, stream.window, after, wake)
-        stream = FollowedStream(stream_id, owner, _window_from(last))
+        last = stored.last
+        stream = FollowedStream(stream_id, stored.owner, _window_from(last))
         follower = self._follower(stream_id, stream.window, after, wake)
         if not last.is_terminal:
             self._streams.followed[stream_id] = stream
@@ -180,29 +206,27 @@ class RedisStore:
 
     def _announce(self, stream: FollowedStream) -> None:
         """Have the subscriber read this stream, too, and let its producer know that it has readers."""
-        announcement: list[Command] = [
-            ("EXISTS", inbox_key(stream.owner)),
-            commands.has_readers(stream.stream_id, self._keeper.readers_ms),
-        ]
+        announcement = [commands.has_readers(stream.stream_id, self._keeper.readers_ms)]
         if self._subscriber.is_waiting:
             announcement.append(commands.nudge(self._streams.worker_id))
         # Without Redis the XREAD fails, too, and begins anew; and the keeper announces the readers again.
         with contextlib.suppress(JournalUnavailableError):
-            owner_lives = self._client.transaction(*announcement)[0]
-            if not owner_lives and self._keeper.would_know(time.monotonic()):
-                self._keeper.end_streams([stream.stream_id])
+            self._client.transaction(*announcement)
 
     def _follower(
         self, stream_id: str, window: Window, after: int, wake: Callable[[], None]
     ) -> RedisFollower:
         def on_close() -> None:
+            self._keeper.readers.discard(follower)
             if not window.is_followed:
                 self._has_no_reader(stream_id, window)
 
         def fetch_history(first: int, last: int) -> list[tuple[int, bytes]]:
             return self._read_history(stream_id, first, last)
 
-        return RedisFollower(window, after, wake, on_close, fetch_history)
+        follower = RedisFollower(window, after, wake, on_close, fetch_history)
+        self._keeper.readers.add(follower)
+        return follower
 
     def _has_no_reader(self, stream_id: str, window: Window) -> None:
         recorder = self._streams.own.get(stream_id)
@@ -217,7 +241,7 @@ class RedisStore:
             commands.read_events(stream_id, first, last, _FETCHED_EVENTS)
         )
         if isinstance(entries, Exception):
-            raise JournalUnavailableError(f"Redis refuses to read: {entries}")
+            return []  # The key is used by something else: the stream is gone.
         return [(number, event) for number, event in map(event_of, entries) if number is not None]
 
     # Streams that this worker produces.
@@ -225,7 +249,9 @@ class RedisStore:
     def _create_commands(self, recorder: RedisRecorder) -> list[Command]:
         worker_id = self._streams.worker_id
         return [
-            *commands.create_stream(recorder.stream_id, worker_id, self._keeper.running_ms),
+            *commands.create_stream(
+                recorder.stream_id, worker_id, self._keeper.running_ms, self._keeper.lease_ms
+            ),
             # Any worker that sees a stream whose producer has no lease would end it.
             *commands.renew_lease(worker_id, self._keeper.lease_ms),
         ]

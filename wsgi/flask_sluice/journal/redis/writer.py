@@ -43,8 +43,6 @@ class EventWriter:
         self._queued: dict[RedisRecorder, None] = {}
         self._unsure: set[RedisRecorder] = set()
         self._has_work = Flag()
-        self.problem: str | None = None
-        """Why the last batch could not be written."""
 
     def has_events(self, recorder: RedisRecorder) -> None:
         """Write this recorder's events soon. Never blocks; the hub may call it."""
@@ -71,12 +69,10 @@ class EventWriter:
         try:
             self._reconcile()
             self._write()
-        except JournalUnavailableError as error:
-            self.problem = error.reason
+        except JournalUnavailableError:
             # Redis may have taken the last batch.
             self._unsure.update(self._queued)
             raise
-        self.problem = None
         if not self._queued:
             self._has_work.clear()
 

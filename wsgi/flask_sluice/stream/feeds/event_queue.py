@@ -51,16 +51,21 @@ class EventQueue:
             self._room.wait()
         return not self.is_closed
 
-    def put(self, event: bytes) -> None:
-        """Add an event. Does not block."""
-        self._events.append(event)
+    def put(self, event: bytes) -> bool:
+        """Add an event. Returns whether another may be put at once. Does not block."""
+        events = self._events
+        events.append(event)
         self.event_count += 1
         if self._forward is None:
             self._arrival.give()
+        elif self.event_count == 1:
+            # At once: the generator may now compute for a while.
+            self._on_put()
         elif not self._is_forwarding:
-            # Not at once: the generator goes on, and yields more meanwhile.
+            # In the next turn: the generator goes on, and yields more meanwhile.
             self._is_forwarding = True
             get_hub().loop.run_callback(self._on_put)
+        return not self.is_closed and len(events) + self._being_written < self._size
 
     def finish(self, error: Exception | None = None) -> None:
         """Nothing will be put any more."""

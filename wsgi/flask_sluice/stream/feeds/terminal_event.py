@@ -4,15 +4,13 @@ from collections.abc import Iterable
 
 from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventParser, ReceivedEvent
 
-_HINTS = (b"done", b"[DONE]")
-
 
 def is_terminal(item: Event | bytes) -> bool:
     """Whether ``data: [DONE]`` or ``event: done`` is in the item; bytes are whole events in any legal framing."""
     if isinstance(item, Event):
         return _is_done(item)
     # Few events contain one of the words: the search takes 0.1 us, parsing the event more than 1.
-    if not any(hint in item for hint in _HINTS):
+    if b"done" not in item and b"[DONE]" not in item:
         return False
     return _any_is_done(EventParser().feed(item))
 

@@ -58,9 +58,9 @@ def client_of(environ: Mapping[str, Any]) -> ClientSocket | None:
         if "gunicorn.sock" in environ:
             # gunicorn's gevent_pywsgi worker, which cannot tell a stream that its client has left.
             raise RuntimeError(GEVENT_NEEDED)
-        require_gevent_in_view()
+        require_gevent_in_view(environ)
         return None
-    if not isinstance(sock, gevent_socket.socket):
-        # The process may be patched, but its worker class is another one.
+    # The process may be patched, but its worker class is another one: of these, sync answers one request at a time.
+    if not isinstance(sock, gevent_socket.socket) or not environ["wsgi.multithread"]:
         raise RuntimeError(GEVENT_NEEDED)
     return ClientSocket(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")

@@ -124,7 +124,8 @@ class AnswerState:
             return True
         if self._null_reason is _NO_EVENT_HAS_IT:
             return self.api is None or self.api is Api.CHAT or self._named_events_end(events)
-        if events.count(self._null_reason) != count:
+        # A choice that was not asked for may be followed by more of them, each of which is to be noticed.
+        if events.count(self._null_reason) != count or self._seen > self._choice_count == 1:
             return True
         # In a bulk a choice that was not asked for is not looked for: it would cost such an event a tenth more.
         return self._choice_count > 1 and (count != 1 or events.count(b'"finish_reason"') != 1)

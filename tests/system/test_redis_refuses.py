@@ -1,0 +1,100 @@
+"""The gateway with a Redis that is up and refuses, as its clients and its operators see it."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from flask_sluice.sse import EventParser
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, chat, get, post
+from tests.system.redis_server import RedisServer
+
+READONLY = ("REPLICAOF", "127.0.0.1", 1)
+PRIMARY = ("REPLICAOF", "NO", "ONE")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as redis:
+        yield redis
+
+
+def create(server: Server, tokens: int) -> str:
+    with server.connect() as sock:
+        sock.sendall(post("/v1/streams", chat(simulator={"tokens": tokens, "itl_ms": 20})))
+        response = Response(sock)
+        assert response.status == 201
+        return response.json()["url"]
+
+
+def config_was_asked(redis: RedisServer) -> bool:
+    asked = redis.client.info("commandstats").get("cmdstat_config|get", {})
+    return asked.get("calls", 0) + asked.get("rejected_calls", 0) > 0
+
+
+def body_of(server: Server, request: bytes) -> str:
+    with server.connect() as sock:
+        sock.sendall(request)
+        return Response(sock).body().decode()
+
+
+def test_forty_readers_get_their_whole_answers_although_redis_is_read_only_for_a_while(redis):
+    with Server(redis_url=redis.url, workers=2) as server:
+        url = create(server, tokens=100)
+        socks = [server.connect() for _ in range(40)]
+        readers = []
+        for sock in socks:
+            sock.sendall(get(url))
+            readers.append(Response(sock))
+        begun = [reader.until(b"id: 5\n") for reader in readers]
+        redis.client.execute_command(*READONLY)
+        wait_until(lambda: "READONLY" in body_of(server, get("/readyz")))
+        began_at = time.monotonic()
+        with server.connect() as sock:
+            sock.sendall(post("/v1/streams", chat(simulator={"tokens": 1})))
+            refused = Response(sock)
+            assert refused.status == 503
+            assert refused.json()["error"]["code"] == "redis_unreachable"
+        assert time.monotonic() - began_at < 5
+        # Answers that need no Redis are given as always.
+        chat_body = body_of(server, post("/v1/chat/completions", chat(simulator={"tokens": 2})))
+        assert "[DONE]" in chat_body
+        redis.client.execute_command(*PRIMARY)
+        for head, reader in zip(begun, readers, strict=True):
+            events = EventParser().feed(head + reader.body())
+            assert [int(event.id) for event in events] == list(range(1, len(events) + 1))
+            assert events[-1].event == "done"
+            assert json.loads(events[-1].data)["usage"]["completion_tokens"] == 100
+        for sock in socks:
+            sock.close()
+        wait_until(lambda: "READONLY" not in body_of(server, get("/readyz")))
+        lines = [line for line in server.log.splitlines() if "Redis refuses commands" in line]
+        # Each worker tells what it met: that Redis ended its wait, and that it refuses to write.
+        assert 1 <= len(lines) <= 4
+        assert "Redis takes commands again" in server.log
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-random"])
+def test_a_redis_that_may_drop_streams_is_told_at_the_start_by_one_worker(policy):
+    with (
+        RedisServer("--maxmemory-policy", policy) as redis,
+        Server(redis_url=redis.url, workers=2) as server,
+    ):
+        wait_until(lambda: f"maxmemory-policy {policy}" in server.log)
+        assert server.log.count("maxmemory-policy") == 1
+
+
+@pytest.mark.parametrize("rights", ["noeviction", "no CONFIG"])
+def test_a_redis_of_which_nothing_can_be_said_is_not_told(redis, rights):
+    if rights == "no CONFIG":
+        redis.client.config_set("maxmemory-policy", "volatile-lru")
+        redis.client.execute_command("ACL", "SETUSER", "default", "-config")
+    with Server(redis_url=redis.url) as server:
+        wait_until(lambda: config_was_asked(redis))
+        assert "ok" in body_of(server, get("/readyz"))
+        assert "edis" not in server.log

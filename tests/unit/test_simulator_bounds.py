@@ -1,0 +1,260 @@
+"""No request keeps the simulator's event loop busy for long or takes much memory, whatever the fields have that its schema admits.
+
+The requests are made from the schema, so that a new field is tried too: each field with the largest values that it admits,
+alone and together with each other field's.
+"""
+
+import json
+import random
+import time
+import tracemalloc
+import typing
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+import msgspec
+import pytest
+
+from flask_sluice.gateway.request.body import decode
+from flask_sluice.gateway.simulator import script, texts
+from flask_sluice.gateway.simulator.request_schema import (
+    MAX_BODY_BYTES,
+    ChatRequest,
+    CompletionRequest,
+    check_size,
+)
+from flask_sluice.gateway.simulator.simulator import simulate
+from flask_sluice.gateway.simulator.timed_feed import Pause
+from flask_sluice.stream.context import StreamContext as Context
+from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
+from flask_sluice.stream.options import StreamOptions
+
+LIMIT_SECONDS = 0.030
+SLOWER_MACHINE = 4
+"""Of the CPU time that a test takes, which does not depend on what else runs, but on the core and on its caches."""
+ITEMS = 500
+"""Of the answer: the first have what is done once, and the others are like one another."""
+
+ROOM = MAX_BODY_BYTES - 1000
+TEXTS = {
+    "ascii": "a" * ROOM,
+    "words": "a " * (ROOM // 2),
+    "line ends": "\\n" * (ROOM // 2),
+    "escapes": "\\u0041" * (ROOM // 6),
+    "controls": "\\u0000" * (ROOM // 6),
+    "emoji": "\N{GRINNING FACE}" * (ROOM // 4),
+    "digits": "1" * ROOM,
+    "symbols": "!" * ROOM,
+}
+"""As they are in JSON, as large as a body may be."""
+
+
+def array(item: str, count: int) -> str:
+    return f"[{','.join([item] * count)}]"
+
+
+JSON_VALUES = {
+    **{name: f'"{text}"' for name, text in TEXTS.items()},
+    "number": "1" * ROOM,
+    "fraction": "0." + "1" * ROOM,
+    "exponents": array("1.2345678901234567890e-300", ROOM // 27),
+    "objects": array("{}", ROOM // 3),
+    "fewer objects": array("{}", 40_000),
+    "lists": array("[]", ROOM // 3),
+    "fewer lists": array("[1,2,3,4]", 40_000),
+    "numbers": array("1", ROOM // 2),
+    "fewer numbers": array("1000000", 100_000),
+    "one list": array(array("1", 400_000), 1),
+    "texts": array('""', ROOM // 3),
+    "fewer texts": array('"why"', 500),
+    "three texts": array('"why"', 3),
+    "nesting": "[" * ROOM,
+    "object": '{"a":' + array("0.1e-300", ROOM // 9) + "}",
+    "small object": '{"a":' + array("0.1e-300", 10_000) + "}",
+    "keys": "{" + ",".join(f'"{key}":0' for key in range(ROOM // 12)) + "}",
+}
+"""Of each kind of JSON, the most."""
+
+
+LINE_ENDS = "\\n" * 500_000
+REQUIRED = {
+    "model": '"m"',
+    "messages": '[{"role":"user","content":"why"}]',
+    "prompt": '"why"',
+    "role": '"user"',
+    "name": '"n"',
+    "kind": '"truncate"',
+}
+Values = dict[str, str]
+"""JSON by the path of a field, such as ``simulator.tool_call.name``."""
+
+
+def types_in(hint: object) -> Iterator[object]:
+    """The types of a hint, and the limits (``Meta``) of its texts, lists and numbers."""
+    yield hint
+    for argument in (*typing.get_args(hint), *getattr(hint, "__metadata__", ())):
+        yield from types_in(argument)
+
+
+def fields_of(type_: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, object]]:
+    """Each field of a request with its path and its type, those of the objects in it besides."""
+    hints = typing.get_type_hints(type_, include_extras=True)
+    for field in msgspec.structs.fields(type_):
+        hint = hints[field.name]
+        yield f"{path}{field.encode_name}", hint
+        for inner in types_in(hint):
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                is_list = any(typing.get_origin(each) is list for each in types_in(hint))
+                yield from fields_of(inner, f"{path}{field.encode_name}{'[].' if is_list else '.'}")
+
+
+def largest_values(hint: object) -> Iterator[str]:
+    """The most of each kind of JSON, and what the field's limits just admit."""
+    yield from JSON_VALUES.values()
+    for each in types_in(hint):
+        if isinstance(each, msgspec.Meta):
+            yield from (json.dumps(limit) for limit in (each.le, each.ge) if limit is not None)
+            if each.max_length:
+                yield from (f'"{part * each.max_length}"' for part in ("\\n", "!"))
+        elif isinstance(each, str):
+            yield json.dumps(each)
+    yield "true"
+    yield str(2**63 - 1)
+
+
+def body_with(values: Values) -> bytes:
+    """A request with these values and, besides, what is required."""
+
+    def written(prefix: str, names: tuple[str, ...]) -> str:
+        given = {name: REQUIRED[name] for name in names}
+        below = {path.removeprefix(prefix) for path in values if path.startswith(prefix)}
+        for name in {path.partition(".")[0] for path in below}:
+            plain = name.removesuffix("[]")
+            inner = INNER.get(plain, ())
+            if (path := prefix + name) in values:
+                given[plain] = values[path]
+            else:
+                text = written(f"{path}.", inner)
+                given[plain] = f"[{text}]" if name.endswith("[]") else text
+        return "{" + ",".join(f'"{name}":{value}' for name, value in given.items()) + "}"
+
+    is_chat = not any(path.startswith("prompt") for path in values)
+    return written("", ("model", "messages" if is_chat else "prompt")).encode()
+
+
+INNER = {"messages": ("role",), "tool_call": ("name",), "fault": ("kind",)}
+"""The fields that an object of that name has to have."""
+
+
+def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
+    """The CPU time of the longest turn of the event loop that a request takes, up to its 500th item."""
+    turns: list[float] = []
+    began_at = time.process_time()
+
+    def end_turn() -> None:
+        nonlocal began_at
+        now = time.process_time()
+        turns.append(now - began_at)
+        began_at = time.process_time()
+
+    monkeypatch.setattr(script, "give_way", end_turn)
+    monkeypatch.setattr(texts, "give_way", end_turn)
+    with suppress(ApiError, CutError, PlainAnswer):
+        check_size(body)
+        type_ = CompletionRequest if b'"prompt":' in body else ChatRequest
+        for number, item in enumerate(islice(simulate(decode(body, type_), Context()), ITEMS)):
+            if isinstance(item, Pause) or number % StreamOptions.channel_size == 0:
+                end_turn()
+    end_turn()
+    return max(turns)
+
+
+FIELDS = {
+    path: (type_, hint)
+    for type_ in (ChatRequest, CompletionRequest)
+    for path, hint in fields_of(type_)
+}
+
+
+def is_admitted(values: Values) -> bool:
+    body = body_with(values)
+    try:
+        check_size(body)
+        decode(body, CompletionRequest if "prompt" in values else ChatRequest)
+    except ApiError:
+        return False
+    return len(body) <= MAX_BODY_BYTES
+
+
+MANY = {"n": "128", "stream": "true"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FIELDS)
+def test_the_most_of_each_field_takes_the_loop_for_a_few_milliseconds(path, monkeypatch):
+    took = {}
+    for value in set(largest_values(FIELDS[path][1])):
+        took[value[:80]] = longest_turn_seconds(body_with({path: value}), monkeypatch)
+        if path not in MANY and is_admitted({path: value}):
+            seconds = longest_turn_seconds(body_with({path: value, **MANY}), monkeypatch)
+            took[value[:80] + " 128 times"] = seconds
+    slowest = max(took, key=lambda value: took[value])
+    assert took[slowest] < SLOWER_MACHINE * LIMIT_SECONDS, f"{slowest}: {took[slowest]} s"
+
+
+def admitted_values() -> list[tuple[str, str]]:
+    return [
+        (path, value)
+        for path, (_, hint) in FIELDS.items()
+        for value in sorted(set(largest_values(hint)))
+        if is_admitted({path: value})
+    ]
+
+
+@pytest.mark.slow
+def test_two_fields_together_take_the_loop_for_a_few_milliseconds(monkeypatch):
+    admitted = admitted_values()
+    pairs = [
+        {path: value, other: more}
+        for path, value in admitted
+        for other, more in admitted
+        if path < other and not other.startswith(path) and len(value) + len(more) < ROOM
+    ]
+    chance = random.Random(0)
+    for pair in chance.sample(pairs, 100):
+        values = {"n": "128", "stream": chance.choice(["true", "false"])} | pair
+        took = longest_turn_seconds(body_with(values), monkeypatch)
+        shown = {path: value[:80] for path, value in values.items()}
+        assert took < SLOWER_MACHINE * LIMIT_SECONDS, f"{shown}: {took} s"
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"messages[].content": f'"{"why " * (ROOM // 4)}"', "n": "128"},
+        {"prompt": array('"why"', 500), "simulator.text": f'"{LINE_ENDS}"'},
+        {"simulator.text": f'"{LINE_ENDS}"', "n": "2"},
+        {"simulator.tool_call.arguments": f'"{"!" * 100_000}"', "n": "10"},
+        {"simulator.tool_call.arguments": '{"a":' + array("{}", 30_000) + "}"},
+    ],
+    ids=["a long question", "500 long texts", "two long texts", "ten calls", "an object"],
+)
+def test_a_request_takes_little_more_memory_than_its_body_may_have(values, stream, monkeypatch):
+    body = body_with({**values, "stream": stream})
+    tracemalloc.start()
+    try:
+        longest_turn_seconds(body, monkeypatch)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 8 * MAX_BODY_BYTES
+
+
+def test_an_answer_that_is_too_long_is_refused_and_says_what_is_taken():
+    body = body_with({"prompt": array('"why"', 500), "simulator.text": f'"{LINE_ENDS}"'})
+    with pytest.raises(
+        ApiError, match="more than 500, or come to more than 100000 tokens or 1000000"
+    ):
+        list(simulate(decode(body, CompletionRequest), Context()))

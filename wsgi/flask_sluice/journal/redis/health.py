@@ -1,0 +1,143 @@
+"""Whether Redis does what this worker asks of it, and since when."""
+
+import logging
+import math
+import time
+
+import gevent
+from gevent.event import Event as Flag
+from redis.exceptions import RedisError, ResponseError
+
+from flask_sluice.journal.errors import JournalUnavailableError
+
+logger = logging.getLogger("sluice.journal")
+
+_CODES = {
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+    "MovedError": "MOVED",
+    "NoPermissionError": "NOPERM",
+    "OutOfMemoryError": "OOM",
+    "ReadOnlyError": "READONLY",
+    "TryAgainError": "TRYAGAIN",
+}
+"""redis-py takes the code from the text of these. Earlier releases do not have all of the classes, and leave the code."""
+
+_ABOUT_ONE_KEY = "WRONGTYPE"
+_REFUSES = "Redis refuses commands: "
+_STEADY_SECONDS = 60.0
+_MAX_HOLD_SECONDS = 5.0
+_LOSS_LINE_SECONDS = 60.0
+
+
+class RedisHealth:
+    """Notes what fails, and logs when that begins and when it is over, however many commands fail meanwhile.
+
+    A command that succeeds does not end a problem: a Redis that is full can still be read, and so can a primary that
+    became a replica. Only ``recovered`` does, after all commands that streams need were tried over a new connection.
+    """
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        """What failed last, as long as it has not been seen to work again."""
+        self.reached_since: float | None = None
+        """Since when, in monotonic seconds, every attempt has succeeded and nothing was lost."""
+        self.troubled_at = -math.inf
+        """When something failed or was lost last, in monotonic seconds."""
+        self.recovery_count = 0
+        """How many problems are over."""
+        self.is_closed = False
+        self._has_problem = Flag()
+        # Each kind of failure is logged once in a problem.
+        self._logged: set[str] = set()
+        self._recovered_at = -math.inf
+        self.hold_seconds = 0.0
+        """How long a problem is left before anything looks whether it is over."""
+        """How long a problem is left before anything looks whether it is over."""
+        self._loss_logged_at = -math.inf
+
+    def wait_for_problem(self) -> None:
+        """Return when there is a problem, and later if problems come and go: each costs two lines of the log."""
+        self._has_problem.wait()
+        gevent.sleep(self.hold_seconds)
+
+    def succeeded(self) -> None:
+        if self.reached_since is None and self.problem is None:
+            self.reached_since = time.monotonic()
+
+    def unreachable(
+        self, error: Exception, sent_after: int | None = None
+    ) -> JournalUnavailableError:
+        """Note that there was no reply, or none that can be understood. Return the exception to raise.
+
+        sent_after: the ``recovery_count`` when the command was sent. What failed before the last recovery is no news
+        """
+        text = str(error).partition("\n")[0] or type(error).__name__
+        # redis-py has no class of its own for this one, which connections that are there do not notice.
+        kind = text if text == "max number of clients reached" else type(error).__name__
+        return self._failed(kind, f"Redis cannot be reached: {text}", sent_after)
+
+    def refused(
+        self, refusal: RedisError, sent_after: int | None = None
+    ) -> JournalUnavailableError:
+        """Note that a command was refused for what the server is. Return the exception to raise.
+
+        sent_after: see ``unreachable``
+        """
+        code, text = code_of(refusal), str(refusal).partition("\n")[0]
+        if code and not text.startswith(code):
+            text = f"{code} {text}"
+        return self._failed(code or "ERR", f"{_REFUSES}{text}", sent_after)
+
+    def recovered(self) -> None:
+        """Note that Redis does everything again."""
+        if self.problem is None:
+            return
+        now = time.monotonic()
+        was_reached = self.problem.startswith(_REFUSES)
+        logger.info("Redis takes commands again" if was_reached else "Redis is reached again")
+        is_often = now - self._recovered_at < _STEADY_SECONDS
+        self.hold_seconds = min(2 * self.hold_seconds + 0.5, _MAX_HOLD_SECONDS) * is_often
+        self._recovered_at = now
+        self.problem = None
+        self._logged.clear()
+        self._has_problem.clear()
+        self.recovery_count += 1
+        self.reached_since = now
+
+    def lost_data(self) -> None:
+        """Note that a key was gone long before it could expire."""
+        self.reached_since = self.troubled_at = now = time.monotonic()
+        if now - self._loss_logged_at >= _LOSS_LINE_SECONDS:
+            self._loss_logged_at = now
+            logger.warning(
+                "Redis has lost the lease of this worker: it was flushed, was restarted empty, or evicts keys; "
+                "running streams are stored again"
+            )
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._has_problem.set()
+
+    def _failed(self, kind: str, reason: str, sent_after: int | None) -> JournalUnavailableError:
+        if sent_after not in (None, self.recovery_count):
+            return JournalUnavailableError(reason)
+        if not self.is_closed:
+            if kind not in self._logged:
+                self._logged.add(kind)
+                logger.warning("%s", reason)
+            self._has_problem.set()
+        self.problem = reason
+        self.reached_since = None
+        self.troubled_at = time.monotonic()
+        return JournalUnavailableError(reason)
+
+
+def code_of(refusal: RedisError) -> str:
+    """Return the code of a refusal that concerns the server, its state or its rights, such as READONLY; else ""."""
+    code = _CODES.get(type(refusal).__name__)
+    if code is not None:
+        return code
+    word = str(refusal).partition(" ")[0]
+    is_code = type(refusal) is ResponseError and word.isupper() and word != _ABOUT_ONE_KEY
+    return word if is_code else ""
