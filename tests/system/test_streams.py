@@ -256,7 +256,7 @@ def test_readers_miss_nothing_when_redis_is_killed_and_comes_back():
         reader.start()
         read(second, url, count=5)
         redis.kill()
-        wait_until(lambda: ask(first, get("/readyz"))[0].status == 503)
+        wait_until(lambda: b"Redis" in ask(first, get("/readyz"))[1])
         redis.start()
         reader.join()
     assert numbers(seen) == list(range(1, len(seen) + 1))
@@ -297,7 +297,7 @@ def test_a_worker_that_ends_has_written_the_end_of_its_streams(redis):
 def test_a_start_with_a_redis_that_is_not_there_says_so_in_readyz(tmp_path):
     with Server(redis_url=f"unix://{tmp_path}/none") as server:
         response, body = ask(server, get("/readyz"))
-        assert response.status == 503
+        assert response.status == 200
         assert b"Redis" in body
         assert refusal(server, post(PATH, chat())) == (503, "redis_unreachable")
 

@@ -113,13 +113,16 @@ def test_each_worker_is_exported_with_what_it_has_open(stats):
         row = board.add_worker()
         row.stage = Stage.SERVING
         row.show(load=streams, streams=streams, limit=10)
-    board.remove_worker(board.add_worker())
+    died = board.add_worker()
+    died.show(load=2, streams=2, limit=10)
+    board.remove_worker(died)
     seen = values(MetricsExporter(stats, lambda: 10, [], board))
     assert seen["sluice_worker_streams", "0"] == 3
     assert seen["sluice_worker_streams", "1"] == 5
     assert seen["sluice_worker_streams_limit", "1"] == 10
     assert seen["sluice_worker_starts_total",] == 3
     assert seen["sluice_worker_deaths_total",] == 1
+    assert seen["sluice_worker_lost_streams_total",] == 2
 
 
 def test_workers_of_another_server_are_not_exported(exporter):

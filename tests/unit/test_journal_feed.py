@@ -10,6 +10,7 @@ from flask_sluice.journal.feed import JournalFeed
 from flask_sluice.journal.memory import MemoryStore
 from flask_sluice.journal.redis.follower import RedisFollower
 from flask_sluice.journal.window import Window
+from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
 from tests.unit.journals import DONE, Clock, event, ids, ignore
 
@@ -37,7 +38,7 @@ class Reader:
     def __init__(self, journal, takes=()):
         self._takes = list(takes)
         self.forwarded = []
-        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000)
+        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
         self.first = self.feed.take()
         self._greenlet = gevent.spawn(self.feed.wait, self._forward)
         run_all()
@@ -138,7 +139,7 @@ def test_a_feed_that_was_never_started_leaves_nothing_behind():
     clock = Clock()
     journal, reasons = MemoryStore(Limits(abandon_seconds=60), clock), []
     journal.create("a", reasons.append)
-    feed = JournalFeed(journal, "a", 0, retry_ms=2000)
+    feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
     clock.now += 100
     journal.tick()
     assert reasons == []

@@ -24,6 +24,11 @@ DEFAULTS = {
     "cors_origins": (),
     "allowed_hosts": (),
     "secret_key": (),
+    "env_file": "",
+    "api_keys_file": "",
+    "secret_key_file": "",
+    "upstream_api_key_file": "",
+    "redis_password_file": "",
     "trusted_proxies": (),
     "keepalive_seconds": 15,
     "keepalive_blank_line": False,
@@ -31,6 +36,7 @@ DEFAULTS = {
     "write_timeout_seconds": 30,
     "commit_seconds": 10,
     "stream_timeout_seconds": 3600,
+    "drain_delay_seconds": 0,
 }
 
 KEY, OTHER = "key-0123456789ab", "other-0123456789"
@@ -43,6 +49,7 @@ SECONDS = [
     "STREAM_TIMEOUT_SECONDS",
 ]
 SECONDS_OR_NEVER = ["KEEPALIVE_SECONDS"]
+SECONDS_OR_NONE = ["DRAIN_DELAY_SECONDS"]
 
 
 def read(name, value):
@@ -108,8 +115,8 @@ def test_the_defaults_of_a_stream_are_those_of_its_options():
         ("KEEPALIVE_BLANK_LINE", "0", False),
         ("KEEPALIVE_BLANK_LINE", "1", True),
         *[(name, "2", 2) for name in COUNTS],
-        *[(name, "0.5", 0.5) for name in SECONDS + SECONDS_OR_NEVER],
-        *[(name, "0", 0) for name in SECONDS_OR_NEVER],
+        *[(name, "0.5", 0.5) for name in SECONDS + SECONDS_OR_NEVER + SECONDS_OR_NONE],
+        *[(name, "0", 0) for name in SECONDS_OR_NEVER + SECONDS_OR_NONE],
     ],
 )
 def test_value_is_taken(name, text, value):

@@ -117,9 +117,9 @@ class TestStreamStats:
         assert stats.first_events == {}
         assert sum(stats.durations["/chat"].counts) == 1
 
-    def test_an_error_is_counted_by_its_code(self):
+    def test_an_error_is_counted_by_its_route_and_code(self):
         stats = stats_after(end_of(Outcome.ERROR, "draining"))
-        assert stats.errors == {("draining",): 1}
+        assert stats.errors == {("/chat", "draining"): 1}
         assert stats.upstream_errors == {}
 
     def test_an_upstreams_error_in_mid_stream_is_counted_by_upstream(self):

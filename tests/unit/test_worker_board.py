@@ -33,6 +33,29 @@ def test_a_worker_that_is_gone_at_any_other_stage_has_died(board, stage):
     assert board.deaths == 1
 
 
+def test_the_streams_of_a_worker_that_dies_are_lost_and_those_of_one_that_ends_are_not(board):
+    told, killed = serving(board, load=3), serving(board, load=4)
+    told.stage = Stage.ENDED
+    board.remove_worker(told)
+    board.remove_worker(killed)
+    assert board.lost_streams == 4
+
+
+@pytest.mark.parametrize(
+    ("stage", "takes_streams", "is_staying"),
+    [
+        (Stage.SERVING, True, True),
+        (Stage.RETIRING, True, True),
+        (Stage.LEAVING, True, False),
+        (Stage.DRAINING, False, False),
+    ],
+)
+def test_what_a_stage_says_of_the_next_stream(board, stage, takes_streams, is_staying):
+    serving(board).stage = stage
+    (worker,) = board.workers()
+    assert (worker.takes_streams, worker.is_staying) == (takes_streams, is_staying)
+
+
 def test_a_row_is_used_again_with_nothing_of_the_worker_before(board):
     board.remove_worker(serving(board, load=7, limit=9))
     row = board.add_worker()

@@ -1,14 +1,14 @@
 """Makes the gateway's Flask application; this file only connects its parts."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
 from flask_sluice.gateway.api.passed_up import UpHeaders
+from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.application import Application
-from flask_sluice.gateway.environment import read_settings
+from flask_sluice.gateway.environment import server_settings
 from flask_sluice.gateway.relay.health.check import HealthCheck
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Application:
     if worker_class is not None and (why := why_no_streams(worker_class)):
         raise AppImportError(f"sluice: {why}")
     if settings is None:
-        settings = read_settings(os.environ)
+        settings = server_settings()
     app = Application(
         "flask_sluice.gateway",
         static_folder=str(_PAGE / "static"),
@@ -117,7 +117,7 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))
     app.register_blueprint(demo.blueprint(settings))
-    app.register_blueprint(operations.blueprint(upstreams, journal, metrics))
+    app.register_blueprint(operations.blueprint(Readiness(upstreams, journal, board()), metrics))
     return app
 
 

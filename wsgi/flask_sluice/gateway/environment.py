@@ -1,17 +1,32 @@
-"""Reads the gateway's settings from the environment, and describes them."""
+"""Reads the gateway's settings from the environment and from files, and describes them."""
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
+from flask_sluice.gateway.setting_files import (
+    PREFIX,
+    SettingsError,
+    read_env_file,
+    read_keys,
+    read_password,
+    with_env_file,
+    with_password,
+)
 from flask_sluice.gateway.settings import Settings
 
-PREFIX = "SLUICE_"
+__all__ = ["SettingsError", "describe_settings", "read_settings", "server_settings"]
 
-
-class SettingsError(Exception):
-    """The gateway cannot start. The message is one line that names the variable, its value and the values it takes."""
+_KEY_FILES = {
+    PREFIX + "API_KEYS_FILE": PREFIX + "API_KEYS",
+    PREFIX + "SECRET_KEY_FILE": PREFIX + "SECRET_KEY",
+}
+_FILES = {**_KEY_FILES, PREFIX + "UPSTREAM_API_KEY_FILE": PREFIX + "UPSTREAM_API_KEY"}
+"""The variables that name a file, and those whose value it has."""
+_REDIS_URL, _REDIS_PASSWORD_FILE = PREFIX + "REDIS_URL", PREFIX + "REDIS_PASSWORD_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +58,21 @@ def describe_settings() -> list[SettingDescription]:
     ]
 
 
+@cache
+def server_settings() -> Settings:
+    """Return the settings of this server: those that its environment and its files had when it started or was reloaded.
+
+    The master reads them, and the workers that it forks have them from it: a file that is being edited does not matter to
+    a worker that takes the place of another.
+    """
+    return read_settings(os.environ)
+
+
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings. Raises SettingsError for an unknown variable and for a value that is not accepted."""
+    """Return the settings. Raises SettingsError for an unknown variable, a value that is not accepted, and a file that
+    cannot be read."""
+    in_environment = environment
+    environment = _with_files(with_env_file(environment))
     known = {PREFIX + setting.name.upper(): setting for setting in fields(Settings)}
     given: dict[str, Any] = {}
     for variable, text in environment.items():
@@ -57,12 +85,52 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             given[setting.name] = setting.metadata["parse"](text)
         except ValueError:
             got = repr(text) if setting.repr else "a value that is not shown"
+            path = environment.get(f"{variable}_FILE")
+            if path is None and variable not in in_environment:
+                path = environment[PREFIX + "ENV_FILE"]
+            where = f" in {path}" if path else ""
             raise SettingsError(
-                f"{variable}: got {got}, takes {setting.metadata['takes']}"
+                f"{variable}: got {got}{where}, takes {setting.metadata['takes']}"
             ) from None
     settings = Settings(**given)
     _check_together(settings)
     return settings
+
+
+def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with the secrets whose files it names. Raises SettingsError."""
+    settings = dict(environment)
+    for file_variable, variable in _FILES.items():
+        path = environment.get(file_variable)
+        if not path:
+            continue
+        if variable in environment:
+            raise SettingsError(f"{variable} and {file_variable} are both set; only one can be")
+        read = read_keys if file_variable in _KEY_FILES else read_password
+        settings[variable] = read(file_variable, path)
+    if path := environment.get(_REDIS_PASSWORD_FILE):
+        if _REDIS_URL not in environment:
+            raise SettingsError(f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} is not")
+        password = read_password(_REDIS_PASSWORD_FILE, path)
+        try:
+            settings[_REDIS_URL] = with_password(environment[_REDIS_URL], password)
+        except ValueError:
+            raise SettingsError(
+                f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} has a password; only one can"
+            ) from None
+    return settings
+
+
+def plain_settings_of_env_file(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the env file sets, without secrets: for what reads settings from the environment itself."""
+    path = environment.get(PREFIX + "ENV_FILE")
+    secret = {PREFIX + setting.name.upper() for setting in fields(Settings) if not setting.repr}
+    in_file = {} if path is None else read_env_file(path)
+    return {
+        name: value
+        for name, value in in_file.items()
+        if name not in environment and name not in secret
+    }
 
 
 def _check_together(settings: Settings) -> None:

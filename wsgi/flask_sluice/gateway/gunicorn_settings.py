@@ -20,8 +20,13 @@ from typing import Any
 import gevent
 from gunicorn.arbiter import Arbiter
 
+from flask_sluice.gateway import setting_files
 from flask_sluice.gateway.application import Application
-from flask_sluice.gateway.environment import SettingsError, read_settings
+from flask_sluice.gateway.environment import (
+    SettingsError,
+    plain_settings_of_env_file,
+    server_settings,
+)
 from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
 from flask_sluice.gateway.relay.address import proxy_for
 from flask_sluice.observe.multiprocess import folder as metrics_folder
@@ -31,7 +36,11 @@ from flask_sluice.stream import registry
 _MOVE_METRICS_SECONDS = 1.0
 
 try:
-    _settings = read_settings(os.environ)
+    _settings = server_settings()
+    _warnings = setting_files.warnings(os.environ)
+    # The worker and the master read some settings from the environment. gunicorn sets these there, and takes them away again
+    # before it reads this file at a reload. No secrets, since gunicorn shows its settings at its log level "debug".
+    raw_env = [f"{name}={value}" for name, value in plain_settings_of_env_file(os.environ).items()]
     for _upstream in _settings.upstream:
         proxy_for(_upstream)
 except SettingsError as error:
@@ -66,6 +75,9 @@ def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) ->
     gunicorn calls this hook before ``preload_app`` loads the app, and with it prometheus-client.
     """
     if old_value is not None:
+        # A reload with another SLUICE_BIND: gunicorn closes what it has before it tries the new address.
+        bound = [listener.cfg_addr for listener in server.LISTENERS]
+        _check_are_free([address for address in server.cfg.address if address not in bound])
         return
     if problem := metrics_folder.prepare():
         server.log.warning(problem)
@@ -73,13 +85,19 @@ def nworkers_changed(server: Arbiter, _new_value: int, old_value: int | None) ->
 
 def on_starting(server: Any) -> None:
     """Check in the master, before it listens, what would fail later, or in many lines."""
+    _warn(server)
     # The app comes from this package alone, so that a reload can import all of it anew.
     server.rereads_package = True
     # A listener may be inherited: from systemd, or from the master that this one replaces (USR2).
     if not os.environ.keys() & {"LISTEN_FDS", "GUNICORN_FD"}:
-        for address in server.cfg.address:
-            if why := check_is_free(address):
-                sys.exit(f"sluice: {why}")
+        _check_are_free(server.cfg.address)
+
+
+def on_reload(server: Any) -> None:
+    """Say in the master what may not be meant with the settings that have been read again."""
+    _warn(server)
+    if server.cfg.preload_app:
+        server.log.warning("with preload_app a reload changes neither the code nor the settings")
 
 
 def post_worker_init(worker: Worker) -> None:
@@ -121,6 +139,17 @@ _files_of_connection = 2 if _settings.upstream else 1
 configure(
     globals(), drain_seconds=_settings.drain_seconds, files_of_connection=_files_of_connection
 )
+
+
+def _check_are_free(addresses: list[str | tuple[str, int]]) -> None:
+    for address in addresses:
+        if why := check_is_free(address):
+            sys.exit(f"sluice: {why}")
+
+
+def _warn(server: Any) -> None:
+    for line in _warnings:
+        server.log.warning(line)
 
 
 def _fit_streams(worker: Worker) -> None:

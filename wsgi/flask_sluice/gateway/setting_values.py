@@ -71,6 +71,12 @@ def parse_client(text: str) -> str:
     return text
 
 
+def parse_path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError
+    return text
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     names = tuple(name for part in text.split(",") if (name := part.strip()))
     if not names:

@@ -26,6 +26,7 @@ def _setting(
 _SECONDS = (values.parse_positive_number, "a number of seconds > 0")
 _SECONDS_OR_NEVER = (values.parse_number, "a number of seconds, 0 for never")
 _COUNT = (values.parse_count, "a whole number, 1 to 999999999")
+_FILE = (values.parse_path, "the path of a file")
 _SWITCH = (values.parse_switch, "0 or 1")
 
 
@@ -33,6 +34,11 @@ _SWITCH = (values.parse_switch, "0 or 1")
 class Settings:
     """One field for each variable; ``describe_settings`` tells the meaning of each."""
 
+    env_file: str = _setting(
+        "",
+        *_FILE,
+        "A file with further settings, `NAME=value` on each line; a reload reads it again.",
+    )
     bind: str = _setting(
         "127.0.0.1:8080",
         values.parse_address,
@@ -52,6 +58,9 @@ class Settings:
         "a key without spaces",
         "The key that is sent to the upstream in place of the client's.",
         is_secret=True,
+    )
+    upstream_api_key_file: str = _setting(
+        "", *_FILE, "A file with this key in place of the variable; a reload reads it again."
     )
     upstream_key_header: str = _setting(
         "auto",
@@ -93,6 +102,11 @@ class Settings:
         "The keys of which every request below /v1 has to send one; without any, the API is open.",
         is_secret=True,
     )
+    api_keys_file: str = _setting(
+        "",
+        *_FILE,
+        "A file with these keys in place of the variable, one on each line; a reload reads it again.",
+    )
     secret_key: tuple[str, ...] = _setting(
         (),
         values.parse_keys,
@@ -104,6 +118,11 @@ class Settings:
         False,
         *_SWITCH,
         "Whether /stream_chat, which asks for no key, is there also with API keys or an upstream.",
+    )
+    secret_key_file: str = _setting(
+        "",
+        *_FILE,
+        "A file with these keys in place of the variable, one on each line; a reload reads it again.",
     )
     models: tuple[str, ...] = _setting(
         (),
@@ -172,12 +191,21 @@ class Settings:
     drain_seconds: float = _setting(
         120.0, *_SECONDS, "How long streams may go on after SIGTERM, a reload or max_requests."
     )
+    drain_delay_seconds: float = _setting(
+        0.0,
+        values.parse_number,
+        "a number of seconds, 0 for none",
+        "How long all is still served after SIGTERM while /readyz says `draining`.",
+    )
     redis_url: str = _setting(
         "",
         values.parse_redis_url,
         "redis://, rediss:// or unix:// and an address",
         "The Redis that keeps resumable streams and counts requests; without one, each worker's memory does.",
         is_secret=True,
+    )
+    redis_password_file: str = _setting(
+        "", *_FILE, "A file with the password that the URL lacks; a reload reads it again."
     )
     history_bytes: int = _setting(4 * _MIB, *_COUNT, "How much of one resumable stream is kept.")
     history_seconds: float = _setting(

@@ -1,10 +1,16 @@
 """The feed of a stream that reads a journal: first what is stored, then what is still being added."""
 
+import msgspec
+
 from flask_sluice.journal.protocol import Journal
+from flask_sluice.sse import EventParser
+from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Forward
 from flask_sluice.stream.loop.give_way import give_way, loop_is_held
 from flask_sluice.stream.loop.signal import Signal
+
+_RESET = ApiError(410, "reset", "events that the reader had asked for were gone")
 
 
 class JournalFeed:
@@ -12,6 +18,7 @@ class JournalFeed:
 
     after: the number of the last event that the reader has
     retry_ms: how long an EventSource is to wait before it reconnects; sent with the first event
+    context: the reader's stream's, which is told of an error that is among the events
 
     Raises what ``Journal.follow`` raises.
     """
@@ -19,8 +26,11 @@ class JournalFeed:
     is_event_stream = True
     has_begun = True
 
-    def __init__(self, journal: Journal, stream_id: str, after: int, retry_ms: int) -> None:
+    def __init__(
+        self, journal: Journal, stream_id: str, after: int, retry_ms: int, context: StreamContext
+    ) -> None:
         self._retry = b"retry: %d\n" % retry_ms
+        self._context = context
         self._signal = Signal()
         self.wake = self._signal.give
         self._follower = journal.follow(stream_id, after, self.wake)
@@ -53,9 +63,18 @@ class JournalFeed:
         if self._follower.has_events and loop_is_held():
             give_way()
         events = self._follower.take()
+        if events and self._follower.is_finished:
+            self._note_error()
         if events and self._retry:
             events, self._retry = self._retry + events, b""
         return events
+
+    def _note_error(self) -> None:
+        """Tell the reader's stream how the answer ended for the reader, which has just been given its end."""
+        told = _error_in(self._follower.terminal_event)
+        if told is None and self._follower.was_reset:
+            told = _RESET
+        self._context.told_error = told
 
     def wait(self, forward: Forward | None = None) -> None:
         follower = self._follower
@@ -68,3 +87,24 @@ class JournalFeed:
 
     def stop(self) -> None:
         self._follower.close()
+
+
+class _Told(msgspec.Struct):
+    code: str | int | None = None
+    message: str = ""
+
+
+class _ErrorData(msgspec.Struct):
+    error: _Told
+
+
+def _error_in(event: bytes) -> ApiError | None:
+    """Return the error that a terminal event tells of; None if it completes the answer."""
+    for received in EventParser().feed(event):
+        if received.event == "error":
+            try:
+                told = msgspec.json.decode(received.data, type=_ErrorData).error
+            except msgspec.DecodeError:  # An app's own, in a form of its own.
+                told = _Told()
+            return ApiError(502, str(told.code or "upstream_error"), told.message)
+    return None

@@ -21,7 +21,15 @@ class WindowFollower:
 
     error: ApiError | None = None
 
-    __slots__ = ("_next_id", "_on_close", "_wake", "_window", "event_count", "forward")
+    __slots__ = (
+        "_next_id",
+        "_on_close",
+        "_wake",
+        "_window",
+        "event_count",
+        "forward",
+        "was_reset",
+    )
 
     def __init__(
         self, window: Window, after: int, wake: Callable[[], None], on_close: Callable[[], None]
@@ -31,6 +39,7 @@ class WindowFollower:
         self._wake = wake
         self._on_close = on_close
         self.event_count = 0
+        self.was_reset = False
         self.forward: Callable[[bytes], bool] | None = None
         window.join(self)
 
@@ -41,6 +50,10 @@ class WindowFollower:
     @property
     def is_finished(self) -> bool:
         return self._window.is_finished and self._next_id > self._window.last_id
+
+    @property
+    def terminal_event(self) -> bytes:
+        return self._window.events[-1]
 
     def on_events(self) -> None:
         """Pass the new event on, or wake the reader. Called by the window; must not block."""
@@ -87,5 +100,6 @@ class WindowFollower:
     def _reset_to(self, oldest_id: int) -> bytes:
         """Go on with this event, since those before it are gone; return what tells the reader so."""
         self._next_id = oldest_id
+        self.was_reset = True
         # Without an id: a client that disconnects here asks again for the events that are gone, and is told again.
         return b'event: reset\ndata: {"oldest": %d}\n\n' % oldest_id

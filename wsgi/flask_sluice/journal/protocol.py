@@ -72,6 +72,14 @@ class Follower(Protocol):
         """Why the reader cannot go on at present, although the stream may. It may come again."""
 
     @property
+    def terminal_event(self) -> bytes:
+        """The terminal event, as it was taken. To be asked for when the follower is finished."""
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the reader was told that events are gone."""
+
+    @property
     def event_count(self) -> int:
         """How many numbered events have been taken."""
 

@@ -95,7 +95,7 @@ class MetricsExporter(Collector):
             "streams_ended", "Streams that have ended", "route", "model", "outcome"
         )
         self._errors = self._counter(
-            "stream_errors", "Streams that have ended with an error, by its code", "code"
+            "stream_errors", "Streams that have ended with an error, by its code", "route", "code"
         )
         self._refused = self._counter(
             "requests_refused", "Requests that were answered with an error", "status", "code"

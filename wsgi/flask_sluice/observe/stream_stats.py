@@ -101,7 +101,7 @@ class StreamStats:
 
     open: streams that run, by route
     ended: streams by route, model and outcome
-    errors: streams by the code of the error that they ended with
+    errors: streams by route and the code of the error that they ended with
     refused: requests by the status and code of the answer
     upstream_errors: answers that failed after they had begun, by upstream and code
     """
@@ -161,7 +161,7 @@ class StreamStats:
             first_events.add(end.first_event_seconds)
         code = end.code
         if code is not None:
-            self.errors[(code,)] += 1
+            self.errors[route, code] += 1
             # If the upstream did not answer, or refused, the relay has counted that.
             if notes.get("upstream_status") == 200 and code.startswith("upstream_"):
                 self.upstream_errors[str(notes["upstream"]), code] += 1

@@ -30,7 +30,8 @@ class OwnRow(Protocol):
 class ShownBoard(Protocol):
     """Knows all workers (``flask_sluice.server.worker_board.WorkerBoard``).
 
-    starts: how many have been started; deaths: how many ended otherwise than they were told to
+    starts: how many have been started; deaths: how many ended otherwise than they were told to; lost_streams: how many
+        streams those had open
     dropped_log_lines: how many lines the log has not taken
     own_row: that of this process, if it is a worker
     """
@@ -43,6 +44,9 @@ class ShownBoard(Protocol):
 
     @property
     def deaths(self) -> int: ...
+
+    @property
+    def lost_streams(self) -> int: ...
 
     @property
     def dropped_log_lines(self) -> int: ...
@@ -78,6 +82,11 @@ class WorkerCollector(Collector):
             "sluice_worker_deaths",
             "Workers that were killed, crashed or failed to boot",
             value=board.deaths,
+        )
+        yield CounterMetricFamily(
+            "sluice_worker_lost_streams",
+            "Streams that such workers had open, and that were cut",
+            value=board.lost_streams,
         )
         yield CounterMetricFamily(
             "sluice_log_lines_dropped",

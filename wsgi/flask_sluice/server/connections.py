@@ -3,12 +3,15 @@
 import contextlib
 import socket
 import time
+from collections.abc import Callable, Collection
 
 from gevent import socket as gevent_socket
+from gevent.server import StreamServer
 from gunicorn.http.body import Body
 from werkzeug.exceptions import RequestTimeout
 
 from flask_sluice.server import gunicorn_adapter
+from flask_sluice.server.drain_time import END_SECONDS
 from flask_sluice.stream import registry
 from flask_sluice.stream.loop.give_way import give_way
 from flask_sluice.stream.transport.client_socket import ClientSocket
@@ -31,6 +34,12 @@ _GRACE_SECONDS = 0.1
 """A connection that waits for less time does not make room: its request is on its way, or its response is being taken."""
 _LOOKS = 4
 """How often the responses are looked at in a write timeout."""
+
+_FIRST_REQUEST_SECONDS = 1.0
+"""For clients that have connected before the worker was told to end: their request is on its way."""
+_NEXT_REQUEST_SECONDS = 5.0
+"""For idle connections of a worker that others replace. A proxy sends its next request on one of them at any moment, and would
+lose it to a connection that is being closed; the response to it says ``Connection: close``."""
 
 
 class Connections:
@@ -77,6 +86,8 @@ class Connections:
         now = time.monotonic()
         self._waiting[sock] = (now + self._keep_alive_seconds, now)
         self._idle.add(sock)
+        if not self._keep_alive_seconds:
+            self._stop_waiting(sock)
 
     def closed(self, sock: gevent_socket.socket) -> None:
         self._count -= 1
@@ -110,10 +121,14 @@ class Connections:
         """Whether the first request of a connection is still to come."""
         return any(sock not in self._idle and sock not in self._answering for sock in self._waiting)
 
-    def end_idle(self) -> None:
-        """End the connections that have no request."""
+    def limit_idle(self, seconds: float) -> None:
+        """Let connections wait for their next request no longer than this, those that are idle now and those that will be."""
+        self._keep_alive_seconds = min(self._keep_alive_seconds, seconds)
+        until = time.monotonic() + seconds
         for sock in [sock for sock in self._waiting if sock not in self._answering]:
-            self._stop_waiting(sock)
+            may_wait_until, since = self._waiting[sock]
+            self._waiting[sock] = (min(may_wait_until, until), since)
+        self.end_overdue()
 
     def end_overdue(self) -> None:
         """End the connections whose time is over. To be called every second or so."""
@@ -274,6 +289,39 @@ class BodySource:
         except (OSError, gunicorn_adapter.ParseException, RequestTimeout):
             return False
         return not gunicorn_adapter.has_lost_framing(body)
+
+
+def drain(
+    connections: Connections,
+    servers: Collection[StreamServer],
+    wait: Callable[[Callable[[], bool], float], bool],
+    ends_at: float,
+    *,
+    is_replaced: bool,
+) -> bool:
+    """Accept no more connections, and wait for the end of what is there. Returns whether it has ended.
+
+    wait: waits until a condition is true, for so many seconds at most, and returns whether it is
+    ends_at: when streams are told to end, in monotonic seconds
+    is_replaced: whether other workers serve from now on, so that no request has to be refused
+    """
+    admission = registry.admission()
+    for server in servers:
+        server.close()
+    give_way()  # Connections that have just been accepted are known then.
+    wait(lambda: not connections.have_new, _FIRST_REQUEST_SECONDS)
+    admission.drain(refuses_requests=not is_replaced)
+    connections.limit_idle(_NEXT_REQUEST_SECONDS if is_replaced else 0.0)
+
+    def are_all_gone() -> bool:
+        # A stream that is kept goes on without a connection.
+        return not (admission.count or any(server.pool for server in servers))
+
+    if wait(are_all_gone, ends_at - time.monotonic()):
+        return True
+    connections.limit_idle(0.0)
+    admission.end_streams()
+    return wait(are_all_gone, END_SECONDS)
 
 
 def most_connections(worker_connections: int) -> int:

@@ -17,8 +17,13 @@ def drain_seconds_of(graceful_timeout: float) -> float:
     return min(fitting, seconds_from_environment("SLUICE_DRAIN_SECONDS", fitting))
 
 
-def seconds_from_environment(variable: str, default: float) -> float:
-    """Return a variable's number of seconds, > 0. Exits with one line that names the variable if it is something else."""
+def drain_delay_seconds() -> float:
+    """Return for how long a server that was told to end serves on, and says that it will."""
+    return seconds_from_environment("SLUICE_DRAIN_DELAY_SECONDS", 0.0, may_be_zero=True)
+
+
+def seconds_from_environment(variable: str, default: float, *, may_be_zero: bool = False) -> float:
+    """Return a variable's number of seconds. Exits with one line that names the variable if it is something else."""
     text = os.environ.get(variable)
     if text is None:
         return default
@@ -26,6 +31,7 @@ def seconds_from_environment(variable: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise SystemExit(f"sluice: {variable}: got {text!r}, takes a number of seconds > 0")
+    if not (0 < seconds < math.inf or (may_be_zero and seconds == 0)):
+        takes = "a number of seconds" + (", 0 for none" if may_be_zero else " > 0")
+        raise SystemExit(f"sluice: {variable}: got {text!r}, takes {takes}")
     return seconds

@@ -19,9 +19,13 @@ from gunicorn.workers.ggevent import GeventWorker
 from flask_sluice.observe.shared_numbers import shared_numbers
 from flask_sluice.server import gunicorn_adapter
 from flask_sluice.server.accepting import SharedListener
-from flask_sluice.server.connections import BodySource, Connections, most_connections, stop_reading
+from flask_sluice.server.connections import BodySource, Connections, drain, most_connections
 from flask_sluice.server.direct_writes import with_direct_writes
-from flask_sluice.server.drain_time import END_SECONDS, drain_seconds_of, seconds_from_environment
+from flask_sluice.server.drain_time import (
+    drain_delay_seconds,
+    drain_seconds_of,
+    seconds_from_environment,
+)
 from flask_sluice.server.error_answers import write_refusal
 from flask_sluice.server.log_lines import LogOutput, log_beside_gunicorn
 from flask_sluice.server.master import BLOCKED_SIGNALS
@@ -35,8 +39,6 @@ _POLL_SECONDS = 0.1
 _LOG_SECONDS = 0.01
 """Between two attempts to write the log lines that wait, which a pipe takes in pieces of 64 KiB."""
 _NOTIFY_SECONDS = 1.0
-_FIRST_REQUEST_SECONDS = 1.0
-"""For clients that have connected before the worker was told to end: their request is on its way."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -44,13 +46,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     gunicorn's own worker goes on accepting for up to a second, then waits for all connections, idle ones too, and cuts
     what is left. This one accepts no more, closes idle connections, has new requests refused, and when the time is over
-    has the streams end themselves. At ``max_requests`` it first waits for its successor, if a ``Master`` starts one.
+    has the streams end themselves. Before that it serves on for ``SLUICE_DRAIN_DELAY_SECONDS``.
+
+    With a ``Master`` it is replaced on a reload and at ``max_requests``: it serves until its successors do, and then refuses
+    nothing that comes on its open connections.
 
     gunicorn waits for a request's head for a limited time only, but for a body, and for a client that does not read, as long
     as it takes. This worker limits all of these waits.
 
-    It reads ``SLUICE_DRAIN_SECONDS``, ``SLUICE_BODY_TIMEOUT_SECONDS`` and ``SLUICE_WRITE_TIMEOUT_SECONDS`` from the
-    environment, and all else from gunicorn's settings.
+    It reads ``SLUICE_DRAIN_SECONDS``, ``SLUICE_DRAIN_DELAY_SECONDS``, ``SLUICE_BODY_TIMEOUT_SECONDS`` and
+    ``SLUICE_WRITE_TIMEOUT_SECONDS`` from the environment, and all else from gunicorn's settings.
     """
 
     max_requests: int
@@ -72,6 +77,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         gunicorn_adapter.show_life_in_memory()
         super().__init__(*args, **kwargs)
         self._drain_seconds = drain_seconds_of(self.cfg.graceful_timeout)
+        self._drain_delay_seconds = drain_delay_seconds()
         self._body_timeout_seconds = seconds_from_environment("SLUICE_BODY_TIMEOUT_SECONDS", 60.0)
         self._write_timeout_seconds = seconds_from_environment(
             "SLUICE_WRITE_TIMEOUT_SECONDS", StreamOptions.write_timeout_seconds
@@ -118,23 +124,17 @@ class Worker(GeventWorker):  # type: ignore[misc]
         servers = [self._serve(sock) for sock in self.sockets]
         self.row.stage = Stage.SERVING
         self._wait(self._is_told_to_end)
+        # gunicorn's own master gives the worker its graceful_timeout from here on, ``Master`` from the delay's end on.
+        ends_at = time.monotonic() + self._drain_seconds
+        is_replaced = self.row.stage == Stage.RETIRING
+        if self._drain_delay_seconds and not is_replaced:
+            self.row.stage = Stage.LEAVING
+            self._wait(lambda: False, self._drain_delay_seconds)
+            if self.row.has_successor:
+                ends_at += self._drain_delay_seconds
         self.row.stage = Stage.DRAINING
-        told_at = time.monotonic()
-        for server in servers:
-            server.close()
-        give_way()  # Connections that have just been accepted are known then.
-        self._wait(lambda: not self._connections.have_new, _FIRST_REQUEST_SECONDS)
-        registry.admission().drain()
-        self._connections.end_idle()
-
-        def are_all_gone() -> bool:
-            # A stream that is kept goes on without a connection.
-            return not (registry.admission().count or any(server.pool for server in servers))
-
-        if not self._wait(are_all_gone, told_at + self._drain_seconds - time.monotonic()):
-            registry.admission().end_streams()
-            if not self._wait(are_all_gone, END_SECONDS):
-                self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
+        if not drain(self._connections, servers, self._wait, ends_at, is_replaced=is_replaced):
+            self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
         self.row.stage = Stage.ENDED
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
@@ -180,8 +180,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration
         gunicorn_adapter.forget_body(req)
         self._connections.mark_idle(sock)
-        if not self.alive:
-            stop_reading(sock)
         if gunicorn_adapter.has_next_request(req):
             # There may be thousands of pipelined requests: others have their turn between two of them.
             give_way()

@@ -7,8 +7,8 @@ from functools import cache
 from typing import NamedTuple
 
 _MAX_WORKERS = 512
-_COUNTERS = 4
-_STARTS, _DEATHS, _ROWS, _DROPPED = range(_COUNTERS)
+_COUNTERS = 5
+_STARTS, _DEATHS, _LOST_STREAMS, _ROWS, _DROPPED = range(_COUNTERS)
 _FIELDS = 7
 _STAGE, _HAS_SUCCESSOR, _SIGN_OF_LIFE, _LOAD, _STREAMS, _LIMIT, _DROPPED_BY_WORKER = range(_FIELDS)
 _FIELD_BYTES = 8
@@ -25,9 +25,11 @@ class Stage(IntEnum):
     SERVING = 2
     RETIRING = 3
     """It has served its number of requests, and goes on until the master tells it to end."""
-    DRAINING = 4
+    LEAVING = 4
+    """It was told to end, and serves on for a while so that load balancers see that it will."""
+    DRAINING = 5
     """It accepts no more connections."""
-    ENDED = 5
+    ENDED = 6
     """It has ended as it should. The process may still be there for a moment."""
 
 
@@ -35,14 +37,23 @@ class WorkerState(NamedTuple):
     """A worker as the others see it.
 
     number: its row, from 0 on; a worker that has ended leaves its row to a later one
-    takes_streams: whether it accepts new ones, unless it is full
     streams: how many it has open; limit: how many it may have, None: any number
     """
 
     number: int
-    takes_streams: bool
+    stage: Stage
     streams: int
     limit: int | None
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether it accepts new ones, unless it is full."""
+        return Stage.SERVING <= self.stage <= Stage.LEAVING
+
+    @property
+    def is_staying(self) -> bool:
+        """Whether it was not told to end, or is there until others have taken its place."""
+        return self.stage in (Stage.SERVING, Stage.RETIRING)
 
     @property
     def is_full(self) -> bool:
@@ -78,6 +89,7 @@ class WorkerBoard:
         """Free the row of a worker whose process is gone, and count it if it died. Called in the master."""
         if row.stage != Stage.ENDED:
             self._words[_DEATHS] += 1
+            self._words[_LOST_STREAMS] += row.streams
         # In this order: for a moment they count twice, rather than not at all.
         self._words[_DROPPED] += row.dropped_log_lines
         row.clear()
@@ -102,10 +114,15 @@ class WorkerBoard:
         """How many workers have ended otherwise than they were told to: killed, crashed, or unable to boot."""
         return self._words[_DEATHS]
 
+    @property
+    def lost_streams(self) -> int:
+        """How many streams those had open when they last said so, which they do ten times a second."""
+        return self._words[_LOST_STREAMS]
+
     def workers(self) -> list[WorkerState]:
-        """Return the workers that serve, retire or drain, and show signs of life."""
+        """Return the workers that serve, retire, leave or drain, and show signs of life."""
         return [
-            WorkerState(row.number, row.stage != Stage.DRAINING, row.streams, row.limit)
+            WorkerState(row.number, row.stage, row.streams, row.limit)
             for row in self._living_rows()
             if Stage.SERVING <= row.stage <= Stage.DRAINING
         ]

@@ -30,12 +30,14 @@ class Admission:
     """The open streams of one worker.
 
     limit: how many there may be, beside those in pools; None: any number
-    is_draining: whether the worker is to end and takes no new streams
+    is_draining: whether the worker is to end and accepts no more connections
+    refuses_requests: whether requests on its open connections are refused, too: no other worker takes its place
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self.is_draining = False
+        self.refuses_requests = False
         self._streams: set[Admitted] = set()
         self._in_pools: dict[Admitted, Pool] = {}
 
@@ -72,9 +74,10 @@ class Admission:
         if pool is not None:
             pool.count -= 1
 
-    def drain(self) -> None:
+    def drain(self, *, refuses_requests: bool = True) -> None:
         """Set ``is_draining``; the open streams go on."""
         self.is_draining = True
+        self.refuses_requests = refuses_requests
 
     def end_streams(self) -> None:
         """Have all open streams end with an error event."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gevent.event import Event as Flag
 
     from flask_sluice.stream.admission import Pool
+    from flask_sluice.stream.errors import ApiError
 
 logger = logging.getLogger("sluice.stream")
 
@@ -44,6 +45,7 @@ class StreamContext:
         "outcome",
         "pool",
         "request_id",
+        "told_error",
     )
 
     def __init__(self, request_id: str | None = None) -> None:
@@ -66,6 +68,8 @@ class StreamContext:
         """The places of which the stream takes one; None: the worker's."""
         self.failure: str | None = None
         """Why the answer is not whole, although its body ends properly; see ``fail``."""
+        self.told_error: ApiError | None = None
+        """The error that the client was told by one of the feed's own events."""
         self.listens = False
         """Whether the generator ends by itself when the stream is stopped."""
         self.interrupt: Callable[[], object] | None = None

@@ -261,7 +261,12 @@ class EventStream:
     def _complete(self) -> None:
         """The feed has ended without an error, and all its events are written."""
         context = self._context
-        if context.failure is not None:
+        told = context.told_error
+        if told is not None:
+            self._account.error = told
+            was_stopped = told.code == _STOPPED.code
+            context.outcome = Outcome.CANCELLED if was_stopped else Outcome.ERROR
+        elif context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE

@@ -102,11 +102,12 @@ class Streams:
         return body, 201, {"Location": url}
 
     def read(self, stream_id: str) -> Response:
-        feed = JournalFeed(self._available_journal(), stream_id, last_event_id(), RETRY_MS)
+        context = context_of(request)
+        feed = JournalFeed(self._available_journal(), stream_id, last_event_id(), RETRY_MS, context)
         if feed.is_finished and not feed.has_events:
             feed.stop()
             return no_more_events()
-        return event_source_response(feed, context_of(request), self._settings)
+        return event_source_response(feed, context, self._settings)
 
     def stop(self, stream_id: str) -> Response:
         self._available_journal().stop(stream_id)
