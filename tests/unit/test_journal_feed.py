@@ -125,7 +125,7 @@ def test_a_reader_that_is_behind_takes_what_it_has_missed_before_it_gets_more(jo
 def test_a_reader_of_a_long_history_gives_way_between_two_parts_of_it(journal, recorder):
     for _ in range(40):
         recorder.append(b"data: " + b"x" * 65536 + b"\n\n")
-    feed, turns = JournalFeed(journal, "a", 0, retry_ms=2000), []
+    feed, turns = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext()), []
     while events := feed.take():
         turns.append((gevent.get_hub().loop.iteration, len(events)))
         time.sleep(0.01)  # Writing takes its time, and never waits.
@@ -160,7 +160,7 @@ def test_a_reader_that_is_let_go_gets_its_events_and_then_the_reason_and_not_the
         def follow(self, *_):
             return follower
 
-    feed = JournalFeed(Journal(), "a", 0, retry_ms=2000)
+    feed = JournalFeed(Journal(), "a", 0, retry_ms=2000, context=StreamContext())
     window.append(b"id: 1\ndata: 1\n\n")
     follower.fail(JournalUnavailableError("no room"))
     assert feed.has_events

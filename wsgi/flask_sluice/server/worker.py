@@ -61,6 +61,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     max_requests: int
     wsgi: Any
     _connections: Connections
+    _was_aborted = False
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -109,6 +110,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_SIGNALS)
 
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        # The master has given the worker up. The SystemExit of gunicorn's handler is lost where another greenlet runs.
+        self._was_aborted = True
+        super().handle_abort(sig, frame)
+
     def load_wsgi(self) -> None:
         super().load_wsgi()
         # After the app, which may have configured logging.
@@ -135,7 +141,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.row.stage = Stage.DRAINING
         if not drain(self._connections, servers, self._wait, ends_at, is_replaced=is_replaced):
             self.log.warning("connections are cut that would not end (pid:%s)", self.pid)
-        self.row.stage = Stage.ENDED
+        if not self._was_aborted:
+            self.row.stage = Stage.ENDED
 
     def handle(self, listener: Any, client: gevent_socket.socket, addr: Any) -> None:
         self._connections.opened(client)
