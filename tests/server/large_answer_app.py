@@ -6,8 +6,8 @@ from flask import Response, request
 
 from app import app
 from tests.server.inspection import register_inspection
+from tests.server.large_answer import SIZE
 
-SIZE = 400_000
 register_inspection(app)
 
 

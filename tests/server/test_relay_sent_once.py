@@ -131,7 +131,8 @@ def second() -> Iterator[RawUpstream]:
         yield upstream
 
 
-@pytest.fixture(scope="module")
+# One for each test: an upstream that was silent for the whole time gets no requests for a while.
+@pytest.fixture
 def pair_server(raw_upstream: RawUpstream, second: RawUpstream) -> Iterator[Server]:
     urls = f"{raw_upstream.url},{second.url}"
     with Server(upstream=urls, first_event_timeout_seconds=0.3) as server:

@@ -181,13 +181,13 @@ def test_a_stream_without_a_length_ends_with_its_connection(relay, upstream, ver
     assert stream_of(relay) == ANSWER
 
 
-def test_an_event_of_almost_64_mib_passes(relay, upstream):
-    event = b"data: " + b"x" * (63 * MIB) + b"\n\n"
+def test_an_event_of_almost_16_mib_passes(relay, upstream):
+    event = b"data: " + b"x" * (15 * MIB) + b"\n\n"
     upstream.handler = streams(event, STOP, DONE)
     assert stream_of(relay) == event + STOP + DONE
 
 
-def test_an_event_over_64_mib_is_an_error(relay, upstream):
-    upstream.handler = streams(HELLO, *[b"x" * MIB] * 65)
+def test_an_event_over_16_mib_is_an_error(relay, upstream):
+    upstream.handler = streams(HELLO, *[b"x" * MIB] * 17)
     body = stream_of(relay)
     assert in_stream_error(body) == (HELLO, "upstream_invalid")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from flask_sluice.server.connections import MIN_BYTES_PER_SECOND
-from tests.server.large_answer_app import SIZE
+from tests.server.large_answer import SIZE
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, ask, get
 

@@ -159,7 +159,7 @@ def test_connections_given_on_the_command_line_limit_the_streams():
         assert "9 streams at once, not SLUICE_MAX_STREAMS" in server.log
         for number in range(10):
             sock = sockets.enter_context(server.connect())
-            sock.sendall(get("/stream_chat?name=hello"))
+            sock.sendall(post("/v1/chat/completions", chat()))
             assert Response(sock).status == (503 if number == 9 else 200)
 
 

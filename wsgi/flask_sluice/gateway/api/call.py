@@ -64,11 +64,18 @@ def read_call(body: bytes, *, is_completion: bool) -> Call:
             raise error from None
         return Call()
     return Call(
-        small_value(fields.model, _MAX_VALUE_BYTES),
+        _model(fields.model),
         small_value(fields.stream, _MAX_VALUE_BYTES),
         small_value(fields.stream_format, _MAX_VALUE_BYTES),
         _choice_count(fields),
     )
+
+
+def _model(raw: msgspec.Raw) -> Any:
+    """Return the model, whose name may have any length; None for a large value of another type."""
+    data = memoryview(raw)
+    is_text = data[:1] == b'"'
+    return small_value(raw, data.nbytes if is_text else _MAX_VALUE_BYTES)
 
 
 def _choice_count(fields: _Fields) -> int:

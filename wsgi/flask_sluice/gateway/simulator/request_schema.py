@@ -77,7 +77,10 @@ class ToolCallOption(Struct, forbid_unknown_fields=True):
         arguments = bytes(self.arguments)
         if arguments.startswith(b"{"):
             return msgspec.json.format(arguments, indent=-1).decode()
-        return msgspec.json.decode(arguments, type=str)
+        try:
+            return msgspec.json.decode(arguments, type=str)
+        except msgspec.ValidationError:
+            raise ValueError("arguments: expected JSON text or an object") from None
 
 
 class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):

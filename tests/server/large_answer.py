@@ -1,0 +1,3 @@
+"""What ``large_answer_app`` answers."""
+
+SIZE = 400_000
