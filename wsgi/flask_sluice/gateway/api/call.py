@@ -74,7 +74,7 @@ def read_call(body: bytes, *, is_completion: bool) -> Call:
 def _model(raw: msgspec.Raw) -> Any:
     """Return the model, whose name may have any length; None for a large value of another type."""
     data = memoryview(raw)
-    is_text = data[:1] == b'"'
+    is_text = bytes(data[:1]) == b'"'
     return small_value(raw, data.nbytes if is_text else _MAX_VALUE_BYTES)
 
 
