@@ -213,6 +213,14 @@ def test_a_204_at_a_reconnection_ends_the_stream(server, client):
     assert (stream.ending, stream.error) == (Ending.NO_CONTENT, None)
 
 
+def test_an_error_event_that_a_204_follows_was_the_end_and_no_success(server, client):
+    server.handler = in_turn(streams(EVENT, DRAINING), sends(head("204 No Content")))
+    error = failure_of(get(client))
+    assert isinstance(error, ErrorEventError)
+    assert error.error.code == "draining"
+    assert len(server.requests) == 2
+
+
 def test_the_client_does_not_reconnect_after_the_total_limit(server, client):
     server.handler = sends(STREAM_HEAD, chunk(EVENT))
     error = failure_of(get(client, timeouts=Timeouts(total_seconds=1)))

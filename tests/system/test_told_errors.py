@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.server.raw_upstream import RawUpstream, breaks_off
+from tests.server.raw_upstream import RawUpstream, breaks_off, sends, whole
 from tests.support.metrics import Metrics
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
@@ -47,6 +47,16 @@ def test_a_reader_who_is_told_of_an_upstreams_error_does_not_count_as_complete()
         assert logged_end(server) == ("error", code)
         metrics.wait_until_added(1, "stream_errors_total", route=READER, code=code)
         metrics.wait_until_added(1, "streams_ended_total", route=READER, outcome="error")
+
+
+def test_an_upstreams_own_code_is_told_to_the_reader_and_no_label_in_the_metrics():
+    refusal = whole(b'{"error":{"message":"m","code":"said-by-upstream"}}', "429 Too Many Requests")
+    with RawUpstream(sends(refusal)) as upstream, Server(upstream=upstream.url) as server:
+        metrics = Metrics(server)
+        assert code_in(read(server, start(server))) == "said-by-upstream"
+        assert logged_end(server) == ("error", "upstream_error")
+        metrics.wait_until_added(1, "stream_errors_total", route=READER, code="upstream_error")
+        assert metrics.value("stream_errors_total", code="said-by-upstream") == 0
 
 
 def test_a_late_reader_of_an_answer_that_failed_counts_as_an_error():

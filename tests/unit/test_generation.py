@@ -68,10 +68,14 @@ class Run:
         self.generation.start(journal, "a")
 
     @property
+    def stored(self):
+        wait_until(lambda: self.ends)
+        return self.journal.follow("a", 0, ignore).take()
+
+    @property
     def events(self):
         """Its events when it is over; of an error event the code."""
-        wait_until(lambda: self.ends)
-        received = EventParser().feed(self.journal.follow("a", 0, ignore).take())
+        received = EventParser().feed(self.stored)
         return [
             json.loads(event.data)["error"]["code"] if event.event == "error" else event.event
             for event in received
@@ -137,6 +141,13 @@ def test_a_draining_worker_ends_an_answer_at_once(journal):
     run = Run(journal, forever(A))
     run.generation.on_drain()
     assert run.events[-1] == "draining"
+
+
+def test_readers_of_an_answer_that_drain_has_ended_are_not_asked_to_come_back(journal):
+    run = Run(journal, forever(A))
+    run.generation.on_drain()
+    assert run.events[-1] == "draining"
+    assert b"retry:" not in run.stored
 
 
 def test_an_answer_that_says_nothing_for_too_long_ends_with_an_error(journal):

@@ -73,6 +73,13 @@ def test_the_first_event_comes_with_the_time_to_wait_before_a_reconnection(journ
     reader.leave()
 
 
+def test_an_end_that_comes_first_does_not_ask_the_reader_to_come_back(journal, recorder):
+    recorder.finish(b"event: error\ndata: {}\n\n")
+    feed = JournalFeed(journal, "a", 1, retry_ms=2000, context=StreamContext())
+    assert feed.take() == b"id: 2\nevent: error\ndata: {}\n\n"
+    feed.stop()
+
+
 def test_events_that_come_while_it_waits_are_forwarded(journal, recorder):
     reader = Reader(journal)
     for number in range(2, 5):

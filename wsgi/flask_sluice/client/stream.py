@@ -75,6 +75,8 @@ class SSEStream:
         self._body: EventBody | None = None
         self._retry_ms: int | None = None
         self._failures = 0
+        self._told_error: ErrorEventError | None = None
+        """The error event after which the stream was asked for again, until there is an event."""
         self._has_taken = False
 
     @property
@@ -154,6 +156,8 @@ class SSEStream:
         if self._options.on_open is not None:
             self._options.on_open(response.status, response.headers)
         if response.status in _NO_CONTENT:
+            if self._told_error is not None:
+                raise self._told_error  # There is nothing after it: it was the end.
             self._finish(Ending.NO_CONTENT)
             return
         self._body = EventBody(
@@ -215,6 +219,7 @@ class SSEStream:
         if error is not None:
             raise ErrorEventError(event, error)
         self._failures = 0
+        self._told_error = None
         done_when = self._options.done_when
         if done_when is not None and done_when(event):
             self._finish(Ending.COMPLETE)
@@ -256,11 +261,15 @@ class SSEStream:
 
     def _prepare_another_try(self, error: StreamError) -> None:
         """Wait for the next try; raise the error if there is none."""
+        if error is self._told_error:
+            raise error
         policy = self._options.reconnect
         is_resumable = self.last_event_id or not self._recent.count or policy.without_ids
         if not (policy.covers(error) and self._failures < policy.max_tries and is_resumable):
             raise error
         self._failures += 1
+        if isinstance(error, ErrorEventError):
+            self._told_error = error
         seconds = policy.delay_seconds(self._failures, self._retry_ms, error.retry_after_seconds)
         assert self._limits is not None
         if seconds >= self._limits.seconds_left:

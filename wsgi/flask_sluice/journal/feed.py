@@ -10,6 +10,14 @@ from flask_sluice.stream.feeds.feed import Forward
 from flask_sluice.stream.loop.give_way import give_way, loop_is_held
 from flask_sluice.stream.loop.signal import Signal
 
+_OWN_CODES = frozenset(
+    {
+        *("upstream_error", "upstream_invalid", "upstream_timeout", "upstream_truncated"),
+        *("upstream_unreachable", "stream_timeout", "internal_error", "overloaded"),
+        *("producer_lost", "draining", "stopped", "redis_unreachable"),
+    }
+)
+"""An upstream's own code, passed on in its words, is not for the log and the metrics: it may say anything there."""
 _RESET = ApiError(410, "reset", "events that the reader had asked for were gone")
 
 
@@ -17,7 +25,8 @@ class JournalFeed:
     """Gives a reader's EventStream the events of a stream in a journal. May block when it is made.
 
     after: the number of the last event that the reader has
-    retry_ms: how long an EventSource is to wait before it reconnects; sent with the first event
+    retry_ms: how long an EventSource is to wait before it reconnects; sent with the first event,
+        unless the answer ends with it
     context: the reader's stream's, which is told of an error that is among the events
 
     Raises what ``Journal.follow`` raises.
@@ -66,7 +75,10 @@ class JournalFeed:
         if events and self._follower.is_finished:
             self._note_error()
         if events and self._retry:
-            events, self._retry = self._retry + events, b""
+            # An error event with a ``retry`` would ask the client to come back, and there is nothing more.
+            is_only_the_end = self.has_terminal_event and self.event_count == 1
+            events = events if is_only_the_end else self._retry + events
+            self._retry = b""
         return events
 
     def _note_error(self) -> None:
@@ -106,5 +118,6 @@ def _error_in(event: bytes) -> ApiError | None:
                 told = msgspec.json.decode(received.data, type=_ErrorData).error
             except msgspec.DecodeError:  # An app's own, in a form of its own.
                 told = _Told()
-            return ApiError(502, str(told.code or "upstream_error"), told.message)
+            code = told.code if told.code in _OWN_CODES else "upstream_error"
+            return ApiError(502, str(code), told.message)
     return None

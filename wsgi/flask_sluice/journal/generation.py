@@ -221,4 +221,4 @@ class Generation:
             return
         was_stopped = error is self._stop_error
         self._context.outcome = Outcome.CANCELLED if was_stopped else Outcome.ERROR
-        self._recorder.finish(error_for_event_source(error))
+        self._recorder.finish(error_for_event_source(error, may_resume=False))

@@ -9,8 +9,10 @@ from flask_sluice.stream.errors import as_api_error
 
 Headers = list[tuple[str, str]]
 
-_DRAINED_RETRY_MS = (1000, 5000)
-"""The clients of a worker that ends reconnect after a time between these."""
+_RETRY_MS = (1000, 5000)
+"""Clients that can go on with their stream reconnect after a time between these, and so not all at once."""
+_RESUMABLE_CODES = ("draining", "redis_unreachable")
+"""The errors of a reader alone: the answer goes on, and another worker, or a later time, has it."""
 
 _MESSAGES_ERROR_TYPES = {
     401: "authentication_error",
@@ -79,11 +81,13 @@ def error_for_other_routes(error: Exception) -> bytes:
     return Event(data=msgspec.json.encode(body).decode(), event="error").encode()
 
 
-def error_for_event_source(error: Exception) -> bytes:
-    """Return the error event of EventSource routes: ``event: error``, the message as a comment, the error as JSON."""
+def error_for_event_source(error: Exception, *, may_resume: bool = True) -> bytes:
+    """Return the error event of EventSource routes: ``event: error``, the message as a comment, the error as JSON.
+
+    may_resume: whether the stream may go on for its reader; then some errors say when to come back
+    """
     told = as_api_error(error)
-    # Spread, so that the clients of a worker that ends do not all reconnect at once.
-    retry = random.randint(*_DRAINED_RETRY_MS) if told.code == "draining" else None
+    retry = random.randint(*_RETRY_MS) if may_resume and told.code in _RESUMABLE_CODES else None
     return Event(data=_error_json(told), event="error", comment=told.message, retry=retry).encode()
 
 
