@@ -194,6 +194,13 @@ def test_refusals_are_counted_by_status_and_code():
             assert metrics.value("requests_refused_total", status=status, code=code) == 1
 
 
+def test_a_refusal_of_the_upstreams_is_counted_as_well(upstream, relay):
+    upstream.handler = sends(whole(b'{"error":{"message":"no"}}', "429 Too Many Requests"))
+    metrics = Metrics(relay)
+    assert ask(relay, post(PATH, chat())).status == 429
+    metrics.wait_until_added(1, "requests_refused_total", status="429", code="upstream_error")
+
+
 # Upstreams.
 
 

@@ -1,11 +1,12 @@
 """The numbers that workers share: each is counted once, whoever ends or is killed meanwhile."""
 
 import os
+import signal
 
 import pytest
 
 from flask_sluice.observe import shared_numbers as module
-from flask_sluice.observe.shared_numbers import Numbers, SharedNumbers
+from flask_sluice.observe.shared_numbers import Numbers, SharedNumbers, encode_count
 
 COUNTS = {"ended": [(("a", "b"), [2.0]), (("c", "d"), [1.0, 3.0])]}
 STATES = {"open": [((), [5.0])]}
@@ -38,6 +39,46 @@ def test_what_one_process_publishes_another_reads(shared):
     assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
     (_, numbers) = shared.read_all()
     assert (numbers.counts, numbers.states) == (COUNTS, STATES)
+
+
+def test_single_counts_are_added_to_the_last_publication_until_the_next(shared):
+    shared.publish(3, COUNTS, STATES)
+    for labels in (("a", "b"), ("a", "b"), ("x",)):
+        assert shared.add(3, encode_count("ended", labels))
+    (_, numbers) = shared.read_all()
+    assert dict(numbers.counts["ended"]) == {
+        ("a", "b"): [4.0],
+        ("c", "d"): [1.0, 3.0],
+        ("x",): [1.0],
+    }
+    shared.publish(3, COUNTS, STATES)
+    (_, numbers) = shared.read_all()
+    assert numbers.counts == COUNTS
+
+
+def test_single_counts_of_a_worker_that_was_killed_stay(shared, as_worker):
+    if os.fork() == 0:
+        shared.publish(0, COUNTS, STATES)
+        shared.add(0, encode_count("ended", ("a", "b")))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
+    shared.retire(0)
+    as_worker(1)
+    shared.publish(0, COUNTS, STATES)
+    assert counts(shared) == 4 + 3
+
+
+def test_a_single_count_needs_a_publication_and_room(shared):
+    count = encode_count("ended", ("a" * 1000,))
+    assert not shared.add(0, count)
+    assert not shared.add(10_000, count)
+    shared.publish(0, COUNTS, STATES)
+    added = 0
+    while shared.add(0, count):
+        added += 1
+    assert 100 < added < 1000
+    (_, numbers) = shared.read_all()
+    assert dict(numbers.counts["ended"])["a" * 1000,] == [added]
 
 
 def test_the_counts_of_workers_that_have_ended_stay_and_their_states_do_not(shared, as_worker):

@@ -6,7 +6,7 @@ grow.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import add
 
 from flask_sluice.observe.outcome import Outcome
@@ -104,9 +104,12 @@ class StreamStats:
     errors: streams by route and the code of the error that they ended with
     refused: requests by the status and code of the answer
     upstream_errors: answers that failed after they had begun, by upstream and code
+    on_count: called at once with what ``ended``, ``errors`` and ``refused`` count: the attribute's name, and the key. So
+        a worker that is killed has lost none of these
     """
 
     def __init__(self) -> None:
+        self.on_count: Callable[[str, tuple[str, ...]], object] | None = None
         self.models = ModelLabels()
         self.open: Counter[str] = Counter()
         self.ended: Counter[tuple[str, ...]] = Counter()
@@ -139,6 +142,15 @@ class StreamStats:
         if is_streamed:
             self.gaps.add_all(gap_counts, writes.gap_seconds - gap_seconds)
 
+    def refuse(self, status: int, code: str) -> None:
+        """Count a request that gets an error response."""
+        self._count("refused", str(status), code)
+
+    def _count(self, name: str, *key: str) -> None:
+        getattr(self, name)[key] += 1
+        if self.on_count is not None:
+            self.on_count(name, key)
+
     def begin(self, notes: Mapping[str, object]) -> None:
         """Count a stream that begins. notes: see ``StreamEnd``."""
         self.open[_route_of(notes)] += 1
@@ -153,7 +165,7 @@ class StreamStats:
         route = _route_of(notes)
         self.open[route] -= 1
         model = self.models.label(notes.get("model"), end.outcome)
-        self.ended[route, model, str(end.outcome)] += 1
+        self._count("ended", route, model, str(end.outcome))
         _histogram_of(self.durations, route, DURATION_BOUNDS_SECONDS).add(end.total_seconds)
         # The first byte of a JSON document is not an event.
         if end.first_event_seconds is not None and notes.get("stream", True):
@@ -161,7 +173,7 @@ class StreamStats:
             first_events.add(end.first_event_seconds)
         code = end.code
         if code is not None:
-            self.errors[route, code] += 1
+            self._count("errors", route, code)
             # If the upstream did not answer, or refused, the relay has counted that.
             if notes.get("upstream_status") == 200 and code.startswith("upstream_"):
                 self.upstream_errors[str(notes["upstream"]), code] += 1

@@ -29,7 +29,7 @@ def write_refusal(sock: socket, status: int, reason: str, message: str) -> None:
     if status in _LIMITS:
         message = f"{message}; the server's limit is {_LIMITS[status]}"
     error = internal_error() if status == 500 else ApiError(status, "invalid_request", message)
-    registry.stats().refused[str(status), error.code] += 1
+    registry.stats().refuse(status, error.code)
     body = msgspec.json.encode({"error": error.body()})
     head = (
         f"HTTP/1.1 {status} {reason}\r\n"

@@ -27,6 +27,7 @@ from flask_sluice.gateway.request.body_budget import while_held
 from flask_sluice.gateway.request.client_identity import note_user
 from flask_sluice.gateway.request.models import check_model, check_models
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, PlainAnswer
 from flask_sluice.stream.event_stream import EventStream
@@ -219,6 +220,8 @@ def _response(
         if location is not None:
             headers.append(("Location", location))
         headers.append(("X-Request-Id", stream.request_id))
+        if source.head.status >= 400:
+            registry.stats().refuse(source.head.status, "upstream_error")
         return StreamResponse(stream, headers, status_passed_back(source.head))
     source.drop_head()
     return StreamResponse(stream, headers + stream_headers(stream.request_id))

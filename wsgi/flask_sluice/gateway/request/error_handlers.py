@@ -39,7 +39,7 @@ def register(app: Flask) -> None:
 
 
 def _api_error(error: ApiError) -> Response:
-    registry.stats().refused[str(error.status), error.code] += 1
+    registry.stats().refuse(error.status, error.code)
     if "messages" in request.path.split("/"):
         body = messages_error_json(error).encode()
     else:
@@ -49,7 +49,7 @@ def _api_error(error: ApiError) -> Response:
 
 
 def _plain_answer(answer: PlainAnswer) -> Response:
-    registry.stats().refused[str(answer.status), "upstream_error"] += 1
+    registry.stats().refuse(answer.status, "upstream_error")
     return Response(answer.body, status=answer.status, headers=answer.headers)
 
 
