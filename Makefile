@@ -42,6 +42,15 @@ bench: $(BENCH)/installed
 bench-quick: $(BENCH)/installed
 	@$(BENCH)/bin/python -m benchmarks --quick
 
+.PHONY: chaos
+SECONDS := 600
+SEED := 1
+
+# Ten minutes, or make chaos SECONDS=60 SEED=7: 100 readers through nginx while workers, Redis, nginx, the upstream and the disk
+# fail. It fails if an event is lost or doubled, or if the readers' accounts, the log and the metrics differ.
+chaos: .venv/installed-dev
+	@$(BIN)/python -m tests.system.chaos --seconds $(SECONDS) --seed $(SEED)
+
 .PHONY: test-pythons test-prereleases
 
 # Tests of the built wheel with the oldest and the newest versions of its dependencies, on each Python of 3.10 to 3.13 that is

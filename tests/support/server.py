@@ -1,5 +1,6 @@
 """Starts a real gunicorn for a test, and ends it."""
 
+import fcntl
 import json
 import os
 import signal
@@ -42,6 +43,8 @@ class Server:
         self.unix_socket = unix_socket
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = os.memfd_create("server-log")
+        # Without it two processes that write at the same time write to the same place: Linux locks no position of a memfd.
+        fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
         bind = f"unix:{unix_socket}" if unix_socket else f"{host}:{self.port}"
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
@@ -68,15 +71,18 @@ class Server:
     @property
     def log(self) -> str:
         """All that the server has printed so far."""
-        return os.pread(self._log, 1 << 24, 0).decode()
+        return os.pread(self._log, os.fstat(self._log).st_size, 0).decode()
 
     def logged(self, message: str, **fields: object) -> list[dict[str, object]]:
         """Sluice's own lines in the log that have this message and these fields."""
         wanted = {"message": message, **fields}
+        return [line for line in self.logged_lines() if wanted.items() <= line.items()]
+
+    def logged_lines(self) -> list[dict[str, object]]:
+        """All of Sluice's own lines in the log."""
         # A line that is being written may be half there.
         whole = self.log.rpartition("\n")[0].split("\n")
-        lines = [json.loads(line) for line in whole if line.startswith("{")]
-        return [line for line in lines if wanted.items() <= line.items()]
+        return [json.loads(line) for line in whole if line.startswith("{")]
 
     def connect(self, receive_buffer_bytes: int | None = None) -> socket.socket:
         family = socket.AF_UNIX if self.unix_socket else socket.AF_INET
@@ -102,6 +108,11 @@ class Server:
                 return sock.recv(16).startswith(b"HTTP/1.")
         except OSError:
             return False
+
+    @property
+    def pid(self) -> int:
+        """The master's."""
+        return self._process.pid
 
     def workers(self) -> list[int]:
         """Return the ids of the worker processes."""

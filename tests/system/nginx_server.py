@@ -76,6 +76,16 @@ class Nginx(FrontProxy):
             "/var/log/nginx/sluice.log": str(self.access_log),
         }
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """Return the ids of the worker processes."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
     def reload(self) -> None:
         """Returns when new workers have the place of the old ones, which go on with what they have."""
         assert self._process is not None
