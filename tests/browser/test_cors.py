@@ -59,7 +59,8 @@ def other() -> Iterator[EventServer]:
 
 @pytest.fixture(scope="module")
 def listing(other: EventServer) -> Iterator[Server]:
-    with Server(cors_origins=other.url, api_keys="a-key-0123456789", rate_limit="4/day") as server:
+    settings = {"api_keys": "a-key-0123456789", "rate_limit": "4/day", "demo": 1}
+    with Server(cors_origins=other.url, **settings) as server:
         yield server
 
 

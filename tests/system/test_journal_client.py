@@ -162,7 +162,9 @@ def test_an_answer_that_is_a_sign_of_trouble_is_an_outage_until_it_is_over(
         # What was left of the old answers is not taken for new ones.
         assert client.execute(("ECHO", "1"), ("ECHO", "2")) == [b"1", b"2"]
         assert client.health.problem is not None
-        assert client.check(*commands) is None
+        wait_until(
+            lambda: client.check(*commands) is None
+        )  # A busy machine may take longer than 0.2 s.
         assert client.health.problem is None
         client.close()
     lines = [record.getMessage() for record in caplog.records]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
 from tests.server.observer import Observer
 from tests.support.server import wait_until
 from tests.support.stream import Response, chat, get
@@ -236,13 +237,14 @@ def test_without_gunicorn_the_answer_is_an_error_that_says_when_to_come_back(pro
 
 @pytest.mark.slow
 @every_proxy
-def test_the_largest_body_passes_and_a_larger_one_is_refused(sites, proxy, client, request):
+def test_a_large_body_passes_and_one_over_the_limit_is_refused(sites, proxy, client, request):
     if proxy is Caddy and client.protocol == "http/1.1":
         cannot(request, "Caddy closes the connection while the client still sends")
     site = sites.sluice(proxy)
     limit = Settings().max_body_bytes
-    largest = client.post(site.proxy, COMPLETIONS, b"x" * limit)
-    assert largest.json()["error"]["code"] == "invalid_json"
+    # The largest that the simulator takes.
+    large = client.post(site.proxy, COMPLETIONS, b"x" * MAX_BODY_BYTES)
+    assert large.json()["error"]["code"] == "invalid_json"
     too_large = client.post(site.proxy, COMPLETIONS, b"x" * (limit + 1))
     assert (too_large.status, too_large.json()["error"]["code"]) == (413, "body_too_large")
 

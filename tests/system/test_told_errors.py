@@ -111,6 +111,8 @@ def test_each_reader_whose_producer_was_killed_is_counted():
                 responses.append(Response(sock))
             for response in responses:
                 response.until(b"id: 3\n")
+            # A worker shows the others ten times a second what it has open.
+            Metrics(first).wait_for(1, "worker_streams")
             os.kill(first.workers()[0], signal.SIGKILL)
             codes = [code_in(response.body()) for response in responses]
         assert codes == ["producer_lost"] * 2

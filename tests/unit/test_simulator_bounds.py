@@ -4,6 +4,7 @@ The requests are made from the schema, so that a new field is tried too: each fi
 alone and together with each other field's.
 """
 
+import gc
 import json
 import random
 import time
@@ -145,6 +146,15 @@ def body_with(values: Values) -> bytes:
 
 INNER = {"messages": ("role",), "tool_call": ("name",), "fault": ("kind",)}
 """The fields that an object of that name has to have."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_heap():
+    """Leave what earlier tests have made out of the garbage collector's work, which grows with it: a worker is small."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
