@@ -1,6 +1,7 @@
 """The gateway with a Redis that is up and refuses, as its clients and its operators see it."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 
@@ -77,6 +78,34 @@ def test_forty_readers_get_their_whole_answers_although_redis_is_read_only_for_a
         assert 1 <= len(lines) <= 4
         assert "Redis takes commands again" in server.log
         assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("drain_seconds", [30, 1])
+def test_a_worker_that_ends_waits_within_its_drain_time_for_a_redis_that_does_not_take_the_ends(
+    redis, drain_seconds
+):
+    with Server(redis_url=redis.url, drain_seconds=drain_seconds) as server:
+        (old,) = server.workers()
+        url = create(server, tokens=30)
+        redis.client.execute_command(*READONLY)
+        wait_until(lambda: server.logged("generation ended", outcome="complete"))
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: set(server.workers()) - {old})
+        replaced_at = time.monotonic()
+        if drain_seconds == 1:
+            wait_until(lambda: old not in server.workers())
+            assert time.monotonic() - replaced_at < 6
+            return
+        # Without the outage it would have ended by now.
+        wait_until(lambda: time.monotonic() > replaced_at + 5)
+        assert old in server.workers()
+        redis.client.execute_command(*PRIMARY)
+        recovered_at = time.monotonic()
+        wait_until(lambda: old not in server.workers())
+        assert time.monotonic() - recovered_at < 5
+        events = EventParser().feed(body_of(server, get(url)).encode())
+        assert events[-1].event == "done"
+        assert json.loads(events[-1].data)["usage"]["completion_tokens"] == 30
 
 
 @pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-random"])

@@ -299,7 +299,7 @@ def drain(
     *,
     is_replaced: bool,
 ) -> bool:
-    """Accept no more connections, and wait for the end of what is there. Returns whether it has ended.
+    """Accept no more connections, and wait for the end of what is there, and until it is stored. Returns whether it has ended.
 
     wait: waits until a condition is true, for so many seconds at most, and returns whether it is
     ends_at: when streams are told to end, in monotonic seconds
@@ -317,7 +317,10 @@ def drain(
         # A stream that is kept goes on without a connection.
         return not (admission.count or any(server.pool for server in servers))
 
-    if wait(are_all_gone, ends_at - time.monotonic()):
+    def is_all_stored() -> bool:
+        return are_all_gone() and not admission.unstored_count
+
+    if wait(is_all_stored, ends_at - time.monotonic()):
         return True
     connections.limit_idle(0.0)
     admission.end_streams()

@@ -32,12 +32,14 @@ class Admission:
     limit: how many there may be, beside those in pools; None: any number
     is_draining: whether the worker is to end and accepts no more connections
     refuses_requests: whether requests on its open connections are refused, too: no other worker takes its place
+    unstored_count: how many streams are over whose end a journal has still to store; a worker that ends waits for that
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self.is_draining = False
         self.refuses_requests = False
+        self.unstored_count = 0
         self._streams: set[Admitted] = set()
         self._in_pools: dict[Admitted, Pool] = {}
 

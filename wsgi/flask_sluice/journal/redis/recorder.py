@@ -12,6 +12,7 @@ from flask_sluice.journal.redis.client import Command
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.window import Window, numbered
+from flask_sluice.stream import registry
 
 WINDOW_BYTES = 128 * 1024
 """How much of a stream a worker holds: for readers that keep up, and for a Redis that has lost its last second."""
@@ -131,6 +132,7 @@ class RedisRecorder:
         if not self.is_lost:
             self.last_id += 1
             self._terminal_event = event
+            registry.admission().unstored_count += 1
             self._has_events(self)
 
     def lose(self) -> None:
@@ -139,6 +141,11 @@ class RedisRecorder:
         self._queue.clear()
         self._queued_bytes = 0
         self.stop_request.give("lost")
+        self._end()
+
+    def _end(self) -> None:
+        if self._terminal_event is not None:
+            registry.admission().unstored_count -= 1
         self._has_ended(self)
 
     def _count(self, event_bytes: int) -> None:
@@ -195,7 +202,7 @@ class RedisRecorder:
         window.trim(WINDOW_BYTES)
         window.wake()
         if window.is_finished:
-            self._has_ended(self)
+            self._end()
 
     def reconcile(self, last: LastEvent) -> None:
         """Go on after the last event that Redis has.
