@@ -94,6 +94,84 @@ class TestRedisRestarted:
         one.finish(stream_id)
         assert_no_reader_misses_an_event(pair, stream_id, readers, 31)
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("is_alone", [True, False], ids=["alone", "among others"])
+    def test_keeps_a_reader_that_has_more_than_it_until_the_producer_has_stored_that_again(
+        self, redis, pair, stream_id, is_alone
+    ):
+        one, other = pair
+        one.create(stream_id)
+        one.append(stream_id, 10)
+        stored = one.follow(stream_id)
+        one.until_has(stored, 10)
+        redis.remember()
+        one.append(stream_id, 10)
+        one.until_has(stored, 20)
+        before = other.follow(stream_id)
+        other.until_has(before, 20)
+        if is_alone:
+            other.leave(before)
+        # It cannot store anything again before the reader comes back.
+        one.suspend()
+        try:
+            redis.kill()
+            redis.go_back()
+            redis.start()
+            wait_until(lambda: other.problem() is None)
+            reader = other.follow(stream_id, 15)
+        finally:
+            one.resume()
+        one.append(stream_id, 10)
+        one.finish(stream_id)
+        assert other.all_ids(reader) == up_to(31)[15:]
+
+    @pytest.mark.slow
+    def test_tells_the_loss_of_an_end_also_to_a_reader_that_has_more_of_the_stream(
+        self, redis, pair, stream_id
+    ):
+        """The producer has forgotten the stream, since Redis had all of it."""
+        one, other = pair
+        one.create(stream_id)
+        one.append(stream_id, 10)
+        other.until_has(other.follow(stream_id), 10)
+        redis.remember()
+        one.append(stream_id, 10)
+        one.finish(stream_id)
+        assert other.all_ids(other.follow(stream_id)) == up_to(21)
+        redis.kill()
+        redis.go_back()
+        redis.start()
+        wait_until(lambda: [worker.problem() for worker in pair] == [None] * 2)
+        # One that comes before the stream is ended in the producer's place, and one that comes after that.
+        for worker in (other, one):
+            reader = worker.follow(stream_id, 15)
+            assert worker.all_ids(reader) == [11]
+            assert worker.received(reader).endswith("data: producer_lost\n\n")
+        # Who has been told is not told again.
+        assert other.all_ids(other.follow(stream_id, 11)) == []
+
+    @pytest.mark.slow
+    def test_tells_the_loss_of_a_dead_producer_to_a_reader_that_has_more_of_the_stream(
+        self, redis, pair, stream_id
+    ):
+        _, other = pair
+        with JournalWorker(redis.url, lease_seconds=LEASE_SECONDS) as one:
+            one.create(stream_id)
+            one.append(stream_id, 10)
+            reader = other.follow(stream_id)
+            other.until_has(reader, 10)
+            redis.remember()
+            one.append(stream_id, 10)
+            other.until_has(reader, 20)
+            other.leave(reader)
+        redis.kill()
+        redis.go_back()
+        redis.start()
+        wait_until(lambda: other.problem() is None)
+        reader = other.follow(stream_id, 15)
+        assert other.all_ids(reader) == [11]
+        assert other.received(reader).endswith("data: producer_lost\n\n")
+
     def test_empty_gets_back_the_streams_that_run(self, redis, pair, stream_id):
         one, _ = pair
         one.create(stream_id)

@@ -41,6 +41,7 @@ class WindowFollower:
         self.event_count = 0
         self.was_reset = False
         self.forward: Callable[[bytes], bool] | None = None
+        self._go_back_to_end()
         window.join(self)
 
     @property
@@ -74,6 +75,7 @@ class WindowFollower:
                     return
                 # A part of the event is still to be sent, and the next one must not overtake it.
                 self.forward = None
+            self._go_back_to_end()
             self._wake()
         except Exception:
             # A defect in one reader must not stop the producer and the other readers.
@@ -90,6 +92,16 @@ class WindowFollower:
     def close(self) -> None:
         if self._window.leave(self):
             self._on_close()
+
+    def _go_back_to_end(self) -> None:
+        """Have a reader that has more events than the stream had at its end take that end.
+
+        The store may have lost the last events, and with them the producer's own end, after readers had them.
+        """
+        window = self._window
+        # A reader that has taken the end is at the number after it.
+        if window.is_finished and self._next_id > window.last_id + 1:
+            self._next_id = window.last_id
 
     def _read(self, window: Window) -> bytes:
         events, count = window.read(self._next_id, _TAKE_BYTES)

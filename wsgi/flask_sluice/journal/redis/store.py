@@ -79,7 +79,11 @@ class RedisStore:
             lost_event=lost_event,
         )
         self._stored = StoredStreams(
-            self._client, self._streams, self._keeper.may_return, self._keeper.doubt_seconds
+            self._client,
+            self._streams,
+            self._keeper.may_return,
+            self._keeper.doubt_seconds,
+            lost_event,
         )
         self._budget = Budget(limits)
         self._kept = KeptStreams(self._budget, limits.history_seconds, self._delete)
@@ -242,7 +246,11 @@ class RedisStore:
         )
         if isinstance(entries, Exception):
             return []  # The key is used by something else: the stream is gone.
-        return [(number, event) for number, event in map(event_of, entries) if number is not None]
+        events = [(number, event) for number, event in map(event_of, entries) if number is not None]
+        has_first = bool(events) and events[0][0] == first
+        if not has_first and self._stored.awaits(stream_id, last):
+            raise JournalUnavailableError("Redis has lost events that are being stored again")
+        return events
 
     # Streams that this worker produces.
 

@@ -24,7 +24,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
     stream_key,
 )
 from flask_sluice.journal.redis.recorder import RedisRecorder
-from flask_sluice.journal.window import Window
+from flask_sluice.journal.window import Window, numbered
 
 LOOK_SECONDS = 0.1
 """Between looks for what a producer is expected to write again."""
@@ -83,6 +83,7 @@ class StoredStreams:
 
     may_return: whether producers may be writing again what Redis has lost; called with whether it has this worker's lease
     restore_seconds: how long they may take for that
+    lost_event: the terminal event of a stream whose producer is dead, without an id
     """
 
     def __init__(
@@ -91,14 +92,20 @@ class StoredStreams:
         streams: WorkerStreams,
         may_return: Callable[[bool], bool],
         restore_seconds: float,
+        lost_event: bytes,
     ) -> None:
         self._client = client
+        self._worker_id = streams.worker_id
         self._inbox_key = inbox_key(streams.worker_id)
         self._may_return = may_return
         self._restore_seconds = restore_seconds
+        self._lost_event = lost_event
 
     def find(self, stream_id: str, after: int) -> StoredStream:
-        """Return a stream that has an event with this number; wait for its producer where Redis may have lost that.
+        """Return a stream that has given out this number; wait for its producer where Redis may have lost the stream.
+
+        Redis may have lost the event itself, and what followed it. Then the producer stores it again, or the stream is
+        ended in its place, and the reader waits for that as a reader.
 
         Raises UnknownStreamError, InvalidEventIdError, JournalUnavailableError.
         """
@@ -107,14 +114,40 @@ class StoredStreams:
         while True:
             stored = self.look_up(stream_id)
             may_return |= stored.may_return
-            if stored.is_there and 0 <= after <= stored.last.number:
-                return stored
-            if stored.last.is_terminal or not may_return or time.monotonic() >= ends_at:
+            if stored.is_there:
                 break
+            if not may_return or time.monotonic() >= ends_at:
+                raise UnknownStreamError
             gevent.sleep(LOOK_SECONDS)
-        if not stored.is_there:
-            raise UnknownStreamError
-        raise InvalidEventIdError(stored.last.number)
+        last = stored.last
+        is_given_out = after <= last.number or self._may_lack_events(stored, may_return=may_return)
+        if after < 0 or not is_given_out:
+            raise InvalidEventIdError(last.number)
+        return stored
+
+    def awaits(self, stream_id: str, number: int) -> bool:
+        """Return whether a producer may be about to store the stream again up to this number. Raises JournalUnavailableError."""
+        try:
+            stored = self.look_up(stream_id)
+        except UnknownStreamError:
+            return False
+        last = stored.last
+        return stored.may_return and not last.is_terminal and last.number < number
+
+    def _may_lack_events(self, stored: StoredStream, *, may_return: bool) -> bool:
+        """Return whether readers may have later events of the stream than Redis. Raises JournalUnavailableError."""
+        last = stored.last
+        if last.is_terminal:
+            return last.event == numbered(last.number, self._lost_event)
+        # A producer that lives has stored all that it has given out, unless Redis has just lost it.
+        return may_return or not self._produces(stored.owner)
+
+    def _produces(self, owner: str) -> bool:
+        """Return whether this is a worker that lives. This one would have the stream among its own."""
+        if owner in ("", self._worker_id):
+            return False
+        (has_lease,) = self._client.execute(("EXISTS", inbox_key(owner)))
+        return bool(has_lease)
 
     def look_up(self, stream_id: str) -> StoredStream:
         """Raises UnknownStreamError if there is no trace of the stream, JournalUnavailableError."""
