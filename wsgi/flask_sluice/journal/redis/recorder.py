@@ -102,6 +102,8 @@ class RedisRecorder:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._terminal_event: bytes | None = None
+        self._is_unstored = False
+        """Whether Redis has still to get the end."""
         # The number of the last event that Redis has; the queue begins with the next one.
         self._written_id = 0
         # The oldest event that Redis has been told to keep.
@@ -132,6 +134,7 @@ class RedisRecorder:
         if not self.is_lost:
             self.last_id += 1
             self._terminal_event = event
+            self._is_unstored = True
             registry.admission().unstored_count += 1
             self._has_events(self)
 
@@ -144,7 +147,8 @@ class RedisRecorder:
         self._end()
 
     def _end(self) -> None:
-        if self._terminal_event is not None:
+        if self._is_unstored:
+            self._is_unstored = False
             registry.admission().unstored_count -= 1
         self._has_ended(self)
 
