@@ -96,8 +96,10 @@ def test_a_gateway_without_our_settings_says_which_worker_to_use(worker, more, p
     file = tmp_path / "gunicorn.conf.py"
     file.write_text("from gevent import monkey\nmonkey.patch_all()\n" if patches else "")
     command = ("-c", str(file), "-k", worker, "-b", "127.0.0.1:0", *more, "app:app")
-    (line,) = [line for line in start_in_vain(*command) if "-k gevent" in line]
-    assert not line.startswith("[")
+    lines = start_in_vain(*command)
+    told = [line for line in lines if "-k gevent" in line]
+    assert len(told) == 1, lines
+    assert not told[0].startswith("[")
 
 
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
