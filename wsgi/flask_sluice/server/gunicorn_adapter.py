@@ -269,3 +269,4 @@ def show_life_in_memory() -> None:
 class _MemoryFile(WorkerTmp):  # type: ignore[misc]
     def __init__(self, _cfg: Any) -> None:
         self._tmp = os.fdopen(os.memfd_create("gunicorn-worker"), "w+b", 0)
+        self.spinner = 0  # Of gunicorn 20.
