@@ -1,4 +1,4 @@
-"""Sluice, with an answer that is no stream and does not fit into its socket's buffers."""
+"""Sluice, with an answer that is not a stream and does not fit into its socket's buffers."""
 
 import socket
 

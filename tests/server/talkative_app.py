@@ -1,4 +1,4 @@
-"""An app that prints much, for a log that nobody reads."""
+"""An app that prints much, for a log without a reader."""
 
 import sys
 

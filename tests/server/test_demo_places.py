@@ -1,4 +1,4 @@
-"""The demonstration's stream, which asks for no key, keeps nobody out who has one."""
+"""The demonstration's stream, which asks for no key, takes no place from clients that have one."""
 
 import contextlib
 import socket

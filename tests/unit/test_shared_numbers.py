@@ -1,4 +1,4 @@
-"""The numbers that workers share: each is counted once, whoever ends or is killed meanwhile."""
+"""The numbers that workers share: each is counted once, also where a worker ends or is killed meanwhile."""
 
 import os
 import signal
