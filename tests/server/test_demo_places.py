@@ -24,10 +24,14 @@ PLACES = 20
 def demo_readers(server: Server, count: int) -> Iterator[tuple[list[socket.socket], list[int]]]:
     """The connections, and the statuses of the responses."""
     with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(server.connect()) for _ in range(count)]
-        for sock in socks:
+        socks, statuses = [], []
+        for _ in range(count):
+            # One after the other: a server with few places ends connections that have not asked yet, if there are many.
+            sock = stack.enter_context(server.connect())
             sock.sendall(DEMO)
-        yield socks, [Response(sock).status for sock in socks]
+            socks.append(sock)
+            statuses.append(Response(sock).status)
+        yield socks, statuses
 
 
 @pytest.mark.parametrize("has_upstream", [False, True], ids=["keys", "an upstream"])

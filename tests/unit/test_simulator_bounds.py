@@ -29,6 +29,7 @@ from flask_sluice.gateway.simulator.simulator import simulate
 from flask_sluice.gateway.simulator.timed_feed import Pause
 from flask_sluice.stream.context import StreamContext as Context
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
+from flask_sluice.stream.loop import give_way as heavy_work_module
 from flask_sluice.stream.options import StreamOptions
 
 LIMIT_SECONDS = 0.030
@@ -170,6 +171,7 @@ def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
 
     monkeypatch.setattr(script, "give_way", end_turn)
     monkeypatch.setattr(texts, "give_way", end_turn)
+    monkeypatch.setattr(heavy_work_module, "give_way", end_turn)
     with suppress(ApiError, CutError, PlainAnswer):
         check_size(body)
         type_ = CompletionRequest if b'"prompt":' in body else ChatRequest

@@ -15,7 +15,6 @@ from flask_sluice.gateway.simulator.request_schema import (
     MAX_TOKENS,
     AnswerRequest,
     ChatRequest,
-    CompletionRequest,
     SimulatorOptions,
 )
 from flask_sluice.gateway.simulator.texts import (
@@ -69,14 +68,9 @@ def is_large(request: AnswerRequest, options: SimulatorOptions) -> bool:
     answers, characters = request.n or 1, len(options.text or "")
     if options.tool_call is not None:
         characters += len(bytes(options.tool_call.arguments))
-    if isinstance(request, ChatRequest):
-        characters += len(request.prompt_text())
-    else:
-        assert isinstance(request, CompletionRequest)
-        characters += len(request.prompt)
-        answers *= 1 if isinstance(request.prompt, str) else len(request.prompt)
+    characters += request.prompt_length
     return (
-        answers > _FEW_ANSWERS
+        answers * request.prompt_count > _FEW_ANSWERS
         or characters > _FEW_CHARACTERS
         or (options.tokens or 0) > _FEW_CHARACTERS
     )
@@ -84,37 +78,14 @@ def is_large(request: AnswerRequest, options: SimulatorOptions) -> bool:
 
 def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
     """Decide the answer. Raises ApiError for options that exclude each other and for an answer that is too long."""
-    seed = options.seed if options.seed is not None else request.seed or 0
-    if isinstance(request, ChatRequest):
-        tool_call = _tool_call(options)
-        format_: Format = ChatFormat(request.model, tool_call)
-        limit = request.max_completion_tokens or request.max_tokens
-        prompts, prompt_text = [request.question()], request.prompt_text()
-    else:
-        assert isinstance(request, CompletionRequest)
-        if options.tool_call is not None:
-            raise ApiError(
-                400,
-                "invalid_request",
-                "a text completion makes no tool calls; ask /v1/chat/completions",
-                param="simulator.tool_call",
-            )
-        tool_call = None
-        format_ = CompletionFormat(request.model)
-        limit = request.max_tokens
-        prompts = request.prompts()
-        prompt_text = "\n".join(prompts)
+    format_, tool_call = _format(request, options)
+    limit = request.token_limit
     same = _same_choice(request, options, tool_call, limit)
-    made = len(prompts) * (request.n or 1)
-    # Tokens that a stop sequence cuts off are made too.
-    length = 0 if same else min(options.tokens or 0, limit or MAX_TOKENS)
-    if made > MAX_CHOICES or made * length > MAX_TOKENS:
-        raise _too_much()
-    if same and made * sum(map(len, same.tokens)) > MAX_CHARACTERS:
-        raise _too_much()
+    _check_length(request, options, same)
+    seed = options.seed if options.seed is not None else request.seed or 0
     choices: list[Choice] = []
     left = MAX_TOKENS
-    for prompt in prompts:
+    for prompt in request.prompts():
         question = Question(prompt)
         for number in range(request.n or 1):
             choice = same or _generated_choice(question, seed + number, request, options, limit)
@@ -124,7 +95,33 @@ def write_script(request: AnswerRequest, options: SimulatorOptions) -> Script:
             choices.append(choice)
             if len(choices) % _CHOICES_AT_ONCE == 0:
                 give_way()
-    return Script(format_, choices, count_tokens(prompt_text), MAX_TOKENS - left, seed)
+    return Script(format_, choices, count_tokens(request.prompt_text()), MAX_TOKENS - left, seed)
+
+
+def _format(request: AnswerRequest, options: SimulatorOptions) -> tuple[Format, ToolCall | None]:
+    wanted = options.tool_call
+    if isinstance(request, ChatRequest):
+        tool_call = ToolCall(wanted.name, wanted.arguments_text()) if wanted else None
+        return ChatFormat(request.model, tool_call), tool_call
+    if wanted is not None:
+        raise ApiError(
+            400,
+            "invalid_request",
+            "a text completion makes no tool calls; ask /v1/chat/completions",
+            param="simulator.tool_call",
+        )
+    return CompletionFormat(request.model), None
+
+
+def _check_length(request: AnswerRequest, options: SimulatorOptions, same: Choice | None) -> None:
+    """Raise ApiError for an answer that is too long, as far as that can be told before it is made."""
+    made = request.prompt_count * (request.n or 1)
+    # Tokens that a stop sequence cuts off are made too.
+    length = 0 if same else min(options.tokens or 0, request.token_limit or MAX_TOKENS)
+    if made > MAX_CHOICES or made * length > MAX_TOKENS:
+        raise _too_much()
+    if same and made * sum(map(len, same.tokens)) > MAX_CHARACTERS:
+        raise _too_much()
 
 
 def _too_much() -> ApiError:
@@ -171,10 +168,3 @@ def _cut(tokens: list[str], request: AnswerRequest, limit: int | None) -> Choice
     if limit is not None and len(tokens) > limit:
         return Choice(tokens[:limit], "length")
     return Choice(tokens, "stop")
-
-
-def _tool_call(options: SimulatorOptions) -> ToolCall | None:
-    wanted = options.tool_call
-    if wanted is None:
-        return None
-    return ToolCall(wanted.name, wanted.arguments_text())

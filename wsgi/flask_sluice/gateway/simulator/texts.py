@@ -9,7 +9,7 @@ from itertools import islice
 from flask_sluice.stream.loop.give_way import give_way
 
 _TOPIC_CHARACTERS = 120
-_COUNTED_AT_ONCE = 65536
+_COUNTED_AT_ONCE = 16384
 _HASHED_ONCE = 4096
 
 _OPENINGS = (
@@ -58,13 +58,15 @@ _TOKEN = re.compile(r" ?[^\W\d_]{1,9}| ?\d{1,3}| ?[^\w\s]|_| |\s+")
 
 
 class Question:
-    """A prompt, of which there may be many answers."""
+    """A prompt, of which there may be many answers. A long one gives way to other streams when it is made."""
 
     def __init__(self, prompt: str) -> None:
         self._topic = _topic(prompt)
-        # Random hashes the whole of a text seed, for each answer.
-        is_long = len(prompt) > _HASHED_ONCE
-        self._seed = sha512(prompt.encode("utf-8", "replace")).hexdigest() if is_long else prompt
+        self._seed = prompt
+        if len(prompt) > _HASHED_ONCE:
+            # Random would hash the whole of a text seed, for each answer.
+            self._seed = sha512(prompt.encode("utf-8", "replace")).hexdigest()
+            give_way()
 
     def answer(self, seed: int, tokens: int | None = None) -> list[str]:
         """Return the tokens of an answer.
@@ -110,12 +112,12 @@ def first_tokens(text: str, count: int) -> list[str]:
 
 
 def count_tokens(text: str) -> int:
-    """Count the tokens of ``text``, give or take one for each 64 KiB; other streams have their turn between."""
+    """Count the tokens of ``text``, give or take one for each 16 KiB; other streams have their turn between."""
     count = 0
     for start in range(0, len(text), _COUNTED_AT_ONCE):
-        count += len(tokenize(text[start : start + _COUNTED_AT_ONCE]))
         if start:
             give_way()
+        count += len(tokenize(text[start : start + _COUNTED_AT_ONCE]))
     return count
 
 
