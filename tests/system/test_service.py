@@ -85,4 +85,4 @@ def test_reload_tries_the_new_code_first(tmp_path, line, works):
         timeout=50,
     )
     assert (result.returncode == 0) == works
-    assert hang_up == "kill -HUP $MAINPID"
+    assert hang_up == "/bin/sh -c 'kill -HUP $MAINPID'"
