@@ -177,6 +177,10 @@ class AnswerState:
         return self.api is None
 
     def _take(self, name: str, data: bytes, *, is_seen: bool) -> None:
+        # A further chunk, as ``changes_by`` leaves out where it comes alone: a short answer comes in one read.
+        is_first = self._seen != 1 or self._choice_count != 1
+        if is_seen and not (is_first or name or self.changes_by(data, 1)):
+            return
         if data.strip() == _DONE:
             self.has_begun = self.is_done = self.has_terminal_event = True
             return
