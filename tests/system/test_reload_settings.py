@@ -112,6 +112,8 @@ def test_a_reload_with_a_mistake_in_a_file_changes_nothing_and_says_one_line(wor
     settings = f"SLUICE_WORKERS={workers}\nSLUICE_API_KEYS_FILE={keys}\n"
     with Server(env_file=write(file, settings)) as server:
         wait_until(lambda: len(server.workers()) == workers)
+        # With several workers, one may serve before another has said what the start has to say.
+        wait_until(lambda: "Sluice is at" in server.log and server.log.endswith("'\n"))
         before = set(server.workers())
         mistakes = {
             "SLUICE_WORKERS=many\n": "SLUICE_WORKERS: got 'many'",

@@ -7,7 +7,7 @@ import pytest
 from flask_sluice.gateway.request.access.tickets import Tickets
 
 A, B, C = "first-key-0123456789", "second-key-0123456789", "third-key-0123456789"
-LATER = int(time.time()) + 1000
+LATER = int(time.time()) + 86_400
 
 
 @pytest.fixture(scope="module")
