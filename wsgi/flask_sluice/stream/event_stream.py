@@ -161,8 +161,9 @@ class EventStream:
                 self._refuse(error)
             if self._timers.commit_is_due(now) and self._context.may_commit:
                 self._context.is_committed = True
-                self._preamble = self._timers.options.keepalive
-                self._account.written.keepalive_count += bool(self._preamble)
+                if self._preamble is None:
+                    self._preamble = self._timers.options.keepalive
+                    self._account.written.keepalive_count += bool(self._preamble)
                 return
             feed.wait()
         # A fault that cuts the connection cuts a response that has begun.

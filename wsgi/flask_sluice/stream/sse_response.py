@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, current_app, has_request_context, request
@@ -83,7 +83,7 @@ def sse_response(
         items=items,
         context=context_of(request, context),
         encoder=ItemEncoder(is_terminal),
-        render_error=error_for_event_source if error_event is None else _renderer(error_event),
+        render_error=_renderer(error_event, is_debug=current_app.debug),
         options=stream_options(current_app.config, keepalive, deadline),
         retry=retry,
         interrupt=interrupt,
@@ -184,15 +184,27 @@ def _http_exception(error: ApiError) -> HTTPException:
     return exception
 
 
-def _renderer(error_event: Callable[[Exception], Event]) -> Callable[[Exception], bytes]:
-    def render(error: Exception) -> bytes:
-        try:
-            return error_event(error).encode()
-        except Exception:
-            logger.exception("error_event failed; the client gets the default one")
-            return error_for_event_source(error)
+def _renderer(
+    error_event: Callable[[Exception], Event] | None, *, is_debug: bool
+) -> Callable[[Exception], bytes]:
+    if error_event is not None:
+        return partial(_render, error_event)
+    return _error_with_its_text if is_debug else error_for_event_source
 
-    return render
+
+def _render(error_event: Callable[[Exception], Event], error: Exception) -> bytes:
+    try:
+        return error_event(error).encode()
+    except Exception:
+        logger.exception("error_event failed; the client gets the default one")
+        return error_for_event_source(error)
+
+
+def _error_with_its_text(error: Exception) -> bytes:
+    """Return the default error event, which in debug mode tells the developer what went wrong."""
+    if not isinstance(error, ApiError):
+        error = ApiError(500, "internal_error", f"{type(error).__name__}: {error}")
+    return error_for_event_source(error)
 
 
 def _headers(
