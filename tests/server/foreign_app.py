@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from flask import Flask, Response, request
 
+from flask_sluice import sse_response
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.responses import sse_response
 from tests.server.inspection import register_inspection
 
 app = Flask(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from flask import Flask, Response, make_response, request
 
+from flask_sluice import sse_response
 from flask_sluice.sse import Event
-from flask_sluice.stream.responses import sse_response
 
 app = Flask(__name__)
 ended_at: dict[str, float] = {}

@@ -132,33 +132,3 @@ def run_without_gunicorn(program: str) -> subprocess.CompletedProcess[str]:
 def test_a_test_client_reads_a_stream_without_gunicorn():
     ended = run_without_gunicorn("print(app.test_client().get('/stream/counts').data.decode())")
     assert "data: 2" in ended.stdout, ended.stderr
-
-
-def test_a_threaded_server_without_gevent_is_refused_with_the_way_out():
-    ended = run_without_gunicorn(
-        "import threading\n"
-        "def ask(): print(app.test_client().get('/stream/counts').status)\n"
-        "thread = threading.Thread(target=ask); thread.start(); thread.join()"
-    )
-    assert "500" in ended.stdout
-    assert "-k gevent" in ended.stderr
-
-
-def test_a_server_that_answers_in_the_main_thread_without_gevent_is_refused_with_the_way_out():
-    ended = run_without_gunicorn(
-        "print(app.test_client().get('/stream/counts', "
-        "environ_overrides={'SERVER_SOFTWARE': 'Werkzeug/3'}).status)"
-    )
-    assert "500" in ended.stdout
-    assert "-k gevent" in ended.stderr
-
-
-def test_uwsgi_without_gevent_is_refused_with_the_way_out():
-    # Its module is there in its workers alone.
-    ended = run_without_gunicorn(
-        "import sys, types\n"
-        "sys.modules['uwsgi'] = types.ModuleType('uwsgi')\n"
-        "print(app.test_client().get('/stream/counts').status)"
-    )
-    assert "500" in ended.stdout
-    assert "-k gevent" in ended.stderr

@@ -113,34 +113,18 @@ def test_an_app_with_our_settings_does_not_start_on_a_worker_that_cannot_stream(
     assert "remove -k and worker_class" in line
 
 
-def test_a_sync_worker_of_a_patched_process_says_in_the_view_which_to_use(tmp_path):
-    """It would answer nothing else for as long as the stream goes on."""
+@pytest.mark.parametrize("patches", [False, True])
+def test_an_app_on_a_sync_worker_streams_and_is_told_once_that_others_wait(patches, tmp_path):
     file = tmp_path / "gunicorn.conf.py"
-    file.write_text("from gevent import monkey\nmonkey.patch_all()\n")
-    with (
-        Server(
-            "tests.server.foreign_app:app", configuration=str(file), arguments=("-k", "sync")
-        ) as server,
-        server.connect() as sock,
-    ):
-        sock.sendall(get("/stream/counts", Connection="close"))
-        assert Response(sock).status == 500
-        assert "-k gevent" in server.log
-
-
-@pytest.mark.parametrize("worker", ["sync", "gevent_pywsgi"])
-def test_an_app_on_another_worker_starts_and_its_view_says_which_to_use(worker, tmp_path):
-    empty = tmp_path / "empty.py"
-    empty.write_text("")
-    with (
-        Server(
-            "tests.server.foreign_app:app", configuration=str(empty), arguments=("-k", worker)
-        ) as server,
-        server.connect() as sock,
-    ):
-        sock.sendall(get("/stream/counts", Connection="close"))
-        assert Response(sock).status == 500
-        assert "-k gevent" in server.log
+    file.write_text("from gevent import monkey\nmonkey.patch_all()\n" if patches else "")
+    with Server(
+        "tests.server.foreign_app:app", configuration=str(file), arguments=("-k", "sync")
+    ) as server:
+        for _ in range(2):
+            with server.connect() as sock:
+                sock.sendall(get("/stream/counts", Connection="close"))
+                assert b"data: 2" in Response(sock).body()
+        assert server.log.count("answers one request at a time") == 1
 
 
 WARNING = "/v1/streams answers 503: with 2 workers it needs SLUICE_REDIS_URL"

@@ -10,14 +10,15 @@ from flask import Response, request
 from gevent import monkey
 
 from app import app
+from flask_sluice import sse_response, stream_response
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions
-from flask_sluice.stream.responses import sse_response, stream_response
 from flask_sluice.stream.transport.client_socket import client_of
 from tests.server.inspection import register_inspection
 from tests.system.bystanders import EVENTS, PACE_SECONDS
@@ -46,7 +47,12 @@ def flooding() -> Response:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
     context = StreamContext()
     stream = EventStream(
-        GeneratorFeed(itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"), context, EventQueue(8)),
+        GeneratorFeed(
+            itertools.repeat(b"data: " + b"x" * 4096 + b"\n\n"),
+            context,
+            EventQueue(8),
+            ItemEncoder(),
+        ),
         context=context,
         render_error=error_for_event_source,
         client=client_of(request.environ),

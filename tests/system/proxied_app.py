@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from flask import request
 from gevent.queue import Queue
 
+from flask_sluice import sse_response
 from flask_sluice.sse import Event
-from flask_sluice.stream.responses import sse_response
 from tests.server.foreign_app import app
 
 _seen: list[dict[str, object]] = []

@@ -7,6 +7,7 @@ import gevent
 from flask_sluice.sse import EventParser
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.headers_and_errors import error_for_openai
@@ -27,7 +28,7 @@ class Stream(EventStream):
         self.context = context or StreamContext("request-7")
         settled = StreamOptions(**{"keepalive_seconds": FOREVER_SECONDS, **options})
         super().__init__(
-            GeneratorFeed(items, self.context, EventQueue(settled.channel_size)),
+            GeneratorFeed(items, self.context, EventQueue(settled.channel_size), ItemEncoder()),
             context=self.context,
             render_error=error_for_openai,
             client=None,

@@ -27,6 +27,7 @@ MOST_FILES_IN_A_ROOM = 13
 KNOW_FLASK = (
     "wsgi/flask_sluice/gateway/",
     "wsgi/flask_sluice/stream/responses.py",
+    "wsgi/flask_sluice/stream/sse_response.py",
     "wsgi/flask_sluice/server/connections.py",
     "examples/",
     "benchmarks/peers/",

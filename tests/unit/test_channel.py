@@ -5,23 +5,24 @@ import pytest
 from gevent.event import Event as Flag
 
 from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from tests.unit.greenlets import run_all, wait_until
 
 
 class Source:
-    """A generator of b"1", b"2", … that counts how many events it was asked for."""
+    """A generator of events with the comments 1, 2, … that counts how many it was asked for."""
 
     def __init__(self, channel):
         self.asked_for = 0
-        GeneratorFeed(self._events(), StreamContext(), channel).start()
+        GeneratorFeed(self._events(), StreamContext(), channel, ItemEncoder()).start()
         run_all()
 
     def _events(self):
         while True:
             self.asked_for += 1
-            yield str(self.asked_for).encode()
+            yield b":%d\n" % self.asked_for
 
 
 @pytest.mark.parametrize("size", [1, 2, 8])
@@ -34,7 +35,7 @@ def test_events_being_written_take_room_until_the_write_is_done():
     channel = EventQueue(3)
     source = Source(channel)
 
-    assert channel.take() == b"123"
+    assert channel.take() == b":1\n:2\n:3\n"
     run_all()
     assert source.asked_for == 3
 

@@ -14,6 +14,7 @@ from flask_sluice.sse import EventParser
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.options import StreamOptions
@@ -59,7 +60,7 @@ class Run:
         self.ends = []
         settled = StreamOptions(keepalive_seconds=0, **options)
         self.generation = Generation(
-            GeneratorFeed(items, self.context, EventQueue(settled.channel_size)),
+            GeneratorFeed(items, self.context, EventQueue(settled.channel_size), ItemEncoder()),
             self.context,
             settled,
             answer or Answer(),

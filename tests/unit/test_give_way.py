@@ -11,6 +11,7 @@ from gevent.socket import wait_read
 
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.loop.give_way import give_way, loop_is_held
@@ -142,7 +143,7 @@ def test_each_event_is_forwarded_before_the_next_one_is_computed(shape):
         forwarded.extend(event for event in events.split(b"\n\n") if event)
         return True
 
-    feed = GeneratorFeed(generate(), StreamContext(), EventQueue(8))
+    feed = GeneratorFeed(generate(), StreamContext(), EventQueue(8), ItemEncoder())
     feed.start()
     while not feed.is_finished or feed.has_events:
         feed.wait(forward)

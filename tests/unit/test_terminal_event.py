@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_sluice.sse import Event
-from flask_sluice.stream.feeds.terminal_event import TerminalEventFinder, is_terminal
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
+from flask_sluice.stream.feeds.terminal_event import is_terminal
 
 TERMINAL = [
     b"data: [DONE]\n\n",
@@ -40,5 +41,6 @@ def test_an_event_that_is_cut_anywhere_is_found_with_its_last_piece(terminal, ot
     body = other + terminal
     cuts = sorted(data.draw(st.sets(st.integers(1, len(body) - 1))))
     pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    finder = TerminalEventFinder()
-    assert any(finder.sees(piece) for piece in pieces)
+    encoder = ItemEncoder()
+    assert b"".join(map(encoder.encode, pieces)) == body
+    assert encoder.has_terminal_event

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from flask_sluice.sse import Event
     from flask_sluice.stream.context import StreamContext
     from flask_sluice.stream.errors import ApiError
-    from flask_sluice.stream.responses import sse_response
+    from flask_sluice.stream.sse_response import sse_response
 
 __version__ = "0.2.0"
 
@@ -22,7 +22,7 @@ _MODULES = {
     "ApiError": "flask_sluice.stream.errors",
     "Event": "flask_sluice.sse",
     "StreamContext": "flask_sluice.stream.context",
-    "sse_response": "flask_sluice.stream.responses",
+    "sse_response": "flask_sluice.stream.sse_response",
 }
 
 

@@ -32,8 +32,8 @@ from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Feed
-from flask_sluice.stream.gevent_check import GEVENT_NEEDED, is_patched
 from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.serving import GEVENT_NEEDED, is_patched
 
 _HERE = Path(__file__).parent
 _CHECKOUT = _HERE.parents[2]

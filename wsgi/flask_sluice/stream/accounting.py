@@ -8,7 +8,7 @@ from flask_sluice.observe.write_stats import WriteStats
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import Admitted
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error
+from flask_sluice.stream.errors import PlainAnswer, as_api_error
 
 
 class StreamAccount:
@@ -84,8 +84,10 @@ class StreamAccount:
         if context.is_committed:
             return 200
         if self.written.byte_count == 0:
-            if isinstance(self.error, ApiError | PlainAnswer):
+            if isinstance(self.error, PlainAnswer):
                 return self.error.status
+            if self.error is not None:
+                return as_api_error(self.error).status
             if context.outcome is Outcome.CANCELLED:
                 return None
         return context.notes.get("upstream_status") or 200

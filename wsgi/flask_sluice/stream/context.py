@@ -2,18 +2,32 @@
 
 import logging
 import os
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flask_sluice.observe.outcome import Outcome
 
 if TYPE_CHECKING:
-    from gevent.event import Event as Flag
-
     from flask_sluice.stream.admission import Pool
     from flask_sluice.stream.errors import ApiError
 
 logger = logging.getLogger("sluice.stream")
+
+
+class Flag(Protocol):
+    """What gevent's and threading's Event have in common."""
+
+    def set(self) -> None: ...
+
+    def wait(self, timeout: float, /) -> bool: ...
+
+
+def _gevent_flag() -> Flag:
+    # Not above: a shell or a Celery worker that imports this package may have no gevent.
+    from gevent.event import Event  # noqa: PLC0415
+
+    return Event()
 
 
 def new_request_id() -> str:
@@ -31,6 +45,7 @@ class StreamContext:
     """
 
     __slots__ = (
+        "_make_flag",
         "_stop_callbacks",
         "_stop_flag",
         "failure",
@@ -74,6 +89,7 @@ class StreamContext:
         """Whether the generator ends by itself when the stream is stopped."""
         self.interrupt: Callable[[], object] | None = None
         """Ends the wait of a generator that does not listen; set by its feed."""
+        self._make_flag: Callable[[], Flag] = _gevent_flag
         self._stop_flag: Flag | None = None
         self._stop_callbacks: list[Callable[[], object]] = []
 
@@ -90,7 +106,7 @@ class StreamContext:
         self.is_stopped = True
         if self._stop_flag is not None:
             self._stop_flag.set()
-        for callback in self._stop_callbacks:
+        while (callback := self._next_stop_callback()) is not None:
             try:
                 callback()
             except Exception:
@@ -104,10 +120,16 @@ class StreamContext:
         The callback must end whatever the generator may be blocked in: it closes a connection, for example.
         """
         self.listens = True
-        if self.is_stopped:
-            callback()
-        else:
-            self._stop_callbacks.append(callback)
+        self._stop_callbacks.append(callback)
+        # Where the generator has a thread of its own, ``stop_generating`` may be calling them at this moment.
+        if self.is_stopped and (pending := self._next_stop_callback()) is not None:
+            pending()
+
+    def _next_stop_callback(self) -> Callable[[], object] | None:
+        try:
+            return self._stop_callbacks.pop(0)
+        except IndexError:
+            return None
 
     def wait(self, seconds: float | None) -> bool:
         """Wait for ``seconds``, None: without a limit. Returns True at once when the stream is stopped, else False."""
@@ -115,11 +137,16 @@ class StreamContext:
         if self.is_stopped:
             return True
         if self._stop_flag is None:
-            # Not above: a shell or a Celery worker that imports this package may have no gevent.
-            from gevent.event import Event as Flag  # noqa: PLC0415
+            self._stop_flag = self._make_flag()
+            # Where the generator has a thread of its own, it may have been stopped at this moment.
+            if self.is_stopped:
+                return True
+        # None is a time limit of both kinds of Event, but the types of gevent's have it apart.
+        return self._stop_flag.wait(seconds)  # type: ignore[arg-type]
 
-            self._stop_flag = Flag()
-        return bool(self._stop_flag.wait(seconds))
+    def use_threads(self) -> None:
+        """Have ``wait`` wait in a thread; called by a stream whose generator has one of its own."""
+        self._make_flag = threading.Event
 
     def allow_commit(self) -> None:
         """Say that the answer turned out to be a stream, although the request did not ask for one."""

@@ -14,9 +14,10 @@ from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, draining
+from flask_sluice.stream.feeds.encode_items import log_unforeseen
 from flask_sluice.stream.feeds.feed import Feed, holds_event
+from flask_sluice.stream.loop.stream_handle import StreamHandle
 from flask_sluice.stream.options import StreamOptions
-from flask_sluice.stream.stream_handle import StreamHandle
 from flask_sluice.stream.timers import Timers
 from flask_sluice.stream.transport.client_socket import ClientSocket
 from flask_sluice.stream.transport.direct_writer import DirectWriter
@@ -160,8 +161,9 @@ class EventStream:
                 self._refuse(error)
             if self._timers.commit_is_due(now) and self._context.may_commit:
                 self._context.is_committed = True
-                self._preamble = self._timers.options.keepalive
-                self._account.written.keepalive_count += bool(self._preamble)
+                if self._preamble is None:
+                    self._preamble = self._timers.options.keepalive
+                    self._account.written.keepalive_count += bool(self._preamble)
                 return
             feed.wait()
         # A fault that cuts the connection cuts a response that has begun.
@@ -277,6 +279,7 @@ class EventStream:
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
         if isinstance(error, CutError):
             self._cut(str(error), reset=error.is_reset)
+        log_unforeseen(error, self._context)
         self._account.error = error
         if not self._at_boundary():
             self._cut("an error event after half an event would be taken for the rest of it")
@@ -331,7 +334,8 @@ class EventStream:
 
     def __del__(self) -> None:
         """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
-        if self._state is not State.CLOSED:
+        # One that could not be made has no state.
+        if getattr(self, "_state", State.CLOSED) is not State.CLOSED:
             # Not here, where the interpreter may be anywhere: closing may block.
             gevent.spawn(self.close)
 
@@ -339,6 +343,7 @@ class EventStream:
         # First of all: the socket lives on for the connection's next request.
         if self._client is not None:
             registry.disconnect_watcher().forget(self._client.fd, self._handle)
+            self._client.release()
         registry.ticker().remove(self._handle)
         self._feed.stop()
         if self._writer is not None:

@@ -1,26 +1,38 @@
-"""The objects that all streams of a worker process share: one each, made when the first stream needs it."""
+"""The objects that all streams of a worker process share: one each, made when the first stream needs it.
+
+Those that need gevent import it then: a process that streams with threads may have none.
+"""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from flask_sluice.observe.stream_stats import StreamStats
 from flask_sluice.stream.admission import Admission
-from flask_sluice.stream.loop.greenlet_pool import GreenletPool
-from flask_sluice.stream.loop.ticker import Ticker
-from flask_sluice.stream.transport.disconnect_watcher import DisconnectWatcher
+
+if TYPE_CHECKING:
+    from flask_sluice.stream.loop.greenlet_pool import GreenletPool
+    from flask_sluice.stream.loop.ticker import Ticker
+    from flask_sluice.stream.transport.disconnect_watcher import DisconnectWatcher
 
 
 @cache
-def ticker() -> Ticker:
+def ticker() -> "Ticker":
+    from flask_sluice.stream.loop.ticker import Ticker  # noqa: PLC0415
+
     return Ticker(stats().loop_lags.add)
 
 
 @cache
-def disconnect_watcher() -> DisconnectWatcher:
+def disconnect_watcher() -> "DisconnectWatcher":
+    from flask_sluice.stream.transport.disconnect_watcher import DisconnectWatcher  # noqa: PLC0415
+
     return DisconnectWatcher()
 
 
 @cache
-def greenlet_pool() -> GreenletPool:
+def greenlet_pool() -> "GreenletPool":
+    from flask_sluice.stream.loop.greenlet_pool import GreenletPool  # noqa: PLC0415
+
     return GreenletPool()
 
 

@@ -1,75 +1,23 @@
-"""Flask responses with a stream as their body. ``sse_response`` makes one for any view of any Flask app.
-
-No other file outside of the gateway and the channels knows Flask. It can be imported without gevent.
-"""
+"""Flask responses with a stream as their body. It can be imported without gevent."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import werkzeug.datastructures
-from flask import Request, Response, request
+from flask import Request, Response
 
 from flask_sluice.stream.context import StreamContext, new_request_id
-from flask_sluice.stream.gevent_check import require_gevent_in_view
-from flask_sluice.stream.headers_and_errors import (
-    Headers,
-    error_for_event_source,
-    stream_headers,
-)
-from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.headers_and_errors import Headers, stream_headers
 
 if TYPE_CHECKING:
     # The standard library has these types (wsgiref.types) from Python 3.11 on.
     from _typeshed.wsgi import WSGIEnvironment
 
     from flask_sluice.stream.event_stream import EventStream
-    from flask_sluice.stream.feeds.encode_items import StreamItem
+    from flask_sluice.stream.threads.thread_stream import ThreadStream
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
-
-
-def sse_response(
-    items: "Iterable[StreamItem]",
-    *,
-    keepalive: float = StreamOptions.keepalive_seconds,
-    on_disconnect: Callable[[], object] | None = None,
-    deadline: float | None = None,
-    context: StreamContext | None = None,
-) -> Response:
-    """Stream what a generator yields to the client of the current request, as server-sent events.
-
-    items: yields ``Event``s (``Event.json(value)`` for JSON) or bytes that are framed events already. The
-        generator runs outside of the request, with the request's context variables but without Flask's contexts; pass
-        it what it needs of ``request`` or ``session``. It ends by returning. When the client leaves it gets
-        GeneratorExit, also while it waits for something. An exception that it raises becomes one ``event: error``, and a
-        traceback in the log
-    keepalive: seconds of silence after which a comment is sent; 0: never
-    on_disconnect: called without arguments after the client has left before the end
-    deadline: seconds after which the stream ends with an error event; None: never
-    context: for a generator that asks whether it has been stopped, or for code elsewhere that stops the stream
-
-    Raises RuntimeError if this process cannot stream, saying how to start the server.
-    """
-    require_gevent_in_view(request.environ)
-    # Not above: this package can be imported where gevent is not installed.
-    from flask_sluice.stream.event_stream import EventStream  # noqa: PLC0415
-    from flask_sluice.stream.feeds.event_queue import EventQueue  # noqa: PLC0415
-    from flask_sluice.stream.feeds.generator_feed import GeneratorFeed  # noqa: PLC0415
-    from flask_sluice.stream.transport.client_socket import client_of  # noqa: PLC0415
-
-    context = context_of(request, context)
-    options = StreamOptions(keepalive_seconds=keepalive, deadline_seconds=deadline)
-    stream = EventStream(
-        GeneratorFeed(items, context, EventQueue(options.channel_size)),
-        context=context,
-        render_error=error_for_event_source,
-        client=client_of(request.environ),
-        options=options,
-        preamble=options.preamble,
-        on_disconnect=on_disconnect,
-    )
-    return stream_response(stream)
 
 
 class StreamResponse(Response):
@@ -81,7 +29,9 @@ class StreamResponse(Response):
 
     default_mimetype = None  # A relayed answer without a content type gets none.
 
-    def __init__(self, stream: "EventStream", headers: Headers, status: int | str = 200) -> None:
+    def __init__(
+        self, stream: "EventStream | ThreadStream", headers: Headers, status: int | str = 200
+    ) -> None:
         # From a list they are taken one by one: 1 % of a short answer more.
         given = werkzeug.datastructures.Headers()
         given[:] = headers

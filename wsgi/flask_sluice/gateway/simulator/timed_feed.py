@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 from gevent import get_hub
 
+from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.feeds.encode_items import StreamItem, close, encode, failure
+from flask_sluice.stream.errors import CutError, PlainAnswer, as_api_error
+from flask_sluice.stream.feeds.encode_items import close, encode, failure, log_unforeseen
 from flask_sluice.stream.feeds.feed import Forward
 from flask_sluice.stream.feeds.terminal_event import is_terminal
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS
@@ -65,7 +67,7 @@ class TimedFeed:
     is_event_stream = True
 
     def __init__(
-        self, items: Iterator[StreamItem | Pause], context: StreamContext, size: int
+        self, items: Iterator[Event | bytes | Pause], context: StreamContext, size: int
     ) -> None:
         self._items = items
         self._context = context
@@ -83,7 +85,7 @@ class TimedFeed:
         self._signal = Signal()
         self._forward: Forward | None = None
         self.event_count = 0
-        self._last_item: StreamItem | None = None
+        self._last_item: Event | bytes | None = None
         self.is_finished = False
         self.error: Exception | None = None
         self.wake = self._signal.give
@@ -157,8 +159,11 @@ class TimedFeed:
                         self._hold()
                         self._may_continue_at_once &= not is_slow
                         return
-        except BaseException as raised:  # noqa: BLE001 - ``failure`` logs an unforeseen exception
-            self.error = failure(raised, self._context)
+        except BaseException as raised:  # noqa: BLE001 - the stream fails with it
+            error = failure(raised)
+            log_unforeseen(error, self._context)
+            is_foreseen = isinstance(error, PlainAnswer | CutError)
+            self.error = error if is_foreseen else as_api_error(error)
         self.is_finished = True
         self._stop_timer()
 

@@ -8,8 +8,6 @@ import contextvars
 import inspect
 from collections.abc import Iterable
 
-from greenlet import getcurrent
-
 _FLASKS_VARIABLES = ("flask.", "werkzeug.Local", "local_storage")
 """How the names of the variables begin that hold Flask's contexts; the last two are those of Flask 2.1."""
 
@@ -20,7 +18,10 @@ def variables_for(items: Iterable[object]) -> contextvars.Context:
     It is a copy of the request's without Flask's variables. For a generator that ``stream_with_context`` has wrapped it is
     the request's own: that generator pops Flask's context where it was pushed (``ContextVar.reset`` demands it).
     """
-    if _keeps_flask_context(items):
+    if keeps_flask_context(items):
+        # Not above: threads need no greenlet.
+        from greenlet import getcurrent  # noqa: PLC0415
+
         return getcurrent().gr_context or contextvars.copy_context()
     variables = contextvars.Context()
     for variable, value in contextvars.copy_context().items():
@@ -29,7 +30,7 @@ def variables_for(items: Iterable[object]) -> contextvars.Context:
     return variables
 
 
-def _keeps_flask_context(items: Iterable[object]) -> bool:
+def keeps_flask_context(items: Iterable[object]) -> bool:
     # Flask gives no other sign; a test fails when a release moves the function.
     frame = items.gi_frame if inspect.isgenerator(items) else None
     return frame is not None and frame.f_globals.get("__name__") == "flask.helpers"

@@ -3,39 +3,119 @@
 import logging
 from collections.abc import Iterable
 
-from flask_sluice.sse import Event
+from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventFramer
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer, as_api_error
+from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
+from flask_sluice.stream.feeds.feed import holds_event
+from flask_sluice.stream.feeds.terminal_event import (
+    IsTerminal,
+    holds_terminal_event,
+    is_terminal_event,
+)
 
 logger = logging.getLogger("sluice.stream")
 
-StreamItem = Event | bytes
+StreamItem = Event | str | bytes
 
-_LAST_LINES_BYTES = 256
-"""How much of the end of framed bytes is searched for the terminal event: its lines are short."""
+_STARTS = (b"data", b"event", b"id", b"retry", b":", b"\xef\xbb\xbf")
+"""How the lines of an event begin; the last is a byte order mark, with which a stream may."""
+_SHOWN_CHARACTERS = 40
+_LONGEST_COMMENT_BYTES = 4096
+"""A longer one waits for the event behind it: to look at the lines of a long event, once for each of its pieces, takes long."""
 
 
-def encode(item: StreamItem) -> bytes:
-    """Return the item's bytes. Raises TypeError for an item that is neither an Event nor bytes."""
+class ItemEncoder:
+    """Makes the bytes of whole events of a generator's items, of which text and bytes may be cut anywhere.
+
+    A part of an event is held until the rest is there, so that a comment or an error event never comes between. Comments
+    of the generator's own are complete without a blank line.
+
+    is_terminal: tells the event that completes the answer; None: ``event: done`` or ``data: [DONE]``
+    has_terminal_event: whether the last event was it
+    """
+
+    __slots__ = ("_framer", "_is_part_held", "_is_terminal", "has_terminal_event")
+
+    def __init__(self, is_terminal: IsTerminal | None = None) -> None:
+        self._is_terminal = is_terminal or is_terminal_event
+        self._framer: EventFramer | None = None
+        """Made for the first text that is not whole events."""
+        self._is_part_held = False
+        self.has_terminal_event = False
+
+    def encode(self, item: StreamItem) -> bytes:
+        """Return the events that are whole with ``item``, b"" if none is.
+
+        Raises TypeError for an item that is neither an Event nor text nor bytes, ValueError for text that is no event.
+        """
+        if isinstance(item, Event):
+            if self._is_part_held:
+                raise self._unfinished()
+            if item.data is not None or item.event is not None:
+                self.has_terminal_event = self._is_terminal(item)
+            return item.encode()
+        if isinstance(item, str):
+            # UTF-8 has no form for half of a surrogate pair.
+            item = item.encode("utf-8", "replace")
+        elif not isinstance(item, bytes):
+            raise TypeError(_wrong_type(item))
+        # Nearly all items are whole events.
+        if not self._is_part_held and item.endswith(BLANK_LINE_ENDS[0]):
+            events = item
+        else:
+            events = self._frame(item)
+        if events and holds_event(events):
+            self.has_terminal_event = holds_terminal_event(events, self._is_terminal)
+        return events
+
+    def finish(self) -> None:
+        """The generator is done. Raises ValueError if it has left an event unfinished."""
+        if self._is_part_held:
+            raise self._unfinished()
+
+    def _frame(self, item: bytes) -> bytes:
+        if self._framer is None:
+            self._framer = EventFramer()
+        framer = self._framer
+        if not self._is_part_held and _is_no_line_of_an_event(item):
+            raise ValueError(_no_event(item))
+        events = framer.feed(item)
+        if _is_whole_comment(framer):
+            events += framer.part
+            framer.drop_part()
+        self._is_part_held = framer.held_bytes > 0
+        return events
+
+    def _unfinished(self) -> ValueError:
+        assert self._framer is not None
+        return ValueError(_no_event(self._framer.part))
+
+
+def encode(item: Event | bytes) -> bytes:
+    """Return the bytes of an item that is sent as it comes: bytes may be cut anywhere. Raises TypeError for any other."""
     if isinstance(item, bytes):
         return item
     if isinstance(item, Event):
         return item.encode()
-    raise TypeError(
-        f"a stream's generator yields Event or bytes, not {type(item).__name__}; "
-        "Event(data=text) sends text, Event.json(value) sends JSON"
-    )
+    raise TypeError(_wrong_type(item))
 
 
-def failure(raised: BaseException, context: StreamContext) -> Exception:
-    """Return the error with which a stream fails whose generator has raised; logs an unforeseen exception.
+def failure(raised: BaseException) -> Exception:
+    """Return the error with which a stream fails whose generator has raised.
 
     Takes any exception: a SystemExit or KeyboardInterrupt that went on would end the worker with all its streams.
     """
-    if isinstance(raised, ApiError | PlainAnswer | CutError):
+    if isinstance(raised, Exception):
         return raised
-    logger.error("the generator failed request_id=%s", context.request_id, exc_info=raised)
-    return as_api_error(raised)
+    error = RuntimeError(f"the generator raised {type(raised).__name__}")
+    error.__cause__ = raised
+    return error
+
+
+def log_unforeseen(error: Exception, context: StreamContext) -> None:
+    """Log an error of which the client is told nothing but that there was one."""
+    if not isinstance(error, ApiError | PlainAnswer | CutError):
+        logger.error("the generator failed request_id=%s", context.request_id, exc_info=error)
 
 
 def close(items: Iterable[object], context: StreamContext) -> None:
@@ -46,3 +126,67 @@ def close(items: Iterable[object], context: StreamContext) -> None:
             close_items()
         except Exception:
             logger.exception("closing the generator failed request_id=%s", context.request_id)
+
+
+def check_items(items: object) -> None:
+    """Raise TypeError, saying what to do, for something that is not an iterable of events."""
+    if callable(items) and not hasattr(items, "__iter__"):
+        raise TypeError(
+            f"sse_response takes a generator, not the function {_name(items)}: call it, "
+            f"sse_response({_name(items)}())"
+        )
+    if hasattr(items, "__aiter__"):
+        raise TypeError(
+            "sse_response takes an iterable, not an asynchronous generator: write it with `def` instead of `async def`, "
+            "or run its loop in a generator (docs/flask-apps.md shows how)"
+        )
+    if hasattr(items, "iter_encoded"):
+        raise TypeError(
+            "sse_response takes the generator itself, not a Response that is made of it: "
+            "sse_response(generate()) replaces Response(generate(), mimetype='text/event-stream')"
+        )
+    if isinstance(items, StreamItem | dict) or not hasattr(items, "__iter__"):
+        raise TypeError(
+            f"sse_response takes an iterable of events, not one {type(items).__name__}: "
+            "yield Event(data=text) or Event.json(value) from a generator, or pass a list of them"
+        )
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _is_whole_comment(framer: EventFramer) -> bool:
+    """Whether what is held are comments and ``retry`` lines, which are complete without a blank line."""
+    return (
+        0 < framer.held_bytes <= _LONGEST_COMMENT_BYTES
+        and framer.end_of_part(1) in (b"\n", b"\r")
+        and not framer.holds_part
+    )
+
+
+def _is_no_line_of_an_event(item: bytes) -> bool:
+    """Whether it is a part of a line that is none of an event's, whatever may follow."""
+    if b"\n" in item or b"\r" in item:
+        return False
+    return bool(item) and not any(
+        item.startswith(start) or start.startswith(item) for start in _STARTS
+    )
+
+
+def _wrong_type(item: object) -> str:
+    kind = type(item).__name__
+    return (
+        f"a stream's generator yields Event, or text or bytes that are framed events, not {kind}; "
+        f"wrap the {kind} in Event.json(value), which sends it as JSON"
+    )
+
+
+def _no_event(text: bytes) -> str:
+    shown = text.decode("utf-8", "replace")
+    if len(shown) > _SHOWN_CHARACTERS:
+        shown = shown[:_SHOWN_CHARACTERS] + "..."
+    return (
+        f"the generator yielded the text {shown!r}, which is no server-sent event (that ends with a blank line); "
+        "wrap it in Event(data=…)"
+    )

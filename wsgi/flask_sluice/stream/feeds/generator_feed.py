@@ -7,9 +7,8 @@ import gevent
 
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.context_variables import variables_for
-from flask_sluice.stream.feeds.encode_items import StreamItem, close, encode, failure
+from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, close, failure
 from flask_sluice.stream.feeds.event_queue import EventQueue
-from flask_sluice.stream.feeds.terminal_event import TerminalEventFinder
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, EventPacer
 
 
@@ -22,24 +21,33 @@ class GeneratorFeed:
     nothing but the generator, so the exception hits nothing else. That happens once, and not after the terminal
     event, so that the generator can still save its answer.
 
-    items: yields Event, or bytes that are framed events already. The feed is made in the view: the generator gets the
-        request's context variables
+    items: yields Event, or text or bytes that are framed events already. The feed is made in the view: the generator gets
+        the request's context variables
     queue: bounds how many events wait between the generator and the socket
+    encoder: makes events of the items
+    interrupt: whether GeneratorExit may be raised in the generator's waits; otherwise it ends at its next ``yield``
     """
 
     is_event_stream = True
 
     def __init__(
-        self, items: Iterable[StreamItem], context: StreamContext, queue: EventQueue
+        self,
+        items: Iterable[StreamItem],
+        context: StreamContext,
+        queue: EventQueue,
+        encoder: ItemEncoder,
+        *,
+        interrupt: bool = True,
     ) -> None:
         self._items = items
         self._queue = queue
         self._context = context
+        self._encoder = encoder
         self._variables = variables_for(items)
         self._greenlet: gevent.Greenlet[[], None] | None = None
         self._is_in_generator = False
-        self.has_terminal_event = False
-        context.interrupt = self._interrupt
+        if interrupt:
+            context.interrupt = self._interrupt
         self.take = queue.take
         self.wait = queue.wait
         self.wake = queue.wake
@@ -59,6 +67,10 @@ class GeneratorFeed:
     @property
     def error(self) -> Exception | None:
         return self._queue.error
+
+    @property
+    def has_terminal_event(self) -> bool:
+        return self._encoder.has_terminal_event
 
     @property
     def event_count(self) -> int:
@@ -89,9 +101,9 @@ class GeneratorFeed:
         error: Exception | None = None
         try:
             self._put_all()
-        except BaseException as raised:  # noqa: BLE001 - ``failure`` logs what is unforeseen
+        except BaseException as raised:  # noqa: BLE001 - the stream fails with it
             if not (isinstance(raised, GeneratorExit) and self._context.is_stopped):
-                error = failure(raised, self._context)
+                error = failure(raised)
         finally:
             self._queue.finish(error)
             self._close_items()
@@ -99,7 +111,7 @@ class GeneratorFeed:
     def _put_all(self) -> None:
         queue = self._queue
         items = iter(self._items)
-        finder = TerminalEventFinder()
+        encode = self._encoder.encode
         pacer, look_at = EventPacer(), time.monotonic() + LONGEST_TURN_SECONDS
         has_room = False
         while has_room or queue.wait_for_room():
@@ -108,12 +120,11 @@ class GeneratorFeed:
             try:
                 item = next(items)
             except StopIteration:
-                return
+                break
             finally:
                 self._is_in_generator = False
             event = encode(item)
             if event:
-                self.has_terminal_event = finder.sees(item)
                 has_room = queue.put(event)
             now = time.monotonic()
             # Once in 5 ms where the generator does not compute: the clock alone is a fiftieth of an event's cost.
@@ -121,6 +132,9 @@ class GeneratorFeed:
                 look_at = pacer.after_item(now)
             if self._context.is_stopped and not self._context.listens:
                 return
+        else:
+            return
+        self._encoder.finish()
 
     def _close_items(self) -> None:
         # The context holds this feed, and the feed the context: both would stay until the next full collection.

@@ -1,47 +1,28 @@
 """The terminal event completes an answer; its generator may go on afterwards, to save the answer."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventParser, ReceivedEvent
+from flask_sluice.sse import Event, EventParser
 
-
-def is_terminal(item: Event | bytes) -> bool:
-    """Whether ``data: [DONE]`` or ``event: done`` is in the item; bytes are whole events in any legal framing."""
-    if isinstance(item, Event):
-        return _is_done(item)
-    # Few events contain one of the words: the search takes 0.1 us, parsing the event more than 1.
-    if b"done" not in item and b"[DONE]" not in item:
-        return False
-    return _any_is_done(EventParser().feed(item))
+IsTerminal = Callable[[Event], bool]
 
 
-class TerminalEventFinder:
-    """Finds the terminal event among a generator's items, of which bytes may be cut anywhere."""
-
-    __slots__ = ("_parser",)
-
-    def __init__(self) -> None:
-        self._parser: EventParser | None = None
-        """Set while an event has begun in bytes and not ended."""
-
-    def sees(self, item: Event | bytes) -> bool:
-        """Take the next item; return whether the terminal event is whole with it."""
-        if isinstance(item, Event):
-            return _is_done(item)
-        is_whole = item.endswith(BLANK_LINE_ENDS)
-        if self._parser is None:
-            if is_whole:
-                return is_terminal(item)
-            self._parser = EventParser()
-        events = self._parser.feed(item)
-        if is_whole:
-            self._parser = None
-        return _any_is_done(events)
-
-
-def _is_done(event: Event | ReceivedEvent) -> bool:
+def is_terminal_event(event: Event) -> bool:
+    """Whether it is the terminal event of OpenAI's routes (``data: [DONE]``) or of EventSource routes (``event: done``)."""
     return event.event == "done" or event.data == "[DONE]"
 
 
-def _any_is_done(events: Iterable[ReceivedEvent]) -> bool:
-    return any(_is_done(event) for event in events)
+def is_terminal(item: Event | bytes) -> bool:
+    """Whether one of these is in the item; bytes are whole events in any legal framing."""
+    return is_terminal_event(item) if isinstance(item, Event) else holds_terminal_event(item)
+
+
+def holds_terminal_event(events: bytes, is_terminal: IsTerminal = is_terminal_event) -> bool:
+    """Whether one of these whole events, in any legal framing, is terminal."""
+    # Few events contain one of the words: the search takes 0.1 us, parsing the event more than 1.
+    if is_terminal is is_terminal_event and b"done" not in events and b"[DONE]" not in events:
+        return False
+    return any(
+        is_terminal(Event(each.data, None if each.event == "message" else each.event, each.id))
+        for each in EventParser().feed(events)
+    )

@@ -1,4 +1,4 @@
-"""Whether this process can stream: with gevent, and patched for it."""
+"""How the server of a request serves it: with gevent, with threads, or one request at a time."""
 
 import importlib.util
 import sys
@@ -19,6 +19,29 @@ def is_patched() -> bool:
     """Whether gevent has patched this process's sockets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and monkey.is_module_patched("socket")
+
+
+def is_test_client(environ: Mapping[str, Any]) -> bool:
+    """Whether the request comes from a test client, and from no server. environ: the request's WSGI environ"""
+    return "SERVER_SOFTWARE" not in environ and not sys.modules.keys() & _SERVERS_OF_ONE_THREAD
+
+
+def streams_on_gevent(environ: Mapping[str, Any]) -> bool:
+    """Whether each request of the server has a greenlet, so that its streams need no threads.
+
+    environ: the request's WSGI environ
+    """
+    if not is_patched():
+        return False
+    # gunicorn's gevent and gevent_pywsgi workers, and Werkzeug's development server. The process may be patched, but its
+    # worker class is another one: of these, sync answers one request at a time.
+    for name in ("gunicorn.socket", "gunicorn.sock", "werkzeug.socket"):
+        if name in environ:
+            is_geventlike = type(environ[name]).__module__.startswith("gevent.")
+            return is_geventlike and bool(environ["wsgi.multithread"])
+    if (uwsgi := sys.modules.get("uwsgi")) is not None:
+        return "gevent" in uwsgi.opt
+    return type(environ["wsgi.input"]).__module__ == "gevent.pywsgi"
 
 
 def require_gevent_in_view(environ: Mapping[str, Any]) -> None:

@@ -1,0 +1,87 @@
+"""The client of a request, as far as its server shows it."""
+
+import contextlib
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask_sluice.stream.threads.departures import can_watch, departures
+
+_LOOK_SECONDS = 0.2
+"""Between two looks for a client whose leaving nothing tells."""
+
+
+class Client:
+    """Tells whether a client has left.
+
+    sock: the connection; None where the server keeps it to itself
+    ask: returns whether it has left, where the server tells; None: nothing does but a failing write
+    look_seconds: how often ``has_left`` is to be asked; None: never
+    """
+
+    def __init__(
+        self, sock: socket.socket | None = None, ask: Callable[[], bool] | None = None
+    ) -> None:
+        self._sock = sock
+        self._ask = ask
+        if ask is None and sock is not None and not can_watch():
+            self._ask = lambda: _is_at_end(sock)
+        self.look_seconds = None if self._ask is None else _LOOK_SECONDS
+
+    def watch(self, on_left: Callable[[], object]) -> None:
+        """Have ``on_left`` called by another thread when the client leaves, if the system can tell."""
+        if self._sock is not None and can_watch():
+            departures().watch(self._sock.fileno(), on_left)
+
+    def forget(self) -> None:
+        if self._sock is not None and can_watch():
+            departures().forget(self._sock.fileno())
+
+    def has_left(self) -> bool:
+        return self._ask is not None and self._ask()
+
+    def shut_down(self) -> None:
+        """End the connection, so that a client that has closed only its own side does not take what it has for the whole."""
+        if self._sock is not None:
+            # It may have been closed, or reset, already.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give back what was taken to watch it."""
+
+
+class _ClientOfDescriptor(Client):
+    """A client of which the server shows the file descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._copy = socket.socket(fileno=os.dup(descriptor))
+        super().__init__(self._copy)
+
+    def close(self) -> None:
+        self._copy.close()
+
+
+def client_of(environ: Mapping[str, Any]) -> Client:
+    """Return the client of a request. environ: the request's WSGI environ"""
+    # gunicorn, and Werkzeug's development server.
+    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    if sock is not None:
+        return Client(sock)
+    if (ask := environ.get("waitress.client_disconnected")) is not None:
+        return Client(ask=ask)
+    if (uwsgi := sys.modules.get("uwsgi")) is not None:
+        return _ClientOfDescriptor(uwsgi.connection_fd())
+    return Client()
+
+
+def _is_at_end(sock: socket.socket) -> bool:
+    try:
+        if not select.select([sock], [], [], 0)[0]:
+            return False
+        return not sock.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True

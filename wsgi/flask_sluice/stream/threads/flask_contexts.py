@@ -1,0 +1,65 @@
+"""Flask's contexts around a generator that ``stream_with_context`` has wrapped, where the generator has a thread of its own.
+
+A context has to be popped in the thread, and in the ``contextvars.Context``, in which it was pushed. So the request's
+thread pushes and pops, as it does without Sluice, and the generator's thread runs the generator inside of the wrapper, with
+a copy of the variables.
+"""
+
+import contextvars
+import inspect
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any
+
+from flask_sluice.stream.feeds.context_variables import keeps_flask_context, variables_for
+
+
+class RequestVariables:
+    """The context variables with which a generator runs in its thread; for the request's thread.
+
+    items: the generator that is to run; of a wrapped one, what is inside
+    """
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = items
+        self.variables: contextvars.Context | None = None
+        self._wrapper: Any = None
+        self._stack = ExitStack()
+        if keeps_flask_context(items):
+            found = inspect.getgeneratorlocals(items)  # type: ignore[arg-type]
+            if "gen" in found:
+                self._wrapper, self.items = items, found["gen"]
+        if self._wrapper is None:
+            self.variables = variables_for(items)
+
+    @property
+    def keeps_flask_context(self) -> bool:
+        return self._wrapper is not None
+
+    def enter(self) -> contextvars.Context:
+        """Push the contexts of a wrapped generator. Returns the variables for its thread."""
+        if self._wrapper is not None:
+            # Flask before 3.1.2 has pushed them when the view wrapped the generator.
+            found = inspect.getgeneratorlocals(self._wrapper)
+            for name in ("app_ctx", "req_ctx"):
+                if name in found:
+                    self._stack.enter_context(found[name])
+        return contextvars.copy_context() if self.variables is None else self.variables
+
+    def leave(self, error: BaseException | None) -> None:
+        """Pop the contexts, when the generator has ended. error: what it has raised; teardown functions get it"""
+        if self._wrapper is None:
+            return
+        wrapper, self._wrapper = self._wrapper, None
+        if "ctx" in inspect.getgeneratorlocals(wrapper):
+            # Inside of it is nothing any more, so it goes on to its end.
+            with suppress(StopIteration, *([] if error is None else [type(error)])):
+                if error is None:
+                    next(wrapper)
+                else:
+                    wrapper.throw(error)
+            return
+        wrapper.close()
+        traceback: TracebackType | None = None if error is None else error.__traceback__
+        self._stack.__exit__(None if error is None else type(error), error, traceback)

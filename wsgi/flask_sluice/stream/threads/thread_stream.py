@@ -1,0 +1,250 @@
+"""The body of a response on a server whose requests have threads."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
+
+from flask_sluice.observe.outcome import Outcome
+from flask_sluice.stream.accounting import StreamAccount
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.feeds.encode_items import log_unforeseen
+from flask_sluice.stream.feeds.feed import holds_event
+from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.threads.client import Client
+from flask_sluice.stream.threads.generator_thread import GeneratorThread
+from flask_sluice.stream.timers import Timers
+
+C = TypeVar("C", bound=Callable[[], object])
+
+logger = logging.getLogger("sluice.stream")
+
+_STOPPED = ApiError(503, "stopped", "the answer was stopped")
+_counting = threading.Lock()
+"""Of the process's numbers, which all streams add to."""
+
+
+class _Place:
+    """What is counted among the open streams: not the stream itself, so that it ends when its body is dropped."""
+
+    def on_drain(self) -> None:
+        """Nothing tells the streams of such a server that it ends."""
+
+
+class ThreadStream:
+    """The response body: an iterable of bytes with ``close()``, as PEP 3333 requires it.
+
+    The request's thread, in ``__next__``, waits for an event, the end, a timer or the client's leaving, whichever comes first.
+
+    generator: gives the events
+    context: what the stream shares with the generator
+    render_error: makes the error event of a stream that fails after its headers
+    client: tells when the client leaves
+    options: keep-alive, deadlines
+    preamble: written at once, before the first event
+    on_disconnect: called after the client has left before the end
+    propagates: whether an exception of the generator is raised here, as a test wants to see it
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorThread,
+        *,
+        context: StreamContext,
+        render_error: Callable[[Exception], bytes],
+        client: Client,
+        options: StreamOptions,
+        preamble: bytes | None,
+        on_disconnect: Callable[[], object] | None,
+        propagates: bool,
+    ) -> None:
+        context.use_threads()
+        self._generator = generator
+        self._context = context
+        self._render_error = render_error
+        self._client = client
+        self._preamble = preamble
+        self._on_disconnect = on_disconnect
+        self._propagates = propagates
+        self._account = StreamAccount(context)
+        self._place = _Place()
+        self._timers = Timers(options, time.monotonic())
+        self._close_callbacks: list[Callable[[], object]] = []
+        self._is_over = False
+        """Whether the last bytes have been handed to the server."""
+        self._is_closed = False
+
+    @property
+    def request_id(self) -> str:
+        return self._context.request_id
+
+    def call_on_close(self, callback: C) -> C:
+        """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
+        self._close_callbacks.append(callback)
+        return callback
+
+    def _start(self, commit_seconds: float | None) -> None:
+        if self._context.is_taken:
+            raise RuntimeError("a StreamContext is for one stream; make another")
+        self._context.is_taken = True
+        now = time.monotonic()
+        self._timers.begin(now, commit_seconds)
+        with _counting:
+            self._account.open(self._place, now)
+        self._client.watch(self._generator.mark_left)
+        self._generator.start()
+
+    def wait_for_first_event(self, commit_seconds: float | None) -> None:
+        """Start the stream before its headers are sent, so that an early failure keeps its true status.
+
+        Returns when there is something to send, or after ``commit_seconds`` of silence. Raises what the generator has raised
+        before its first event; the stream is closed then.
+        """
+        self._start(commit_seconds)
+        generator, timers = self._generator, self._timers
+        with generator.change:
+            generator.ask()
+            while not (generator.events or generator.is_finished or self._client_has_left()):
+                now = time.monotonic()
+                if timers.commit_is_due(now) or timers.overdue(now):
+                    return
+                self._wait(now)
+            error = None if generator.events else generator.error
+        if error is not None:
+            self._account.error = error
+            self._context.outcome = Outcome.ERROR
+            self.close()
+            raise error
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._is_over or self._is_closed:
+            raise StopIteration
+        if not self._generator.has_started:
+            self._start(None)
+        if self._preamble:
+            preamble, self._preamble = self._preamble, None
+            return self._write(preamble)
+        events, error = self._wait_for_events()
+        if events:
+            return self._write_events(events)
+        if error is not None:
+            return self._fail(error)
+        if self._is_over:
+            self._end()
+        self._account.written.keepalive_count += 1
+        return self._write(self._timers.options.keepalive)
+
+    def _wait_for_events(self) -> tuple[bytes, Exception | None]:
+        """Return events, or an error; nothing of both at the end (``_is_over``), and when a keep-alive is due."""
+        generator, timers = self._generator, self._timers
+        timers.is_writing = False
+        with generator.change:
+            generator.ask()
+            while True:
+                if self._client_has_left():
+                    self._is_over = True
+                    return b"", None
+                if generator.events:
+                    return generator.take(), None
+                if generator.is_finished:
+                    self._is_over = True
+                    return b"", generator.error or self._stopped()
+                now = time.monotonic()
+                error = timers.overdue(now)
+                if error is not None:
+                    self._is_over = True
+                    # With the terminal event the client has the whole answer: only the end of the body is late.
+                    return b"", None if generator.has_terminal_event else error
+                if timers.keepalive_is_due(now):
+                    return b"", None
+                self._wait(now)
+
+    def _client_has_left(self) -> bool:
+        generator = self._generator
+        generator.has_left = generator.has_left or self._client.has_left()
+        return generator.has_left
+
+    def _wait(self, now: float) -> None:
+        seconds = self._timers.next_look(now) - now
+        if self._client.look_seconds is not None:
+            seconds = min(seconds, self._client.look_seconds)
+        self._generator.change.wait(max(seconds, 0.0))
+
+    def _stopped(self) -> ApiError | None:
+        is_short = self._context.is_stopped and not self._generator.has_terminal_event
+        return _STOPPED if is_short else None
+
+    def _write_events(self, events: bytes) -> bytes:
+        now = time.monotonic()
+        self._timers.write_begins(now)
+        if holds_event(events):
+            self._timers.event_at = now
+        self._account.written.add_events(events, now)
+        return events
+
+    def _write(self, data: bytes) -> bytes:
+        self._timers.write_begins(time.monotonic())
+        self._account.written.add_other(data)
+        return data
+
+    def _fail(self, error: Exception) -> bytes:
+        """Return the one error event with which the body ends."""
+        self._account.error = error
+        self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
+        if self._propagates and error is self._generator.error:
+            raise error
+        log_unforeseen(error, self._context)
+        return self._write(self._render_error(error))
+
+    def _end(self) -> NoReturn:
+        generator, context = self._generator, self._context
+        is_whole = not generator.events and (generator.is_finished or generator.has_terminal_event)
+        if generator.has_left and not is_whole:
+            self._client.shut_down()
+        elif context.failure is not None:
+            context.outcome = Outcome.ERROR
+        else:
+            context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
+        raise StopIteration
+
+    def close(self) -> None:
+        """Release everything. The server calls it however the stream ended; only the first call counts."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._client.forget()
+        self._client.close()
+        has_started = self._generator.has_started
+        self._generator.close()
+        if has_started:
+            self._report_end()
+
+    def __del__(self) -> None:
+        """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
+        if not self._is_closed:
+            self.close()
+
+    def _report_end(self) -> None:
+        is_cancelled = self._context.outcome is None
+        if is_cancelled:
+            self._context.outcome = Outcome.CANCELLED
+        with _counting:
+            self._account.close(
+                self._place,
+                "stream ended",
+                events=self._generator.event_count,
+                reason="the client disconnected" if is_cancelled else None,
+            )
+        callbacks = self._close_callbacks
+        if is_cancelled and self._on_disconnect is not None:
+            callbacks = [self._on_disconnect, *callbacks]
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("closing failed request_id=%s", self._context.request_id)
