@@ -119,12 +119,12 @@ def log_unforeseen(error: Exception, context: StreamContext) -> None:
 
 
 def close(items: Iterable[object], context: StreamContext) -> None:
-    """Close a generator at the ``yield`` where it is; logs what it raises."""
+    """Close a generator at the ``yield`` where it is; logs what it raises, as ``failure`` takes it."""
     close_items = getattr(items, "close", None)
     if close_items is not None:
         try:
             close_items()
-        except Exception:
+        except BaseException:
             logger.exception("closing the generator failed request_id=%s", context.request_id)
 
 

@@ -9,7 +9,6 @@ import contextvars
 import inspect
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Any
 
 from flask_sluice.stream.feeds.context_variables import keeps_flask_context, variables_for
@@ -48,18 +47,31 @@ class RequestVariables:
         return contextvars.copy_context() if self.variables is None else self.variables
 
     def leave(self, error: BaseException | None) -> None:
-        """Pop the contexts, when the generator has ended. error: what it has raised; teardown functions get it"""
+        """Pop the contexts, when the generator has ended.
+
+        error: what teardown functions get: None if it has returned, GeneratorExit if it was closed before
+        """
         if self._wrapper is None:
             return
         wrapper, self._wrapper = self._wrapper, None
-        if "ctx" in inspect.getgeneratorlocals(wrapper):
-            # Inside of it is nothing any more, so it goes on to its end.
-            with suppress(StopIteration, *([] if error is None else [type(error)])):
-                if error is None:
-                    next(wrapper)
-                else:
-                    wrapper.throw(error)
-            return
-        wrapper.close()
-        traceback: TracebackType | None = None if error is None else error.__traceback__
-        self._stack.__exit__(None if error is None else type(error), error, traceback)
+        traceback = None if error is None else error.__traceback__
+        try:
+            if "ctx" in inspect.getgeneratorlocals(wrapper):
+                _end(wrapper, error)
+            wrapper.close()
+            self._stack.__exit__(None if error is None else type(error), error, traceback)
+        finally:
+            if error is not None:
+                # Without this frame, which holds it, and would keep both until the garbage is collected.
+                error.__traceback__ = traceback
+
+
+def _end(wrapper: Any, error: BaseException | None) -> None:
+    """Let a wrapper that has pushed the contexts pop them."""
+    if error is None:
+        # Inside of it the generator has returned, so it goes on to its end.
+        with suppress(StopIteration):
+            next(wrapper)
+    else:
+        with suppress(type(error)):
+            wrapper.throw(error)
