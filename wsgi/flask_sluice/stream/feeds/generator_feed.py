@@ -119,6 +119,8 @@ class GeneratorFeed:
 
     def _put_all(self) -> None:
         queue = self._queue
+        if self._context.is_stopped and not self._context.listens:
+            return
         items = iter(self._items)
         encode = self._encoder.encode
         pacer, look_at = EventPacer(), time.monotonic() + LONGEST_TURN_SECONDS

@@ -165,21 +165,23 @@ class GeneratorThread:
     def _wait_for_room(self) -> bool:
         """Wait until an event may be put. Returns False if the generator has to end at the ``yield`` where it is."""
         with self.change:
-            while not (self._is_closed or self._is_stopped()):
+            while not self._is_to_end():
                 has_room = len(self.events) + self._being_written < self._size
                 if has_room and (self._is_asked or not self._is_in_step):
                     return True
                 self.change.wait()
             return self._is_at_terminal_event
 
-    def _is_stopped(self) -> bool:
-        return self._context.is_stopped and not self._context.listens
+    def _is_to_end(self) -> bool:
+        return self._is_closed or (self._context.is_stopped and not self._context.listens)
 
     def _put(self, events: bytes) -> None:
         with self.change:
             self.has_terminal_event = self._encoder.has_terminal_event
             is_event = bool(events) and holds_event(events)
-            self._is_at_terminal_event = self.has_terminal_event and is_event
+            # A generator that yields it when its reader is gone may do so for ever.
+            may_save = is_event and not self._is_to_end()
+            self._is_at_terminal_event = self.has_terminal_event and may_save
             if events and not self._is_closed:
                 self.events.append(events)
                 self.event_count += 1
