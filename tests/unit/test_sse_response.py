@@ -96,7 +96,7 @@ class TestWhatIsSent:
             lambda: (item for item in [A]),
             lambda: iter([A]),
             lambda: map(bytes, [A]),
-            lambda: {A: "of a dict's keys"}.keys(),
+            {A: "of a dict's keys"}.keys,
             type("Items", (), {"__iter__": lambda self: (item for item in [A])}),
         ],
         ids=["generator", "iterator", "map", "keys", "iterable"],

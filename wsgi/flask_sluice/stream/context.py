@@ -27,7 +27,7 @@ class Flag(Protocol):
 def _new_flag() -> Flag:
     """Return one for a context of which no stream has said yet that it has threads."""
     # A process that has not imported gevent has no greenlet that could wait.
-    if "gevent" not in sys.modules:
+    if sys.modules.get("gevent") is None:
         return threading.Event()
     from gevent.event import Event  # noqa: PLC0415
 
