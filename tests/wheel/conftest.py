@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.server import ROOT
 from tests.wheel.environments import (
     TEST_TOOLS,
     TIMEOUT_SECONDS,
@@ -103,3 +104,16 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     shutil.copytree(HERE / "project", folder, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with the tests and what they start, but without the package."""
+    tree = tmp_path / "tree"
+    for name in ("tests", "benchmarks"):
+        shutil.copytree(
+            ROOT / name, tree / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__")
+        )
+    for name in ("app.py", "gunicorn.conf.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    return tree

@@ -11,13 +11,21 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from flask_sluice.stream.feeds.context_variables import keeps_flask_context, variables_for
+from flask_sluice.stream.feeds.context_variables import find_wrapper, variables_without_flask
+
+_WRAPPED_INSIDE = (
+    "with this version of Flask and a server with threads, stream_with_context has to be around all other generators: "
+    "sse_response(stream_with_context(outer(inner()))) in place of sse_response(outer(stream_with_context(inner())))"
+)
 
 
 class RequestVariables:
     """The context variables with which a generator runs in its thread; for the request's thread.
 
     items: the generator that is to run; of a wrapped one, what is inside
+
+    Raises RuntimeError for a generator around a wrapped one, with Flask before 3.1.2: it would pop, in its thread, what the
+    view has pushed. Later releases push there, too.
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
@@ -25,12 +33,16 @@ class RequestVariables:
         self.variables: contextvars.Context | None = None
         self._wrapper: Any = None
         self._stack = ExitStack()
-        if keeps_flask_context(items):
-            found = inspect.getgeneratorlocals(items)  # type: ignore[arg-type]
-            if "gen" in found:
-                self._wrapper, self.items = items, found["gen"]
-        if self._wrapper is None:
-            self.variables = variables_for(items)
+        wrapper = find_wrapper(items)
+        found = {} if wrapper is None else inspect.getgeneratorlocals(wrapper)
+        if wrapper is items and "gen" in found:
+            self._wrapper, self.items = items, found["gen"]
+            return
+        if wrapper is not None and "ctx" in found:
+            # Here, and not where its last reference happens to be dropped: it pops the context.
+            wrapper.close()
+            raise RuntimeError(_WRAPPED_INSIDE)
+        self.variables = variables_without_flask()
 
     @property
     def keeps_flask_context(self) -> bool:
