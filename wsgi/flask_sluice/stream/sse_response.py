@@ -7,16 +7,22 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, current_app, has_request_context, request
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, check_items
-from flask_sluice.stream.headers_and_errors import error_for_event_source, stream_headers
-from flask_sluice.stream.options import StreamOptions, stream_options
-from flask_sluice.stream.responses import StreamResponse, context_of
+from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
+from flask_sluice.stream.feeds.item_errors import check_items
+from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.options import StreamOptions, check_arguments, stream_options
+from flask_sluice.stream.responses import (
+    GivenHeaders,
+    StreamResponse,
+    check_status,
+    context_of,
+    headers_with,
+)
 from flask_sluice.stream.serving import is_test_client, streams_on_gevent
 
 if TYPE_CHECKING:
@@ -24,11 +30,6 @@ if TYPE_CHECKING:
     from flask_sluice.stream.threads.thread_stream import ThreadStream
 
 logger = logging.getLogger("sluice.stream")
-
-_HOP_BY_HOP = {
-    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
-    *("transfer-encoding", "upgrade"),
-}
 
 
 def sse_response(
@@ -38,7 +39,7 @@ def sse_response(
     deadline: float | None = None,
     retry: int | None = None,
     status: int | str = 200,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+    headers: GivenHeaders | None = None,
     hold_headers: float = 0,
     is_terminal: Callable[[Event], bool] | None = None,
     error_event: Callable[[Exception], Event] | None = None,
@@ -78,6 +79,15 @@ def sse_response(
             "sse_response answers the current request, and there is none: call it in a view"
         )
     check_items(items)
+    check_status(status)
+    check_arguments(
+        hold_headers=hold_headers,
+        interrupt=interrupt,
+        context=context,
+        is_terminal=is_terminal,
+        error_event=error_event,
+        on_disconnect=on_disconnect,
+    )
     _warn_of_compression(current_app.config)
     call = _Call(
         items=items,
@@ -89,7 +99,7 @@ def sse_response(
         interrupt=interrupt,
         on_disconnect=on_disconnect,
     )
-    response_headers = _headers(call.context.request_id, headers)
+    response_headers = headers_with(call.context.request_id, headers)
     stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
     if hold_headers and request.method != "HEAD":
         _hold(stream, hold_headers)
@@ -187,17 +197,23 @@ def _http_exception(error: ApiError) -> HTTPException:
 def _renderer(
     error_event: Callable[[Exception], Event] | None, *, is_debug: bool
 ) -> Callable[[Exception], bytes]:
-    if error_event is not None:
-        return partial(_render, error_event)
-    return _error_with_its_text if is_debug else error_for_event_source
+    render = _error_with_its_text if is_debug else error_for_event_source
+    return render if error_event is None else partial(_render, error_event, render)
 
 
-def _render(error_event: Callable[[Exception], Event], error: Exception) -> bytes:
+def _render(
+    error_event: Callable[[Exception], Event],
+    render_default: Callable[[Exception], bytes],
+    error: Exception,
+) -> bytes:
     try:
-        return error_event(error).encode()
+        event = error_event(error)
+        if not isinstance(event, Event):
+            raise TypeError(f"error_event returned {type(event).__name__}, not an Event(data=…)")
+        return event.encode()
     except Exception:
         logger.exception("error_event failed; the client gets the default one")
-        return error_for_event_source(error)
+        return render_default(error)
 
 
 def _error_with_its_text(error: Exception) -> bytes:
@@ -205,23 +221,6 @@ def _error_with_its_text(error: Exception) -> bytes:
     if not isinstance(error, ApiError):
         error = ApiError(500, "internal_error", f"{type(error).__name__}: {error}")
     return error_for_event_source(error)
-
-
-def _headers(
-    request_id: str, given: Mapping[str, str] | Iterable[tuple[str, str]] | None
-) -> list[tuple[str, str]]:
-    headers = stream_headers(request_id)
-    if given is None:
-        return headers
-    merged = Headers(headers)
-    for name, value in Headers(given):
-        if name.lower() in ("content-length", "content-encoding"):
-            raise ValueError(
-                f"a stream has no {name}: its length and its bytes are known at its end"
-            )
-        if name.lower() not in _HOP_BY_HOP:
-            merged[name] = value
-    return list(merged)
 
 
 def _propagates(config: Mapping[str, Any], *, is_testing: bool) -> bool:
