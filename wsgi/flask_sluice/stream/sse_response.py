@@ -23,7 +23,7 @@ from flask_sluice.stream.responses import (
     context_of,
     headers_with,
 )
-from flask_sluice.stream.serving import is_test_client, streams_on_gevent
+from flask_sluice.stream.serving import TEST_STREAMS, is_test_client, streams_on_gevent
 
 if TYPE_CHECKING:
     from flask_sluice.stream.event_stream import EventStream
@@ -165,7 +165,7 @@ class _Call:
             self.options.channel_size,
             is_in_step=is_test,
         )
-        return ThreadStream(
+        stream = ThreadStream(
             generator,
             context=self.context,
             render_error=self.render_error,
@@ -175,6 +175,9 @@ class _Call:
             on_disconnect=self.on_disconnect,
             propagates=is_test and _propagates(current_app.config, is_testing=current_app.testing),
         )
+        if is_test:
+            request.environ.get(TEST_STREAMS, []).append(stream)
+        return stream
 
 
 def _hold(stream: "EventStream | ThreadStream", seconds: float) -> None:

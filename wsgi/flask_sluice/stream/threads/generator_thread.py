@@ -8,6 +8,9 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, close, failure
 from flask_sluice.stream.threads.flask_contexts import RequestVariables
 
+_IN_STEP_CLOSE_SECONDS = 0.5
+"""A generator that waits for something else than its ``yield`` when a test leaves is not worth a hanging test."""
+
 
 class GeneratorThread:
     """Takes a generator's items as there is room, and makes events of them.
@@ -45,9 +48,10 @@ class GeneratorThread:
         self._context = context
         self._encoder = encoder
         self._size = 1 if is_in_step else size
-        self._is_in_step = is_in_step
+        self.is_in_step = is_in_step
         self._is_asked = False
         self._is_closed = False
+        self._is_at_yield = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -70,7 +74,7 @@ class GeneratorThread:
 
     def ask(self) -> None:
         """Say that the reader waits for an event. To be called with ``change`` held."""
-        if self._is_in_step:
+        if self.is_in_step:
             self._is_asked = True
             self.change.notify_all()
 
@@ -92,6 +96,7 @@ class GeneratorThread:
         """The reader is gone: end the generator, which waits for its end where that is a part of the request."""
         with self.change:
             self._is_closed = True
+            is_at_yield = self._is_at_yield
             self.change.notify_all()
         if self._thread is None:
             close(self._variables.items, self._context)
@@ -100,9 +105,14 @@ class GeneratorThread:
         if not (self.is_finished or self.has_terminal_event):
             self._context.stop_generating()
         is_awaited = self.has_terminal_event or self._variables.keeps_flask_context
+        # A test looks for what the generator does in its `finally`.
+        is_awaited = is_awaited or (self.is_in_step and is_at_yield)
         # A body that was dropped may be closed by the garbage collector, in any thread.
-        if is_awaited and self._thread is not threading.current_thread():
-            self._thread.join()
+        if self._thread is not threading.current_thread():
+            if is_awaited:
+                self._thread.join()
+            elif self.is_in_step:
+                self._thread.join(_IN_STEP_CLOSE_SECONDS)
         self._variables.leave(self.error)
 
     def _run(self) -> None:
@@ -125,8 +135,7 @@ class GeneratorThread:
             try:
                 item = next(iterator)
             except StopIteration:
-                self._encoder.finish()
-                return
+                break
             events = self._encoder.encode(item)
             if events:
                 with self.change:
@@ -135,12 +144,17 @@ class GeneratorThread:
                     self.change.notify_all()
             if self._context.is_stopped and not self._context.listens:
                 return
+        else:
+            return
+        self._encoder.finish()
 
     def _wait_for_room(self) -> bool:
         """Wait until an event may be put. Returns False once the reader is gone, if the generator has nothing to save."""
         with self.change:
+            self._is_at_yield = True
             while not self._is_closed:
-                if len(self.events) < self._size and (self._is_asked or not self._is_in_step):
+                if len(self.events) < self._size and (self._is_asked or not self.is_in_step):
+                    self._is_at_yield = False
                     return True
                 self.change.wait()
         return self.has_terminal_event

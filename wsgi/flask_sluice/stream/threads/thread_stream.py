@@ -80,6 +80,25 @@ class ThreadStream:
     def request_id(self) -> str:
         return self._context.request_id
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None while it runs."""
+        return self._context.outcome
+
+    @property
+    def error(self) -> Exception | None:
+        """What the client was told of, or the test that reads the stream."""
+        return self._account.error
+
+    @property
+    def is_generator_done(self) -> bool:
+        """Whether the generator has ended or was closed; so it has if it never started."""
+        return self._generator.is_finished or (self._is_closed and not self._generator.has_started)
+
+    def mark_left(self) -> None:
+        """The client has left. Any thread may call this."""
+        self._generator.mark_left()
+
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
         self._close_callbacks.append(callback)
@@ -123,6 +142,7 @@ class ThreadStream:
 
     def __next__(self) -> bytes:
         if self._is_over or self._is_closed:
+            self._close_in_step()
             raise StopIteration
         if not self._generator.has_started:
             self._start(None)
@@ -197,6 +217,7 @@ class ThreadStream:
         self._account.error = error
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
         if self._propagates and error is self._generator.error:
+            self.close()
             raise error
         log_unforeseen(error, self._context)
         return self._write(self._render_error(error))
@@ -210,7 +231,13 @@ class ThreadStream:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
+        self._close_in_step()
         raise StopIteration
+
+    def _close_in_step(self) -> None:
+        """Close at the end, as a server does at once: a test may keep the response, and with it Flask's contexts, for long."""
+        if self._generator.is_in_step:
+            self.close()
 
     def close(self) -> None:
         """Release everything. The server calls it however the stream ended; only the first call counts."""
