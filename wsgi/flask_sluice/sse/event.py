@@ -35,7 +35,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         if self.data is not None and not isinstance(self.data, str):
             kind = type(self.data).__name__
             is_bytes = isinstance(self.data, bytes | bytearray | memoryview)
-            advice = "decode() makes text of it" if is_bytes else "Event.json(value) makes JSON of it"
+            advice = (
+                "decode() makes text of it" if is_bytes else "Event.json(value) makes JSON of it"
+            )
             raise TypeError(f"data takes text, got {kind}; {advice}")
         if isinstance(self.comment, list | tuple):
             for line in self.comment:
