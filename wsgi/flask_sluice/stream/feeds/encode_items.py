@@ -21,7 +21,7 @@ StreamItem = Event | str | bytes
 
 _STARTS = (b"data", b"event", b"id", b"retry", b":", b"\xef\xbb\xbf")
 """How the lines of an event begin; the last is a byte order mark, with which a stream may."""
-_USUAL_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_USUAL_STARTS = (b"data:", b"event:", b"id:")
 _EVENT_LINE = re.compile(rb"(?:^\xef\xbb\xbf|^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))")
 _LONGEST_COMMENT_BYTES = 4096
 """A longer one waits for the event behind it: to look at the lines of a long event, once for each of its pieces, takes long."""
@@ -67,10 +67,13 @@ class ItemEncoder:
             events = item
         else:
             events = self._frame(item)
-        if events and _is_text_alone(events):
-            raise no_event(events)
-        if events and holds_event(events):
-            self.has_terminal_event = holds_terminal_event(events, self._is_terminal)
+        # Nearly all events begin so: to look closer takes a twentieth of an event's cost.
+        if not events.startswith(_USUAL_STARTS):
+            if _is_text_alone(events):
+                raise no_event(events)
+            if not (events and holds_event(events)):
+                return events
+        self.has_terminal_event = holds_terminal_event(events, self._is_terminal)
         return events
 
     def finish(self) -> None:
@@ -153,10 +156,7 @@ def _is_no_line_of_an_event(item: bytes) -> bool:
 
 def _is_text_alone(events: bytes) -> bool:
     """Whether there are lines in it, but none that a client would take for a part of an event."""
-    # Nearly all begin with one: the search takes longer.
-    if events.startswith(_USUAL_STARTS) or _EVENT_LINE.search(events):
-        return False
-    return not events.isspace()
+    return events.strip(b"\r\n") != b"" and _EVENT_LINE.search(events) is None
 
 
 def _named(is_terminal: IsTerminal) -> IsTerminal:
