@@ -8,7 +8,6 @@ import pytest
 from flask import Flask, Response, g, request, session, stream_with_context
 
 from flask_sluice import Event, StreamContext, sse_response
-from tests.support.server import ROOT
 
 FOREVER_SECONDS = 3600
 
@@ -294,7 +293,6 @@ def test_all_of_this_holds_in_a_process_that_gevent_has_patched():
     )
     tested = subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,

@@ -1,5 +1,6 @@
 """``flask_sluice.testing`` reads a view's events, and tells how its stream ended."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -10,7 +11,6 @@ from flask import Flask, Response, abort, request
 
 from flask_sluice import ApiError, Event, StreamContext, sse_response
 from flask_sluice.testing import open_stream, read_events
-from tests.support.server import ROOT
 
 FOREVER_SECONDS = 3600
 
@@ -125,6 +125,14 @@ def add_other_views(app, ended):
             (event.encode() for event in failing(ValueError("gone"))), mimetype="text/event-stream"
         )
 
+    @app.get("/held")
+    def hold():
+        def overloaded():
+            raise ApiError(503, "overloaded", "come back later", headers={"Retry-After": "3"})
+            yield
+
+        return sse_response(overloaded(), hold_headers=5)
+
     @app.post("/echo")
     def echo():
         return sse_response([Event.json(request.json), Event(data=request.headers["X-Token"])])
@@ -236,6 +244,13 @@ def test_a_refusal_is_not_a_stream(client):
     stream = read_events(client, "/forbidden")
     assert (stream.outcome, stream.status, stream.events) == ("not a stream", 403, [])
     assert "members only" in stream.text
+
+
+def test_an_error_before_held_headers_is_the_response_itself(client):
+    stream = read_events(client, "/held")
+    assert (stream.outcome, stream.status) == ("not a stream", 503)
+    assert stream.headers["Retry-After"] == "3"
+    assert json.loads(stream.text)["error"]["code"] == "overloaded"
 
 
 def test_a_request_is_sent_as_the_test_client_sends_it(client):
@@ -362,6 +377,6 @@ app.add_url_rule("/", view_func=lambda: sse_response([Event(data="a")]), endpoin
 print(read_events(app.test_client(), "/").events[0].data)
 """
     read = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert read.stdout == "a\n"
