@@ -358,7 +358,7 @@ def test_an_asynchronous_view_is_told_that_its_generator_is_asynchronous(app):
     ("name", "value"),
     [
         ("SLUICE_KEEPALIVE_SECONDS", "15"),
-        ("SLUICE_KEEPALIVE_BLANK_LINE", 1),
+        ("SLUICE_KEEPALIVE_BLANK_LINE", "yes"),
         ("SLUICE_CHANNEL_SIZE", 0),
         ("SLUICE_WRITE_TIMEOUT_SECONDS", 0),
         ("SLUICE_IDLE_TIMEOUT_SECONDS", -1),

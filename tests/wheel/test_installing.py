@@ -62,7 +62,7 @@ def test_importing_the_package_patches_nothing(environment, project):
 def test_without_extras_flask_run_streams(bare, project):
     installed = bare.evaluate(f"import app{IMPORTED_EXTRAS}", project)
     assert installed == "[]"
-    with serve(bare, project, "flask", "--app", "app", "run", "--port", "PORT") as server:
+    with serve(bare, project, "flask", "run", "--port", "PORT", FLASK_APP="app") as server:
         assert server.request("GET", "/count").text.endswith(EVENTS)
 
 

@@ -85,7 +85,7 @@ _INTERRUPT = _Option("", "True or False", lambda value: isinstance(value, bool))
 _SETTINGS = {
     "SLUICE_KEEPALIVE_SECONDS": _KEEPALIVE,
     "SLUICE_KEEPALIVE_BLANK_LINE": _Option(
-        "keepalive_blank_line", "True or False", lambda value: isinstance(value, bool)
+        "keepalive_blank_line", "True or False", lambda value: value in (True, False)
     ),
     "SLUICE_CHANNEL_SIZE": _Option(
         "channel_size", "an integer >= 1", lambda value: type(value) is int and value >= 1
