@@ -7,7 +7,7 @@ import threading
 import pytest
 from flask import Flask, Response, g, request, session, stream_with_context
 
-from flask_sluice import Event, StreamContext, sse_response
+from flask_sluice import ApiError, Event, StreamContext, sse_response
 
 FOREVER_SECONDS = 3600
 
@@ -68,6 +68,18 @@ def make_app(steps):
     @app.get("/failing")
     def fail():
         return sse_response(failing())
+
+    @app.get("/handled")
+    def handle():
+        return sse_response(failing(), error_event=lambda error: Event(data=f"sorry: {error}"))
+
+    @app.get("/refusing")
+    def refuse():
+        def refusing():
+            yield Event(data="a")
+            raise ApiError(503, "overloaded", "come back later")
+
+        return sse_response(refusing())
 
     @app.get("/held-failing")
     def fail_early():
@@ -201,6 +213,15 @@ def test_an_exception_is_raised_or_sent_as_the_app_is_configured(
             response.get_data()
     else:
         assert "event: error" in body_of(response)
+
+
+def test_an_exception_of_which_the_app_makes_an_event_is_handled(client):
+    """As one is that an error handler of the app takes."""
+    assert body_of(client.get("/handled")) == "data: a\n\ndata: sorry: the model is gone\n\n"
+
+
+def test_an_error_for_the_client_is_its_error_event(client):
+    assert '"code":"overloaded"' in body_of(client.get("/refusing"))
 
 
 @pytest.mark.parametrize(("is_debugged", "is_told"), [(True, True), (False, False)])

@@ -94,6 +94,7 @@ def sse_response(
         context=context_of(request, context),
         encoder=ItemEncoder(is_terminal),
         render_error=_renderer(error_event, is_debug=current_app.debug),
+        handles_errors=error_event is not None,
         options=stream_options(current_app.config, keepalive, deadline),
         retry=retry,
         interrupt=interrupt,
@@ -114,6 +115,8 @@ class _Call:
     context: StreamContext
     encoder: ItemEncoder
     render_error: Callable[[Exception], bytes]
+    handles_errors: bool
+    """Whether the app makes the error event. Like an exception that an error handler takes, none then reaches a test."""
     options: StreamOptions
     retry: int | None
     interrupt: bool
@@ -173,7 +176,7 @@ class _Call:
             options=self.options,
             preamble=self.preamble,
             on_disconnect=self.on_disconnect,
-            propagates=is_test and _propagates(current_app.config, is_testing=current_app.testing),
+            propagates=is_test and not self.handles_errors and _propagates(),
         )
         if is_test:
             request.environ.get(TEST_STREAMS, []).append(stream)
@@ -226,9 +229,9 @@ def _error_with_its_text(error: Exception) -> bytes:
     return error_for_event_source(error)
 
 
-def _propagates(config: Mapping[str, Any], *, is_testing: bool) -> bool:
-    wanted = config.get("PROPAGATE_EXCEPTIONS")
-    return is_testing if wanted is None else bool(wanted)
+def _propagates() -> bool:
+    wanted = current_app.config.get("PROPAGATE_EXCEPTIONS")
+    return current_app.testing if wanted is None else bool(wanted)
 
 
 @cache

@@ -120,9 +120,14 @@ def failure(raised: BaseException) -> Exception:
     return error
 
 
+def is_unforeseen(error: Exception) -> bool:
+    """Whether the client is told nothing of the error but that there was one."""
+    return not isinstance(error, ApiError | PlainAnswer | CutError)
+
+
 def log_unforeseen(error: Exception, context: StreamContext) -> None:
     """Log an error of which the client is told nothing but that there was one."""
-    if not isinstance(error, ApiError | PlainAnswer | CutError):
+    if is_unforeseen(error):
         logger.error("the generator failed request_id=%s", context.request_id, exc_info=error)
 
 
