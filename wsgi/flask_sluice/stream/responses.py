@@ -62,6 +62,8 @@ def stream_response(stream: "EventStream") -> StreamResponse:
 
 def check_status(status: object) -> None:
     """Raise ValueError for a status with which there is no stream."""
+    if status == 200:
+        return
     code = str(int(status)) if isinstance(status, int) else status
     if not isinstance(code, str) or not _STATUS.fullmatch(code):
         raise ValueError(
