@@ -3,10 +3,11 @@
 import asyncio
 import http
 import logging
+import sqlite3
 from contextlib import nullcontext
 
 import pytest
-from flask import Flask, Response, request, stream_with_context
+from flask import Flask, Response, current_app, request, stream_with_context
 
 from flask_sluice import Event, StreamContext, sse_response
 from flask_sluice.testing import read_events
@@ -176,6 +177,37 @@ def test_what_a_generator_yields_by_mistake_is_explained_in_the_log_and_in_debug
         raise stream.error
     assert str(stream.error) in error.json()["error"]["message"]
     assert str(stream.error) in caplog.text
+
+
+def of_the_request():
+    yield Event(data=request.path)
+
+
+def of_the_app():
+    yield Event(data=current_app.name)
+
+
+def of_the_views_connection(connection):
+    yield Event.json(connection.execute("select 1").fetchone())
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (of_the_request, "as arguments, or wrap it, sse_response(stream_with_context(generate()))"),
+        (of_the_app, "as arguments, or wrap it, sse_response(stream_with_context(generate()))"),
+        (
+            lambda: of_the_views_connection(sqlite3.connect(":memory:")),
+            "open the connection in the generator, not in the view",
+        ),
+    ],
+)
+def test_what_a_generator_cannot_use_of_its_view_is_explained(app, make, sentence, caplog):
+    app.testing, app.debug = False, True
+    app.add_url_rule("/", "view", lambda: sse_response(make()))
+    stream = read_events(app.test_client(), "/")
+    assert sentence in caplog.text
+    assert sentence in stream.events[-1].json()["error"]["message"]
 
 
 def test_without_debug_mode_the_client_is_not_told_of_a_mistake(app, caplog):

@@ -13,7 +13,7 @@ from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
-from flask_sluice.stream.feeds.item_errors import check_items
+from flask_sluice.stream.feeds.item_errors import check_items, hint_for
 from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions, check_arguments, stream_options
 from flask_sluice.stream.responses import (
@@ -225,7 +225,9 @@ def _render(
 def _error_with_its_text(error: Exception) -> bytes:
     """Return the default error event, which in debug mode tells the developer what went wrong."""
     if not isinstance(error, ApiError):
-        error = ApiError(500, "internal_error", f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        hint = hint_for(error)
+        error = ApiError(500, "internal_error", f"{text} ({hint})" if hint else text)
     return error_for_event_source(error)
 
 

@@ -8,7 +8,7 @@ from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventFramer
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
 from flask_sluice.stream.feeds.feed import holds_event
-from flask_sluice.stream.feeds.item_errors import no_event, wrong_type
+from flask_sluice.stream.feeds.item_errors import hint_for, no_event, wrong_type
 from flask_sluice.stream.feeds.terminal_event import (
     IsTerminal,
     holds_terminal_event,
@@ -128,7 +128,9 @@ def is_unforeseen(error: Exception) -> bool:
 def log_unforeseen(error: Exception, context: StreamContext) -> None:
     """Log an error of which the client is told nothing but that there was one."""
     if is_unforeseen(error):
-        logger.error("the generator failed request_id=%s", context.request_id, exc_info=error)
+        hint = hint_for(error)
+        message = "the generator failed request_id=%s" + (f": {hint}" if hint else "")
+        logger.error(message, context.request_id, exc_info=error)
 
 
 def close(items: Iterable[object], context: StreamContext) -> None:

@@ -1,4 +1,4 @@
-"""What is said to an app that hands over something else than events, and what it should do instead."""
+"""What is said to an app whose items are not events, or whose generator fails for being one, and what it should do instead."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +35,24 @@ _ADVICE: tuple[tuple[Callable[[object], bool], str], ...] = (
 )
 """What to do about an item of a wrong type, by what it is."""
 
+_HINTS = (
+    (
+        "Working outside of ",
+        "the generator runs after the view: give it what it needs of request, session, g or current_app as arguments, "
+        "or wrap it, sse_response(stream_with_context(generate()))",
+    ),
+    (
+        "SQLite objects created in a thread",
+        "the generator has a thread of its own: open the connection in the generator, not in the view",
+    ),
+    (
+        "is not bound to a Session",
+        "the view's database session ends with the view: read what the generator needs before, "
+        "or open a session in the generator",
+    ),
+)
+"""What to do about an exception of a generator that views do not know, by a part of its message."""
+
 
 def check_items(items: object) -> None:
     """Raise TypeError, saying what to do, for something that is not an iterable of events."""
@@ -69,6 +87,12 @@ def no_event(text: bytes) -> ValueError:
         f"the generator yielded the text {shown!r}, which is not a server-sent event (`data: text` and a blank line); "
         "wrap it in Event(data=…)"
     )
+
+
+def hint_for(error: Exception) -> str:
+    """Return what to do about an exception that a generator has raised since it does not run in the view; "" of any other."""
+    message = str(error)
+    return next((hint for part, hint in _HINTS if part in message), "")
 
 
 def _not_iterable(items: object) -> str | None:
