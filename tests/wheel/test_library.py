@@ -1,4 +1,4 @@
-"""This repository's tests of sse, stream, observe, journal, channels and client, run with the installed wheel."""
+"""This repository's tests of the library, run with the installed wheel."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 
 from tests.wheel.environments import TIMEOUT_SECONDS
 
-LIBRARY = re.compile(r"flask_sluice\.(sse|stream|journal|channels|client|observe)\b")
+LIBRARY = re.compile(
+    r"flask_sluice(\.(sse|stream|journal|channels|client|observe|testing)\b| import .*\bsse_response\b)"
+)
 # These read the sources, which are not there.
 READS_SOURCES = re.compile(r"\bROOT\b")
 

@@ -8,6 +8,9 @@ from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.threads.flask_contexts import RequestVariables
 from flask_sluice.stream.threads.open_streams import open_streams
 
+_IN_STEP_CLOSE_SECONDS = 0.5
+"""A generator that waits for something else than its ``yield`` when a test leaves is not worth a hanging test."""
+
 
 class GeneratorThread:
     """Takes a generator's items as there is room, and makes events of them.
@@ -50,12 +53,13 @@ class GeneratorThread:
         self._context = context
         self._encoder = encoder
         self._size = 1 if is_in_step else size
-        self._is_in_step = is_in_step
+        self.is_in_step = is_in_step
         self._is_asked = False
         self._being_written = 0
         self._is_at_terminal_event = False
         self._has_returned = False
         self._is_closed = False
+        self._is_at_yield = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -81,7 +85,7 @@ class GeneratorThread:
 
     def ask(self) -> None:
         """Say that the reader waits for an event: what it took is written. To be called with ``change`` held."""
-        if self._is_in_step or self._being_written:
+        if self.is_in_step or self._being_written:
             self._is_asked, self._being_written = True, 0
             self.change.notify_all()
 
@@ -116,12 +120,17 @@ class GeneratorThread:
         """The reader is gone: end the generator, and wait for its end where its contexts are those of the request."""
         with self.change:
             self._is_closed = True
+            is_at_yield = self._is_at_yield
             self.events.clear()
             self.change.notify_all()
         if self._thread is None:
             self._finish()
         elif not (self.is_finished or self.has_terminal_event):
             self._context.stop_generating()
+        if self.is_in_step and self._thread is not None:
+            # A test looks for what the generator does in its `finally`, and after its terminal event.
+            is_awaited = is_at_yield or self.has_terminal_event
+            self._thread.join(None if is_awaited else _IN_STEP_CLOSE_SECONDS)
         if self.keeps_flask_context:
             if self._thread is not None:
                 self._thread.join()
@@ -165,9 +174,11 @@ class GeneratorThread:
     def _wait_for_room(self) -> bool:
         """Wait until an event may be put. Returns False if the generator has to end at the ``yield`` where it is."""
         with self.change:
+            self._is_at_yield = True
             while not self._is_to_end():
                 has_room = len(self.events) + self._being_written < self._size
-                if has_room and (self._is_asked or not self._is_in_step):
+                if has_room and (self._is_asked or not self.is_in_step):
+                    self._is_at_yield = False
                     return True
                 self.change.wait()
             return self._is_at_terminal_event

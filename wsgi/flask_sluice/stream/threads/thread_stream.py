@@ -11,7 +11,7 @@ from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, draining
-from flask_sluice.stream.feeds.encode_items import log_unforeseen
+from flask_sluice.stream.feeds.encode_items import is_unforeseen, log_unforeseen
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
@@ -38,7 +38,7 @@ class ThreadStream:
     options: keep-alive, deadlines
     preamble: written at once, before the first event
     on_disconnect: called after the client has left before the end
-    propagates: whether an exception of the generator is raised here, as a test wants to see it
+    propagates: whether an exception of the generator, but for an ApiError, is raised here, as a test wants to see it
     """
 
     def __init__(
@@ -74,6 +74,25 @@ class ThreadStream:
     @property
     def request_id(self) -> str:
         return self._context.request_id
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None while it runs."""
+        return self._context.outcome
+
+    @property
+    def error(self) -> Exception | None:
+        """What the client was told of, or the test that reads the stream."""
+        return self._account.error
+
+    @property
+    def is_generator_done(self) -> bool:
+        """Whether the generator has ended or was closed; so it has if it never started."""
+        return self._generator.is_finished or (self._is_closed and not self._generator.has_started)
+
+    def mark_left(self) -> None:
+        """The client has left. Any thread may call this."""
+        self._generator.mark_left()
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
@@ -132,6 +151,7 @@ class ThreadStream:
 
     def __next__(self) -> bytes:
         if self._is_over or self._is_closed:
+            self._close_in_step()
             raise StopIteration
         if not self._has_place:
             self._start(None)
@@ -218,7 +238,8 @@ class ThreadStream:
         """Return the one error event with which the body ends."""
         self._account.error = error
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
-        if self._propagates and error is self._generator.error:
+        if self._propagates and error is self._generator.error and is_unforeseen(error):
+            self.close()
             raise error
         log_unforeseen(error, self._context)
         return self._write(self._render_error(error))
@@ -233,7 +254,13 @@ class ThreadStream:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
+        self._close_in_step()
         raise StopIteration
+
+    def _close_in_step(self) -> None:
+        """Close at the end, as a server does at once: a test may keep the response, and with it Flask's contexts, for long."""
+        if self._generator.is_in_step:
+            self.close()
 
     def close(self) -> None:
         """Release everything. The server calls it however the stream ended; only the first call counts."""
