@@ -100,6 +100,7 @@ class GeneratorThread:
             self.change.notify_all()
         if self._thread is None:
             close(self._variables.items, self._context)
+            self.is_finished = True
             self._variables.leave(None)
             return
         if not (self.is_finished or self.has_terminal_event):
