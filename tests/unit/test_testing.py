@@ -225,6 +225,12 @@ def test_a_silent_generator_is_a_timeout(client):
     assert time.monotonic() - begin < 5
 
 
+def test_a_stream_of_which_nothing_is_read_is_left(client, ended):
+    with open_stream(client, "/endless") as stream:
+        pass
+    assert (stream.outcome, stream.is_generator_closed, stream.events) == ("left", True, [])
+
+
 def test_an_open_stream_is_read_event_by_event(client, ended):
     with open_stream(client, "/endless") as stream:
         assert next(stream).data == "tick"

@@ -87,8 +87,8 @@ class ThreadStream:
 
     @property
     def is_generator_done(self) -> bool:
-        """Whether the generator has ended or was closed; so it has if it never started."""
-        return self._generator.is_finished or (self._is_closed and not self._generator.has_started)
+        """Whether the generator has ended or was closed."""
+        return self._generator.is_finished
 
     def mark_left(self) -> None:
         """The client has left. Any thread may call this."""
