@@ -27,7 +27,7 @@ _HOP_BY_HOP = {
     *("transfer-encoding", "upgrade"),
 }
 _NO_ENCODING = ("identity", "none")
-"""With these, views keep proxies and extensions from compressing a stream; no-transform does."""
+"""Views send these to have proxies and extensions compress nothing. The second is not registered."""
 
 GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -101,7 +101,7 @@ def _pairs(given: GivenHeaders) -> Headers:
 
 
 def _may_be_sent(name: str, value: str) -> bool:
-    """Whether the header goes out; some are left out. Raises ValueError for one that is wrong."""
+    """Whether the header is not the server's. Raises ValueError for one that is wrong."""
     if not _HEADER_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a header")
     if not _HEADER_VALUE.fullmatch(value):
@@ -109,9 +109,8 @@ def _may_be_sent(name: str, value: str) -> bool:
     lower = name.lower()
     if lower == "content-type" and value.partition(";")[0].strip().lower() != "text/event-stream":
         raise ValueError(f"a stream's Content-Type is text/event-stream, got {value!r}")
-    if lower == "content-encoding" and value.strip().lower() in _NO_ENCODING:
-        return False
-    if lower in ("content-length", "content-encoding"):
+    is_coded = lower == "content-encoding" and value.strip().lower() not in _NO_ENCODING
+    if is_coded or lower == "content-length":
         raise ValueError(
             f"a stream has no {name}, since its bytes are not known before its end: leave the header out"
         )

@@ -120,14 +120,14 @@ def failure(raised: BaseException) -> Exception:
     return error
 
 
-def is_unforeseen(error: Exception) -> bool:
-    """Whether the client is told nothing of the error but that there was one."""
-    return not isinstance(error, ApiError | PlainAnswer | CutError)
+def is_foreseen(error: Exception) -> bool:
+    """Whether the error was made for the client to read."""
+    return isinstance(error, ApiError | PlainAnswer | CutError)
 
 
 def log_unforeseen(error: Exception, context: StreamContext) -> None:
     """Log an error of which the client is told nothing but that there was one."""
-    if is_unforeseen(error):
+    if not is_foreseen(error):
         hint = hint_for(error)
         message = "the generator failed request_id=%s" + (f": {hint}" if hint else "")
         logger.error(message, context.request_id, exc_info=error)

@@ -10,8 +10,13 @@ from typing import NoReturn, TypeVar
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
+<<<<<<< HEAD
 from flask_sluice.stream.errors import ApiError, draining
 from flask_sluice.stream.feeds.encode_items import is_unforeseen, log_unforeseen
+=======
+from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.feeds.encode_items import is_foreseen, log_unforeseen
+>>>>>>> work-fixture
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
@@ -238,7 +243,7 @@ class ThreadStream:
         """Return the one error event with which the body ends."""
         self._account.error = error
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
-        if self._propagates and error is self._generator.error and is_unforeseen(error):
+        if self._propagates and error is self._generator.error and not is_foreseen(error):
             self.close()
             raise error
         log_unforeseen(error, self._context)
