@@ -10,13 +10,8 @@ from typing import NoReturn, TypeVar
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-<<<<<<< HEAD
 from flask_sluice.stream.errors import ApiError, draining
-from flask_sluice.stream.feeds.encode_items import is_unforeseen, log_unforeseen
-=======
-from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.encode_items import is_foreseen, log_unforeseen
->>>>>>> work-fixture
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
