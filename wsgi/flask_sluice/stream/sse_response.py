@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, has_request_context, request
+from flask import Response, current_app, has_request_context, json, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
@@ -178,7 +178,7 @@ def _hold(stream: "EventStream | ThreadStream", seconds: float) -> None:
 def _http_exception(error: ApiError) -> HTTPException:
     response = Response(status=error.status, headers=error.headers)
     response.content_type = "application/json"
-    response.data = current_app.json.dumps({"error": error.body()})
+    response.data = json.dumps({"error": error.body()})
     exception = HTTPException(error.message, response)
     exception.code = error.status
     return exception
