@@ -3,7 +3,6 @@
 Each release of Flask from the oldest that the package takes does it in its own way: tests/wheel runs this file with them.
 """
 
-import contextvars
 import inspect
 from contextlib import nullcontext
 
@@ -21,14 +20,10 @@ from flask import (
 )
 
 from flask_sluice.sse import Event
-from flask_sluice.stream.feeds.context_variables import keeps_flask_context, variables_for
 from flask_sluice.stream.sse_response import sse_response
-from flask_sluice.stream.threads.flask_contexts import RequestVariables
-from tests.unit.wsgi_server import Greenlets, Threads, WsgiServer
+from tests.unit.wsgi_server import LONG_SECONDS, Threads, WsgiServer
 
 pytestmark = pytest.mark.timeout(30)
-
-LONG_SECONDS = 3600
 
 
 class Session:
@@ -88,11 +83,6 @@ class Site:
 
     def get(self, method="GET"):
         return self.server.get("/?q=7", method)
-
-
-@pytest.fixture(params=[Threads, Greenlets], ids=lambda kind: kind.name)
-def kind(request):
-    return request.param
 
 
 @pytest.fixture
@@ -291,46 +281,3 @@ def test_a_body_that_is_dropped_gives_the_contexts_back(site):
     assert call.rest() == b"another answer"
     call.close()
     site.server.wait_until(lambda: not has_request_context())
-
-
-class TestWhatIsReadOfFlask:
-    """A release of Flask that changes what the package reads of its wrapper fails here first."""
-
-    @pytest.fixture
-    def wrapper(self):
-        app = Flask(__name__)
-        with app.test_request_context():
-            wrapper = stream_with_context(item for item in ["data: a\n\n"])
-            yield wrapper
-            wrapper.close()
-
-    def test_the_wrapper_is_known_by_its_module(self, wrapper):
-        assert keeps_flask_context(wrapper)
-        assert keeps_flask_context(item for item in wrapper)
-        assert not keeps_flask_context(item for item in [])
-        assert not keeps_flask_context([])
-
-    def test_the_wrapper_holds_the_generator_and_its_contexts(self, wrapper):
-        found = inspect.getgeneratorlocals(wrapper)
-        assert inspect.isgenerator(found["gen"])
-        names = {"ctx", "app_ctx", "req_ctx"}.intersection(found)
-        assert names in ({"ctx"}, {"app_ctx", "req_ctx"})
-        for name in names:
-            assert hasattr(found[name], "__enter__")
-
-    def test_the_generator_is_taken_out_of_its_wrapper(self, wrapper):
-        variables = RequestVariables(wrapper)
-        assert variables.keeps_flask_context
-        assert list(variables.items) == ["data: a\n\n"]
-
-    def test_the_variables_that_hold_the_contexts_are_known_by_name(self):
-        mine = contextvars.ContextVar("mine")
-        before = contextvars.copy_context()
-        with Flask(__name__).test_request_context():
-            mine.set("kept")
-            now = contextvars.copy_context()
-            set_by_flask = {each for each in now if before.get(each) is not now[each]} - {mine}
-            assert set_by_flask
-            kept = variables_for([])
-        assert not set_by_flask & set(kept)
-        assert kept[mine] == "kept"

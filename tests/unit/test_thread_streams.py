@@ -1,11 +1,6 @@
 """Streams on servers with threads, where it matters that several threads have a hand in them."""
 
-import fcntl
 import gc
-import os
-import resource
-import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -13,23 +8,16 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from flask import Flask
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.sse_response import sse_response
-from flask_sluice.stream.threads import client, departures, open_streams
-from flask_sluice.stream.threads.per_process import PerProcess
-from tests.support.certificate import make_certificates
-from tests.unit.wsgi_server import Threads, WsgiServer, events_in
+from flask_sluice.stream.threads import open_streams
+from tests.unit.wsgi_server import LONG_SECONDS, A, Threads
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.usefixtures("no_thread_fails")]
-
-LONG_SECONDS = 3600
-A = b"data: a\n\n"
-DONE = b"data: [DONE]\n\n"
 
 
 @pytest.fixture
@@ -41,23 +29,8 @@ def no_thread_fails(monkeypatch):
 
 
 @pytest.fixture
-def server(monkeypatch, no_thread_fails):
-    server = WsgiServer(Threads, Flask(__name__), monkeypatch)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def stream(server):
-    arguments = {}
-    server.app.add_url_rule("/", "stream", lambda: sse_response(**arguments))
-
-    def stream(items, *, environ=None, **options):
-        arguments.clear()
-        arguments.update(items=items, **options)
-        return server.get(**(environ or {}))
-
-    return stream
+def kind(no_thread_fails):
+    return Threads
 
 
 def endless():
@@ -251,103 +224,6 @@ class TestMemory:
         server.wait_until(lambda: body() is None and reference() is None)
 
 
-class TestLeaving:
-    def test_is_noticed_for_the_connection_that_has_the_number_now(self):
-        watcher = departures.Departures()
-        first, second = threading.Event(), threading.Event()
-        here, there = socket.socketpair()
-        watcher.watch(here.fileno(), first.set)
-        watcher.watch(here.fileno(), second.set)
-        # The first stream is closed late.
-        watcher.forget(here.fileno(), first.set)
-        there.close()
-        assert second.wait(10)
-        watcher.forget(here.fileno(), second.set)
-        here.close()
-        assert not first.is_set()
-        assert len(watcher) == 0
-
-    def test_is_forgotten_although_the_server_has_closed_the_connection(self, stream):
-        context = StreamContext()
-        call = stream(waiting(context), context=context)
-        call.until(A)
-        assert len(departures.departures()) == 1
-        call.environ["gunicorn.socket"].close()
-        call.close()
-        assert len(departures.departures()) == 0
-
-    def test_is_seen_by_looking_where_the_system_tells_nothing(self, stream, monkeypatch):
-        monkeypatch.setattr(client, "can_watch", lambda: False)
-        monkeypatch.setattr(client, "_LOOK_SECONDS", 0.01)
-        context = StreamContext()
-        call = stream(waiting(context), context=context)
-        call.until(A)
-        call.leave()
-        assert call.rest() == b""
-        call.close()
-        assert context.outcome is Outcome.CANCELLED
-
-    def test_is_not_seen_in_a_client_that_sends_its_next_request(self):
-        here, there = socket.socketpair()
-        with here, there:
-            assert not client._is_at_end(here)
-            there.send(b"GET /")
-            assert not client._is_at_end(here)
-            assert here.recv(5) == b"GET /"
-            there.close()
-            assert client._is_at_end(here)
-
-    def test_is_seen_behind_tls(self, tmp_path):
-        certificate = make_certificates(tmp_path)["good"]
-        ours, theirs = (
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        )
-        ours.load_cert_chain(certificate)
-        theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
-        here, there = socket.socketpair()
-        with ThreadPoolExecutor(1) as pool:
-            shaking = pool.submit(theirs.wrap_socket, there)
-            here = ours.wrap_socket(here, server_side=True)
-            there = shaking.result()
-        with here, there:
-            there.do_handshake()
-            while client._is_readable(here):
-                here.recv(1)
-            assert not client._is_at_end(here)
-            there.close()
-            assert client._is_at_end(here)
-
-    def test_is_seen_behind_a_high_file_descriptor(self):
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if limits[1] < 4096:
-            pytest.skip("the process may not have that many files")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, limits[1]))
-        here, there = socket.socketpair()
-        try:
-            high = socket.socket(fileno=fcntl.fcntl(here.fileno(), fcntl.F_DUPFD, 2000))
-            with here, there, high:
-                assert not client._is_at_end(high)
-                there.close()
-                assert client._is_at_end(high)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-    def test_is_what_waitress_says(self, stream):
-        left = threading.Event()
-        context = StreamContext()
-        call = stream(
-            waiting(context),
-            context=context,
-            environ={"gunicorn.socket": None, "waitress.client_disconnected": left.is_set},
-        )
-        call.until(A)
-        left.set()
-        assert call.rest() == b""
-        call.close()
-        assert context.outcome is Outcome.CANCELLED
-
-
 class TestNoThreadToBeHad:
     @pytest.fixture
     def exhausted(self, monkeypatch):
@@ -379,39 +255,6 @@ class TestNoThreadToBeHad:
     def test_is_an_error_of_the_app_while_the_headers_wait(self, stream, exhausted, items):
         assert stream(items, hold_headers=1).status == 500
         assert items.is_closed
-
-
-def test_a_forked_process_has_streams_of_its_own(server):
-    """As in a server that forks its workers after it has streamed, or a view that forks while streams run."""
-    context = StreamContext()
-    server.app.add_url_rule("/", "parent", lambda: sse_response(waiting(context), context=context))
-    server.app.add_url_rule("/child", "child", lambda: sse_response([A]))
-    call = server.get()
-    call.until(A)
-    with open_streams.open_streams().change:
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                child = server.get("/child")
-                body = child.rest()
-                child.close()
-                status = 0 if body.endswith(A) and len(open_streams.open_streams()) == 0 else 2
-            finally:
-                os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    context.stop_generating()
-    assert events_in(call.rest())[-1][0] == "error"
-    call.close()
-
-
-def test_one_object_is_made_for_each_process():
-    made = []
-    objects = PerProcess(lambda: made.append(1) or object())
-    with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(lambda _: objects(), range(50)))) == 1
-    assert made == [1]
 
 
 def test_a_context_can_be_waited_for_before_there_is_a_stream_and_without_gevent():

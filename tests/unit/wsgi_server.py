@@ -1,5 +1,6 @@
 """Calls an app as a WSGI server does: one with a thread, or one with a greenlet, for each request."""
 
+import json
 import socket
 import threading
 import time
@@ -15,6 +16,11 @@ from flask_sluice.stream.threads.departures import departures
 from flask_sluice.stream.threads.open_streams import open_streams
 
 TIMEOUT_SECONDS = 20
+SHORT_SECONDS = 0.05
+LONG_SECONDS = 3600
+OPENING = b": stream\n"
+A = b"data: a\n\n"
+DONE = b"event: done\ndata: x\n\n"
 
 
 class Threads:
@@ -163,3 +169,17 @@ class Call:
 def events_in(body):
     """(event, data) of each."""
     return [(event.event, event.data) for event in EventParser().feed(body)]
+
+
+def whole(call):
+    """The body behind the opening comment, read to its end and closed."""
+    body = call.rest()
+    call.close()
+    assert body.startswith(OPENING)
+    return body.removeprefix(OPENING)
+
+
+def error_in(body):
+    event, data = events_in(body)[-1]
+    assert event == "error"
+    return json.loads(data)["error"]

@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "oldest_and_newest: two environments are enough for the test"
     )
+    config.addinivalue_line("markers", "newest: the newest of everything is enough for the test")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,6 +37,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         versions = choose_versions(are_prereleases=metafunc.config.getoption("--prereleases"))
         if metafunc.definition.get_closest_marker("oldest_and_newest"):
             versions = versions[:2]
+        if metafunc.definition.get_closest_marker("newest"):
+            versions = versions[1:2] or versions
         # With --dist loadgroup one process of pytest-xdist runs all tests of an environment.
         parameters = [
             pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(each.name))

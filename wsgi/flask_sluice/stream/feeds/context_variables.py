@@ -5,8 +5,8 @@ too. Flask's own contexts do not: they would hold a database connection for as l
 """
 
 import contextvars
-import inspect
 from collections.abc import Generator, Iterable
+from types import GeneratorType
 from typing import Any
 
 _FLASKS_VARIABLES = ("flask.", "werkzeug.Local", "local_storage")
@@ -46,13 +46,14 @@ def find_wrapper(items: object, depth: int = 3) -> Generator[object, Any, object
 
     depth: how many generators may be around it
     """
-    # None of a generator that is over.
-    if not inspect.isgenerator(items) or items.gi_frame is None:
+    # One that is over has no frame.
+    if not isinstance(items, GeneratorType) or (frame := items.gi_frame) is None:
         return None
     # Flask gives no other sign; a test fails when a release moves the function.
-    if items.gi_frame.f_globals.get("__name__") == "flask.helpers":
+    if frame.f_globals.get("__name__") == "flask.helpers":
         return items
-    if depth == 0:
-        return None
-    given = inspect.getgeneratorlocals(items).values()
-    return next(filter(None, (find_wrapper(each, depth - 1) for each in given)), None)
+    if depth:
+        for given in frame.f_locals.values():
+            if isinstance(given, GeneratorType) and (found := find_wrapper(given, depth - 1)):
+                return found
+    return None
