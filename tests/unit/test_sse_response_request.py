@@ -176,13 +176,6 @@ class TestItsEnd:
         assert closed == [True]
 
 
-def test_a_context_is_for_one_stream(stream):
-    context = StreamContext()
-    whole(stream([A], context=context))
-    with pytest.raises(RuntimeError, match="for one stream"):
-        stream([A], context=context).rest()
-
-
 def test_the_generator_has_the_context_variables_of_the_request_but_not_flasks(server):
     span = contextvars.ContextVar("span")
 
