@@ -1,7 +1,11 @@
 """The examples of the README and of docs/, run as they are written; and what their tables say."""
 
+import importlib
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +13,16 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks.ports import free_port
 from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
-from tests.support.readme import README, SIMULATOR, Example, examples, pages
-from tests.support.server import ROOT, Server
+from tests.support.readme import README, SIMULATOR, Example, code_blocks, examples, pages
+from tests.support.server import (
+    ROOT,
+    START_TIMEOUT_SECONDS,
+    Server,
+    clean_environment,
+    wait_until,
+)
 from tests.support.stream import Response, get
 
 PORT_OF_EXAMPLES = "localhost:8080"
@@ -24,6 +35,13 @@ CONFIGURATIONS = [
     example for example in PYTHON if re.search(r"^worker_class|^configure\(", example.code, re.M)
 ]
 TESTS = [example for example in PYTHON if "app.test_client()" in example.code]
+CONFTEST = [example for example in PYTHON if "pytest_plugins = " in example.code]
+FIXTURE_TESTS = [
+    example for example in PYTHON if re.search(r"^def test_\w+\(sse\):", example.code, re.M)
+]
+STARTS = re.compile(r"^    ((?:flask|gunicorn|python -m gevent\.monkey) .*\bcountdown\b.*)", re.M)
+COMMANDS = sorted({command for page in pages() for command in STARTS.findall(page.read_text())})
+"""Those that start the app of the README's first example."""
 CONSOLE = [*examples("console"), *examples("sh")]
 
 
@@ -38,12 +56,14 @@ class Route(NamedTuple):
 ROUTES = (
     Route("/countdown?from=1", b'data: {"left":1}\n\n', b"event: done\ndata: lift-off\n\n"),
     Route("/report", b"data: The first page.\n\n", b'"code":"printer_out"}}\n\n'),
+    Route("/answer", b'data: {"token":"word"}\n\n', b'data: {"kind":"OutOfTokens"}\n\n'),
+    Route("/model", b"data: WSGI\n\n", b"data: streams\n\n"),
     Route("/temperatures", b'data: {"celsius":21}\n\n', b""),
 )
 
 
 def test_every_example_in_python_is_run():
-    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS]
+    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 
 
@@ -83,14 +103,108 @@ def test_a_configuration_serves_streams(tmp_path, example):
 
 @pytest.mark.parametrize("example", TESTS, ids=str)
 def test_a_test_passes(tmp_path, example):
-    write_countdown(tmp_path)
     (tmp_path / "test_example.py").write_text(example.code)
+    run_tests(tmp_path)
+
+
+def test_a_test_with_the_fixture_passes(tmp_path):
+    (conftest,), (tests,) = CONFTEST, FIXTURE_TESTS
+    (tmp_path / "conftest.py").write_text(conftest.code)
+    (tmp_path / "test_example.py").write_text(tests.code)
+    run_tests(tmp_path)
+
+
+def run_tests(folder: Path) -> None:
+    write_countdown(folder)
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
+        cwd=folder,
         timeout=50,
         check=True,
     )
+
+
+def test_an_exception_before_held_headers_is_the_apps_own_answer(tmp_path, monkeypatch):
+    (example,) = (example for example in APPS if "hold_headers" in example.code)
+    (tmp_path / "example_app.py").write_text(example.code)
+    monkeypatch.syspath_prepend(tmp_path)
+    client = importlib.import_module("example_app").app.test_client()
+    assert client.get("/answer?tokens=0").status_code == 402
+
+
+@pytest.mark.timeout(30)
+def test_streams_with_asyncio_run_side_by_side(tmp_path):
+    (example,) = (example for example in APPS if "import asyncio" in example.code)
+    (tmp_path / "example_app.py").write_text(example.code)
+    with (
+        Server(
+            "example_app:app", configuration="python:flask_sluice.server.settings", folder=tmp_path
+        ) as server,
+        server.connect() as first,
+        server.connect() as second,
+    ):
+        for sock in (first, second):
+            sock.sendall(get("/model"))
+        for sock in (first, second):
+            assert Response(sock).body().endswith(b"data: WSGI\n\ndata: streams\n\n")
+
+
+def test_the_first_example_of_the_readme_is_an_app():
+    assert "app = Flask(__name__)" in code_blocks("python", README)[0]
+
+
+def test_each_page_on_apps_says_how_to_start_one():
+    assert len(COMMANDS) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_starts_the_app(tmp_path, command):
+    write_countdown(tmp_path)
+    with Started(command, tmp_path) as server:
+        assert_streams(server, ROUTES[0])
+
+
+class Started:
+    """A server that a command of the pages has started, on a port of its own."""
+
+    def __init__(self, command: str, folder: Path) -> None:
+        self._port = free_port()
+        program, *arguments = command.split()
+        at = ["--bind", f"127.0.0.1:{self._port}"]
+        if "flask" in command.split():
+            at = ["--port", str(self._port)]
+        self._process = subprocess.Popen(
+            [str(Path(sys.executable).with_name(program)), *arguments, *at],
+            cwd=folder,
+            env={**clean_environment(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> "Started":
+        try:
+            wait_until(self._answers, START_TIMEOUT_SECONDS)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The reloader of `flask run --debug` has a child.
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None
+        try:
+            self.connect().close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port), START_TIMEOUT_SECONDS)
 
 
 def write_countdown(folder: Path) -> None:
@@ -98,7 +212,7 @@ def write_countdown(folder: Path) -> None:
     (folder / "countdown.py").write_text(app.code)
 
 
-def assert_streams(server: Server, route: Route) -> None:
+def assert_streams(server: "Server | Started", route: Route) -> None:
     with server.connect() as sock:
         sock.sendall(get(route.path))
         response = Response(sock)

@@ -1,13 +1,19 @@
 """Settings for the unit tests, and what must be left of a stream: nothing."""
 
+import json
+import logging
+
 import gevent
 import pytest
+from flask import Flask
 from hypothesis import settings
 
 from flask_sluice.stream import accounting, event_stream, registry
 from flask_sluice.stream.loop.ticker import Ticker
+from flask_sluice.stream.sse_response import sse_response
 from tests.unit.clock import Clock
 from tests.unit.greenlets import TIMEOUT_SECONDS
+from tests.unit.wsgi_server import Greenlets, Threads, WsgiServer
 
 # No deadline for a single example: on a busy machine any one of them may take long.
 settings.register_profile("sluice", deadline=None)
@@ -45,3 +51,41 @@ def clock(monkeypatch, own_worker_objects):
 def ended():
     """How the generator that was given this list ended: what it appends to it."""
     return []
+
+
+@pytest.fixture(params=[Threads, Greenlets], ids=lambda kind: kind.name)
+def kind(request):
+    """A kind of server."""
+    return request.param
+
+
+@pytest.fixture
+def server(kind, monkeypatch):
+    server = WsgiServer(kind, Flask(__name__), monkeypatch)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def stream(server):
+    """Has the app answer with a stream of these items; returns the call."""
+    arguments = {}
+    server.app.add_url_rule("/", "stream", lambda: sse_response(**arguments))
+
+    def stream(items, *, environ=None, **options):
+        arguments.clear()
+        arguments.update(items=items, **options)
+        return server.get(**(environ or {}))
+
+    return stream
+
+
+@pytest.fixture
+def log(caplog):
+    """The log lines of streams that have ended."""
+    caplog.set_level(logging.INFO, "sluice.stream")
+    return lambda: [
+        json.loads(record.getMessage())
+        for record in caplog.records
+        if record.getMessage().startswith("{")
+    ]

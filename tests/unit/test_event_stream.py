@@ -130,10 +130,8 @@ class TestFailure:
         body = Stream([A, item, B]).read_all()
         assert error_in(body)["code"] == "internal_error"
         assert B not in body
-        assert (
-            f"not {type(item).__name__}; wrap the {type(item).__name__} in Event.json"
-            in caplog.text
-        )
+        kind = "None" if item is None else type(item).__name__
+        assert f"yields Event, or text or bytes that are framed events, not {kind}; " in caplog.text
 
     def test_closes_the_generator(self, ended):
         def generate():

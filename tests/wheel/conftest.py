@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.server import ROOT
 from tests.wheel.environments import (
     TEST_TOOLS,
     TIMEOUT_SECONDS,
@@ -28,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "oldest_and_newest: two environments are enough for the test"
     )
+    config.addinivalue_line("markers", "newest: the newest of everything is enough for the test")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,6 +37,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         versions = choose_versions(are_prereleases=metafunc.config.getoption("--prereleases"))
         if metafunc.definition.get_closest_marker("oldest_and_newest"):
             versions = versions[:2]
+        if metafunc.definition.get_closest_marker("newest"):
+            versions = versions[1:2] or versions
         # With --dist loadgroup one process of pytest-xdist runs all tests of an environment.
         parameters = [
             pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(each.name))
@@ -103,3 +107,16 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     shutil.copytree(HERE / "project", folder, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with the tests and what they start, but without the package."""
+    tree = tmp_path / "tree"
+    for name in ("tests", "benchmarks"):
+        shutil.copytree(
+            ROOT / name, tree / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__")
+        )
+    for name in ("app.py", "gunicorn.conf.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    return tree

@@ -63,17 +63,26 @@ class Environment:
         pip = [sys.executable, "-m", "pip", "--python", str(self.python)]
         _run(*pip, "install", "--quiet", "--disable-pip-version-check", *options, *requirements)
 
+    def install_beside(self, folder: Path, *packages: str) -> None:
+        """Install packages without their dependencies into a folder, which comes first in ``PYTHONPATH`` where it is used."""
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python)]
+        options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:")
+        _run(*pip, "install", *options, "--target", str(folder), *packages)
+
     def command(self, name: str) -> str:
         return str(self.folder / "bin" / name)
 
     def run(
-        self, *command: str, folder: Path, timeout_seconds: float = 60
+        self, *command: str, folder: Path, timeout_seconds: float = 60, **variables: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a program of this environment in the folder. The first word is a command in ``bin``."""
+        """Run a program of this environment in the folder. The first word is a command in ``bin``.
+
+        variables: for its environment
+        """
         return subprocess.run(
             [self.command(command[0]), *command[1:]],
             cwd=folder,
-            env=environment_variables(),
+            env={**environment_variables(), **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

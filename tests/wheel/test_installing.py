@@ -6,25 +6,17 @@ from email.parser import Parser
 import pytest
 
 import flask_sluice
+from tests.support.server import ROOT
+from tests.wheel.serving import serve
+from tests.wheel.test_streaming import EVENTS
 
 EXTRAS = ("gevent", "gunicorn", "redis", "urllib3", "prometheus_client", "limits", "flask_cors")
 IMPORTED_EXTRAS = f"""
 import sys
 print(sorted(set({EXTRAS}) & sys.modules.keys()))
 """
-REQUIRED_TO_STREAM = "pip install 'flask-sluice[gevent]'"
-STREAM_IN_A_THREAD = """
-import threading, app
-def view():
-    try:
-        app.app.test_client().get("/count")
-    except RuntimeError as error:
-        print(error)
-app.app.testing = True
-thread = threading.Thread(target=view)
-thread.start()
-thread.join()
-"""
+WITHOUT_UNIX = (ROOT / "tests/support/without_unix.py").read_text()
+WITHOUT_UNIX_PRINTS = "complete 3\nleft True\n201 one\nthe generator was closed"
 
 
 def test_the_package_is_imported_beside_a_wsgi_py(environment, project):
@@ -67,8 +59,16 @@ def test_importing_the_package_patches_nothing(environment, project):
 
 
 @pytest.mark.oldest_and_newest
-def test_without_extras_an_app_is_imported_and_a_view_says_what_it_needs(bare, project):
-    assert REQUIRED_TO_STREAM in bare.evaluate(STREAM_IN_A_THREAD, project)
+def test_without_extras_flask_run_streams(bare, project):
+    installed = bare.evaluate(f"import app{IMPORTED_EXTRAS}", project)
+    assert installed == "[]"
+    with serve(bare, project, "flask", "run", "--port", "PORT", FLASK_APP="app") as server:
+        assert server.request("GET", "/count").text.endswith(EVENTS)
+
+
+@pytest.mark.oldest_and_newest
+def test_without_extras_and_without_unix_a_server_with_threads_streams(bare, project):
+    assert bare.evaluate(WITHOUT_UNIX, project) == WITHOUT_UNIX_PRINTS
 
 
 @pytest.mark.oldest_and_newest

@@ -1,30 +1,17 @@
-"""This repository's tests of sse, stream, observe, journal, channels and client, run with the installed wheel."""
+"""This repository's tests of the library, run with the installed wheel."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import ROOT
 from tests.wheel.environments import TIMEOUT_SECONDS
 
-LIBRARY = re.compile(r"flask_sluice\.(sse|stream|journal|channels|client|observe)\b")
+LIBRARY = re.compile(
+    r"flask_sluice(\.(sse|stream|journal|channels|client|observe|testing)\b| import .*\bsse_response\b)"
+)
 # These read the sources, which are not there.
 READS_SOURCES = re.compile(r"\bROOT\b")
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A folder with the tests and what they start, but without the package."""
-    tree = tmp_path / "tree"
-    for name in ("tests", "benchmarks"):
-        shutil.copytree(
-            ROOT / name, tree / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__")
-        )
-    for name in ("app.py", "gunicorn.conf.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tree)
-    return tree
 
 
 @pytest.mark.oldest_and_newest

@@ -64,8 +64,22 @@ def test_configure_in_an_apps_own_file_brings_a_successor_at_max_requests(with_g
         assert server.request("GET", "/count").text.endswith(EVENTS)
 
 
-def test_a_sync_worker_says_in_the_view_what_streams_need(environment, project):
-    with gunicorn(environment, project, "gthread") as server:
-        assert server.request("GET", "/ended").status == 200
-        assert server.request("GET", "/count").status == 500
-        assert "pip install 'flask-sluice[gevent]'" in server.log
+def test_gunicorns_workers_with_threads_stream_too(environment, project):
+    with gunicorn(environment, project, "gthread", "--threads", "4") as server:
+        assert_streams(server)
+
+
+@pytest.mark.oldest_and_newest
+def test_an_app_streams_with_flask_run_and_without_any_extra(bare, project):
+    command = ("python", "-m", "flask", "--app", "app", "run", "--port", "PORT")
+    with serve(bare, project, *command) as server:
+        assert_streams(server)
+
+
+def assert_streams(server):
+    """Events come, and a generator whose client has left ends: at its next ``yield``, where it has a thread."""
+    assert server.request("GET", "/count").text.endswith(EVENTS)
+    with server.open("GET", "/tick") as response:
+        while b"tick" not in response.readline():
+            pass
+    wait_until(lambda: json.loads(server.request("GET", "/ended").text) == {"ended": ["tick"]})

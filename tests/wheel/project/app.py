@@ -24,6 +24,15 @@ def wait() -> Iterator[Event]:
         ended.append("wait")
 
 
+def tick() -> Iterator[Event]:
+    try:
+        while True:
+            yield Event(data="tick")
+            time.sleep(0.1)
+    finally:
+        ended.append("tick")
+
+
 @app.get("/count")
 def count():
     return sse_response(count_to(3))
@@ -32,6 +41,11 @@ def count():
 @app.get("/wait")
 def wait_for_ever():
     return sse_response(wait())
+
+
+@app.get("/tick")
+def tick_for_ever():
+    return sse_response(tick())
 
 
 @app.get("/ended")

@@ -33,9 +33,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         if self.data is not None and not isinstance(self.data, str):
-            raise TypeError(
-                f"data takes text, got {type(self.data).__name__}; Event.json(value) makes JSON of it"
+            kind = type(self.data).__name__
+            is_bytes = isinstance(self.data, bytes | bytearray | memoryview)
+            advice = (
+                "decode() makes text of it" if is_bytes else "Event.json(value) makes JSON of it"
             )
+            raise TypeError(f"data takes text, got {kind}; {advice}")
         if isinstance(self.comment, list | tuple):
             for line in self.comment:
                 _check_text("comment", line)

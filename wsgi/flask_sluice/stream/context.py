@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -23,8 +24,11 @@ class Flag(Protocol):
     def wait(self, timeout: float, /) -> bool: ...
 
 
-def _gevent_flag() -> Flag:
-    # Not above: a shell or a Celery worker that imports this package may have no gevent.
+def _new_flag() -> Flag:
+    """Return one for a context of which no stream has said yet that it has threads."""
+    # A process that has not imported gevent has no greenlet that could wait.
+    if sys.modules.get("gevent") is None:
+        return threading.Event()
     from gevent.event import Event  # noqa: PLC0415
 
     return Event()
@@ -45,7 +49,6 @@ class StreamContext:
     """
 
     __slots__ = (
-        "_make_flag",
         "_stop_callbacks",
         "_stop_flag",
         "failure",
@@ -89,7 +92,6 @@ class StreamContext:
         """Whether the generator ends by itself when the stream is stopped."""
         self.interrupt: Callable[[], object] | None = None
         """Ends the wait of a generator that does not listen; set by its feed."""
-        self._make_flag: Callable[[], Flag] = _gevent_flag
         self._stop_flag: Flag | None = None
         self._stop_callbacks: list[Callable[[], object]] = []
 
@@ -111,8 +113,10 @@ class StreamContext:
                 callback()
             except Exception:
                 logger.exception("on_stop callback failed request_id=%s", self.request_id)
-        if self.interrupt is not None and not self.listens:
-            self.interrupt()
+        # The feed's end forgets it, in another thread where the generator has one of its own.
+        interrupt = self.interrupt
+        if interrupt is not None and not self.listens:
+            interrupt()
 
     def on_stop(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called once when the stream is stopped; at once if it is stopped already.
@@ -137,7 +141,7 @@ class StreamContext:
         if self.is_stopped:
             return True
         if self._stop_flag is None:
-            self._stop_flag = self._make_flag()
+            self._stop_flag = _new_flag()
             # Where the generator has a thread of its own, it may have been stopped at this moment.
             if self.is_stopped:
                 return True
@@ -146,7 +150,11 @@ class StreamContext:
 
     def use_threads(self) -> None:
         """Have ``wait`` wait in a thread; called by a stream whose generator has one of its own."""
-        self._make_flag = threading.Event
+        if self._stop_flag is None:
+            # At once: several threads may begin to wait at the same time.
+            self._stop_flag = threading.Event()
+            if self.is_stopped:
+                self._stop_flag.set()
 
     def allow_commit(self) -> None:
         """Say that the answer turned out to be a stream, although the request did not ask for one."""

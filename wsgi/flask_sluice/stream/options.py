@@ -1,9 +1,11 @@
 """The options of a stream, with their defaults, and what an app's config says instead."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
+
+from flask_sluice.stream.context import StreamContext
 
 
 @dataclass(frozen=True)
@@ -44,28 +46,42 @@ class StreamOptions:
         return line + b"\n" if self.keepalive_blank_line else line
 
 
+_DEFAULTS = StreamOptions()
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class _Option(NamedTuple):
-    """A field of StreamOptions, and which values it takes."""
+    """What an option takes. field: of StreamOptions, if it is one of these"""
 
     field: str
     takes: str
     is_valid: Callable[[Any], bool]
+
+    def check(self, name: str, value: object) -> None:
+        """Raise ValueError, with the option's name, for a value that it does not take."""
+        if not self.is_valid(value):
+            raise ValueError(f"{name} takes {self.takes}, got {value!r}")
 
 
 def _seconds(field: str) -> _Option:
     return _Option(field, "a number of seconds > 0", lambda value: _is_number(value) and value > 0)
 
 
-_KEEPALIVE = _Option(
-    "keepalive_seconds",
-    "a number of seconds >= 0, of which 0 means never",
-    lambda value: _is_number(value) and value >= 0,
-)
+def _seconds_or_0(field: str, meaning_of_0: str) -> _Option:
+    return _Option(
+        field,
+        f"a number of seconds >= 0, of which 0 means {meaning_of_0}",
+        lambda value: _is_number(value) and value >= 0,
+    )
+
+
+_KEEPALIVE = _seconds_or_0("keepalive_seconds", "never")
 _DEADLINE = _seconds("deadline_seconds")
+_HOLD_HEADERS = _seconds_or_0("", "not at all")
+_INTERRUPT = _Option("", "True or False", lambda value: isinstance(value, bool))
 _SETTINGS = {
     "SLUICE_KEEPALIVE_SECONDS": _KEEPALIVE,
     "SLUICE_KEEPALIVE_BLANK_LINE": _Option(
@@ -78,7 +94,6 @@ _SETTINGS = {
     "SLUICE_IDLE_TIMEOUT_SECONDS": _seconds("idle_timeout_seconds"),
     "SLUICE_STREAM_TIMEOUT_SECONDS": _DEADLINE,
 }
-_OPTIONS = {**_SETTINGS, "keepalive": _KEEPALIVE, "deadline": _DEADLINE}
 
 
 def stream_options(
@@ -91,20 +106,48 @@ def stream_options(
 
     Raises ValueError, with the option's name, for a value that it does not take.
     """
-    given = [(name, config[name]) for name in _SETTINGS if config.get(name) is not None]
-    if keepalive is not None:
-        given.append(("keepalive", keepalive))
-    if deadline is not None:
-        given.append(("deadline", deadline))
-    return _checked(*given)
-
-
-@lru_cache(maxsize=64)
-def _checked(*given: tuple[str, Any]) -> StreamOptions:
+    given = [(name, _SETTINGS[name], config[name]) for name in _SETTINGS if name in config]
+    given += [("keepalive", _KEEPALIVE, keepalive), ("deadline", _DEADLINE, deadline)]
     fields = {}
-    for name, value in given:
-        option = _OPTIONS[name]
-        if not option.is_valid(value):
-            raise ValueError(f"{name} takes {option.takes}, got {value!r}")
-        fields[option.field] = value
-    return StreamOptions(**fields)
+    for name, option, value in given:
+        if value is not None:
+            option.check(name, value)
+            fields[option.field] = value
+    return StreamOptions(**fields) if fields else _DEFAULTS
+
+
+def check_arguments(
+    *,
+    hold_headers: object,
+    interrupt: object,
+    context: object,
+    **functions: object,
+) -> None:
+    """Raise ValueError or TypeError, with the argument's name, for one that ``sse_response`` does not take.
+
+    functions: the arguments that take a function, or None
+    """
+    _HOLD_HEADERS.check("hold_headers", hold_headers)
+    _INTERRUPT.check("interrupt", interrupt)
+    for name, function in functions.items():
+        if function is not None:
+            _check_function(name, function)
+    if context is None:
+        return
+    if not isinstance(context, StreamContext):
+        found = "the class itself" if context is StreamContext else type(context).__name__
+        raise TypeError(f"context takes a StreamContext, such as StreamContext(), got {found}")
+    if context.is_taken:
+        raise RuntimeError("a StreamContext is for one stream; make another for each response")
+
+
+def _check_function(name: str, function: object) -> None:
+    if not callable(function):
+        raise TypeError(
+            f"{name} takes a function, got {type(function).__name__}: "
+            f"pass the function itself, {name}=function, and not what it returns"
+        )
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"{name} takes a function that is written with `def`: a stream does not wait for an `async def`"
+        )

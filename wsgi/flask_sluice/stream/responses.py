@@ -1,7 +1,7 @@
 """Flask responses with a stream as their body. It can be imported without gevent."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import werkzeug.datastructures
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from flask_sluice.stream.threads.thread_stream import ThreadStream
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
+_STATUS = re.compile(r"[2-5]\d\d(?: [^\r\n]*)?")
+_WITHOUT_BODY = ("204", "205", "304")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
+_HOP_BY_HOP = {
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
+    *("transfer-encoding", "upgrade"),
+}
+_NO_ENCODING = ("identity", "none")
+"""Views send these to have proxies and extensions compress nothing. The second is not registered."""
+
+GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class StreamResponse(Response):
@@ -46,6 +58,63 @@ class StreamResponse(Response):
 
 def stream_response(stream: "EventStream") -> StreamResponse:
     return StreamResponse(stream, stream_headers(stream.request_id))
+
+
+def check_status(status: object) -> None:
+    """Raise ValueError for a status with which there is no stream."""
+    if status == 200:
+        return
+    code = str(int(status)) if isinstance(status, int) else status
+    if not isinstance(code, str) or not _STATUS.fullmatch(code):
+        raise ValueError(
+            f"status takes a code from 200 to 599, such as 200 or '200 OK', got {status!r}"
+        )
+    if code[:3] in _WITHOUT_BODY:
+        raise ValueError(
+            f"a response with the status {code[:3]} has no body: return Response(status={code[:3]}) in place of a stream"
+        )
+
+
+def headers_with(request_id: str, given: GivenHeaders | None) -> Headers:
+    """Return the headers of a stream: those that every stream has, but where the app has given its own.
+
+    Hop-by-hop headers are the server's (PEP 3333) and are left out.
+
+    Raises ValueError for a header that cannot be sent, or not with a stream.
+    """
+    headers = stream_headers(request_id)
+    if given is None:
+        return headers
+    own = [(name, value) for name, value in _pairs(given) if _may_be_sent(name, value)]
+    own_names = {name.lower() for name, _ in own}
+    return [*(each for each in headers if each[0].lower() not in own_names), *own]
+
+
+def _pairs(given: GivenHeaders) -> Headers:
+    try:
+        headers = werkzeug.datastructures.Headers(given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"headers takes a dict of text, or a list of (name, value), and values without line ends, got {given!r}"
+        ) from error
+    return list(headers)
+
+
+def _may_be_sent(name: str, value: str) -> bool:
+    """Whether the header is not the server's. Raises ValueError for one that is wrong."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(f"the header {name} takes Latin-1 text without line ends, got {value!r}")
+    lower = name.lower()
+    if lower == "content-type" and value.partition(";")[0].strip().lower() != "text/event-stream":
+        raise ValueError(f"a stream's Content-Type is text/event-stream, got {value!r}")
+    is_coded = lower == "content-encoding" and value.strip().lower() not in _NO_ENCODING
+    if is_coded or lower == "content-length":
+        raise ValueError(
+            f"a stream has no {name}, since its bytes are not known before its end: leave the header out"
+        )
+    return lower not in _HOP_BY_HOP
 
 
 def context_of(request: Request, context: StreamContext | None = None) -> StreamContext:

@@ -12,6 +12,8 @@ GEVENT_NEEDED = (
     "gunicorn.conf.py"
 )
 
+TEST_STREAMS = "sluice.test_streams"
+"""In the WSGI environ of ``flask_sluice.testing``: a list, to which the view's stream is added."""
 _SERVERS_OF_ONE_THREAD = {"uwsgi", "gunicorn.workers.gtornado"}
 
 

@@ -6,29 +6,30 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, has_request_context, request
-from werkzeug.datastructures import Headers
+from flask import Response, current_app, has_request_context, json, request
 from werkzeug.exceptions import HTTPException
 
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, check_items
-from flask_sluice.stream.headers_and_errors import error_for_event_source, stream_headers
-from flask_sluice.stream.options import StreamOptions, stream_options
-from flask_sluice.stream.responses import StreamResponse, context_of
-from flask_sluice.stream.serving import is_test_client, streams_on_gevent
+from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
+from flask_sluice.stream.feeds.item_errors import check_items, hint_for
+from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.options import StreamOptions, check_arguments, stream_options
+from flask_sluice.stream.responses import (
+    GivenHeaders,
+    StreamResponse,
+    check_status,
+    context_of,
+    headers_with,
+)
+from flask_sluice.stream.serving import TEST_STREAMS, is_test_client, streams_on_gevent
 
 if TYPE_CHECKING:
     from flask_sluice.stream.event_stream import EventStream
     from flask_sluice.stream.threads.thread_stream import ThreadStream
 
 logger = logging.getLogger("sluice.stream")
-
-_HOP_BY_HOP = {
-    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
-    *("transfer-encoding", "upgrade"),
-}
 
 
 def sse_response(
@@ -38,7 +39,7 @@ def sse_response(
     deadline: float | None = None,
     retry: int | None = None,
     status: int | str = 200,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+    headers: GivenHeaders | None = None,
     hold_headers: float = 0,
     is_terminal: Callable[[Event], bool] | None = None,
     error_event: Callable[[Exception], Event] | None = None,
@@ -78,18 +79,28 @@ def sse_response(
             "sse_response answers the current request, and there is none: call it in a view"
         )
     check_items(items)
+    check_status(status)
+    check_arguments(
+        hold_headers=hold_headers,
+        interrupt=interrupt,
+        context=context,
+        is_terminal=is_terminal,
+        error_event=error_event,
+        on_disconnect=on_disconnect,
+    )
     _warn_of_compression(current_app.config)
     call = _Call(
         items=items,
         context=context_of(request, context),
         encoder=ItemEncoder(is_terminal),
         render_error=_renderer(error_event, is_debug=current_app.debug),
+        handles_errors=error_event is not None,
         options=stream_options(current_app.config, keepalive, deadline),
         retry=retry,
         interrupt=interrupt,
         on_disconnect=on_disconnect,
     )
-    response_headers = _headers(call.context.request_id, headers)
+    response_headers = headers_with(call.context.request_id, headers)
     stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
     if hold_headers and request.method != "HEAD":
         _hold(stream, hold_headers)
@@ -104,6 +115,8 @@ class _Call:
     context: StreamContext
     encoder: ItemEncoder
     render_error: Callable[[Exception], bytes]
+    handles_errors: bool
+    """Whether the app makes the error event. Like an exception that an error handler takes, none then reaches a test."""
     options: StreamOptions
     retry: int | None
     interrupt: bool
@@ -155,7 +168,7 @@ class _Call:
             self.options.channel_size,
             is_in_step=is_test,
         )
-        return ThreadStream(
+        stream = ThreadStream(
             generator,
             context=self.context,
             render_error=self.render_error,
@@ -163,8 +176,11 @@ class _Call:
             options=self.options,
             preamble=self.preamble,
             on_disconnect=self.on_disconnect,
-            propagates=is_test and _propagates(current_app.config, is_testing=current_app.testing),
+            propagates=is_test and not self.handles_errors and _propagates(),
         )
+        if is_test:
+            request.environ.get(TEST_STREAMS, []).append(stream)
+        return stream
 
 
 def _hold(stream: "EventStream | ThreadStream", seconds: float) -> None:
@@ -178,7 +194,7 @@ def _hold(stream: "EventStream | ThreadStream", seconds: float) -> None:
 def _http_exception(error: ApiError) -> HTTPException:
     response = Response(status=error.status, headers=error.headers)
     response.content_type = "application/json"
-    response.data = current_app.json.dumps({"error": error.body()})
+    response.data = json.dumps({"error": error.body()})
     exception = HTTPException(error.message, response)
     exception.code = error.status
     return exception
@@ -187,46 +203,37 @@ def _http_exception(error: ApiError) -> HTTPException:
 def _renderer(
     error_event: Callable[[Exception], Event] | None, *, is_debug: bool
 ) -> Callable[[Exception], bytes]:
-    if error_event is not None:
-        return partial(_render, error_event)
-    return _error_with_its_text if is_debug else error_for_event_source
+    render = _error_with_its_text if is_debug else error_for_event_source
+    return render if error_event is None else partial(_render, error_event, render)
 
 
-def _render(error_event: Callable[[Exception], Event], error: Exception) -> bytes:
+def _render(
+    error_event: Callable[[Exception], Event],
+    render_default: Callable[[Exception], bytes],
+    error: Exception,
+) -> bytes:
     try:
-        return error_event(error).encode()
+        event = error_event(error)
+        if not isinstance(event, Event):
+            raise TypeError(f"error_event returned {type(event).__name__}, not an Event(data=…)")
+        return event.encode()
     except Exception:
         logger.exception("error_event failed; the client gets the default one")
-        return error_for_event_source(error)
+        return render_default(error)
 
 
 def _error_with_its_text(error: Exception) -> bytes:
     """Return the default error event, which in debug mode tells the developer what went wrong."""
     if not isinstance(error, ApiError):
-        error = ApiError(500, "internal_error", f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        hint = hint_for(error)
+        error = ApiError(500, "internal_error", f"{text} ({hint})" if hint else text)
     return error_for_event_source(error)
 
 
-def _headers(
-    request_id: str, given: Mapping[str, str] | Iterable[tuple[str, str]] | None
-) -> list[tuple[str, str]]:
-    headers = stream_headers(request_id)
-    if given is None:
-        return headers
-    merged = Headers(headers)
-    for name, value in Headers(given):
-        if name.lower() in ("content-length", "content-encoding"):
-            raise ValueError(
-                f"a stream has no {name}: its length and its bytes are known at its end"
-            )
-        if name.lower() not in _HOP_BY_HOP:
-            merged[name] = value
-    return list(merged)
-
-
-def _propagates(config: Mapping[str, Any], *, is_testing: bool) -> bool:
-    wanted = config.get("PROPAGATE_EXCEPTIONS")
-    return is_testing if wanted is None else bool(wanted)
+def _propagates() -> bool:
+    wanted = current_app.config.get("PROPAGATE_EXCEPTIONS")
+    return current_app.testing if wanted is None else bool(wanted)
 
 
 @cache

@@ -1,12 +1,14 @@
 """The items that an app's generator yields, and what a stream makes of them."""
 
 import logging
+import re
 from collections.abc import Iterable
 
 from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventFramer
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
 from flask_sluice.stream.feeds.feed import holds_event
+from flask_sluice.stream.feeds.item_errors import hint_for, no_event, wrong_type
 from flask_sluice.stream.feeds.terminal_event import (
     IsTerminal,
     holds_terminal_event,
@@ -19,7 +21,8 @@ StreamItem = Event | str | bytes
 
 _STARTS = (b"data", b"event", b"id", b"retry", b":", b"\xef\xbb\xbf")
 """How the lines of an event begin; the last is a byte order mark, with which a stream may."""
-_SHOWN_CHARACTERS = 40
+_USUAL_STARTS = (b"data:", b"event:", b"id:")
+_EVENT_LINE = re.compile(rb"(?:^\xef\xbb\xbf|^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))")
 _LONGEST_COMMENT_BYTES = 4096
 """A longer one waits for the event behind it: to look at the lines of a long event, once for each of its pieces, takes long."""
 
@@ -37,7 +40,7 @@ class ItemEncoder:
     __slots__ = ("_framer", "_is_part_held", "_is_terminal", "has_terminal_event")
 
     def __init__(self, is_terminal: IsTerminal | None = None) -> None:
-        self._is_terminal = is_terminal or is_terminal_event
+        self._is_terminal = is_terminal_event if is_terminal is None else _named(is_terminal)
         self._framer: EventFramer | None = None
         """Made for the first text that is not whole events."""
         self._is_part_held = False
@@ -58,14 +61,19 @@ class ItemEncoder:
             # UTF-8 has no form for half of a surrogate pair.
             item = item.encode("utf-8", "replace")
         elif not isinstance(item, bytes):
-            raise TypeError(_wrong_type(item))
+            raise wrong_type(item)
         # Nearly all items are whole events.
         if not self._is_part_held and item.endswith(BLANK_LINE_ENDS[0]):
             events = item
         else:
             events = self._frame(item)
-        if events and holds_event(events):
-            self.has_terminal_event = holds_terminal_event(events, self._is_terminal)
+        # Nearly all events begin so: to look closer takes a twentieth of an event's cost.
+        if not events.startswith(_USUAL_STARTS):
+            if _is_text_alone(events):
+                raise no_event(events)
+            if not (events and holds_event(events)):
+                return events
+        self.has_terminal_event = holds_terminal_event(events, self._is_terminal)
         return events
 
     def finish(self) -> None:
@@ -78,7 +86,7 @@ class ItemEncoder:
             self._framer = EventFramer()
         framer = self._framer
         if not self._is_part_held and _is_no_line_of_an_event(item):
-            raise ValueError(_no_event(item))
+            raise no_event(item)
         events = framer.feed(item)
         if _is_whole_comment(framer):
             events += framer.part
@@ -88,7 +96,7 @@ class ItemEncoder:
 
     def _unfinished(self) -> ValueError:
         assert self._framer is not None
-        return ValueError(_no_event(self._framer.part))
+        return no_event(self._framer.part)
 
 
 def encode(item: Event | bytes) -> bytes:
@@ -97,7 +105,7 @@ def encode(item: Event | bytes) -> bytes:
         return item
     if isinstance(item, Event):
         return item.encode()
-    raise TypeError(_wrong_type(item))
+    raise wrong_type(item)
 
 
 def failure(raised: BaseException) -> Exception:
@@ -112,48 +120,27 @@ def failure(raised: BaseException) -> Exception:
     return error
 
 
+def is_foreseen(error: Exception) -> bool:
+    """Whether the error was made for the client to read."""
+    return isinstance(error, ApiError | PlainAnswer | CutError)
+
+
 def log_unforeseen(error: Exception, context: StreamContext) -> None:
     """Log an error of which the client is told nothing but that there was one."""
-    if not isinstance(error, ApiError | PlainAnswer | CutError):
-        logger.error("the generator failed request_id=%s", context.request_id, exc_info=error)
+    if not is_foreseen(error):
+        hint = hint_for(error)
+        message = "the generator failed request_id=%s" + (f": {hint}" if hint else "")
+        logger.error(message, context.request_id, exc_info=error)
 
 
 def close(items: Iterable[object], context: StreamContext) -> None:
-    """Close a generator at the ``yield`` where it is; logs what it raises."""
+    """Close a generator at the ``yield`` where it is; logs what it raises, as ``failure`` takes it."""
     close_items = getattr(items, "close", None)
     if close_items is not None:
         try:
             close_items()
-        except Exception:
+        except BaseException:
             logger.exception("closing the generator failed request_id=%s", context.request_id)
-
-
-def check_items(items: object) -> None:
-    """Raise TypeError, saying what to do, for something that is not an iterable of events."""
-    if callable(items) and not hasattr(items, "__iter__"):
-        raise TypeError(
-            f"sse_response takes a generator, not the function {_name(items)}: call it, "
-            f"sse_response({_name(items)}())"
-        )
-    if hasattr(items, "__aiter__"):
-        raise TypeError(
-            "sse_response takes an iterable, not an asynchronous generator: write it with `def` instead of `async def`, "
-            "or run its loop in a generator (docs/flask-apps.md shows how)"
-        )
-    if hasattr(items, "iter_encoded"):
-        raise TypeError(
-            "sse_response takes the generator itself, not a Response that is made of it: "
-            "sse_response(generate()) replaces Response(generate(), mimetype='text/event-stream')"
-        )
-    if isinstance(items, StreamItem | dict) or not hasattr(items, "__iter__"):
-        raise TypeError(
-            f"sse_response takes an iterable of events, not one {type(items).__name__}: "
-            "yield Event(data=text) or Event.json(value) from a generator, or pass a list of them"
-        )
-
-
-def _name(function: object) -> str:
-    return getattr(function, "__name__", type(function).__name__)
 
 
 def _is_whole_comment(framer: EventFramer) -> bool:
@@ -174,19 +161,20 @@ def _is_no_line_of_an_event(item: bytes) -> bool:
     )
 
 
-def _wrong_type(item: object) -> str:
-    kind = type(item).__name__
-    return (
-        f"a stream's generator yields Event, or text or bytes that are framed events, not {kind}; "
-        f"wrap the {kind} in Event.json(value), which sends it as JSON"
-    )
+def _is_text_alone(events: bytes) -> bool:
+    """Whether there are lines in it, but none that a client would take for a part of an event."""
+    return events.strip(b"\r\n") != b"" and _EVENT_LINE.search(events) is None
 
 
-def _no_event(text: bytes) -> str:
-    shown = text.decode("utf-8", "replace")
-    if len(shown) > _SHOWN_CHARACTERS:
-        shown = shown[:_SHOWN_CHARACTERS] + "..."
-    return (
-        f"the generator yielded the text {shown!r}, which is no server-sent event (that ends with a blank line); "
-        "wrap it in Event(data=…)"
-    )
+def _named(is_terminal: IsTerminal) -> IsTerminal:
+    """Return the app's own function so that an error of it tells where it comes from."""
+
+    def checked(event: Event) -> bool:
+        try:
+            return is_terminal(event)
+        except Exception as error:
+            raise RuntimeError(
+                f"is_terminal raised {type(error).__name__} for {event!r}: {error}"
+            ) from error
+
+    return checked

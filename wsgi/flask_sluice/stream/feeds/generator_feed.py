@@ -7,7 +7,13 @@ import gevent
 
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.context_variables import variables_for
-from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, close, failure
+from flask_sluice.stream.feeds.encode_items import (
+    ItemEncoder,
+    StreamItem,
+    close,
+    failure,
+    log_unforeseen,
+)
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, EventPacer
 
@@ -104,12 +110,17 @@ class GeneratorFeed:
         except BaseException as raised:  # noqa: BLE001 - the stream fails with it
             if not (isinstance(raised, GeneratorExit) and self._context.is_stopped):
                 error = failure(raised)
+                if self._queue.is_closed and not self._context.is_stopped:
+                    # The client had left with the terminal event, and the answer could not be saved.
+                    log_unforeseen(error, self._context)
         finally:
             self._queue.finish(error)
             self._close_items()
 
     def _put_all(self) -> None:
         queue = self._queue
+        if self._context.is_stopped and not self._context.listens:
+            return
         items = iter(self._items)
         encode = self._encoder.encode
         pacer, look_at = EventPacer(), time.monotonic() + LONGEST_TURN_SECONDS

@@ -27,6 +27,7 @@ class Client:
     ) -> None:
         self._sock = sock
         self._ask = ask
+        self._watched: tuple[int, Callable[[], object]] | None = None
         if ask is None and sock is not None and not can_watch():
             self._ask = lambda: _is_at_end(sock)
         self.look_seconds = None if self._ask is None else _LOOK_SECONDS
@@ -34,11 +35,14 @@ class Client:
     def watch(self, on_left: Callable[[], object]) -> None:
         """Have ``on_left`` called by another thread when the client leaves, if the system can tell."""
         if self._sock is not None and can_watch():
-            departures().watch(self._sock.fileno(), on_left)
+            # The socket may be closed before ``forget``, and has no file descriptor then.
+            self._watched = (self._sock.fileno(), on_left)
+            departures().watch(*self._watched)
 
     def forget(self) -> None:
-        if self._sock is not None and can_watch():
-            departures().forget(self._sock.fileno())
+        if self._watched is not None:
+            departures().forget(*self._watched)
+            self._watched = None
 
     def has_left(self) -> bool:
         return self._ask is not None and self._ask()
@@ -80,8 +84,19 @@ def client_of(environ: Mapping[str, Any]) -> Client:
 
 def _is_at_end(sock: socket.socket) -> bool:
     try:
-        if not select.select([sock], [], [], 0)[0]:
+        if not _is_readable(sock):
             return False
-        return not sock.recv(1, socket.MSG_PEEK)
+        # A TLS socket's own recv() refuses to peek. The connection's end is below TLS.
+        recv = socket.socket.recv if isinstance(sock, socket.socket) else type(sock).recv
+        return not recv(sock, 1, socket.MSG_PEEK)
     except OSError:
         return True
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([sock], [], [], 0)[0])
+    # Where there is poll(), select() takes no file descriptor above 1023.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,10 +1,11 @@
 """Notices at once that a client has left, for all streams of a process that have threads."""
 
 import contextlib
-import os
 import select
 import threading
 from collections.abc import Callable
+
+from flask_sluice.stream.threads.per_process import PerProcess
 
 
 def can_watch() -> bool:
@@ -18,16 +19,31 @@ class Departures:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[], object]] = {}
+        # Reentrant: the garbage collector may close a stream while the lock is held.
+        self._change = threading.RLock()
         threading.Thread(target=self._run, name="sluice-departures", daemon=True).start()
+
+    def __len__(self) -> int:
+        return len(self._watched)
 
     def watch(self, fd: int, on_left: Callable[[], object]) -> None:
         """Call ``on_left``, which must not block, once when the peer of ``fd`` has left; until ``forget``."""
-        self.forget(fd)
-        self._watched[fd] = on_left
-        self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+        with self._change:
+            self._unwatch(fd)
+            self._watched[fd] = on_left
+            try:
+                self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+            except OSError:
+                del self._watched[fd]
+                raise
 
-    def forget(self, fd: int) -> None:
-        """Stop watching ``fd``. To be called before it is closed; does nothing if it is not watched."""
+    def forget(self, fd: int, on_left: Callable[[], object]) -> None:
+        """Stop watching ``fd`` for ``on_left``; do nothing if it is watched for another, which has got the number since."""
+        with self._change:
+            if self._watched.get(fd) == on_left:
+                self._unwatch(fd)
+
+    def _unwatch(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None:
             # The kernel has dropped a socket that is closed already.
             with contextlib.suppress(OSError):
@@ -36,10 +52,13 @@ class Departures:
     def _run(self) -> None:
         while True:
             for fd, _ in self._epoll.poll():
-                on_left = self._watched.get(fd)
-                # Since the wait was over another connection may have got the number.
-                if on_left is not None and _has_left(fd):
-                    on_left()
+                self._tell(fd)
+
+    def _tell(self, fd: int) -> None:
+        on_left = self._watched.get(fd)
+        # Since the wait was over another connection may have got the number.
+        if on_left is not None and _has_left(fd):
+            on_left()
 
 
 def _has_left(fd: int) -> bool:
@@ -48,24 +67,4 @@ def _has_left(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
-class _PerProcess:
-    """The one of this process. Threads do not survive a fork, and a server may fork workers after it has streamed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._departures: Departures | None = None
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
-
-    def get(self) -> Departures:
-        with self._lock:
-            if self._departures is None:
-                self._departures = Departures()
-            return self._departures
-
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._departures = None
-
-
-departures = _PerProcess().get
+departures = PerProcess(Departures)

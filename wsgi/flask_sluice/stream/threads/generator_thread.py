@@ -1,29 +1,35 @@
 """The thread of a generator, and the bounded queue between it and the request's thread."""
 
 import threading
-from collections.abc import Iterable
-from typing import Any
 
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, close, failure
+from flask_sluice.stream.feeds.encode_items import ItemEncoder, close, failure, log_unforeseen
+from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.threads.flask_contexts import RequestVariables
+from flask_sluice.stream.threads.open_streams import open_streams
+
+_IN_STEP_CLOSE_SECONDS = 0.5
+"""A generator that waits for something else than its ``yield`` when a test leaves is not worth a hanging test."""
 
 
 class GeneratorThread:
     """Takes a generator's items as there is room, and makes events of them.
 
-    When its reader is gone the generator ends at its next ``yield``, but for one that saves its answer, after the terminal
-    event: that goes on to its end. It holds nothing of its reader, whose body may be dropped.
+    When its reader is gone, or the stream is stopped, the generator ends at the ``yield`` where it is or to which it comes
+    next. At its terminal event it is left alone, so that it can save its answer. The thread holds nothing of the reader,
+    whose body may be dropped.
 
     variables: the generator, and the context variables with which it runs
     encoder: makes events of its items
-    size: how many events may wait
+    size: how many events may wait, those that are being written included
     is_in_step: whether the generator is asked for an event only when its reader waits for one
     change: guards the attributes, and is notified of each change
     events: those that wait
     event_count: how many there were
+    has_terminal_event: whether the last event was the terminal one
     is_finished: whether the generator is done; ``error`` says why, if it failed
     has_left: whether the client has left
+    is_draining: whether the process ends
     """
 
     def __init__(
@@ -38,109 +44,169 @@ class GeneratorThread:
         self.change = threading.Condition()
         self.events: list[bytes] = []
         self.event_count = 0
+        self.has_terminal_event = False
         self.is_finished = False
         self.error: Exception | None = None
         self.has_left = False
+        self.is_draining = False
         self._variables = variables
         self._context = context
         self._encoder = encoder
         self._size = 1 if is_in_step else size
-        self._is_in_step = is_in_step
+        self.is_in_step = is_in_step
         self._is_asked = False
+        self._being_written = 0
+        self._is_at_terminal_event = False
+        self._has_returned = False
         self._is_closed = False
+        self._is_at_yield = False
         self._thread: threading.Thread | None = None
 
     @property
-    def has_started(self) -> bool:
-        return self._thread is not None
+    def is_saving(self) -> bool:
+        return self.has_terminal_event and not self.is_finished
 
     @property
-    def has_terminal_event(self) -> bool:
-        return self._encoder.has_terminal_event
+    def keeps_flask_context(self) -> bool:
+        return self._variables.keeps_flask_context
 
     def start(self) -> None:
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._variables.enter().run,
             args=(self._run,),
             name="sluice-generator",
             # One that waits for ever must not keep the process from ending.
             daemon=True,
         )
-        self._thread.start()
+        self._context.interrupt = self._wake
+        open_streams().add(self)
+        thread.start()
+        self._thread = thread
 
     def ask(self) -> None:
-        """Say that the reader waits for an event. To be called with ``change`` held."""
-        if self._is_in_step:
-            self._is_asked = True
+        """Say that the reader waits for an event: what it took is written. To be called with ``change`` held."""
+        if self.is_in_step or self._being_written:
+            self._is_asked, self._being_written = True, 0
             self.change.notify_all()
 
     def take(self) -> bytes:
         """Return all events that wait, b"" if none does. To be called with ``change`` held."""
         events = b"".join(self.events)
+        self._being_written = len(self.events)
         self.events.clear()
         self._is_asked = False
-        self.change.notify_all()
         return events
 
+    # Any thread may call these.
+
     def mark_left(self) -> None:
-        """The client has left. Any thread may call this."""
+        """The client has left."""
         with self.change:
             self.has_left = True
             self.change.notify_all()
 
+    def on_drain(self) -> None:
+        """The process ends, and the stream must end with an error event."""
+        with self.change:
+            self.is_draining = True
+            self.change.notify_all()
+
+    def _wake(self) -> None:
+        """The stream is stopped: the generator may be suspended at a ``yield``."""
+        with self.change:
+            self.change.notify_all()
+
     def close(self) -> None:
-        """The reader is gone: end the generator, which waits for its end where that is a part of the request."""
+        """The reader is gone: end the generator, and wait for its end where its contexts are those of the request."""
         with self.change:
             self._is_closed = True
+            is_at_yield = self._is_at_yield
+            self.events.clear()
             self.change.notify_all()
         if self._thread is None:
-            close(self._variables.items, self._context)
-            self._variables.leave(None)
-            return
-        if not (self.is_finished or self.has_terminal_event):
+            self._finish()
+        elif not (self.is_finished or self.has_terminal_event):
             self._context.stop_generating()
-        is_awaited = self.has_terminal_event or self._variables.keeps_flask_context
-        # A body that was dropped may be closed by the garbage collector, in any thread.
-        if is_awaited and self._thread is not threading.current_thread():
-            self._thread.join()
-        self._variables.leave(self.error)
+        if self.is_in_step and self._thread is not None:
+            # A test looks for what the generator does in its `finally`, and after its terminal event.
+            is_awaited = is_at_yield or self.has_terminal_event
+            self._thread.join(None if is_awaited else _IN_STEP_CLOSE_SECONDS)
+        if self.keeps_flask_context:
+            if self._thread is not None:
+                self._thread.join()
+            self._variables.leave(self._end_of_generator())
+        self._leave_open_streams()
+
+    def _end_of_generator(self) -> BaseException | None:
+        """What would have been raised in the request's thread if it had iterated over the generator itself."""
+        return self.error or (None if self._has_returned else GeneratorExit())
+
+    # The generator's thread.
 
     def _run(self) -> None:
-        error: Exception | None = None
-        items: Any = self._variables.items
         try:
-            self._put_all(items)
+            self._put_all()
         except BaseException as raised:  # noqa: BLE001 - the stream fails with it
-            error = failure(raised)
+            if not (isinstance(raised, GeneratorExit) and self._context.is_stopped):
+                self._fail(failure(raised))
         finally:
-            close(items, self._context)
-            with self.change:
-                self.is_finished = True
-                self.error = error
-                self.change.notify_all()
+            self._finish()
 
-    def _put_all(self, items: Iterable[StreamItem]) -> None:
-        iterator = iter(items)
+    def _fail(self, error: Exception) -> None:
+        with self.change:
+            if not self._is_closed:
+                self.error = error
+            elif not self._context.is_stopped:
+                # The client had left with the terminal event, and the answer could not be saved.
+                log_unforeseen(error, self._context)
+
+    def _put_all(self) -> None:
+        iterator = iter(self._variables.items)
         while self._wait_for_room():
             try:
                 item = next(iterator)
             except StopIteration:
+                self._has_returned = True
                 self._encoder.finish()
                 return
-            events = self._encoder.encode(item)
-            if events:
-                with self.change:
-                    self.events.append(events)
-                    self.event_count += 1
-                    self.change.notify_all()
-            if self._context.is_stopped and not self._context.listens:
-                return
+            self._put(self._encoder.encode(item))
 
     def _wait_for_room(self) -> bool:
-        """Wait until an event may be put. Returns False once the reader is gone, if the generator has nothing to save."""
+        """Wait until an event may be put. Returns False if the generator has to end at the ``yield`` where it is."""
         with self.change:
-            while not self._is_closed:
-                if len(self.events) < self._size and (self._is_asked or not self._is_in_step):
+            self._is_at_yield = True
+            while not self._is_to_end():
+                has_room = len(self.events) + self._being_written < self._size
+                if has_room and (self._is_asked or not self.is_in_step):
+                    self._is_at_yield = False
                     return True
                 self.change.wait()
-        return self.has_terminal_event
+            return self._is_at_terminal_event
+
+    def _is_to_end(self) -> bool:
+        return self._is_closed or (self._context.is_stopped and not self._context.listens)
+
+    def _put(self, events: bytes) -> None:
+        with self.change:
+            self.has_terminal_event = self._encoder.has_terminal_event
+            is_event = bool(events) and holds_event(events)
+            # A generator that yields it when its reader is gone may do so for ever.
+            may_save = is_event and not self._is_to_end()
+            self._is_at_terminal_event = self.has_terminal_event and may_save
+            if events and not self._is_closed:
+                self.events.append(events)
+                self.event_count += 1
+                self.change.notify_all()
+
+    def _finish(self) -> None:
+        close(self._variables.items, self._context)
+        # The context holds this object, and this object the context: both would stay until the next full collection.
+        self._context.interrupt = None
+        with self.change:
+            self.is_finished = True
+            self.change.notify_all()
+        self._leave_open_streams()
+
+    def _leave_open_streams(self) -> None:
+        if self.is_finished and self._is_closed:
+            open_streams().discard(self)

@@ -1,6 +1,7 @@
 """The body of a response on a server whose requests have threads."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,13 @@ from typing import NoReturn, TypeVar
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.feeds.encode_items import log_unforeseen
+from flask_sluice.stream.errors import ApiError, draining
+from flask_sluice.stream.feeds.encode_items import is_foreseen, log_unforeseen
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
 from flask_sluice.stream.threads.generator_thread import GeneratorThread
+from flask_sluice.stream.threads.open_streams import open_streams
 from flask_sluice.stream.timers import Timers
 
 C = TypeVar("C", bound=Callable[[], object])
@@ -22,15 +24,6 @@ C = TypeVar("C", bound=Callable[[], object])
 logger = logging.getLogger("sluice.stream")
 
 _STOPPED = ApiError(503, "stopped", "the answer was stopped")
-_counting = threading.Lock()
-"""Of the process's numbers, which all streams add to."""
-
-
-class _Place:
-    """What is counted among the open streams: not the stream itself, so that it ends when its body is dropped."""
-
-    def on_drain(self) -> None:
-        """Nothing tells the streams of such a server that it ends."""
 
 
 class ThreadStream:
@@ -45,7 +38,7 @@ class ThreadStream:
     options: keep-alive, deadlines
     preamble: written at once, before the first event
     on_disconnect: called after the client has left before the end
-    propagates: whether an exception of the generator is raised here, as a test wants to see it
+    propagates: whether an exception of the generator, but for an ApiError, is raised here, as a test wants to see it
     """
 
     def __init__(
@@ -69,16 +62,37 @@ class ThreadStream:
         self._on_disconnect = on_disconnect
         self._propagates = propagates
         self._account = StreamAccount(context)
-        self._place = _Place()
         self._timers = Timers(options, time.monotonic())
         self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         """Whether the last bytes have been handed to the server."""
+        self._thread_id = threading.get_ident()
+        self._has_place = False
+        """Whether it counts among the open streams."""
         self._is_closed = False
 
     @property
     def request_id(self) -> str:
         return self._context.request_id
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None while it runs."""
+        return self._context.outcome
+
+    @property
+    def error(self) -> Exception | None:
+        """What the client was told of, or the test that reads the stream."""
+        return self._account.error
+
+    @property
+    def is_generator_done(self) -> bool:
+        """Whether the generator has ended or was closed."""
+        return self._generator.is_finished
+
+    def mark_left(self) -> None:
+        """The client has left. Any thread may call this."""
+        self._generator.mark_left()
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
@@ -91,8 +105,9 @@ class ThreadStream:
         self._context.is_taken = True
         now = time.monotonic()
         self._timers.begin(now, commit_seconds)
-        with _counting:
-            self._account.open(self._place, now)
+        with open_streams().change:
+            self._account.open(self._generator, now)
+        self._has_place = True
         self._client.watch(self._generator.mark_left)
         self._generator.start()
 
@@ -102,29 +117,43 @@ class ThreadStream:
         Returns when there is something to send, or after ``commit_seconds`` of silence. Raises what the generator has raised
         before its first event; the stream is closed then.
         """
-        self._start(commit_seconds)
+        may_go_on = False
+        try:
+            self._start(commit_seconds)
+            error = self._wait_for_first_event()
+            if error is not None:
+                self._account.error = error
+                self._context.outcome = Outcome.ERROR
+                raise error
+            may_go_on = True
+        finally:
+            if not may_go_on:
+                self.close()
+
+    def _wait_for_first_event(self) -> Exception | None:
         generator, timers = self._generator, self._timers
         with generator.change:
             generator.ask()
-            while not (generator.events or generator.is_finished or self._client_has_left()):
+            while not (generator.events or self._client_has_left()):
+                if generator.is_finished:
+                    return generator.error
                 now = time.monotonic()
-                if timers.commit_is_due(now) or timers.overdue(now):
-                    return
+                if (error := self._overdue(now)) is not None:
+                    return error
+                if timers.commit_is_due(now):
+                    self._context.is_committed = True
+                    return None
                 self._wait(now)
-            error = None if generator.events else generator.error
-        if error is not None:
-            self._account.error = error
-            self._context.outcome = Outcome.ERROR
-            self.close()
-            raise error
+        return None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         if self._is_over or self._is_closed:
+            self._close_in_step()
             raise StopIteration
-        if not self._generator.has_started:
+        if not self._has_place:
             self._start(None)
         if self._preamble:
             preamble, self._preamble = self._preamble, None
@@ -145,24 +174,37 @@ class ThreadStream:
         timers.is_writing = False
         with generator.change:
             generator.ask()
-            while True:
-                if self._client_has_left():
-                    self._is_over = True
-                    return b"", None
+            while not (self._is_closed or self._has_left_before_the_end()):
                 if generator.events:
                     return generator.take(), None
-                if generator.is_finished:
-                    self._is_over = True
-                    return b"", generator.error or self._stopped()
                 now = time.monotonic()
-                error = timers.overdue(now)
-                if error is not None:
-                    self._is_over = True
-                    # With the terminal event the client has the whole answer: only the end of the body is late.
-                    return b"", None if generator.has_terminal_event else error
-                if timers.keepalive_is_due(now):
-                    return b"", None
+                self._is_over, error = self._ending(now)
+                if self._is_over or timers.keepalive_is_due(now):
+                    return b"", error
                 self._wait(now)
+            self._is_over = True
+            return b"", None
+
+    def _ending(self, now: float) -> tuple[bool, Exception | None]:
+        """Return whether the body, all of whose events are written, ends now; and with which error."""
+        generator = self._generator
+        if generator.is_finished:
+            return True, generator.error or self._stopped()
+        if generator.has_left:
+            return True, None
+        error = self._overdue(now)
+        # With the terminal event the client has the whole answer: only the end of the body is late.
+        return error is not None, None if generator.has_terminal_event else error
+
+    def _has_left_before_the_end(self) -> bool:
+        """Whether the client has left before it had the whole answer. It has that with the terminal event."""
+        generator = self._generator
+        is_whole = generator.is_finished or generator.has_terminal_event
+        return self._client_has_left() and not (is_whole and not generator.events)
+
+    def _overdue(self, now: float) -> ApiError | None:
+        """Return the error with which the stream has to end now; None if it may go on."""
+        return draining() if self._generator.is_draining else self._timers.overdue(now)
 
     def _client_has_left(self) -> bool:
         generator = self._generator
@@ -196,50 +238,71 @@ class ThreadStream:
         """Return the one error event with which the body ends."""
         self._account.error = error
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
-        if self._propagates and error is self._generator.error:
+        if self._propagates and error is self._generator.error and not is_foreseen(error):
+            self.close()
             raise error
         log_unforeseen(error, self._context)
         return self._write(self._render_error(error))
 
     def _end(self) -> NoReturn:
-        generator, context = self._generator, self._context
-        is_whole = not generator.events and (generator.is_finished or generator.has_terminal_event)
-        if generator.has_left and not is_whole:
+        context = self._context
+        if self._is_closed:
+            raise StopIteration
+        if self._has_left_before_the_end():
             self._client.shut_down()
         elif context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
+        self._close_in_step()
         raise StopIteration
+
+    def _close_in_step(self) -> None:
+        """Close at the end, as a server does at once: a test may keep the response, and with it Flask's contexts, for long."""
+        if self._generator.is_in_step:
+            self.close()
 
     def close(self) -> None:
         """Release everything. The server calls it however the stream ended; only the first call counts."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        with self._generator.change:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        # First of all: the socket lives on for the connection's next request.
         self._client.forget()
         self._client.close()
-        has_started = self._generator.has_started
-        self._generator.close()
-        if has_started:
-            self._report_end()
+        try:
+            self._generator.close()
+        finally:
+            # Its traceback holds the generator's thread, and that would hold it.
+            self._generator.error = None
+            if self._has_place:
+                self._report_end()
 
     def __del__(self) -> None:
         """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
-        if not self._is_closed:
+        # One that could not be made is closed. At the interpreter's exit the process gives everything back, and no thread begins.
+        if getattr(self, "_is_closed", True) or sys.is_finalizing():
+            return
+        if self._generator.keeps_flask_context and self._thread_id == threading.get_ident():
+            # Flask's contexts can be popped only here.
             self.close()
+        else:
+            # Not here: the garbage collector may call this while any lock is held, and closing may block.
+            threading.Thread(target=self.close, name="sluice-close", daemon=True).start()
 
     def _report_end(self) -> None:
         is_cancelled = self._context.outcome is None
         if is_cancelled:
             self._context.outcome = Outcome.CANCELLED
-        with _counting:
-            self._account.close(
-                self._place,
-                "stream ended",
+        with open_streams().change:
+            end = self._account.settle(
+                self._generator,
                 events=self._generator.event_count,
                 reason="the client disconnected" if is_cancelled else None,
             )
+        # The log may block, and would hold up all other streams.
+        end.log("stream ended")
         callbacks = self._close_callbacks
         if is_cancelled and self._on_disconnect is not None:
             callbacks = [self._on_disconnect, *callbacks]
