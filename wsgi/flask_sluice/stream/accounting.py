@@ -4,11 +4,13 @@ import time
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.observe.stream_end import StreamEnd
+from flask_sluice.observe.tracing.opentelemetry import RequestSpan
 from flask_sluice.observe.write_stats import WriteStats
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import Admitted
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import PlainAnswer, as_api_error
+from flask_sluice.stream.feeds.encode_items import is_foreseen, log_unforeseen
 
 
 class StreamAccount:
@@ -16,9 +18,10 @@ class StreamAccount:
 
     error: the one that the client was sent, or refused with
     has_response: whether the stream is written to a client
+    span: the request's, which ends with the stream; None: the app does not trace it
     """
 
-    __slots__ = ("_context", "_started_at", "error", "has_response", "written")
+    __slots__ = ("_context", "_started_at", "error", "has_response", "span", "written")
 
     def __init__(self, context: StreamContext, *, has_response: bool = True) -> None:
         self._context = context
@@ -26,6 +29,7 @@ class StreamAccount:
         self.has_response = has_response
         self.written = WriteStats()
         self.error: Exception | None = None
+        self.span: RequestSpan | None = None
 
     def open(self, stream: Admitted, now: float) -> None:
         """Take a place among the worker's streams, or in the context's pool. Raises TooManyStreamsError if all are taken."""
@@ -37,6 +41,18 @@ class StreamAccount:
         """The stream could not be started after all: it counts as if it had not been."""
         registry.admission().leave(stream)
         registry.stats().withdraw(self._context.notes)
+
+    def discard(self) -> None:
+        """The stream is closed without having begun."""
+        if self.span is not None:
+            self.span.close(None)
+
+    def tell(self, error: Exception) -> None:
+        """The client is told of the error by an event; error trackers and tracing have to be told, too."""
+        self.error = error
+        log_unforeseen(error, self._context)
+        if self.span is not None and not is_foreseen(error):
+            self.span.record_error(error)
 
     def report_progress(self, event_count: int) -> None:
         """Add to the worker's counters what was written since the last time."""
@@ -71,6 +87,8 @@ class StreamAccount:
         )
         stats.end(end)
         end.log(message)
+        if self.span is not None:
+            self.span.close(end)
 
     def _code(self) -> str | None:
         # A plain answer is the upstream's refusal, passed on as it came.

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import werkzeug.datastructures
-from flask import Request, Response
+from flask import Request, Response, after_this_request, has_request_context
 
+from flask_sluice.observe.tracing import opentelemetry
 from flask_sluice.stream.context import StreamContext, new_request_id
 from flask_sluice.stream.headers_and_errors import Headers, stream_headers
 
@@ -37,11 +39,20 @@ class StreamResponse(Response):
         given[:] = headers
         super().__init__(stream, status=status, headers=given, direct_passthrough=True)
         self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
+        if opentelemetry.is_in_use() and has_request_context():
+            # Not here: a span that the view has opened for itself ends with the view.
+            after_this_request(partial(_end_span_with_stream, stream))
 
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         return self.get_app_iter(environ), self.status, self.headers.to_wsgi_list()
+
+
+def _end_span_with_stream(stream: "EventStream | ThreadStream", response: Response) -> Response:
+    if response.response is stream and (span := opentelemetry.current_span()) is not None:
+        stream.end_span_with_stream(span)
+    return response
 
 
 def stream_response(stream: "EventStream") -> StreamResponse:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from flask_sluice.observe.tracing import sentry
 from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventFramer
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
@@ -112,9 +113,15 @@ def failure(raised: BaseException) -> Exception:
     return error
 
 
+def is_foreseen(error: Exception) -> bool:
+    """Whether the error was made for the client to read."""
+    return isinstance(error, ApiError | PlainAnswer | CutError)
+
+
 def log_unforeseen(error: Exception, context: StreamContext) -> None:
-    """Log an error of which the client is told nothing but that there was one."""
-    if not isinstance(error, ApiError | PlainAnswer | CutError):
+    """Log and report an error of which the client is told nothing but that there was one."""
+    if not is_foreseen(error):
+        sentry.report(error)
         logger.error("the generator failed request_id=%s", context.request_id, exc_info=error)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 from flask_sluice.observe.outcome import Outcome
+from flask_sluice.observe.tracing.opentelemetry import RequestSpan
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.feeds.encode_items import log_unforeseen
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
@@ -79,6 +79,9 @@ class ThreadStream:
     @property
     def request_id(self) -> str:
         return self._context.request_id
+
+    def end_span_with_stream(self, span: RequestSpan) -> None:
+        self._account.span = span
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
@@ -198,7 +201,7 @@ class ThreadStream:
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
         if self._propagates and error is self._generator.error:
             raise error
-        log_unforeseen(error, self._context)
+        self._account.tell(error)
         return self._write(self._render_error(error))
 
     def _end(self) -> NoReturn:
@@ -223,6 +226,8 @@ class ThreadStream:
         self._generator.close()
         if has_started:
             self._report_end()
+        else:
+            self._account.discard()
 
     def __del__(self) -> None:
         """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
