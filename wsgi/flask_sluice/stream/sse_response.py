@@ -1,7 +1,7 @@
 """``sse_response``: what a generator yields, as the response of any view of any Flask app."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ def sse_response(
             "sse_response answers the current request, and there is none: call it in a view"
         )
     check_items(items)
-    _warn_of_compression(current_app.config)
+    _keep_from_compression(current_app.config, request.environ)
     call = _Call(
         items=items,
         context=context_of(request, context),
@@ -237,13 +237,17 @@ def _warn_of_one_thread() -> None:
     )
 
 
-def _warn_of_compression(config: Mapping[str, Any]) -> None:
-    if "text/event-stream" in config.get("COMPRESS_MIMETYPES", ()):
-        _warn_of_compressed_streams()
+def _keep_from_compression(config: Mapping[str, Any], environ: MutableMapping[str, Any]) -> None:
+    """Have Flask-Compress leave the stream alone, which it would hold back until enough is there to compress."""
+    if "text/event-stream" in (config.get("COMPRESS_MIMETYPES") or ()):
+        _warn_of_compression()
+        # All its releases look at this when the view has returned.
+        environ.pop("HTTP_ACCEPT_ENCODING", None)
 
 
 @cache
-def _warn_of_compressed_streams() -> None:
+def _warn_of_compression() -> None:
     logger.warning(
-        "COMPRESS_MIMETYPES has text/event-stream: Flask-Compress would hold events back; take it out of the list"
+        "streams are sent uncompressed, since Flask-Compress would hold their events back: take text/event-stream out of "
+        "COMPRESS_MIMETYPES"
     )

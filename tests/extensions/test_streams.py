@@ -1,0 +1,41 @@
+"""A stream through each extension: its events come one by one, and it ends when its client leaves."""
+
+import pytest
+
+from tests.extensions.extended_server import new_key
+
+ONE_BY_ONE = (
+    *("login", "sqlalchemy", "caching", "compress", "compress_streams", "wtf", "cors", "limiter"),
+    *("server_side_session", "proxy_fix", "prometheus", "debugger", "babel", "talisman"),
+    *("restful", "smorest", "validate", "responses", "otel_flask", "otel_wsgi", "otel_both"),
+)
+
+
+@pytest.mark.parametrize("extension", ONE_BY_ONE)
+def test_events_come_one_by_one(server, extension):
+    key = new_key()
+    with server.reading(f"/{extension}/steps?key={key}") as response:
+        assert response.status == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in response.headers
+        assert b"second" not in response.until(b"data: first\n\n")
+        server.go_on(key)
+        assert response.body().endswith(b"data: second\n\nevent: done\ndata: third\n\n")
+    assert server.outcome(key) == "complete"
+
+
+@pytest.mark.parametrize("extension", [*ONE_BY_ONE, "profiler"])
+def test_a_stream_ends_when_its_client_leaves(server, extension):
+    key = new_key()
+    with server.connect() as sock:
+        sock.sendall(f"GET /{extension}/steps?key={key} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        if extension != "profiler":
+            assert sock.recv(65536)
+    assert server.outcome(key) == "cancelled"
+
+
+@pytest.mark.parametrize("extension", ONE_BY_ONE)
+def test_a_failing_generator_ends_in_one_error_event(server, extension):
+    _, body = server.answer(f"/{extension}/fails?key={new_key()}")
+    assert body.count(b"event: error") == 1
+    assert b"internal_error" in body
