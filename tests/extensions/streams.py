@@ -31,12 +31,17 @@ def fails(key: str) -> Iterator[Event]:
     raise ZeroDivisionError(f"the generator of {key}")
 
 
+def fails_first(key: str) -> Iterator[Event]:
+    raise ZeroDivisionError(f"the generator of {key}")
+    yield
+
+
 def refuses(key: str) -> Iterator[Event]:
     yield Event(data="first")
     raise ApiError(503, "printer_out", f"no paper for {key}")
 
 
-GENERATORS = {"steps": steps, "fails": fails, "refuses": refuses}
+GENERATORS = {"steps": steps, "fails": fails, "fails_first": fails_first, "refuses": refuses}
 
 
 def respond(kind: str = "steps", items: Iterator[Event] | None = None, **options):
@@ -55,7 +60,7 @@ def respond(kind: str = "steps", items: Iterator[Event] | None = None, **options
 def make_app(name: str) -> Flask:
     app = Flask(name)
     app.secret_key = "a key of the tests"
-    app.add_url_rule("/<any(steps, fails, refuses):kind>", "stream", respond)
+    app.add_url_rule("/<any(steps, fails, fails_first, refuses):kind>", "stream", respond)
     app.add_url_rule("/page", "page", lambda: "a page " * 200)
     return app
 

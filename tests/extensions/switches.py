@@ -4,15 +4,17 @@ import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from wsgiref.validate import validator
 
 from cachelib import FileSystemCache
-from flask import Blueprint, Flask, g, make_response, request, session
+from flask import Blueprint, Flask, make_response, request, session
 from flask_babel import Babel, gettext
 from flask_caching import Cache
 from flask_compress import Compress
 from flask_cors import CORS
 from flask_limiter import Limiter
 from flask_login import LoginManager, UserMixin, current_user, login_required
+from flask_restful import Api, Resource
 from flask_session import Session
 from flask_smorest import Api as SmorestApi
 from flask_smorest import Blueprint as SmorestBlueprint
@@ -21,15 +23,13 @@ from flask_talisman import Talisman
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
-from flask_restful import Api, Resource
 from sqlalchemy import text
 from werkzeug.debug import DebuggedApplication
 from werkzeug.middleware.profiler import ProfilerMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
-from wsgiref.validate import validator
 
 from flask_sluice import Event
-from tests.extensions.streams import respond, steps, wrap_views
+from tests.extensions.streams import respond, wrap_views
 
 _POOL_SIZE = 3
 
@@ -41,7 +41,9 @@ class User(UserMixin):
 
 def login(app: Flask) -> None:
     manager = LoginManager(app)
-    manager.request_loader(lambda asked: User(name) if (name := asked.headers.get("X-User")) else None)
+    manager.request_loader(
+        lambda asked: User(name) if (name := asked.headers.get("X-User")) else None
+    )
 
     def greet(user: User):
         yield Event(data=user.id)
@@ -102,7 +104,7 @@ def compress_streams(app: Flask) -> None:
 def wtf(app: Flask) -> None:
     CSRFProtect(app)
     app.add_url_rule("/token", "token", lambda: {"token": generate_csrf()})
-    app.add_url_rule("/posted", "posted", lambda: respond(), methods=["POST"])
+    app.add_url_rule("/posted", "posted", respond, methods=["POST"])
 
 
 def cors(app: Flask) -> None:
@@ -110,8 +112,10 @@ def cors(app: Flask) -> None:
 
 
 def limiter(app: Flask) -> None:
-    limits = Limiter(lambda: request.args["key"], app=app, storage_uri="memory://", headers_enabled=True)
-    app.add_url_rule("/limited", "limited", limits.limit("2 per hour")(lambda: respond()))
+    limits = Limiter(
+        lambda: request.args["key"], app=app, storage_uri="memory://", headers_enabled=True
+    )
+    app.add_url_rule("/limited", "limited", limits.limit("2 per hour")(respond))
 
 
 def server_side_session(app: Flask) -> None:
@@ -181,7 +185,7 @@ def validate(app: Flask) -> None:
 def responses(app: Flask) -> None:
     """The ways in which views and hooks go on with a response."""
     blueprint = Blueprint("blue", "blue", url_prefix="/blue")
-    blueprint.add_url_rule("/steps", "steps", lambda: respond())
+    blueprint.add_url_rule("/steps", "steps", respond)
 
     @blueprint.after_request
     def mark(response):
@@ -204,10 +208,11 @@ def responses(app: Flask) -> None:
         response.set_cookie("flavour", "oat")
         return response
 
+
+def reads_data(app: Flask) -> None:
     @app.after_request
-    def read_data(response):
-        if request.args.get("read"):
-            g.size = len(response.data)
+    def tell_size(response):
+        response.headers["X-Size"] = str(len(response.data))
         return response
 
 
@@ -216,6 +221,6 @@ EXTENSIONS: dict[str, Callable[[Flask], None]] = {
     for switch in (
         *(login, sqlalchemy, caching, compress, compress_streams, wtf, cors, limiter),
         *(server_side_session, proxy_fix, prometheus, debugger, babel, talisman, restful, smorest),
-        *(validate, responses, profiler),
+        *(validate, responses, profiler, reads_data),
     )
 }

@@ -28,7 +28,9 @@ def test_events_come_one_by_one(server, extension):
 def test_a_stream_ends_when_its_client_leaves(server, extension):
     key = new_key()
     with server.connect() as sock:
-        sock.sendall(f"GET /{extension}/steps?key={key} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        sock.sendall(
+            f"GET /{extension}/steps?key={key} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
         if extension != "profiler":
             assert sock.recv(65536)
     assert server.outcome(key) == "cancelled"

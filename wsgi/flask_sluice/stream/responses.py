@@ -1,9 +1,10 @@
 """Flask responses with a stream as their body. It can be imported without gevent."""
 
+import logging
 import re
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 import werkzeug.datastructures
 from flask import Request, Response, after_this_request, has_request_context
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from flask_sluice.stream.event_stream import EventStream
     from flask_sluice.stream.threads.thread_stream import ThreadStream
+
+logger = logging.getLogger("sluice.stream")
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
 
@@ -47,6 +50,26 @@ class StreamResponse(Response):
         self, environ: "WSGIEnvironment"
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         return self.get_app_iter(environ), self.status, self.headers.to_wsgi_list()
+
+    def get_data(self, as_text: bool = False) -> Any:
+        """Return the whole body, as Werkzeug does of a generator: the response is sent when the last event is there."""
+        if self.direct_passthrough:
+            logger.warning(
+                "a stream's events are held back until its end, since something reads the response's data, a function of "
+                "after_request perhaps: let it return the response as it is if response.is_streamed"
+            )
+            self.direct_passthrough = False
+            # Werkzeug takes the events, and closes the stream when it closes the response.
+            del self.call_on_close
+        return super().get_data(as_text)  # type: ignore[call-overload]
+
+    data = property(get_data, Response.set_data)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """A cache takes a response for an object that can be pickled."""
+        raise TypeError(
+            "a stream is for one client and cannot be cached: leave its view, or its responses, out of the cache"
+        )
 
 
 def _end_span_with_stream(stream: "EventStream | ThreadStream", response: Response) -> Response:
