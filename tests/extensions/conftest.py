@@ -56,3 +56,11 @@ def reported(request: pytest.FixtureRequest, python: str) -> Iterator[ExtendedSe
     """The apps of ``reported_apps.py``, which Sentry watches."""
     with ExtendedServer("tests.extensions.reported_apps", request.param, python) as server:
         yield server
+
+
+@pytest.fixture(params=KINDS)
+def reported_without_log(request: pytest.FixtureRequest, python: str) -> Iterator[ExtendedServer]:
+    """The same, where Sentry makes no reports of log lines."""
+    module = "tests.extensions.reported_apps"
+    with ExtendedServer(module, request.param, python, WITHOUT_LOG="1") as server:
+        yield server

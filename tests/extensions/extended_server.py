@@ -29,7 +29,7 @@ def new_key() -> str:
 
 
 class ExtendedServer(Server):
-    def __init__(self, module: str, kind: str, python: str) -> None:
+    def __init__(self, module: str, kind: str, python: str, **environment: str) -> None:
         configuration, arguments = CONFIGURATIONS[kind]
         self.kind = kind
         super().__init__(
@@ -37,7 +37,7 @@ class ExtendedServer(Server):
             configuration=configuration,
             arguments=arguments,
             python=python,
-            environment={"PYTHONPATH": f"{ROOT}/wsgi:{ROOT}"},
+            environment={"PYTHONPATH": f"{ROOT}/wsgi:{ROOT}", **environment},
         )
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@ from wsgiref.validate import validator
 
 from cachelib import FileSystemCache
 from flask import Blueprint, Flask, make_response, request, session
-from flask_babel import Babel, gettext
+from flask_babel import Babel, get_locale
 from flask_caching import Cache
 from flask_compress import Compress
 from flask_cors import CORS
@@ -146,12 +146,16 @@ def profiler(app: Flask) -> None:
 
 
 def debugger(app: Flask) -> None:
+    app.debug = True
     app.wsgi_app = DebuggedApplication(app.wsgi_app, evalex=True)
 
 
 def babel(app: Flask) -> None:
-    Babel(app, locale_selector=lambda: request.headers.get("Accept-Language", "en"))
-    app.add_url_rule("/said", "said", lambda: respond(items=iter([Event(data=gettext("yes"))])))
+    Babel(app, locale_selector=lambda: request.accept_languages.best_match(["de", "en"]))
+
+    @app.get("/locale")
+    def locale():
+        return respond(items=iter([Event(data=str(get_locale()))]))
 
 
 def talisman(app: Flask) -> None:

@@ -48,12 +48,3 @@ def test_a_hook_that_reads_the_data_gets_all_events_and_a_warning(server):
     assert body.endswith(b"event: done\ndata: third\n\n")
     assert server.outcome(key) == "complete"
     assert "let it return the response as it is if response.is_streamed" in server.log
-
-
-def test_a_client_that_leaves_is_seen_while_a_hook_waits_for_the_data(server):
-    key = new_key()
-    with server.connect() as sock:
-        sock.sendall(
-            f"GET /reads_data/steps?key={key} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        )
-    assert server.outcome(key) == "cancelled"

@@ -3,8 +3,8 @@
 import logging
 import re
 from collections.abc import Iterable
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import werkzeug.datastructures
 from flask import Request, Response, after_this_request, has_request_context
@@ -54,10 +54,7 @@ class StreamResponse(Response):
     def get_data(self, as_text: bool = False) -> Any:
         """Return the whole body, as Werkzeug does of a generator: the response is sent when the last event is there."""
         if self.direct_passthrough:
-            logger.warning(
-                "a stream's events are held back until its end, since something reads the response's data, a function of "
-                "after_request perhaps: let it return the response as it is if response.is_streamed"
-            )
+            _warn_of_reading()
             self.direct_passthrough = False
             # Werkzeug takes the events, and closes the stream when it closes the response.
             del self.call_on_close
@@ -65,11 +62,23 @@ class StreamResponse(Response):
 
     data = property(get_data, Response.set_data)
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        """A cache takes a response for an object that can be pickled."""
-        raise TypeError(
-            "a stream is for one client and cannot be cached: leave its view, or its responses, out of the cache"
-        )
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Let a cache that pickles the response keep None, which it takes for nothing kept: a stream is for one client."""
+        _warn_of_caching()
+        return type(None), ()
+
+
+@cache
+def _warn_of_reading() -> None:
+    logger.warning(
+        "a stream's events are held back until its end, since something reads the response's data, a function of "
+        "after_request perhaps: let it return the response as it is if response.is_streamed"
+    )
+
+
+@cache
+def _warn_of_caching() -> None:
+    logger.warning("a stream is for one client and is not cached: leave its view out of the cache")
 
 
 def _end_span_with_stream(stream: "EventStream | ThreadStream", response: Response) -> Response:
