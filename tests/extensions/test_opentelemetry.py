@@ -8,7 +8,6 @@ import pytest
 from tests.extensions.extended_server import new_key
 from tests.support.server import wait_until
 
-WITHIN_NS = 50_000_000
 FLASKS, WSGIS = "opentelemetry.instrumentation.flask", "opentelemetry.instrumentation.wsgi"
 
 
@@ -37,13 +36,9 @@ class Trace:
 
     def of_request(self) -> dict:
         """The span that instrumentation of the app has made: Flask's, if there are two."""
-
-        def find():
-            spans = [span for span in self.spans() if span["scope"] in (FLASKS, WSGIS)]
-            return min(spans, key=lambda span: span["scope"], default=None)
-
         wait_until(lambda: any(span["kind"] == "SERVER" for span in self.spans()))
-        return find()
+        made = [span for span in self.spans() if span["scope"] in (FLASKS, WSGIS)]
+        return min(made, key=lambda span: span["scope"])
 
 
 def read(server, path: str) -> tuple[str, Trace, bytes]:
@@ -63,6 +58,16 @@ def test_the_span_lasts_as_long_as_the_stream(server, traced):
         server.go_on(key)
         response.body()
     assert trace.of_request()["end"] > goes_on_at
+
+
+def test_the_span_lasts_as_long_as_a_stream_that_keeps_flasks_context(server, traced):
+    key, trace = new_key(), Trace(server)
+    with server.reading(f"/{traced}/with_context?key={key}", **trace.headers) as response:
+        response.until(b"first")
+        assert trace.spans() == []
+        server.go_on(key)
+        response.body()
+    assert trace.of_request()["attributes"]["sluice.outcome"] == "complete"
 
 
 def test_the_span_tells_the_outcome_and_the_counts(server, traced):
@@ -155,7 +160,7 @@ def test_the_next_request_of_a_connection_has_no_span_of_the_one_before(server, 
 
 
 def test_opentelemetry_complains_of_nothing(server, traced):
-    for kind in ("steps", "fails", "refuses", "traced", "replaced"):
+    for kind in ("steps", "fails", "refuses", "traced", "replaced", "with_context"):
         read(server, f"/{traced}/{kind}")
     assert "opentelemetry" not in server.log
     assert "ended span" not in server.log

@@ -1,6 +1,6 @@
 """OpenTelemetry's instrumentations, and what their spans were."""
 
-from flask import Flask, request
+from flask import Flask, request, stream_with_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
@@ -36,6 +36,10 @@ def _add_views(app: Flask) -> None:
     def traced():
         with tracer.start_as_current_span("view"):
             return respond(items=trace_itself(request.args["key"]))
+
+    @app.get("/with_context")
+    def with_context():
+        return respond(items=stream_with_context(steps(request.args["key"])))
 
     @app.get("/replaced")
     def replaced():
