@@ -12,8 +12,10 @@ from tests.extensions.streams import dispatch, make_app, respond, steps
 from tests.extensions.switches import EXTENSIONS
 from tests.extensions.traces import otel_both, report_spans
 
-_NOT_TOGETHER = ("profiler", "reads_data", "compress_streams", "responses")
-"""These hold all events back, or set what another sets."""
+_NOT_TOGETHER = (
+    *("profiler", "reads_data", "collects_data", "compress_streams", "responses", "debugger"),
+)
+"""These hold all events back, or set what another sets. The debugger calls the app when Sentry's transaction is over."""
 
 reports: list[dict] = []
 
@@ -38,6 +40,16 @@ def _add_views(app: Flask) -> None:
     @app.get("/tells")
     def tells():
         return respond(items=tell_sentry(request.args["key"]))
+
+    @app.get("/spans")
+    def spans():
+        with sentry_sdk.start_span(op="view"):
+            return respond(items=trace_itself(request.args["key"]))
+
+
+def trace_itself(key: str):
+    with sentry_sdk.start_span(op="generator"):
+        yield from steps(key)
 
 
 def tell_sentry(key: str):

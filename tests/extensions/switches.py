@@ -220,11 +220,20 @@ def reads_data(app: Flask) -> None:
         return response
 
 
+def collects_data(app: Flask) -> None:
+    reads_data(app)
+
+    @app.after_request
+    def collect(response):
+        response.direct_passthrough = False
+        return response
+
+
 EXTENSIONS: dict[str, Callable[[Flask], None]] = {
     switch.__name__: switch
     for switch in (
         *(login, sqlalchemy, caching, compress, compress_streams, wtf, cors, limiter),
         *(server_side_session, proxy_fix, prometheus, debugger, babel, talisman, restful, smorest),
-        *(validate, responses, profiler, reads_data),
+        *(validate, responses, profiler, reads_data, collects_data),
     )
 }

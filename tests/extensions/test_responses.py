@@ -40,11 +40,21 @@ def test_a_resource_may_return_the_response(server, extension):
     assert read_one_by_one(server, f"/{extension}/resource").status == 200
 
 
-def test_a_hook_that_reads_the_data_gets_all_events_and_a_warning(server):
+def test_a_hook_that_reads_the_data_is_told_to_skip_streams(server):
+    response, _ = server.answer(f"/reads_data/steps?key={new_key()}")
+    assert response.status == 500
+    assert "has to return the response as it is if response.is_streamed" in server.log
+
+
+def test_a_hook_may_read_the_data_of_other_responses(server):
+    response, body = server.answer("/reads_data/page")
+    assert response.headers["x-size"] == str(len(body))
+
+
+def test_a_hook_may_ask_for_the_data_to_be_collected(server):
     key = new_key()
     server.go_on(key)
-    response, body = server.answer(f"/reads_data/steps?key={key}")
+    response, body = server.answer(f"/collects_data/steps?key={key}")
     assert response.headers["x-size"] == str(len(body))
     assert body.endswith(b"event: done\ndata: third\n\n")
     assert server.outcome(key) == "complete"
-    assert "let it return the response as it is if response.is_streamed" in server.log

@@ -1,4 +1,7 @@
-"""Sentry hears of an app's errors, in the scope of the request, and of nothing else."""
+"""Sentry hears of an app's errors, in the scope of the request; its transactions are as long as the streams."""
+
+import time
+from datetime import datetime
 
 import pytest
 
@@ -76,3 +79,63 @@ def test_what_the_generator_reports_is_in_the_requests_scope(reported, app):
     reported.answer(f"/{app}/tells?key={key}")
     messages = [report["message"] for report in reports_of(reported, key)]
     assert messages == [f"in {key}"] * 3
+
+
+class Transaction:
+    """The transaction of a stream, as it was sent; waits for it."""
+
+    def __init__(self, server, key: str) -> None:
+        wait_until(lambda: reports_of(server, key, "transaction"))
+        (sent,) = reports_of(server, key, "transaction")
+        self.trace = sent["contexts"]["trace"]
+        self.data = {
+            name: value
+            for name, value in self.trace["data"].items()
+            if name.startswith("sluice.") and name != "sluice.request_id"
+        }
+        self.spans = {span["op"]: span for span in sent["spans"]}
+        self.ended_at = datetime.fromisoformat(sent["timestamp"]).timestamp()
+
+
+def test_the_transaction_lasts_as_long_as_the_stream_and_tells_of_it(reported, app):
+    key = new_key()
+    with reported.reading(f"/{app}/steps?key={key}") as response:
+        start = response.until(b"first")
+        assert reports_of(reported, key, "transaction") == []
+        goes_on_at = time.time()
+        reported.go_on(key)
+        body = start + response.body()
+    transaction = Transaction(reported, key)
+    assert transaction.ended_at > goes_on_at
+    assert transaction.data == {
+        "sluice.outcome": "complete",
+        "sluice.events": 3,
+        "sluice.bytes": len(body),
+        "sluice.keepalives": 0,
+    }
+    assert transaction.trace["status"] == "ok"
+
+
+def test_the_transaction_of_a_client_that_left_ends_then_and_is_no_failure(reported, app):
+    key = new_key()
+    with reported.reading(f"/{app}/steps?key={key}") as response:
+        response.until(b"first")
+    transaction = Transaction(reported, key)
+    assert transaction.data["sluice.outcome"] == "cancelled"
+    assert transaction.trace["status"] == "ok"
+
+
+def test_the_transaction_of_a_generator_that_failed_is_a_failure(reported, app):
+    key = new_key()
+    reported.answer(f"/{app}/fails?key={key}")
+    transaction = Transaction(reported, key)
+    assert transaction.data["sluice.code"] == "internal_error"
+    assert transaction.trace["status"] == "internal_error"
+
+
+def test_spans_of_the_generator_belong_to_the_requests_transaction(reported, app):
+    key = new_key()
+    reported.go_on(key)
+    reported.answer(f"/{app}/spans?key={key}")
+    spans = Transaction(reported, key).spans
+    assert spans["generator"]["parent_span_id"] == spans["view"]["span_id"]

@@ -25,7 +25,7 @@ def test_events_come_one_by_one(server, extension):
     assert server.outcome(key) == "complete"
 
 
-@pytest.mark.parametrize("extension", [*ONE_BY_ONE, "profiler", "reads_data"])
+@pytest.mark.parametrize("extension", [*ONE_BY_ONE, "profiler", "collects_data"])
 def test_a_stream_ends_when_its_client_leaves_and_no_error_is_logged(server, extension):
     key, logged = new_key(), len(server.log)
     with server.connect() as sock:

@@ -4,7 +4,7 @@ import time
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.observe.stream_end import StreamEnd
-from flask_sluice.observe.tracing.opentelemetry import RequestSpan
+from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.observe.write_stats import WriteStats
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import Admitted
@@ -18,10 +18,10 @@ class StreamAccount:
 
     error: the one that the client was sent, or refused with
     has_response: whether the stream is written to a client
-    span: the request's, which ends with the stream; None: the app does not trace it
+    spans: the request's, which end with the stream
     """
 
-    __slots__ = ("_context", "_started_at", "error", "has_response", "span", "written")
+    __slots__ = ("_context", "_started_at", "error", "has_response", "spans", "written")
 
     def __init__(self, context: StreamContext, *, has_response: bool = True) -> None:
         self._context = context
@@ -29,7 +29,7 @@ class StreamAccount:
         self.has_response = has_response
         self.written = WriteStats()
         self.error: Exception | None = None
-        self.span: RequestSpan | None = None
+        self.spans: list[Span] = []
 
     def open(self, stream: Admitted, now: float) -> None:
         """Take a place among the worker's streams, or in the context's pool. Raises TooManyStreamsError if all are taken."""
@@ -44,15 +44,16 @@ class StreamAccount:
 
     def discard(self) -> None:
         """The stream is closed without having begun."""
-        if self.span is not None:
-            self.span.close(None)
+        for span in self.spans:
+            span.close(None)
 
     def tell(self, error: Exception) -> None:
         """The client is told of the error by an event; error trackers and tracing have to be told, too."""
         self.error = error
         log_unforeseen(error, self._context)
-        if self.span is not None and not is_foreseen(error):
-            self.span.record_error(error)
+        if not is_foreseen(error):
+            for span in self.spans:
+                span.record_error(error)
 
     def report_progress(self, event_count: int) -> None:
         """Add to the worker's counters what was written since the last time."""
@@ -87,8 +88,8 @@ class StreamAccount:
         )
         stats.end(end)
         end.log(message)
-        if self.span is not None:
-            self.span.close(end)
+        for span in self.spans:
+            span.close(end)
 
     def _code(self) -> str | None:
         # A plain answer is the upstream's refusal, passed on as it came.

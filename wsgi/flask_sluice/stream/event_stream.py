@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 import gevent
 
 from flask_sluice.observe.outcome import Outcome
-from flask_sluice.observe.tracing.opentelemetry import RequestSpan
+from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
@@ -179,8 +179,9 @@ class EventStream:
         """Write past the server, which alone iterates this body, from now on."""
         self._writer = writer
 
-    def end_span_with_stream(self, span: RequestSpan) -> None:
-        self._account.span = span
+    def end_with_stream(self, spans: list[Span]) -> None:
+        """Have the request's spans end when the stream does."""
+        self._account.spans = spans
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import werkzeug.datastructures
 from flask import Request, Response, after_this_request, has_request_context
 
-from flask_sluice.observe.tracing import opentelemetry
+from flask_sluice.observe.tracing.spans import current_spans, is_traced
 from flask_sluice.stream.context import StreamContext, new_request_id
 from flask_sluice.stream.headers_and_errors import Headers, stream_headers
 
@@ -42,9 +42,9 @@ class StreamResponse(Response):
         given[:] = headers
         super().__init__(stream, status=status, headers=given, direct_passthrough=True)
         self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
-        if opentelemetry.is_in_use() and has_request_context():
+        if is_traced() and has_request_context():
             # Not here: a span that the view has opened for itself ends with the view.
-            after_this_request(partial(_end_span_with_stream, stream))
+            after_this_request(partial(_end_spans_with, stream))
 
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"
@@ -52,12 +52,12 @@ class StreamResponse(Response):
         return self.get_app_iter(environ), self.status, self.headers.to_wsgi_list()
 
     def get_data(self, as_text: bool = False) -> Any:
-        """Return the whole body, as Werkzeug does of a generator: the response is sent when the last event is there."""
+        """Raise RuntimeError, unless something has let Werkzeug collect the events by ``direct_passthrough = False``."""
         if self.direct_passthrough:
-            _warn_of_reading()
-            self.direct_passthrough = False
-            # Werkzeug takes the events, and closes the stream when it closes the response.
-            del self.call_on_close
+            raise RuntimeError(
+                "the data of a stream is not there yet: a function that reads each response's data, after_request for "
+                "example, has to return the response as it is if response.is_streamed"
+            )
         return super().get_data(as_text)  # type: ignore[call-overload]
 
     data = property(get_data, Response.set_data)
@@ -69,21 +69,13 @@ class StreamResponse(Response):
 
 
 @cache
-def _warn_of_reading() -> None:
-    logger.warning(
-        "a stream's events are held back until its end, since something reads the response's data, a function of "
-        "after_request perhaps: let it return the response as it is if response.is_streamed"
-    )
-
-
-@cache
 def _warn_of_caching() -> None:
     logger.warning("a stream is for one client and is not cached: leave its view out of the cache")
 
 
-def _end_span_with_stream(stream: "EventStream | ThreadStream", response: Response) -> Response:
-    if response.response is stream and (span := opentelemetry.current_span()) is not None:
-        stream.end_span_with_stream(span)
+def _end_spans_with(stream: "EventStream | ThreadStream", response: Response) -> Response:
+    if response.response is stream:
+        stream.end_with_stream(current_spans())
     return response
 
 

@@ -10,6 +10,7 @@ from flask import Response, current_app, has_request_context, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
+from flask_sluice.observe.tracing import sentry
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -90,7 +91,8 @@ def sse_response(
         on_disconnect=on_disconnect,
     )
     response_headers = _headers(call.context.request_id, headers)
-    stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
+    with sentry.generators_scope():
+        stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
     if hold_headers and request.method != "HEAD":
         _hold(stream, hold_headers)
     return StreamResponse(stream, response_headers, status)

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.observe.stream_end import StreamEnd
+from flask_sluice.observe.tracing.attributes import attributes_of
 
 
 class RequestSpan:
@@ -34,7 +35,7 @@ class RequestSpan:
         span = self._span
         del span.end
         if stream_end is not None:
-            span.set_attributes(_attributes(stream_end))
+            span.set_attributes(attributes_of(stream_end))
             if stream_end.outcome is Outcome.ERROR:
                 span.set_status(self._trace.StatusCode.ERROR, stream_end.reason)
         if self._is_end_due:
@@ -51,15 +52,3 @@ def current_span() -> RequestSpan | None:
     trace = sys.modules["opentelemetry.trace"]
     span = trace.get_current_span()
     return RequestSpan(span, trace) if span.is_recording() else None
-
-
-def _attributes(stream_end: StreamEnd) -> dict[str, str | int]:
-    values = {
-        "sluice.request_id": stream_end.request_id,
-        "sluice.outcome": str(stream_end.outcome),
-        "sluice.code": stream_end.code,
-        "sluice.events": stream_end.events,
-        "sluice.bytes": stream_end.byte_count,
-        "sluice.keepalives": stream_end.keepalives,
-    }
-    return {name: value for name, value in values.items() if value is not None}

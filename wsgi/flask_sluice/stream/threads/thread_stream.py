@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 from flask_sluice.observe.outcome import Outcome
-from flask_sluice.observe.tracing.opentelemetry import RequestSpan
+from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -80,8 +80,9 @@ class ThreadStream:
     def request_id(self) -> str:
         return self._context.request_id
 
-    def end_span_with_stream(self, span: RequestSpan) -> None:
-        self._account.span = span
+    def end_with_stream(self, spans: list[Span]) -> None:
+        """Have the request's spans end when the stream does."""
+        self._account.spans = spans
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
