@@ -57,11 +57,10 @@ def is_in_use() -> bool:
 def current_transaction() -> RequestTransaction | None:
     """Return the request's transaction; None if there is none, or it is not sampled."""
     sentry = sys.modules["sentry_sdk"]
-    scope = sentry.get_current_scope()
-    transaction = scope.transaction
+    transaction = getattr(sentry.get_current_span(), "containing_transaction", None)
     if type(transaction) is not sentry.tracing.Transaction or not transaction.sampled:
         return None
-    return RequestTransaction(transaction, scope)
+    return RequestTransaction(transaction, sentry.Scope.get_current_scope())
 
 
 def generators_scope() -> contextlib.AbstractContextManager[object]:
