@@ -10,7 +10,7 @@ from tests.support.stream import Response, ask, get
 
 CONFIGURATIONS = {
     "ours": ("python:flask_sluice.server.settings", ()),
-    "gthread": (os.devnull, ("-k", "gthread", "--threads", "60")),
+    "gthread": (os.devnull, ("-k", "gthread", "--threads", "60", "--no-control-socket")),
 }
 # Of a browser that is logged in, and behind a proxy.
 HEADERS = {

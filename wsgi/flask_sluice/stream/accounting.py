@@ -1,6 +1,7 @@
 """The account of one stream: its place among the worker's streams, its counters, and the report of its end."""
 
 import time
+from collections.abc import Sequence
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.observe.stream_end import StreamEnd
@@ -29,7 +30,7 @@ class StreamAccount:
         self.has_response = has_response
         self.written = WriteStats()
         self.error: Exception | None = None
-        self.spans: list[Span] = []
+        self.spans: Sequence[Span] = ()
 
     def open(self, stream: Admitted, now: float) -> None:
         """Take a place among the worker's streams, or in the context's pool. Raises TooManyStreamsError if all are taken."""

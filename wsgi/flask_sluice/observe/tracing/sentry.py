@@ -57,7 +57,7 @@ def is_in_use() -> bool:
 def current_transaction() -> RequestTransaction | None:
     """Return the request's transaction; None if there is none, or it is not sampled."""
     sentry = sys.modules["sentry_sdk"]
-    transaction = getattr(sentry.get_current_span(), "containing_transaction", None)
+    transaction: Any = getattr(sentry.get_current_span(), "containing_transaction", None)
     if type(transaction) is not sentry.tracing.Transaction or not transaction.sampled:
         return None
     return RequestTransaction(transaction, sentry.Scope.get_current_scope())
