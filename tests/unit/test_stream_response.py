@@ -1,7 +1,9 @@
 """The response of a stream, as hooks, caches and middleware take it, which know nothing of Sluice."""
 
 import pickle
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from wsgiref.validate import validator
 
 import pytest
@@ -117,6 +119,23 @@ def test_an_app_that_does_not_compress_streams_sees_what_its_client_accepts(app,
     response = app.test_client().get("/", headers={"Accept-Encoding": "gzip"})
     assert response.headers["X-Accepted"] == "gzip"
     assert caplog.records == []
+
+
+def test_a_span_whose_end_cannot_be_held_back_is_left_alone(app, monkeypatch):
+    class SpanWithSlots:
+        __slots__ = ()
+
+        def is_recording(self) -> bool:
+            return True
+
+        def end(self) -> None:
+            pass
+
+    trace = SimpleNamespace(get_current_span=SpanWithSlots)
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", trace)
+    response = app.test_client().get("/")
+    assert response.status_code == 200
+    assert response.data.endswith(b"data: 2\n\n")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

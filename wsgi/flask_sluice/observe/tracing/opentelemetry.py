@@ -48,7 +48,13 @@ def is_in_use() -> bool:
 
 
 def current_span() -> RequestSpan | None:
-    """Return the span that is current; None if there is none, or it is not sampled."""
+    """Return the span that is current; None if there is none, or it is not sampled, or its end cannot be held back."""
     trace = sys.modules["opentelemetry.trace"]
     span = trace.get_current_span()
-    return RequestSpan(span, trace) if span.is_recording() else None
+    if not span.is_recording():
+        return None
+    try:
+        return RequestSpan(span, trace)
+    except AttributeError:
+        # A span with slots: not of OpenTelemetry's SDK. It ends when its instrumentation says.
+        return None
