@@ -62,7 +62,17 @@ class StreamAccount:
         registry.stats().add_written(self.written, event_count, is_streamed=is_streamed)
 
     def close(self, stream: Admitted, message: str, *, events: int, reason: str | None) -> None:
-        """Give the place back, count the end and log it.
+        """Give the place back, count the end and report it. See ``settle``."""
+        self.report(self.settle(stream, events=events, reason=reason), message)
+
+    def report(self, end: StreamEnd, message: str) -> None:
+        """Log the end, and tell it to what traces the request. Either may block."""
+        end.log(message)
+        for span in self.spans:
+            span.close(end)
+
+    def settle(self, stream: Admitted, *, events: int, reason: str | None) -> StreamEnd:
+        """Give the place back, and count the end, which is returned.
 
         events: how many there were
         reason: why the client is gone, if it is
@@ -88,9 +98,7 @@ class StreamAccount:
             total_seconds=time.monotonic() - self._started_at,
         )
         stats.end(end)
-        end.log(message)
-        for span in self.spans:
-            span.close(end)
+        return end
 
     def _code(self) -> str | None:
         # A plain answer is the upstream's refusal, passed on as it came.

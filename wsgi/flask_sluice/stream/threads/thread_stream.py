@@ -240,12 +240,13 @@ class ThreadStream:
         if is_cancelled:
             self._context.outcome = Outcome.CANCELLED
         with _counting:
-            self._account.close(
+            end = self._account.settle(
                 self._place,
-                "stream ended",
                 events=self._generator.event_count,
                 reason="the client disconnected" if is_cancelled else None,
             )
+        # It may block, and would hold up all other streams.
+        self._account.report(end, "stream ended")
         callbacks = self._close_callbacks
         if is_cancelled and self._on_disconnect is not None:
             callbacks = [self._on_disconnect, *callbacks]
