@@ -45,22 +45,30 @@ def python(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="package", params=KINDS)
-def server(request: pytest.FixtureRequest, python: str) -> Iterator[ExtendedServer]:
+def server(
+    request: pytest.FixtureRequest, python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ExtendedServer]:
     """All apps of ``apps.py``."""
-    with ExtendedServer("tests.extensions.apps", request.param, python) as server:
+    folder = tmp_path_factory.mktemp("apps")
+    with ExtendedServer("tests.extensions.apps", request.param, python, folder) as server:
         yield server
 
 
 @pytest.fixture(scope="package", params=KINDS)
-def reported(request: pytest.FixtureRequest, python: str) -> Iterator[ExtendedServer]:
+def reported(
+    request: pytest.FixtureRequest, python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ExtendedServer]:
     """The apps of ``reported_apps.py``, which Sentry watches."""
-    with ExtendedServer("tests.extensions.reported_apps", request.param, python) as server:
+    folder = tmp_path_factory.mktemp("reported")
+    with ExtendedServer("tests.extensions.reported_apps", request.param, python, folder) as server:
         yield server
 
 
 @pytest.fixture(params=KINDS)
-def reported_without_log(request: pytest.FixtureRequest, python: str) -> Iterator[ExtendedServer]:
+def reported_without_log(
+    request: pytest.FixtureRequest, python: str, tmp_path: Path
+) -> Iterator[ExtendedServer]:
     """The same, where Sentry makes no reports of log lines."""
     module = "tests.extensions.reported_apps"
-    with ExtendedServer(module, request.param, python, WITHOUT_LOG="1") as server:
+    with ExtendedServer(module, request.param, python, tmp_path, WITHOUT_LOG="1") as server:
         yield server

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, ask, get
@@ -29,15 +30,22 @@ def new_key() -> str:
 
 
 class ExtendedServer(Server):
-    def __init__(self, module: str, kind: str, python: str, **environment: str) -> None:
+    """module: has the ``application``; python: the program that runs it; folder: for what the extensions keep in files"""
+
+    def __init__(
+        self, module: str, kind: str, python: str, folder: Path, **environment: str
+    ) -> None:
         configuration, arguments = CONFIGURATIONS[kind]
-        self.kind = kind
         super().__init__(
             f"{module}:application",
             configuration=configuration,
             arguments=arguments,
             python=python,
-            environment={"PYTHONPATH": f"{ROOT}/wsgi:{ROOT}", **environment},
+            environment={
+                "PYTHONPATH": f"{ROOT}/wsgi:{ROOT}",
+                "TMPDIR": str(folder),
+                **environment,
+            },
         )
 
     @contextlib.contextmanager

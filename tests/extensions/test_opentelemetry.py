@@ -7,6 +7,7 @@ import pytest
 
 from tests.extensions.extended_server import new_key
 from tests.support.server import wait_until
+from tests.support.stream import Response, get
 
 FLASKS, WSGIS = "opentelemetry.instrumentation.flask", "opentelemetry.instrumentation.wsgi"
 
@@ -153,9 +154,11 @@ def test_the_span_of_a_head_request_ends(server, traced):
 def test_the_next_request_of_a_connection_has_no_span_of_the_one_before(server, traced):
     key = new_key()
     server.go_on(key)
-    with server.reading(f"/{traced}/steps?key={key}") as response:
+    with server.connect() as sock:
+        sock.sendall(get(f"/{traced}/steps?key={key}"))
+        response = Response(sock)
         response.body()
-        response._sock.sendall(b"GET /current-span HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        sock.sendall(get("/current-span"))
         assert response.following().json() == {"is_valid": False}
 
 
