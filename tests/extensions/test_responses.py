@@ -43,7 +43,7 @@ def test_a_resource_may_return_the_response(server, extension):
 def test_a_hook_that_reads_the_data_is_told_to_skip_streams(server):
     response, _ = server.answer(f"/reads_data/steps?key={new_key()}")
     assert response.status == 500
-    assert "has to return the response as it is if response.is_streamed" in server.log
+    assert "let after_request functions skip a response with is_streamed" in server.log
 
 
 def test_a_hook_may_read_the_data_of_other_responses(server):

@@ -46,9 +46,7 @@ def test_a_hook_that_reads_the_data_is_told_to_skip_streams(app):
         response.headers["X-Size"] = str(len(response.data))
         return response
 
-    with pytest.raises(
-        RuntimeError, match=r"return the response as it is if response\.is_streamed"
-    ):
+    with pytest.raises(RuntimeError, match="skip a response with is_streamed"):
         app.test_client().get("/")
 
 
@@ -65,6 +63,20 @@ def test_a_hook_that_asks_whether_a_response_is_streamed_may_read_the_others(app
     client = app.test_client()
     assert client.get("/page").headers["X-Size"] == "6"
     assert client.get("/").data.endswith(b"data: 1\n\ndata: 2\n\n")
+
+
+def test_a_hook_may_read_what_another_has_put_in_the_streams_place(app):
+    @app.after_request
+    def read(response: Response) -> Response:
+        response.headers["X-Size"] = str(len(response.data))
+        return response
+
+    @app.after_request
+    def replace(response: Response) -> Response:
+        response.response = [b"other"]
+        return response
+
+    assert app.test_client().get("/").headers["X-Size"] == "5"
 
 
 def test_a_hook_may_have_the_data_collected(app):

@@ -52,14 +52,15 @@ class StreamResponse(Response):
         return self.get_app_iter(environ), self.status, self.headers.to_wsgi_list()
 
     def get_data(self, as_text: bool = False) -> Any:
-        """Raise RuntimeError, unless something has let Werkzeug collect the events by ``direct_passthrough = False``."""
-        if self.direct_passthrough:
+        """Raise RuntimeError, saying what to do, for a hook or a test that asks for the whole stream."""
+        if self.direct_passthrough and not self.is_sequence:
             raise RuntimeError(
-                "the data of a stream is not there yet: a function that reads each response's data, after_request for "
-                "example, has to return the response as it is if response.is_streamed"
+                "the data of a stream is not known before its end: let after_request functions skip a response "
+                "with is_streamed; a test reads the response of app.test_client()"
             )
         return super().get_data(as_text)  # type: ignore[call-overload]
 
+    # Werkzeug's own property calls its own method.
     data = property(get_data, Response.set_data)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
