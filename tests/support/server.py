@@ -23,7 +23,7 @@ class Server:
     """gunicorn with the project's own configuration, on a port of its own.
 
     app: what gunicorn loads; configuration, arguments: gunicorn's; folder: where all that is; host: where it listens; environment: further
-    variables; output: what it prints to, in place of ``log``; settings: SLUICE_ variables, without the prefix
+    variables; output: what it prints to, in place of ``log``; python: the program that runs it; settings: SLUICE_ variables, without the prefix
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Server:
         unix_socket: Path | None = None,
         environment: Mapping[str, str] | None = None,
         output: int | None = None,
+        python: str = sys.executable,
         **settings: object,
     ) -> None:
         self.port = free_port()
@@ -48,7 +49,7 @@ class Server:
         bind = f"unix:{unix_socket}" if unix_socket else f"{host}:{self.port}"
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],
+            [python, "-m", "gunicorn", "-c", configuration, "-b", bind, *arguments, app],
             cwd=folder,
             env={**without_proxies(clean_environment()), **(environment or {}), **variables},
             stdin=subprocess.DEVNULL,

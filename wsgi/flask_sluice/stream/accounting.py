@@ -1,14 +1,17 @@
 """The account of one stream: its place among the worker's streams, its counters, and the report of its end."""
 
 import time
+from collections.abc import Sequence
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.observe.stream_end import StreamEnd
+from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.observe.write_stats import WriteStats
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import Admitted
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import PlainAnswer, as_api_error
+from flask_sluice.stream.feeds.encode_items import is_foreseen, log_unforeseen
 
 
 class StreamAccount:
@@ -16,9 +19,10 @@ class StreamAccount:
 
     error: the one that the client was sent, or refused with
     has_response: whether the stream is written to a client
+    spans: the request's, which end with the stream
     """
 
-    __slots__ = ("_context", "_started_at", "error", "has_response", "written")
+    __slots__ = ("_context", "_started_at", "error", "has_response", "spans", "written")
 
     def __init__(self, context: StreamContext, *, has_response: bool = True) -> None:
         self._context = context
@@ -26,6 +30,7 @@ class StreamAccount:
         self.has_response = has_response
         self.written = WriteStats()
         self.error: Exception | None = None
+        self.spans: Sequence[Span] = ()
 
     def open(self, stream: Admitted, now: float) -> None:
         """Take a place among the worker's streams, or in the context's pool. Raises TooManyStreamsError if all are taken."""
@@ -38,14 +43,33 @@ class StreamAccount:
         registry.admission().leave(stream)
         registry.stats().withdraw(self._context.notes)
 
+    def discard(self) -> None:
+        """The stream is closed without having begun."""
+        for span in self.spans:
+            span.close(None)
+
+    def tell(self, error: Exception) -> None:
+        """The client is told of the error by an event; error trackers and tracing have to be told, too."""
+        self.error = error
+        log_unforeseen(error, self._context)
+        if not is_foreseen(error):
+            for span in self.spans:
+                span.record_error(error)
+
     def report_progress(self, event_count: int) -> None:
         """Add to the worker's counters what was written since the last time."""
         is_streamed = bool(self._context.notes.get("stream", True))
         registry.stats().add_written(self.written, event_count, is_streamed=is_streamed)
 
     def close(self, stream: Admitted, message: str, *, events: int, reason: str | None) -> None:
-        """Give the place back, count the end and log it. See ``settle``."""
-        self.settle(stream, events=events, reason=reason).log(message)
+        """Give the place back, count the end and report it. See ``settle``."""
+        self.report(self.settle(stream, events=events, reason=reason), message)
+
+    def report(self, end: StreamEnd, message: str) -> None:
+        """Log the end, and tell it to what traces the request. Either may block."""
+        end.log(message)
+        for span in self.spans:
+            span.close(end)
 
     def settle(self, stream: Admitted, *, events: int, reason: str | None) -> StreamEnd:
         """Give the place back, and count the end, which is returned.

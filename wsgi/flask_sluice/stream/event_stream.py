@@ -10,11 +10,11 @@ from typing import NamedTuple, NoReturn, TypeVar
 import gevent
 
 from flask_sluice.observe.outcome import Outcome
+from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, draining
-from flask_sluice.stream.feeds.encode_items import log_unforeseen
 from flask_sluice.stream.feeds.feed import Feed, holds_event
 from flask_sluice.stream.loop.stream_handle import StreamHandle
 from flask_sluice.stream.options import StreamOptions
@@ -179,6 +179,10 @@ class EventStream:
         """Write past the server, which alone iterates this body, from now on."""
         self._writer = writer
 
+    def end_with_stream(self, spans: list[Span]) -> None:
+        """Have the request's spans end when the stream does."""
+        self._account.spans = spans
+
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
         self._close_callbacks.append(callback)
@@ -279,8 +283,7 @@ class EventStream:
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
         if isinstance(error, CutError):
             self._cut(str(error), reset=error.is_reset)
-        log_unforeseen(error, self._context)
-        self._account.error = error
+        self._account.tell(error)
         if not self._at_boundary():
             self._cut("an error event after half an event would be taken for the rest of it")
         self._state = State.ENDED
@@ -349,6 +352,7 @@ class EventStream:
         if self._writer is not None:
             self._writer.let_go()
         if state is State.NEW:
+            self._account.discard()
             return
         is_cancelled = self._context.outcome is None
         if is_cancelled:

@@ -1,12 +1,15 @@
 """Flask responses with a stream as their body. It can be imported without gevent."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import werkzeug.datastructures
-from flask import Request, Response
+from flask import Request, Response, after_this_request, has_request_context
 
+from flask_sluice.observe.tracing.spans import current_spans, is_traced
 from flask_sluice.stream.context import StreamContext, new_request_id
 from flask_sluice.stream.headers_and_errors import Headers, stream_headers
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
     from flask_sluice.stream.event_stream import EventStream
     from flask_sluice.stream.threads.thread_stream import ThreadStream
+
+logger = logging.getLogger("sluice.stream")
 
 _REQUEST_ID = re.compile("[!-~]{1,128}")
 _STATUS = re.compile(r"[2-5]\d\d(?: [^\r\n]*)?")
@@ -49,11 +54,42 @@ class StreamResponse(Response):
         given[:] = headers
         super().__init__(stream, status=status, headers=given, direct_passthrough=True)
         self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
+        if is_traced() and has_request_context():
+            # Not here: a span that the view has opened for itself ends with the view.
+            after_this_request(partial(_end_spans_with, stream))
 
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         return self.get_app_iter(environ), self.status, self.headers.to_wsgi_list()
+
+    def get_data(self, as_text: bool = False) -> Any:
+        """Raise RuntimeError, saying what to do, for a hook or a test that asks for the whole stream."""
+        if self.direct_passthrough and not self.is_sequence:
+            raise RuntimeError(
+                "the data of a stream is not known before its end: let after_request functions skip a response "
+                "with is_streamed; a test reads the response of app.test_client()"
+            )
+        return super().get_data(as_text)  # type: ignore[call-overload]
+
+    # Werkzeug's own property calls its own method.
+    data = property(get_data, Response.set_data)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Let a cache that pickles the response keep None, which it takes for nothing kept: a stream is for one client."""
+        _warn_of_caching()
+        return type(None), ()
+
+
+@cache
+def _warn_of_caching() -> None:
+    logger.warning("a stream is for one client and is not cached: leave its view out of the cache")
+
+
+def _end_spans_with(stream: "EventStream | ThreadStream", response: Response) -> Response:
+    if response.response is stream:
+        stream.end_with_stream(current_spans())
+    return response
 
 
 def stream_response(stream: "EventStream") -> StreamResponse:

@@ -1,7 +1,7 @@
 """``sse_response``: what a generator yields, as the response of any view of any Flask app."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, current_app, has_request_context, json, request
 from werkzeug.exceptions import HTTPException
 
+from flask_sluice.observe.tracing import sentry
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -88,7 +89,7 @@ def sse_response(
         error_event=error_event,
         on_disconnect=on_disconnect,
     )
-    _warn_of_compression(current_app.config)
+    _keep_from_compression(current_app.config, request.environ)
     call = _Call(
         items=items,
         context=context_of(request, context),
@@ -101,7 +102,8 @@ def sse_response(
         on_disconnect=on_disconnect,
     )
     response_headers = headers_with(call.context.request_id, headers)
-    stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
+    with sentry.generators_scope():
+        stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
     if hold_headers and request.method != "HEAD":
         _hold(stream, hold_headers)
     return StreamResponse(stream, response_headers, status)
@@ -244,13 +246,17 @@ def _warn_of_one_thread() -> None:
     )
 
 
-def _warn_of_compression(config: Mapping[str, Any]) -> None:
-    if "text/event-stream" in config.get("COMPRESS_MIMETYPES", ()):
-        _warn_of_compressed_streams()
+def _keep_from_compression(config: Mapping[str, Any], environ: MutableMapping[str, Any]) -> None:
+    """Have Flask-Compress leave the stream alone, which it would hold back until enough is there to compress."""
+    if "text/event-stream" in (config.get("COMPRESS_MIMETYPES") or ()):
+        _warn_of_compression()
+        # All its releases look at this when the view has returned.
+        environ.pop("HTTP_ACCEPT_ENCODING", None)
 
 
 @cache
-def _warn_of_compressed_streams() -> None:
+def _warn_of_compression() -> None:
     logger.warning(
-        "COMPRESS_MIMETYPES has text/event-stream: Flask-Compress would hold events back; take it out of the list"
+        "streams are sent uncompressed, since Flask-Compress would hold their events back: take text/event-stream out of "
+        "COMPRESS_MIMETYPES"
     )

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable
 
+from flask_sluice.observe.tracing import sentry
 from flask_sluice.sse import BLANK_LINE_ENDS, Event, EventFramer
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
@@ -126,8 +127,9 @@ def is_foreseen(error: Exception) -> bool:
 
 
 def log_unforeseen(error: Exception, context: StreamContext) -> None:
-    """Log an error of which the client is told nothing but that there was one."""
+    """Log and report an error of which the client is told nothing but that there was one."""
     if not is_foreseen(error):
+        sentry.report(error)
         hint = hint_for(error)
         message = "the generator failed request_id=%s" + (f": {hint}" if hint else "")
         logger.error(message, context.request_id, exc_info=error)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 from flask_sluice.observe.outcome import Outcome
+from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError, draining
-from flask_sluice.stream.feeds.encode_items import is_foreseen, log_unforeseen
+from flask_sluice.stream.feeds.encode_items import is_foreseen
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
@@ -93,6 +94,10 @@ class ThreadStream:
     def mark_left(self) -> None:
         """The client has left. Any thread may call this."""
         self._generator.mark_left()
+
+    def end_with_stream(self, spans: list[Span]) -> None:
+        """Have the request's spans end when the stream does."""
+        self._account.spans = spans
 
     def call_on_close(self, callback: C) -> C:
         """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
@@ -241,7 +246,7 @@ class ThreadStream:
         if self._propagates and error is self._generator.error and not is_foreseen(error):
             self.close()
             raise error
-        log_unforeseen(error, self._context)
+        self._account.tell(error)
         return self._write(self._render_error(error))
 
     def _end(self) -> NoReturn:
@@ -278,6 +283,8 @@ class ThreadStream:
             self._generator.error = None
             if self._has_place:
                 self._report_end()
+            else:
+                self._account.discard()
 
     def __del__(self) -> None:
         """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
@@ -301,8 +308,8 @@ class ThreadStream:
                 events=self._generator.event_count,
                 reason="the client disconnected" if is_cancelled else None,
             )
-        # The log may block, and would hold up all other streams.
-        end.log("stream ended")
+        # It may block, and would hold up all other streams.
+        self._account.report(end, "stream ended")
         callbacks = self._close_callbacks
         if is_cancelled and self._on_disconnect is not None:
             callbacks = [self._on_disconnect, *callbacks]
