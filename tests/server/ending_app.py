@@ -60,13 +60,19 @@ def wrapped():
     return sse_response(stream_with_context(generate()))
 
 
+def sleeper():
+    yield Event(data="begun")
+    time.sleep(3600)
+
+
 @app.get("/stuck")
 def stuck():
-    def generate():
-        yield Event(data="begun")
-        time.sleep(3600)
+    return sse_response(sleeper())
 
-    return sse_response(generate())
+
+@app.get("/stuck-and-wrapped")
+def stuck_and_wrapped():
+    return sse_response(stream_with_context(sleeper()))
 
 
 @app.get("/saving")

@@ -16,7 +16,7 @@ from tests.support.stream import get
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 APP = "tests.server.ending_app"
-STREAMS = ("silent", "talkative", "wrapped", "stuck")
+STREAMS = ("silent", "talkative", "wrapped", "stuck", "stuck-and-wrapped")
 SERVERS = {
     "flask-run": ("flask", "--app", APP, "run", "--port", "{port}"),
     "gthread": (

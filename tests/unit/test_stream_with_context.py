@@ -191,6 +191,22 @@ class TestTheContexts:
         site.server.wait_until(lambda: saved)
         assert saved == [("a row", "7")]
 
+    def test_are_told_that_the_answer_could_not_be_saved(self, site, kind, hold_headers):
+        may_save = kind.Flag()
+
+        def generate():
+            yield Event(event="done", data="x")
+            may_save.wait(LONG_SECONDS)
+            raise LookupError("the disk is full")
+
+        site.respond(sse_response, generate, hold_headers=hold_headers)
+        call = site.get()
+        call.until(b"done")
+        call.leave()
+        kind.spawn(may_save.set)
+        call.close()
+        site.server.wait_until(lambda: ("request", "7", "LookupError") in site.seen)
+
     def test_leave_the_thread_to_the_next_request(self, site, hold_headers):
         site.respond(sse_response, answer, hold_headers=hold_headers)
         for _ in range(3):

@@ -189,7 +189,7 @@ class TestMemory:
         yield
         gc.enable()
 
-    @pytest.mark.parametrize("how", ["whole", "failed", "closed", "left"])
+    @pytest.mark.parametrize("how", ["whole", "failed", "closed", "left", "failed late"])
     def test_of_a_stream_is_free_at_its_end(self, stream, server, without_collector, how):
         class Held:
             pass
@@ -200,6 +200,9 @@ class TestMemory:
             yield A
             if how == "failed":
                 raise ApiError(503, "failed", "Only what is logged would be kept, by the log.")
+            if how == "failed late":
+                context.wait(None)
+                raise ApiError(503, "failed", "The connection was closed by a callback.")
             if how in ("closed", "left"):
                 yield from endless()
             del mine
@@ -212,7 +215,7 @@ class TestMemory:
         call.until(A)
         if how == "left":
             call.leave()
-        if how != "closed":
+        if how not in ("closed", "failed late"):
             call.rest()
         call.close()
         body = weakref.ref(call.body)

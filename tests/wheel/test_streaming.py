@@ -71,8 +71,9 @@ def test_gunicorns_workers_with_threads_stream_too(environment, project):
 
 @pytest.mark.oldest_and_newest
 def test_an_app_streams_with_flask_run_and_without_any_extra(bare, project):
-    command = ("python", "-m", "flask", "--app", "app", "run", "--port", "PORT")
-    with serve(bare, project, *command) as server:
+    # Flask 2.1 has no --app.
+    command = ("python", "-m", "flask", "run", "--port", "PORT")
+    with serve(bare, project, *command, FLASK_APP="app") as server:
         assert_streams(server)
 
 

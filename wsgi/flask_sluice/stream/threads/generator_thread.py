@@ -6,7 +6,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, close, failure, log_unforeseen
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.threads.flask_contexts import RequestVariables
-from flask_sluice.stream.threads.open_streams import open_streams
+from flask_sluice.stream.threads.open_streams import END_SECONDS, SAVE_SECONDS, open_streams
 
 _IN_STEP_CLOSE_SECONDS = 0.5
 """A generator that waits for something else than its ``yield`` when a test leaves is not worth a hanging test."""
@@ -131,11 +131,17 @@ class GeneratorThread:
             # A test looks for what the generator does in its `finally`, and after its terminal event.
             is_awaited = is_at_yield or self.has_terminal_event
             self._thread.join(None if is_awaited else _IN_STEP_CLOSE_SECONDS)
-        if self.keeps_flask_context:
-            if self._thread is not None:
-                self._thread.join()
+        if self.keeps_flask_context and self._wait_for_end():
             self._variables.leave(self._end_of_generator())
         self._leave_open_streams()
+
+    def _wait_for_end(self) -> bool:
+        """Wait until the generator is done. Returns False if the process ends before."""
+        with self.change:
+            self.change.wait_for(lambda: self.is_finished or self.is_draining)
+            # Python waits for the thread that is here, if it is not a daemon.
+            seconds = SAVE_SECONDS if self.has_terminal_event else END_SECONDS
+            return self.change.wait_for(lambda: self.is_finished, seconds)
 
     def _end_of_generator(self) -> BaseException | None:
         """What would have been raised in the request's thread if it had iterated over the generator itself."""
@@ -154,9 +160,8 @@ class GeneratorThread:
 
     def _fail(self, error: Exception) -> None:
         with self.change:
-            if not self._is_closed:
-                self.error = error
-            elif not self._context.is_stopped:
+            self.error = error
+            if self._is_closed and not self._context.is_stopped:
                 # The client had left with the terminal event, and the answer could not be saved.
                 log_unforeseen(error, self._context)
 
@@ -210,3 +215,6 @@ class GeneratorThread:
     def _leave_open_streams(self) -> None:
         if self.is_finished and self._is_closed:
             open_streams().discard(self)
+            if not self.keeps_flask_context:
+                # Its traceback holds this object. The contexts, where they are still to be popped, get it first.
+                self.error = None

@@ -12,9 +12,9 @@ from flask_sluice.stream.threads.per_process import PerProcess
 
 logger = logging.getLogger("sluice.stream")
 
-_END_SECONDS = 1.0
+END_SECONDS = 1.0
 """For streams to send their error event, and for their generators to get to a ``yield``, when the process ends."""
-_SAVE_SECONDS = 30.0
+SAVE_SECONDS = 30.0
 """For generators that save their answer, after the terminal event."""
 
 
@@ -58,15 +58,15 @@ class OpenStreams:
         for stream in streams:
             stream.on_drain()
         with self.change:
-            self.change.wait_for(lambda: not self._streams, _END_SECONDS)
+            self.change.wait_for(lambda: not self._streams, END_SECONDS)
             saving = self._count_saving()
             if saving:
                 logger.warning(
                     "%d generators save their answer; the process ends in %.0f s at the latest",
                     saving,
-                    _SAVE_SECONDS,
+                    SAVE_SECONDS,
                 )
-                self.change.wait_for(lambda: not self._count_saving(), _SAVE_SECONDS)
+                self.change.wait_for(lambda: not self._count_saving(), SAVE_SECONDS)
 
     def _count_saving(self) -> int:
         return sum(stream.is_saving for stream in self._streams)

@@ -279,8 +279,6 @@ class ThreadStream:
         try:
             self._generator.close()
         finally:
-            # Its traceback holds the generator's thread, and that would hold it.
-            self._generator.error = None
             if self._has_place:
                 self._report_end()
             else:
