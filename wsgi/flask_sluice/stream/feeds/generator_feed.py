@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from types import FrameType
 
 import gevent
 
@@ -17,7 +18,7 @@ class GeneratorFeed:
 
     When the stream is stopped, the generator ends wherever it is. One that has not started never will. One that is
     suspended at a ``yield`` is closed there, by its own greenlet. One that waits and listens to its context is told
-    by it. Any other gets GeneratorExit raised in its wait (in time.sleep(), on a socket, on a queue): the greenlet runs
+    by it. One that waits in an iterator of its own that has a ``close`` ends at its next ``yield``. Any other gets GeneratorExit raised in its wait (in time.sleep(), on a socket, on a queue): the greenlet runs
     nothing but the generator, so the exception hits nothing else. That happens once, and not after the terminal
     event, so that the generator can still save its answer.
 
@@ -94,8 +95,11 @@ class GeneratorFeed:
         gevent.get_hub().loop.run_callback(self._interrupt_wait)
 
     def _interrupt_wait(self) -> None:
-        if self._is_in_generator and self._greenlet is not None and not self.has_terminal_event:
-            self._greenlet.throw(GeneratorExit)
+        greenlet = self._greenlet
+        if greenlet is None or not self._is_in_generator or self.has_terminal_event:
+            return
+        if not _waits_in_iterator_to_close(greenlet.gr_frame, self._items):
+            greenlet.throw(GeneratorExit)
 
     def _run(self) -> None:
         error: Exception | None = None
@@ -140,3 +144,21 @@ class GeneratorFeed:
         # The context holds this feed, and the feed the context: both would stay until the next full collection.
         self._context.interrupt = None
         close(self._items, self._context)
+
+
+def _waits_in_iterator_to_close(frame: FrameType | None, items: object) -> bool:
+    """Whether the wait is in the ``__next__`` of an iterator that has to be closed and would not be.
+
+    At a ``yield from``, Python closes an iterator that is not a generator when GeneratorExit comes from outside, but not when it
+    comes out of the iterator itself, and ``except Exception`` in it does not see it.
+
+    frame: where the generator's greenlet waits
+    items: what the feed closes itself
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "__next__":
+            iterator = frame.f_locals.get("self")
+            if iterator is not items and hasattr(iterator, "close"):
+                return True
+        frame = frame.f_back
+    return False
