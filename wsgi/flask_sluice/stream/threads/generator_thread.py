@@ -88,6 +88,11 @@ class GeneratorThread:
             self.has_left = True
             self.change.notify_all()
 
+    def leave_contexts(self) -> None:
+        """Pop Flask's contexts, which the generator may have, if it is done. For the request's thread."""
+        if self.is_finished:
+            self._variables.leave(self.error)
+
     def close(self) -> None:
         """The reader is gone: end the generator, which waits for its end where that is a part of the request."""
         with self.change:
