@@ -18,6 +18,7 @@ HAVE_CONTEXT = ("metered_answer", "report", "lesson")
 """The apps of streams that end by themselves and are wrapped in ``stream_with_context``."""
 FIRST_EVENT = {name: b"stage" if name == "report" else b"data:" for name in NAMES}
 """What is in the first event that is no comment; the generators have begun then."""
+PING = b"event:ping\ndata:ping\n\n"
 MAY_FAIL = ("metered_answer", "kept_answer", "report", "lesson")
 """The apps that tell their client of a failure by an event of their own."""
 
@@ -152,10 +153,10 @@ def test_the_request_its_session_and_g_are_there_in_the_generator(variant, key):
 def test_a_published_event_has_the_same_bytes(pair, key):
     heard = []
     for variant in pair:
-        with variant.reading("notifications", key=key) as body:
-            assert without_ours(body.until(b"ping\n\n")) == b"event:ping\ndata:ping\n\n"
+        with variant.reading("notifications", key=key, ping=2) as body:
+            assert without_ours(body.until(PING)) == PING
             assert key in tell(variant, "notifications", "/events", method="POST")["told"]
-            heard.append(body.until(b"data:two\ndata:lines\n\n"))
+            heard.append(body.until(b"data:two\ndata:lines\n\n").replace(PING, b""))
     assert heard[0] == heard[1]
     assert b'event:notification\ndata:{"title": "Hint"}\nid:1\n\n' in heard[0]
 

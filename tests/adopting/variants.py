@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -59,7 +60,20 @@ class OnServer:
         with self.server.connect() as sock:
             method, path = ROUTES[name]
             sock.sendall(_request(name, method, f"{path}?{urlencode(arguments)}"))
-            yield Response(sock)
+            yield _Unread(sock)
+
+
+class _Unread(Body):
+    """A response whose head is read with its first chunk: Flask's Response sends both together."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._response: Response | None = None
+
+    def chunk(self) -> bytes:
+        if self._response is None:
+            self._response = Response(self._sock)
+        return self._response.chunk()
 
 
 class UnderTestClient:
@@ -113,12 +127,13 @@ def pair_on(kind: str, folder: Path) -> Iterator[Pair]:
             yield Pair(*map(OnServer, servers))
 
 
-def serve(kind: str, *, is_adopted: bool) -> Server:
+def serve(kind: str, *further_arguments: str, is_adopted: bool) -> Server:
+    """Start gunicorn with all six apps. kind: of ``GUNICORN``"""
     configuration, arguments = GUNICORN[kind]
     return Server(
         f"tests.adopting.adopt:application(is_adopted={is_adopted})",
         configuration=configuration,
-        arguments=arguments,
+        arguments=(*arguments, *further_arguments),
     )
 
 

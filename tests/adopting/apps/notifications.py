@@ -67,7 +67,7 @@ def create_app(_folder: Path) -> Flask:
     def subscribe() -> Response:
         @stream_with_context
         def generate() -> Iterator[str]:
-            key, seconds = request.args["key"], request.args.get("ping", 60, float)
+            key, seconds = request.args["key"], request.args.get("ping", 5, float)
             try:
                 for event in events.subscribe(key, seconds):
                     yield str(event)
