@@ -136,6 +136,33 @@ class TestClose:
         may_end.set()
         wait_until(lambda: ended == ["GeneratorExit", "cleaned up"])
 
+    def test_lets_the_generator_close_an_iterator_that_waits_in_it(self, ended):
+        may_go_on = Flag()
+
+        class Held:
+            """Gives something back in ``close``, and knows nothing of a GeneratorExit in its ``__next__``."""
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                may_go_on.wait()
+                return A
+
+            def close(self):
+                ended.append("given back")
+
+        def generate():
+            yield A
+            yield from Held()
+
+        stream = Stream(generate())
+        next(stream)
+        run_all()
+        stream.close()
+        may_go_on.set()
+        wait_until(lambda: ended == ["given back"])
+
     def test_of_a_complete_stream_changes_nothing(self):
         context = StreamContext()
         stream = Stream([A], context=context)
@@ -188,6 +215,14 @@ class TestCloseBeforeTheStart:
         left = []
         Stream([A], on_disconnect=lambda: left.append(1)).close()
         assert left == []
+
+    def test_calls_what_is_to_be_called_on_close(self):
+        closed = []
+        stream = Stream([A])
+        stream.call_on_close(lambda: closed.append(1))
+        stream.close()
+        stream.close()
+        assert closed == [1]
 
 
 class TestClientThatLeaves:

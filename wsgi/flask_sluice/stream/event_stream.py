@@ -180,7 +180,7 @@ class EventStream:
         self._writer = writer
 
     def call_on_close(self, callback: C) -> C:
-        """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
+        """Have ``callback`` called when the stream is closed. Returns it, as Werkzeug's method does."""
         self._close_callbacks.append(callback)
         return callback
 
@@ -348,15 +348,14 @@ class EventStream:
         self._feed.stop()
         if self._writer is not None:
             self._writer.let_go()
-        if state is State.NEW:
-            return
-        is_cancelled = self._context.outcome is None
-        if is_cancelled:
-            self._context.outcome = Outcome.CANCELLED
-        self._report_end()
         callbacks = self._close_callbacks
-        if is_cancelled and self._on_disconnect is not None:
-            callbacks = [self._on_disconnect, *callbacks]
+        if state is not State.NEW:
+            is_cancelled = self._context.outcome is None
+            if is_cancelled:
+                self._context.outcome = Outcome.CANCELLED
+            self._report_end()
+            if is_cancelled and self._on_disconnect is not None:
+                callbacks = [self._on_disconnect, *callbacks]
         for callback in callbacks:
             try:
                 callback()

@@ -81,7 +81,7 @@ class ThreadStream:
         return self._context.request_id
 
     def call_on_close(self, callback: C) -> C:
-        """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
+        """Have ``callback`` called when the stream is closed. Returns it, as Werkzeug's method does."""
         self._close_callbacks.append(callback)
         return callback
 
@@ -224,30 +224,30 @@ class ThreadStream:
         self._client.close()
         has_started = self._generator.has_started
         self._generator.close()
+        callbacks = self._close_callbacks
         if has_started:
-            self._report_end()
+            is_cancelled = self._context.outcome is None
+            if is_cancelled:
+                self._context.outcome = Outcome.CANCELLED
+            self._report_end("the client disconnected" if is_cancelled else None)
+            if is_cancelled and self._on_disconnect is not None:
+                callbacks = [self._on_disconnect, *callbacks]
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("closing failed request_id=%s", self._context.request_id)
 
     def __del__(self) -> None:
         """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
         if not self._is_closed:
             self.close()
 
-    def _report_end(self) -> None:
-        is_cancelled = self._context.outcome is None
-        if is_cancelled:
-            self._context.outcome = Outcome.CANCELLED
+    def _report_end(self, reason: str | None) -> None:
         with _counting:
             self._account.close(
                 self._place,
                 "stream ended",
                 events=self._generator.event_count,
-                reason="the client disconnected" if is_cancelled else None,
+                reason=reason,
             )
-        callbacks = self._close_callbacks
-        if is_cancelled and self._on_disconnect is not None:
-            callbacks = [self._on_disconnect, *callbacks]
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception:
-                logger.exception("closing failed request_id=%s", self._context.request_id)

@@ -1,0 +1,136 @@
+"""What an app does with the response of a stream before it returns it works as it does with Flask's own."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask, Response, make_response
+from flask.typing import ResponseReturnValue
+
+from flask_sluice import sse_response
+from tests.adopting.variants import without_ours
+
+MAKERS: dict[str, Callable[..., Response]] = {
+    "before": lambda items: Response(items, mimetype="text/event-stream"),
+    "after": sse_response,
+}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request) -> Callable[[Iterator[str]], Response]:
+    return MAKERS[request.param]
+
+
+def two_events() -> Iterator[str]:
+    yield "data: a\n\n"
+    yield "data: b\n\n"
+
+
+def answer(view: Callable[[], ResponseReturnValue], *, method: str = "GET"):
+    """The response to a request that the view answers, read and closed."""
+    app = Flask(__name__)
+    app.add_url_rule("/", "view", view)
+    with app.test_client().open("/", method=method) as response:
+        return response, without_ours(response.data)
+
+
+def with_header(response: Response) -> ResponseReturnValue:
+    response.headers["X-Answer"] = "42"
+    return response
+
+
+def with_cookie(response: Response) -> ResponseReturnValue:
+    response.set_cookie("seen", "yes")
+    return response
+
+
+def with_status(response: Response) -> ResponseReturnValue:
+    response.status_code = 202
+    return response
+
+
+def with_passthrough(response: Response) -> ResponseReturnValue:
+    response.direct_passthrough = True
+    response.implicit_sequence_conversion = False
+    return response
+
+
+def with_cors(response: Response) -> ResponseReturnValue:
+    response.access_control_allow_origin = "*"
+    response.vary.add("Origin")
+    return response
+
+
+def as_tuple(response: Response) -> ResponseReturnValue:
+    return response, 201, {"X-Answer": "42"}
+
+
+def as_made(response: Response) -> ResponseReturnValue:
+    return make_response(response, 203)
+
+
+def with_another_type(response: Response) -> ResponseReturnValue:
+    response.content_type = "text/event-stream"
+    return response
+
+
+DRESSED = (
+    with_header,
+    with_cookie,
+    with_status,
+    with_passthrough,
+    with_cors,
+    with_another_type,
+    as_tuple,
+    as_made,
+)
+
+
+@pytest.mark.parametrize("dress", DRESSED)
+def test_a_response_can_be_changed_before_it_is_returned(dress):
+    (before, before_body), (after, after_body) = (
+        answer(lambda make=make: dress(make(two_events()))) for make in MAKERS.values()
+    )
+    assert after_body == before_body == b"data: a\n\ndata: b\n\n"
+    assert after.status == before.status
+    assert dict(before.headers).items() <= dict(after.headers).items()
+
+
+@pytest.mark.parametrize("attribute", ["is_streamed", "is_sequence", "mimetype", "content_type"])
+def test_a_response_shows_what_it_is(attribute):
+    found = {}
+
+    def view(name: str, make: Callable[..., Response]) -> Response:
+        response = make(two_events())
+        assert isinstance(response, Response)
+        found[name] = getattr(response, attribute)
+        return response
+
+    for name, make in MAKERS.items():
+        answer(lambda name=name, make=make: view(name, make))
+    assert found["before"] == found["after"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_a_response_calls_on_close_is_called_once(make, method):
+    closed = []
+
+    def view() -> Response:
+        response = make(two_events())
+        response.call_on_close(lambda: closed.append("closed"))
+        return response
+
+    answer(view, method=method)
+    assert closed == ["closed"]
+
+
+def test_a_head_request_runs_no_generator(make):
+    begun = []
+
+    def begins() -> Iterator[str]:
+        begun.append(True)
+        yield "data: a\n\n"
+
+    response, body = answer(lambda: make(begins()), method="HEAD")
+    assert response.mimetype == "text/event-stream"
+    assert not body
+    assert not begun
