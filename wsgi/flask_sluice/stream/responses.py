@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import flask.globals
 import werkzeug.datastructures
 from flask import Request, Response
 
 from flask_sluice.stream.context import StreamContext, new_request_id
+from flask_sluice.stream.feeds.context_variables import keeps_flask_context
 from flask_sluice.stream.headers_and_errors import Headers, stream_headers
 
 if TYPE_CHECKING:
@@ -62,6 +64,31 @@ def context_of(request: Request, context: StreamContext | None = None) -> Stream
         route=None if rule is None else rule.rule,
     )
     return context
+
+
+def check_flask_context(items: Iterable[object]) -> None:
+    """Raise TypeError, saying what to do, for ``stream_with_context`` inside of other items, with Flask before 3.1.2.
+
+    Such a Flask pushes the request's context when it is called, and pops it in the generator's thread or greenlet, where it was
+    not pushed. Of a generator that is wrapped as a whole the stream takes care.
+    """
+    if not keeps_flask_context(items) and _times_pushed() > 1:
+        raise TypeError(
+            "stream_with_context has to be the outermost of what sse_response takes with Flask before 3.1.2: "
+            "sse_response(stream_with_context(wrapped(generate()))) replaces "
+            "sse_response(wrapped(stream_with_context(generate())))"
+        )
+
+
+def _times_pushed() -> int:
+    """Return how many times the request's context is pushed, as far as this release of Flask shows it."""
+    names = vars(flask.globals)
+    if "request_ctx" in names:
+        return len(getattr(names["request_ctx"]._get_current_object(), "_cv_tokens", ()))
+    if "_request_ctx_stack" in names:
+        # Flask 2.1
+        return len(getattr(names["_request_ctx_stack"].top, "_implicit_app_ctx_stack", ()))
+    return 1
 
 
 def request_id(request: Request) -> str:

@@ -16,7 +16,7 @@ from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, check_items
 from flask_sluice.stream.headers_and_errors import error_for_event_source, stream_headers
 from flask_sluice.stream.options import StreamOptions, stream_options
-from flask_sluice.stream.responses import StreamResponse, context_of
+from flask_sluice.stream.responses import StreamResponse, check_flask_context, context_of
 from flask_sluice.stream.serving import is_test_client, streams_on_gevent
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def sse_response(
             "sse_response answers the current request, and there is none: call it in a view"
         )
     check_items(items)
+    check_flask_context(items)
     _warn_of_compression(current_app.config)
     call = _Call(
         items=items,
