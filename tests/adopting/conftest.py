@@ -8,7 +8,7 @@ from tests.adopting.variants import Pair, pair_on
 
 KINDS = [
     "test client",
-    "gthread",
+    pytest.param("gthread", marks=pytest.mark.slow),
     pytest.param("gevent", marks=pytest.mark.slow),
     pytest.param("ours", marks=pytest.mark.slow),
 ]

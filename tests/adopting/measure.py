@@ -119,14 +119,14 @@ def cpu_per_event(kind: str, is_adopted: bool) -> float:
 
 
 MEASURES: dict[str, Measure] = {
-    "leaver to end of work, a word each 0.5 s (s)": until_work_stops,
-    f"leaver to end of work, in a prefill of {PREFILL_SECONDS:g} s (s)": until_work_stops_in_prefill,
-    f"leaver to free thread, in a prefill of {PREFILL_SECONDS:g} s (s)": until_thread_is_free,
+    "client leaves to end of the work, a word each 0.5 s (s)": until_work_stops,
+    f"client leaves to end of the work, in a prefill of {PREFILL_SECONDS:g} s (s)": until_work_stops_in_prefill,
+    f"client leaves to free thread, in a prefill of {PREFILL_SECONDS:g} s (s)": until_thread_is_free,
     f"longest silence in a prefill of {SILENCE_SECONDS:g} s (s)": longest_silence,
     "threads an open stream": threads_per_stream,
     "KiB an open stream": kib_per_stream,
     "KiB an open stream, with the app's own keep-alive thread": kib_per_stream_with_own_thread,
-    "CPU an event, flat out (µs)": cpu_per_event,
+    "CPU time an event, flat out (µs)": cpu_per_event,
 }
 
 

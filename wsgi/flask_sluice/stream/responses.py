@@ -72,7 +72,7 @@ def check_flask_context(items: Iterable[object]) -> None:
     Such a Flask pushes the request's context when it is called, and pops it in the generator's thread or greenlet, where it was
     not pushed. Of a generator that is wrapped as a whole the stream takes care.
     """
-    if not keeps_flask_context(items) and _times_pushed() > 1:
+    if _times_pushed() > 1 and not keeps_flask_context(items):
         raise TypeError(
             "stream_with_context has to be the outermost of what sse_response takes with Flask before 3.1.2: "
             "sse_response(stream_with_context(wrapped(generate()))) replaces "
