@@ -48,6 +48,8 @@ class GeneratorThread:
         self._is_in_step = is_in_step
         self._is_asked = False
         self._is_closed = False
+        self._is_exhausted = False
+        """Whether the generator has come to its own end."""
         self._thread: threading.Thread | None = None
 
     @property
@@ -91,7 +93,7 @@ class GeneratorThread:
     def leave_contexts(self) -> None:
         """Pop Flask's contexts, which the generator may have, if it is done. For the request's thread."""
         if self.is_finished:
-            self._variables.leave(self.error)
+            self._variables.leave(self._end())
 
     def close(self) -> None:
         """The reader is gone: end the generator, which waits for its end where that is a part of the request."""
@@ -100,7 +102,7 @@ class GeneratorThread:
             self.change.notify_all()
         if self._thread is None:
             close(self._variables.items, self._context)
-            self._variables.leave(None)
+            self._variables.leave(self._end())
             return
         if not (self.is_finished or self.has_terminal_event):
             self._context.stop_generating()
@@ -108,7 +110,11 @@ class GeneratorThread:
         # A body that was dropped may be closed by the garbage collector, in any thread.
         if is_awaited and self._thread is not threading.current_thread():
             self._thread.join()
-        self._variables.leave(self.error)
+        self._variables.leave(self._end())
+
+    def _end(self) -> BaseException | None:
+        """How the generator has ended, as Flask tells it to teardown functions."""
+        return self.error or (None if self._is_exhausted else GeneratorExit())
 
     def _run(self) -> None:
         error: Exception | None = None
@@ -130,6 +136,7 @@ class GeneratorThread:
             try:
                 item = next(iterator)
             except StopIteration:
+                self._is_exhausted = True
                 self._encoder.finish()
                 return
             events = self._encoder.encode(item)
