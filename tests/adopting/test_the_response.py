@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask, Response, make_response
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Headers
 
 from flask_sluice import sse_response
 from tests.adopting.variants import without_ours
 
 MAKERS: dict[str, Callable[..., Response]] = {
-    "before": lambda items: Response(items, mimetype="text/event-stream"),
+    "before": lambda items, **more: Response(items, mimetype="text/event-stream", **more),
     "after": sse_response,
 }
 
@@ -93,6 +94,28 @@ def test_a_response_can_be_changed_before_it_is_returned(dress):
     assert after_body == before_body == b"data: a\n\ndata: b\n\n"
     assert after.status == before.status
     assert dict(before.headers).items() <= dict(after.headers).items()
+
+
+HEADERS = (
+    {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Connection": "keep-alive"},
+    {"cache-control": "private, max-age=0"},
+    {"Content-Encoding": "none"},
+    {"Content-Encoding": "identity"},
+    [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Vary", "Origin"), ("Vary", "Cookie")],
+    {"Link": ["</a>; rel=next", "</b>; rel=last"]},
+    Headers([("X-One", "1"), ("X-Two", "ü")]),
+    {"Transfer-Encoding": "chunked", "Keep-Alive": "timeout=600", "X-Three": "3"},
+)
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=str)
+def test_the_headers_that_are_given_are_sent(headers):
+    (before, _), (after, _) = (
+        answer(lambda make=make: make(two_events(), headers=headers)) for make in MAKERS.values()
+    )
+    for name, _ in before.headers:
+        if name.lower() not in ("connection", "transfer-encoding", "keep-alive"):
+            assert after.headers.getlist(name) == before.headers.getlist(name)
 
 
 @pytest.mark.parametrize("attribute", ["is_streamed", "is_sequence", "mimetype", "content_type"])

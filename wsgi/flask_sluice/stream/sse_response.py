@@ -215,14 +215,20 @@ def _headers(
     if given is None:
         return headers
     merged = Headers(headers)
-    for name, value in Headers(given):
-        if name.lower() in ("content-length", "content-encoding"):
-            raise ValueError(
-                f"a stream has no {name}: its length and its bytes are known at its end"
-            )
-        if name.lower() not in _HOP_BY_HOP:
-            merged[name] = value
+    wanted = [pair for pair in Headers(given) if pair[0].lower() not in _HOP_BY_HOP]
+    for name, value in wanted:
+        _check_header(name, value)
+        merged.remove(name)
+    for name, value in wanted:
+        merged.add(name, value)
     return list(merged)
+
+
+def _check_header(name: str, value: str) -> None:
+    # "identity", and also "none", which is not registered, are sent to have no proxy compress the stream.
+    is_coded = name.lower() == "content-encoding" and value.lower() not in ("identity", "none")
+    if is_coded or name.lower() == "content-length":
+        raise ValueError(f"a stream has no {name}: its length and its bytes are known at its end")
 
 
 def _propagates(config: Mapping[str, Any], *, is_testing: bool) -> bool:
