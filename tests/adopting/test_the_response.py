@@ -157,3 +157,34 @@ def test_a_head_request_runs_no_generator(make):
     assert response.mimetype == "text/event-stream"
     assert not body
     assert not begun
+
+
+def test_a_hook_that_asks_for_the_whole_body_is_told_what_to_do():
+    app = Flask(__name__)
+    app.testing = True
+    app.add_url_rule("/", "view", lambda: sse_response(two_events()))
+
+    @app.after_request
+    def log(response: Response) -> Response:
+        app.logger.info("answered %s", response.get_data(as_text=True))
+        return response
+
+    with pytest.raises(RuntimeError, match="skip a response with is_streamed"):
+        app.test_client().get("/")
+
+
+@pytest.mark.parametrize("replace", [True, False], ids=["replaced", "read"])
+def test_a_hook_may_make_a_plain_response_of_a_stream(make, replace):
+    app = Flask(__name__)
+    app.add_url_rule("/", "view", lambda: make(two_events()))
+
+    @app.after_request
+    def plain(response: Response) -> Response:
+        response.direct_passthrough = False
+        if replace:
+            response.set_data("another answer")
+        assert response.get_data()
+        return response
+
+    data = app.test_client().get("/").data
+    assert data == b"another answer" if replace else without_ours(data) == b"data: a\n\ndata: b\n\n"

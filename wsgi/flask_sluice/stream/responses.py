@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import flask.globals
 import werkzeug.datastructures
@@ -39,6 +39,15 @@ class StreamResponse(Response):
         given[:] = headers
         super().__init__(stream, status=status, headers=given, direct_passthrough=True)
         self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
+
+    def get_data(self, as_text: bool = False) -> Any:
+        """Raise RuntimeError, saying what to do, for a hook or a test that asks for the whole stream."""
+        if self.direct_passthrough and not self.is_sequence:
+            raise RuntimeError(
+                "the data of a stream is not known before its end: let after_request functions skip a response "
+                "with is_streamed; a test reads the response of app.test_client()"
+            )
+        return super().get_data(as_text)  # type: ignore[call-overload]
 
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"
