@@ -136,32 +136,36 @@ class TestClose:
         may_end.set()
         wait_until(lambda: ended == ["GeneratorExit", "cleaned up"])
 
-    def test_lets_the_generator_close_an_iterator_that_waits_in_it(self, ended):
-        may_go_on = Flag()
-
-        class Held:
-            """Gives something back in ``close``, and knows nothing of a GeneratorExit in its ``__next__``."""
-
-            def __iter__(self):
-                return self
-
-            def __next__(self):
-                may_go_on.wait()
-                return A
-
-            def close(self):
-                ended.append("given back")
+    def test_lets_the_generator_close_the_iterator_that_it_waits_in(self, ended):
+        held = Held(ended)
 
         def generate():
             yield A
-            yield from Held()
+            yield from held
 
         stream = Stream(generate())
         next(stream)
         run_all()
         stream.close()
-        may_go_on.set()
+        run_all()
+        assert ended == []
+        held.may_go_on.set()
         wait_until(lambda: ended == ["given back"])
+
+    @pytest.mark.parametrize("take", [next, list], ids=["next", "list"])
+    def test_interrupts_a_wait_in_an_iterator_that_the_generator_would_not_close(self, ended, take):
+        def generate():
+            yield A
+            try:
+                take(Held(ended))
+            finally:
+                ended.append("over")
+
+        stream = Stream(generate())
+        next(stream)
+        run_all()
+        stream.close()
+        wait_until(lambda: ended == ["over"])
 
     def test_of_a_complete_stream_changes_nothing(self):
         context = StreamContext()
@@ -180,6 +184,24 @@ class TestClose:
         stream.close()
         assert left == [1]
         assert len(caplog.records) == 1
+
+
+class Held:
+    """An iterator that gives something back in ``close``, and whose ``__next__`` knows nothing of GeneratorExit."""
+
+    def __init__(self, ended):
+        self.may_go_on = Flag()
+        self._ended = ended
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.may_go_on.wait()
+        return A
+
+    def close(self):
+        self._ended.append("given back")
 
 
 class TestCloseBeforeTheStart:

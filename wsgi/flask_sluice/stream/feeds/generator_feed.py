@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from opcode import opmap
 from types import FrameType
 
 import gevent
@@ -12,13 +13,16 @@ from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem, clos
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, EventPacer
 
+_YIELD_FROM = {opmap[name] for name in ("YIELD_FROM", "SEND") if name in opmap}
+"""The instruction of a ``yield from``; SEND is that of Python 3.11 and later."""
+
 
 class GeneratorFeed:
     """Takes a generator's items as there is room, encodes them and puts them into a queue.
 
     When the stream is stopped, the generator ends wherever it is. One that has not started never will. One that is
     suspended at a ``yield`` is closed there, by its own greenlet. One that waits and listens to its context is told
-    by it. One that waits in an iterator of its own that has a ``close`` ends at its next ``yield``. Any other gets GeneratorExit raised in its wait (in time.sleep(), on a socket, on a queue): the greenlet runs
+    by it. One that waits in an iterator which it has to close (see below) ends at its next ``yield``. Any other gets GeneratorExit raised in its wait (in time.sleep(), on a socket, on a queue): the greenlet runs
     nothing but the generator, so the exception hits nothing else. That happens once, and not after the terminal
     event, so that the generator can still save its answer.
 
@@ -147,18 +151,20 @@ class GeneratorFeed:
 
 
 def _waits_in_iterator_to_close(frame: FrameType | None, items: object) -> bool:
-    """Whether the wait is in the ``__next__`` of an iterator that has to be closed and would not be.
+    """Whether the wait is in an iterator that Python would not close, though it does so when a generator is closed at a ``yield``.
 
-    At a ``yield from``, Python closes an iterator that is not a generator when GeneratorExit comes from outside, but not when it
-    comes out of the iterator itself, and ``except Exception`` in it does not see it.
+    That is the iterator of a ``yield from``, if it is not a generator: it is closed when GeneratorExit comes from outside, and not
+    when it comes out of its own ``__next__``, where an ``except Exception`` does not see it.
 
     frame: where the generator's greenlet waits
     items: what the feed closes itself
     """
     while frame is not None:
-        if frame.f_code.co_name == "__next__":
+        caller = frame.f_back
+        if frame.f_code.co_name == "__next__" and caller is not None:
             iterator = frame.f_locals.get("self")
-            if iterator is not items and hasattr(iterator, "close"):
+            is_delegate = caller.f_code.co_code[caller.f_lasti] in _YIELD_FROM
+            if is_delegate and iterator is not items and hasattr(iterator, "close"):
                 return True
-        frame = frame.f_back
+        frame = caller
     return False
