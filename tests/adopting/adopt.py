@@ -2,7 +2,6 @@
 
 import re
 import sys
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -44,8 +43,7 @@ def create_app(name: str, folder: Path, *, is_adopted: bool) -> Flask:
     return app
 
 
-def application(*, is_adopted: bool) -> DispatcherMiddleware:
-    """Return all apps as one WSGI application, each under its name, for a server."""
-    folder = Path(tempfile.mkdtemp(prefix="adopting-"))
-    apps = {f"/{name}": create_app(name, folder, is_adopted=is_adopted) for name in NAMES}
+def application(folder: str, *, is_adopted: bool) -> DispatcherMiddleware:
+    """Return all apps as one WSGI application, each under its name, for a server. folder: for their databases"""
+    apps = {f"/{name}": create_app(name, Path(folder), is_adopted=is_adopted) for name in NAMES}
     return DispatcherMiddleware(Flask(__name__), apps)

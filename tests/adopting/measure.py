@@ -31,8 +31,8 @@ def served(kind: str, is_adopted: bool, threads: int = 2 * OPEN_STREAMS) -> Iter
     arguments = ["--graceful-timeout", "1"]
     if kind == "gthread":
         arguments += ["--threads", str(threads)]
-    with serve(kind, *arguments, is_adopted=is_adopted) as server:
-        yield OnServer(server)
+    with serve(kind, *arguments, is_adopted=is_adopted) as variant:
+        yield variant
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
@@ -121,20 +122,23 @@ def pair_on(kind: str, folder: Path) -> Iterator[Pair]:
         if kind == "test client":
             yield Pair(*(UnderTestClient(folder, is_adopted=is_it) for is_it in (False, True)))
         else:
-            servers = [
-                stack.enter_context(serve(kind, is_adopted=is_it)) for is_it in (False, True)
-            ]
-            yield Pair(*map(OnServer, servers))
+            variants = (serve(kind, is_adopted=is_it) for is_it in (False, True))
+            yield Pair(*map(stack.enter_context, variants))
 
 
-def serve(kind: str, *further_arguments: str, is_adopted: bool) -> Server:
-    """Start gunicorn with all six apps. kind: of ``GUNICORN``"""
+@contextmanager
+def serve(kind: str, *further_arguments: str, is_adopted: bool) -> Iterator[OnServer]:
+    """The six apps on gunicorn. kind: of ``GUNICORN``"""
     configuration, arguments = GUNICORN[kind]
-    return Server(
-        f"tests.adopting.adopt:application(is_adopted={is_adopted})",
-        configuration=configuration,
-        arguments=(*arguments, *further_arguments),
-    )
+    with (
+        TemporaryDirectory(prefix="adopting-") as folder,
+        Server(
+            f"tests.adopting.adopt:application({folder!r}, is_adopted={is_adopted})",
+            configuration=configuration,
+            arguments=(*arguments, *further_arguments),
+        ) as server,
+    ):
+        yield OnServer(server)
 
 
 def stream(variant: Variant, name: str, **arguments: object) -> Answer:
