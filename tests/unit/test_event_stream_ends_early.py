@@ -136,6 +136,37 @@ class TestClose:
         may_end.set()
         wait_until(lambda: ended == ["GeneratorExit", "cleaned up"])
 
+    def test_lets_the_generator_close_the_iterator_that_it_waits_in(self, ended):
+        held = Held(ended)
+
+        def generate():
+            yield A
+            yield from held
+
+        stream = Stream(generate())
+        next(stream)
+        run_all()
+        stream.close()
+        run_all()
+        assert ended == []
+        held.may_go_on.set()
+        wait_until(lambda: ended == ["given back"])
+
+    @pytest.mark.parametrize("take", [next, list], ids=["next", "list"])
+    def test_interrupts_a_wait_in_an_iterator_that_the_generator_would_not_close(self, ended, take):
+        def generate():
+            yield A
+            try:
+                take(Held(ended))
+            finally:
+                ended.append("over")
+
+        stream = Stream(generate())
+        next(stream)
+        run_all()
+        stream.close()
+        wait_until(lambda: ended == ["over"])
+
     def test_of_a_complete_stream_changes_nothing(self):
         context = StreamContext()
         stream = Stream([A], context=context)
@@ -153,6 +184,24 @@ class TestClose:
         stream.close()
         assert left == [1]
         assert len(caplog.records) == 1
+
+
+class Held:
+    """An iterator that gives something back in ``close``, and whose ``__next__`` knows nothing of GeneratorExit."""
+
+    def __init__(self, ended):
+        self.may_go_on = Flag()
+        self._ended = ended
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.may_go_on.wait()
+        return A
+
+    def close(self):
+        self._ended.append("given back")
 
 
 class TestCloseBeforeTheStart:
@@ -188,6 +237,14 @@ class TestCloseBeforeTheStart:
         left = []
         Stream([A], on_disconnect=lambda: left.append(1)).close()
         assert left == []
+
+    def test_calls_what_is_to_be_called_on_close(self):
+        closed = []
+        stream = Stream([A])
+        stream.call_on_close(lambda: closed.append(1))
+        stream.close()
+        stream.close()
+        assert closed == [1]
 
 
 class TestClientThatLeaves:

@@ -184,7 +184,7 @@ class EventStream:
         self._account.spans = spans
 
     def call_on_close(self, callback: C) -> C:
-        """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
+        """Have ``callback`` called when the stream is closed. Returns it, as Werkzeug's method does."""
         self._close_callbacks.append(callback)
         return callback
 
@@ -351,22 +351,25 @@ class EventStream:
         self._feed.stop()
         if self._writer is not None:
             self._writer.let_go()
+        callbacks = self._close_callbacks
         if state is State.NEW:
             self._account.discard()
-            return
-        is_cancelled = self._context.outcome is None
-        if is_cancelled:
-            self._context.outcome = Outcome.CANCELLED
-        self._report_end()
-        callbacks = self._close_callbacks
-        if is_cancelled and self._on_disconnect is not None:
-            callbacks = [self._on_disconnect, *callbacks]
+        elif self._ends_cancelled():
+            callbacks = [self._on_disconnect, *callbacks] if self._on_disconnect else callbacks
         for callback in callbacks:
             try:
                 callback()
             except Exception:
                 # gunicorn would log it without the request's id.
                 logger.exception("closing failed request_id=%s", self._context.request_id)
+
+    def _ends_cancelled(self) -> bool:
+        """Report the end of the stream. Returns whether it was cancelled."""
+        is_cancelled = self._context.outcome is None
+        if is_cancelled:
+            self._context.outcome = Outcome.CANCELLED
+        self._report_end()
+        return is_cancelled
 
     def _report_end(self) -> None:
         departure = self._departure

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable
+from opcode import opmap
+from types import FrameType
 
 import gevent
 
@@ -17,13 +19,16 @@ from flask_sluice.stream.feeds.encode_items import (
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, EventPacer
 
+_YIELD_FROM = {opmap[name] for name in ("YIELD_FROM", "SEND") if name in opmap}
+"""The instruction of a ``yield from``; SEND is that of Python 3.11 and later."""
+
 
 class GeneratorFeed:
     """Takes a generator's items as there is room, encodes them and puts them into a queue.
 
     When the stream is stopped, the generator ends wherever it is. One that has not started never will. One that is
     suspended at a ``yield`` is closed there, by its own greenlet. One that waits and listens to its context is told
-    by it. Any other gets GeneratorExit raised in its wait (in time.sleep(), on a socket, on a queue): the greenlet runs
+    by it. One that waits in an iterator which it has to close (see below) ends at its next ``yield``. Any other gets GeneratorExit raised in its wait (in time.sleep(), on a socket, on a queue): the greenlet runs
     nothing but the generator, so the exception hits nothing else. That happens once, and not after the terminal
     event, so that the generator can still save its answer.
 
@@ -100,8 +105,11 @@ class GeneratorFeed:
         gevent.get_hub().loop.run_callback(self._interrupt_wait)
 
     def _interrupt_wait(self) -> None:
-        if self._is_in_generator and self._greenlet is not None and not self.has_terminal_event:
-            self._greenlet.throw(GeneratorExit)
+        greenlet = self._greenlet
+        if greenlet is None or not self._is_in_generator or self.has_terminal_event:
+            return
+        if not _waits_in_iterator_to_close(greenlet.gr_frame, self._items):
+            greenlet.throw(GeneratorExit)
 
     def _run(self) -> None:
         error: Exception | None = None
@@ -151,3 +159,23 @@ class GeneratorFeed:
         # The context holds this feed, and the feed the context: both would stay until the next full collection.
         self._context.interrupt = None
         close(self._items, self._context)
+
+
+def _waits_in_iterator_to_close(frame: FrameType | None, items: object) -> bool:
+    """Whether the wait is in an iterator that Python would not close, though it does so when a generator is closed at a ``yield``.
+
+    That is the iterator of a ``yield from``, if it is not a generator: it is closed when GeneratorExit comes from outside, and not
+    when it comes out of its own ``__next__``, where an ``except Exception`` does not see it.
+
+    frame: where the generator's greenlet waits
+    items: what the feed closes itself
+    """
+    while frame is not None:
+        caller = frame.f_back
+        if frame.f_code.co_name == "__next__" and caller is not None:
+            iterator = frame.f_locals.get("self")
+            is_delegate = caller.f_code.co_code[caller.f_lasti] in _YIELD_FROM
+            if is_delegate and iterator is not items and hasattr(iterator, "close"):
+                return True
+        frame = caller
+    return False

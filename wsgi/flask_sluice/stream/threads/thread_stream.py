@@ -100,7 +100,7 @@ class ThreadStream:
         self._account.spans = spans
 
     def call_on_close(self, callback: C) -> C:
-        """Have ``callback`` called when a started stream is closed. Returns it, as Werkzeug's method does."""
+        """Have ``callback`` called when the stream is closed. Returns it, as Werkzeug's method does."""
         self._close_callbacks.append(callback)
         return callback
 
@@ -166,6 +166,9 @@ class ThreadStream:
         events, error = self._wait_for_events()
         if events:
             return self._write_events(events)
+        if self._is_over:
+            # Where Flask does it: a test client that has read all need not close the response.
+            self._generator.leave_contexts()
         if error is not None:
             return self._fail(error)
         if self._is_over:
@@ -283,6 +286,7 @@ class ThreadStream:
                 self._report_end()
             else:
                 self._account.discard()
+                self._call_back(self._close_callbacks)
 
     def __del__(self) -> None:
         """Close a stream whose body was dropped: a hook or middleware answers with another, or does not pass close() on."""
@@ -311,6 +315,9 @@ class ThreadStream:
         callbacks = self._close_callbacks
         if is_cancelled and self._on_disconnect is not None:
             callbacks = [self._on_disconnect, *callbacks]
+        self._call_back(callbacks)
+
+    def _call_back(self, callbacks: list[Callable[[], object]]) -> None:
         for callback in callbacks:
             try:
                 callback()
