@@ -297,6 +297,7 @@ class TestFlasksTestClient:
     def test_raises_what_the_generator_raises(self, client):
         with pytest.raises(LookupError, match="no more"):
             client.get("/").get_data()
+        assert len(open_streams.open_streams()) == registry.admission().count == 0
 
 
 def test_a_context_can_be_waited_for_before_there_is_a_stream_and_without_gevent():

@@ -219,6 +219,8 @@ class ThreadStream:
         self._account.error = error
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
         if self._propagates and error is self._generator.error:
+            # A test client does not close a response whose body raises.
+            self.close()
             raise error
         log_unforeseen(error, self._context)
         return self._write(self._render_error(error))
