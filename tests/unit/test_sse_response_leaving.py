@@ -192,7 +192,7 @@ class TestTerminalEvent:
 
 
 class TestStoppedFromElsewhere:
-    def test_a_stream_tells_its_client(self, stream):
+    def test_a_stream_tells_its_client(self, stream, server):
         context = StreamContext()
 
         def generate():
@@ -202,6 +202,7 @@ class TestStoppedFromElsewhere:
 
         call = stream(generate(), context=context)
         call.until(A)
+        server.wait_until(lambda: context.listens)
         context.stop_generating()
         body = call.rest()
         call.close()
@@ -228,7 +229,7 @@ class TestStoppedFromElsewhere:
         assert ended == ["GeneratorExit"]
         call.close()
 
-    def test_a_generator_that_raises_generator_exit_has_not_failed(self, stream):
+    def test_a_generator_that_raises_generator_exit_has_not_failed(self, stream, server):
         context = StreamContext()
 
         def generate():
@@ -238,11 +239,12 @@ class TestStoppedFromElsewhere:
 
         call = stream(generate(), context=context)
         call.until(A)
+        server.wait_until(lambda: context.listens)
         context.stop_generating()
         assert error_in(call.rest())["code"] == "stopped"
         call.close()
 
-    def test_a_generator_may_end_its_answer_properly(self, stream):
+    def test_a_generator_may_end_its_answer_properly(self, stream, server):
         context = StreamContext()
 
         def generate():
@@ -252,11 +254,12 @@ class TestStoppedFromElsewhere:
 
         call = stream(generate(), context=context)
         call.until(A)
+        server.wait_until(lambda: context.listens)
         context.stop_generating()
         assert call.rest() == DONE
         call.close()
 
-    def test_a_callback_that_fails_keeps_no_other_from_running(self, stream, caplog):
+    def test_a_callback_that_fails_keeps_no_other_from_running(self, stream, server, caplog):
         context = StreamContext()
         called = []
 
@@ -268,6 +271,7 @@ class TestStoppedFromElsewhere:
 
         call = stream(generate(), context=context)
         call.until(A)
+        server.wait_until(lambda: context.listens)
         context.stop_generating()
         call.rest()
         call.close()

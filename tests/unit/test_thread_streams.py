@@ -8,6 +8,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream import registry
@@ -258,6 +259,45 @@ class TestNoThreadToBeHad:
     def test_is_an_error_of_the_app_while_the_headers_wait(self, stream, exhausted, items):
         assert stream(items, hold_headers=1).status == 500
         assert items.is_closed
+
+
+class TestFlasksTestClient:
+    @pytest.fixture
+    def client(self):
+        app = Flask(__name__)
+        app.testing = True
+        app.add_url_rule("/", "view", lambda: sse_response(self.generate()))
+        self.seen = []
+        return app.test_client()
+
+    def generate(self):
+        try:
+            for number in range(3):
+                self.seen.append(number)
+                yield f"data: {number}\n\n"
+            raise LookupError("no more")
+        except GeneratorExit:
+            self.seen.append("GeneratorExit")
+            raise
+
+    def test_gets_each_event_before_the_generator_goes_on(self, client):
+        body = iter(client.get("/").response)
+        assert (next(body), self.seen) == (b": stream\n", [])
+        assert (next(body), self.seen) == (b"data: 0\n\n", [0])
+        assert (next(body), self.seen) == (b"data: 1\n\n", [0, 1])
+        body.close()
+
+    def test_closes_the_generator_with_the_response(self, client):
+        response = client.get("/")
+        body = iter(response.response)
+        next(body), next(body)
+        response.close()
+        assert self.seen == [0, "GeneratorExit"]
+
+    def test_raises_what_the_generator_raises(self, client):
+        with pytest.raises(LookupError, match="no more"):
+            client.get("/").get_data()
+        assert len(open_streams.open_streams()) == registry.admission().count == 0
 
 
 def test_a_context_can_be_waited_for_before_there_is_a_stream_and_without_gevent():

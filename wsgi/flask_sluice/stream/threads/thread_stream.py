@@ -247,6 +247,7 @@ class ThreadStream:
         self._account.error = error
         self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
         if self._propagates and error is self._generator.error and not is_foreseen(error):
+            # A test client does not close a response whose body raises.
             self.close()
             raise error
         self._account.tell(error)
