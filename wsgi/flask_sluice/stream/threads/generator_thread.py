@@ -133,10 +133,6 @@ class GeneratorThread:
             self._thread.join(None if is_awaited else _IN_STEP_CLOSE_SECONDS)
         if self.keeps_flask_context and self._wait_for_end():
             self._variables.leave(self._end_of_generator())
-        if self._is_in_step:
-            # A test that closes a response sees what its generator does then.
-            with self.change:
-                self.change.wait_for(lambda: self.is_finished, END_SECONDS)
         self._leave_open_streams()
 
     def _wait_for_end(self) -> bool:

@@ -166,9 +166,6 @@ class ThreadStream:
         events, error = self._wait_for_events()
         if events:
             return self._write_events(events)
-        if self._is_over:
-            # Where Flask does it: a test client that has read all need not close the response.
-            self._generator.leave_contexts()
         if error is not None:
             return self._fail(error)
         if self._is_over:
