@@ -1,0 +1,105 @@
+"""The behaviours in which servers differ. Each function returns the words for the table, or fails if there are none for it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.servers.behaviours import YES
+from tests.servers.running import RunningServer
+
+NO = "no"
+AT_ONCE = "at once"
+AT_A_FAILED_WRITE = "when a write fails"
+AT_NEXT_YIELD = "at its next `yield`"
+IN_ITS_WAIT = "in its wait"
+KEEPALIVE_SECONDS = 1.5
+AT_ONCE_SECONDS = 1
+"""Before the first keep-alive after the leaving, and before a blocked generator's wait is over."""
+MIB = 1 << 20
+
+
+def others_are_answered_meanwhile(server: RunningServer) -> str:
+    key = server.new_key()
+    warning = "this server answers one request at a time"
+    with server.stream("goes_on", key) as answer:
+        answer.until(b"data: token\n\n")
+        if server.server.answers_in_turn:
+            server.until(lambda: warning in server.log)
+            assert server.log.count(warning) == 1
+            return NO
+        assert server.inspect()["streams"]
+        assert warning not in server.log
+    return YES
+
+
+def a_leaver_is_noticed_during_silence(server: RunningServer) -> str:
+    """A prefill of a generator that asks its context."""
+    key = server.new_key()
+    with server.stream("listens", key, keepalive=KEEPALIVE_SECONDS) as answer:
+        answer.until(b": keep-alive\n")
+    left_at = time.monotonic()
+    heard_at = server.noted(key, "heard")
+    server.noted(key, "disconnected")
+    return AT_ONCE if heard_at - left_at < AT_ONCE_SECONDS else AT_A_FAILED_WRITE
+
+
+def a_blocked_generator_is_ended(server: RunningServer) -> str:
+    during_prefill = _end_of_blocked(server, "is_blocked", b": stream\n")
+    during_production = _end_of_blocked(server, "is_blocked_later", b"data: first\n\n")
+    assert during_prefill == during_production
+    return during_prefill
+
+
+def _end_of_blocked(server: RunningServer, kind: str, first: bytes) -> str:
+    key = server.new_key()
+    # As often as this: what decides is whether it can be interrupted, not whether a write tells of the leaving.
+    with server.stream(kind, key, keepalive=0.1) as answer:
+        answer.until(first)
+    left_at = time.monotonic()
+    ended_at = server.noted(key, "ended")
+    return IN_ITS_WAIT if ended_at - left_at < AT_ONCE_SECONDS else AT_NEXT_YIELD
+
+
+def a_reader_that_stands_still_stops_production(server: RunningServer) -> str:
+    """The generator is at most 8 events ahead of what the kernel, and the server, take from it."""
+    key = server.new_key()
+    with server.ask(f"/stream/floods?key={key}", receive_buffer_bytes=4096) as answer:
+        assert answer.status == 200
+        made = server.until(lambda: _stands_still(server, key))
+        held = made * 65536 - _kernel_bytes()
+        server_bytes = max(0, held - (8 + 3) * 65536)
+    server.noted(key, "ended")
+    if not server_bytes:
+        return YES
+    return f"after up to {-(-server_bytes // (4 * MIB)) * 4} MiB that the server holds"
+
+
+def _stands_still(server: RunningServer, key: str) -> int:
+    """Return how many events were made, if there were no more within a second; else 0."""
+    made = len(server.notes(key))
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        if len(server.notes(key)) > made:
+            return 0
+        time.sleep(0.02)
+    return made
+
+
+def _kernel_bytes() -> int:
+    """How much a loopback connection's send buffer takes at most."""
+    return int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2])
+
+
+def a_killed_process_is_no_end_of_a_stream(server: RunningServer) -> str:
+    """The last of all: what is killed does not serve any more."""
+    key = server.new_key()
+    with server.stream("goes_on", key) as answer:
+        answer.until(b"data: token\n\n")
+        (process,) = (what for _, what in server.notes(key) if what.startswith("process "))
+        os.kill(int(process.split()[1]), signal.SIGKILL)
+        try:
+            answer.body()
+        except (EOFError, ConnectionResetError):
+            return YES
+    return NO
