@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import socket
+import struct
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,20 +13,27 @@ from flask_sluice.stream.threads.departures import can_watch, departures
 
 _LOOK_SECONDS = 0.2
 """Between two looks for a client whose leaving nothing tells."""
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Client:
     """Tells whether a client has left.
 
     sock: the connection; None where the server keeps it to itself
+    is_framed: whether the body shows its end by itself; False where it ends with the connection
     ask: returns whether it has left, where the server tells; None: nothing does but a failing write
     look_seconds: how often ``has_left`` is to be asked; None: never
     """
 
     def __init__(
-        self, sock: socket.socket | None = None, ask: Callable[[], bool] | None = None
+        self,
+        sock: socket.socket | None = None,
+        *,
+        is_framed: bool = True,
+        ask: Callable[[], bool] | None = None,
     ) -> None:
         self._sock = sock
+        self._is_framed = is_framed
         self._ask = ask
         self._watched: tuple[int, Callable[[], object]] | None = None
         if ask is None and sock is not None and not can_watch():
@@ -47,23 +55,28 @@ class Client:
     def has_left(self) -> bool:
         return self._ask is not None and self._ask()
 
-    def shut_down(self) -> None:
+    def cut(self) -> None:
         """End the connection, so that a client that has closed only its own side does not take what it has for the whole."""
-        if self._sock is not None:
-            # It may have been closed, or reset, already.
-            with contextlib.suppress(OSError):
+        if self._sock is None:
+            return
+        # It may have been closed, or reset, already.
+        with contextlib.suppress(OSError):
+            if self._is_framed:
                 self._sock.shutdown(socket.SHUT_RDWR)
+            else:
+                # The server's close then sends RST instead of FIN (SO_LINGER with a time of zero, socket(7)).
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
 
     def close(self) -> None:
         """Give back what was taken to watch it."""
 
 
-class _ClientOfDescriptor(Client):
-    """A client of which the server shows the file descriptor."""
+class _ClientOfUwsgi(Client):
+    """A client of which the server shows the file descriptor. uWSGI sends no chunks: the body ends with the connection."""
 
     def __init__(self, descriptor: int) -> None:
         self._copy = socket.socket(fileno=os.dup(descriptor))
-        super().__init__(self._copy)
+        super().__init__(self._copy, is_framed=False)
 
     def close(self) -> None:
         self._copy.close()
@@ -74,11 +87,11 @@ def client_of(environ: Mapping[str, Any]) -> Client:
     # gunicorn, and Werkzeug's development server.
     sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if sock is not None:
-        return Client(sock)
+        return Client(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")
     if (ask := environ.get("waitress.client_disconnected")) is not None:
         return Client(ask=ask)
     if (uwsgi := sys.modules.get("uwsgi")) is not None:
-        return _ClientOfDescriptor(uwsgi.connection_fd())
+        return _ClientOfUwsgi(uwsgi.connection_fd())
     return Client()
 
 

@@ -230,7 +230,7 @@ class ThreadStream:
         if self._is_closed:
             raise StopIteration
         if self._has_left_before_the_end():
-            self._client.shut_down()
+            self._client.cut()
         elif context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
