@@ -17,7 +17,7 @@ from flask_sluice.stream import registry
 
 NOTES = Path(os.environ["SERVERS_NOTES"])
 GATE_TIMEOUT_SECONDS = 30
-BLOCKED_SECONDS = 3
+BLOCKED_SECONDS = 2
 
 app = Flask(__name__)
 

@@ -6,8 +6,6 @@ returns the words for the table.
 
 import json
 
-import pytest
-
 from flask_sluice.sse import EventParser
 from tests.servers.running import RunningServer
 from tests.support.server import wait_until
@@ -104,7 +102,8 @@ def head_runs_no_generator(server: RunningServer) -> str:
     with server.stream("raises", server.new_key()) as answer:
         answer.body()
     assert not server.notes(key)
-    assert not server.inspect()["streams"]
+    # Some servers close a body after its client has seen its end.
+    server.until(lambda: _is_idle(server))
     return YES
 
 
@@ -140,19 +139,6 @@ def a_leaver_ends_a_generator_that_yields(server: RunningServer) -> str:
         answer.until(b"data: token\n\n")
     server.noted(key, "ended", timeout_seconds=5)
     server.noted(key, "disconnected", timeout_seconds=5)
-    return YES
-
-
-def a_client_that_only_stops_sending_is_a_leaver(server: RunningServer) -> str:
-    key = server.new_key()
-    with server.stream("goes_on", key) as answer:
-        answer.until(b"data: token\n\n")
-        if not answer.shows_its_end:
-            return "no: the body has no chunks"
-        answer.end_own_side()
-        with pytest.raises((EOFError, ConnectionResetError)):
-            answer.body()
-    server.noted(key, "disconnected")
     return YES
 
 

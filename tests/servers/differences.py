@@ -15,7 +15,7 @@ AT_NEXT_YIELD = "at its next `yield`"
 IN_ITS_WAIT = "in its wait"
 KEEPALIVE_SECONDS = 1.5
 AT_ONCE_SECONDS = 1
-"""Before the first keep-alive after the leaving, and before a blocked generator's wait is over."""
+"""Before the first keep-alive, and before a blocked generator's wait is over."""
 MIB = 1 << 20
 
 
@@ -37,7 +37,7 @@ def a_leaver_is_noticed_during_silence(server: RunningServer) -> str:
     """A prefill of a generator that asks its context."""
     key = server.new_key()
     with server.stream("listens", key, keepalive=KEEPALIVE_SECONDS) as answer:
-        answer.until(b": keep-alive\n")
+        answer.until(b": stream\n")
     left_at = time.monotonic()
     heard_at = server.noted(key, "heard")
     server.noted(key, "disconnected")
@@ -45,20 +45,25 @@ def a_leaver_is_noticed_during_silence(server: RunningServer) -> str:
 
 
 def a_blocked_generator_is_ended(server: RunningServer) -> str:
-    during_prefill = _end_of_blocked(server, "is_blocked", b": stream\n")
-    during_production = _end_of_blocked(server, "is_blocked_later", b"data: first\n\n")
-    assert during_prefill == during_production
-    return during_prefill
+    """During the prefill, and between events."""
+    leavings = [
+        _leave_blocked(server, "is_blocked", b": stream\n"),
+        _leave_blocked(server, "is_blocked_later", b"data: first\n\n"),
+    ]
+    words = {
+        IN_ITS_WAIT if server.noted(key, "ended") - left_at < AT_ONCE_SECONDS else AT_NEXT_YIELD
+        for key, left_at in leavings
+    }
+    assert len(words) == 1
+    return words.pop()
 
 
-def _end_of_blocked(server: RunningServer, kind: str, first: bytes) -> str:
+def _leave_blocked(server: RunningServer, kind: str, first: bytes) -> tuple[str, float]:
     key = server.new_key()
-    # As often as this: what decides is whether it can be interrupted, not whether a write tells of the leaving.
+    # A keep-alive as often as this: what counts is whether it can be interrupted, not whether a write tells of the leaving.
     with server.stream(kind, key, keepalive=0.1) as answer:
         answer.until(first)
-    left_at = time.monotonic()
-    ended_at = server.noted(key, "ended")
-    return IN_ITS_WAIT if ended_at - left_at < AT_ONCE_SECONDS else AT_NEXT_YIELD
+    return key, time.monotonic()
 
 
 def a_reader_that_stands_still_stops_production(server: RunningServer) -> str:
@@ -89,6 +94,18 @@ def _stands_still(server: RunningServer, key: str) -> int:
 def _kernel_bytes() -> int:
     """How much a loopback connection's send buffer takes at most."""
     return int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2])
+
+
+def a_stream_that_was_cut_does_not_look_whole(server: RunningServer) -> str:
+    """A client that ends its own side only counts as a leaver where the leaving is seen, and may read on where it is not."""
+    with server.stream("goes_on", server.new_key(), deadline=1) as answer:
+        answer.until(b"data: token\n\n")
+        answer.end_own_side()
+        try:
+            body = answer.body()
+        except (EOFError, ConnectionResetError):
+            return YES
+    return YES if b"event: error" in body else NO
 
 
 def a_killed_process_is_no_end_of_a_stream(server: RunningServer) -> str:

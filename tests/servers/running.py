@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.ports import free_port
 from tests.servers.answer import Answer
+from tests.servers.environments import Environments
 from tests.servers.wsgi_servers import Start, WsgiServer
 from tests.support.server import ROOT, clean_environment, wait_until, without_proxies
 
@@ -22,10 +23,10 @@ STOP_TIMEOUT_SECONDS = 5
 class RunningServer:
     """One of the servers with the app, in a process group of its own.
 
-    server: which; programs: the folder with the environment's programs
+    server: which; environments: where the servers are
     """
 
-    def __init__(self, server: WsgiServer, programs: Path) -> None:
+    def __init__(self, server: WsgiServer, environments: Environments) -> None:
         self.server = server
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="server-")
@@ -35,15 +36,16 @@ class RunningServer:
         # mod_wsgi's processes run as another user.
         for path in (folder, self._notes):
             path.chmod(0o777)
+        command = server.command(Start(environments, self.port, folder))
         self._log = os.memfd_create("server-log")
         fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
         self._process = subprocess.Popen(
-            server.command(Start(programs, self.port, folder / "own")),
+            command,
             # Not the checkout, whose gunicorn.conf.py and .flaskenv are not for these.
             cwd=folder,
             env={
                 **without_proxies(clean_environment()),
-                "PATH": f"{programs}:{os.environ['PATH']}",
+                "PATH": f"{environments.programs}:{os.environ['PATH']}",
                 "PYTHONPATH": f"{ROOT / 'wsgi'}:{ROOT}",
                 "SERVERS_NOTES": str(self._notes),
             },

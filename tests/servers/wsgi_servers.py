@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.environments import APACHE, APACHE_MODULES, Environments
+
 APP = "tests.servers.app"
 THREADS = 8
 _GEVENT_SERVER = f"""
@@ -20,12 +22,16 @@ WSGIServer(("127.0.0.1", int(sys.argv[1])), app).serve_forever()
 class Start:
     """What a command line may need.
 
-    programs: the folder of the environment's programs; port: where to listen; folder: for the server's own files
+    environments: where the servers are; port: where to listen; folder: for the server's own files
     """
 
-    programs: Path
+    environments: Environments
     port: int
     folder: Path
+
+    @property
+    def programs(self) -> Path:
+        return self.environments.programs
 
     @property
     def bind(self) -> str:
@@ -79,14 +85,33 @@ def _gevent_pywsgi(start: Start) -> list[str | Path]:
 
 
 def _mod_wsgi(start: Start) -> list[str | Path]:
-    # Apache lets no request be served by root.
-    user = ["--user=www-data", "--group=www-data"] if os.geteuid() == 0 else []
-    return [
-        *(start.programs / "mod_wsgi-express", "start-server", "--application-type=module"),
-        *("--host=127.0.0.1", f"--port={start.port}", "--processes=1", f"--threads={THREADS}"),
-        *(f"--server-root={start.folder}", "--log-to-terminal", "--callable-object=app", *user),
-        APP,
-    ]
+    """Debian's apache2 and mod_wsgi, which runs the system's Python with that Python's own packages."""
+    # Apache serves no requests as root.
+    user = "user=www-data group=www-data" if os.geteuid() == 0 else ""
+    script, configuration = start.folder / "app.wsgi", start.folder / "apache2.conf"
+    script.write_text(f"from {APP} import app as application\n")
+    configuration.write_text(f"""
+LoadModule mpm_event_module {APACHE_MODULES}/mod_mpm_event.so
+LoadModule authz_core_module {APACHE_MODULES}/mod_authz_core.so
+LoadModule wsgi_module {APACHE_MODULES}/mod_wsgi.so
+ServerRoot {start.folder}
+DefaultRuntimeDir {start.folder}
+PidFile {start.folder}/apache2.pid
+ErrorLog /dev/stderr
+ServerName localhost
+Listen {start.bind}
+{"User www-data" if user else ""}
+{"Group www-data" if user else ""}
+WSGISocketPrefix {start.folder}/wsgi
+WSGIDaemonProcess app processes=1 threads={THREADS} python-path={start.environments.system_packages} {user}
+WSGIProcessGroup app
+WSGIApplicationGroup %{{GLOBAL}}
+WSGIScriptAlias / {script}
+<Directory {start.folder}>
+    Require all granted
+</Directory>
+""")
+    return [APACHE, "-DFOREGROUND", "-f", configuration]
 
 
 SERVERS = (
@@ -127,10 +152,5 @@ SERVERS = (
     WsgiServer(
         "sync", "gunicorn, `-k sync` (its default)", _gunicorn("-k", "sync"), answers_in_turn=True
     ),
-    WsgiServer(
-        "uwsgi-one",
-        "uWSGI, one thread, `enable-threads`",
-        _uwsgi("--enable-threads"),
-        answers_in_turn=True,
-    ),
+    WsgiServer("uwsgi", "uWSGI, one thread (its default)", _uwsgi(), answers_in_turn=True),
 )
