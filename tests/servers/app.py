@@ -6,6 +6,7 @@ What becomes of a stream is noted in files: a server that answers one request at
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ GATE_TIMEOUT_SECONDS = 30
 BLOCKED_SECONDS = 2
 
 app = Flask(__name__)
+released = threading.Event()
 
 
 class BusyError(Exception):
@@ -61,6 +63,7 @@ def inspect() -> dict[str, int]:
         "files": len(os.listdir("/proc/self/fd")),
         "greenlets": _living_greenlets(),
         "streams": registry.admission().count,
+        "objects": len(gc.get_objects()),
     }
 
 
@@ -71,6 +74,12 @@ def _living_greenlets() -> int:
     return sum(
         isinstance(thing, greenlet.greenlet) and not thing.dead for thing in gc.get_objects()
     )
+
+
+@app.get("/release")
+def release() -> dict[str, bool]:
+    released.set()
+    return {"released": True}
 
 
 @app.get("/stream/<kind>")
@@ -149,6 +158,7 @@ def goes_on(key: str, _: StreamContext) -> Iterator[Event]:
 
 def listens(key: str, context: StreamContext) -> Iterator[Event]:
     """A prefill that asks whether its client is still there."""
+    note(key, f"process {os.getpid()}")
     try:
         if context.wait(GATE_TIMEOUT_SECONDS):
             note(key, "heard")
@@ -190,10 +200,16 @@ def saves(key: str, _: StreamContext) -> Iterator[Event]:
         note(key, "ended")
 
 
+def waits_for_release(key: str, _: StreamContext) -> Iterator[Event]:
+    yield Event(data="first")
+    released.wait(GATE_TIMEOUT_SECONDS)
+    yield Event(data="last")
+
+
 STREAMS: dict[str, Callable[[str, StreamContext], Iterator[Event | str | bytes]]] = {
     function.__name__: function
     for function in (
         *(waits_to_be_read, is_silent_twice, raises, raises_at_once, cuts_its_text, goes_on),
-        *(listens, is_blocked, is_blocked_later, floods, saves),
+        *(listens, is_blocked, is_blocked_later, floods, saves, waits_for_release),
     )
 }

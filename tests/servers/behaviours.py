@@ -103,7 +103,7 @@ def head_runs_no_generator(server: RunningServer) -> str:
         answer.body()
     assert not server.notes(key)
     # Some servers close a body after its client has seen its end.
-    server.until(lambda: _is_idle(server))
+    server.until(lambda: seen_idle(server))
     return YES
 
 
@@ -143,24 +143,26 @@ def a_leaver_ends_a_generator_that_yields(server: RunningServer) -> str:
 
 
 def nothing_leaks_from_aborted_streams(server: RunningServer) -> str:
-    _abort(server, "goes_on", 20)
-    before = server.until(lambda: _is_idle(server))
-    _abort(server, "goes_on", 200)
-    _abort(server, "listens", 20)
+    abort(server, "goes_on", 20)
+    before = server.until(lambda: seen_idle(server))
+    abort(server, "goes_on", 200)
+    abort(server, "listens", 20)
     wait_until(
         lambda: _is_as_before(server, before), 20, lambda: f"{before} became {server.inspect()}"
     )
     return YES
 
 
-def _abort(server: RunningServer, kind: str, count: int) -> None:
+def abort(server: RunningServer, kind: str, count: int) -> None:
+    """Open so many streams, one after another, and reset each connection."""
     for _ in range(count):
         with server.stream(kind, server.new_key(), keepalive=0.05) as answer:
             answer.until(b"\n")
             answer.reset()
 
 
-def _is_idle(server: RunningServer) -> dict[str, int] | None:
+def seen_idle(server: RunningServer) -> dict[str, int] | None:
+    """What is open in a server without streams; None if it has one."""
     seen = server.inspect()
     return None if seen["streams"] else seen
 

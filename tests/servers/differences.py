@@ -113,8 +113,7 @@ def a_killed_process_is_no_end_of_a_stream(server: RunningServer) -> str:
     key = server.new_key()
     with server.stream("goes_on", key) as answer:
         answer.until(b"data: token\n\n")
-        (process,) = (what for _, what in server.notes(key) if what.startswith("process "))
-        os.kill(int(process.split()[1]), signal.SIGKILL)
+        os.kill(server.process_of(key), signal.SIGKILL)
         try:
             answer.body()
         except (EOFError, ConnectionResetError):

@@ -1,5 +1,6 @@
 """A server that runs for a test, and what its app notes."""
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -76,10 +77,8 @@ class RunningServer:
     def stop(self) -> None:
         try:
             self._signal(signal.SIGINT)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
             # Processes that the first one has left, and one that waits for its streams.
             self._signal(signal.SIGKILL)
             self._process.wait()
@@ -137,6 +136,11 @@ class RunningServer:
         return wait_until(
             found, timeout_seconds, lambda: f"noted: {self.notes(key)[-9:]}\n{self.log[-3000:]}"
         )
+
+    def process_of(self, key: str) -> int:
+        """Which process runs the stream, for those that note it."""
+        (process,) = (what for _, what in self.notes(key) if what.startswith("process "))
+        return int(process.split()[1])
 
     def has_noted(self, key: str, text: str) -> bool:
         return any(what == text for _, what in self.notes(key))

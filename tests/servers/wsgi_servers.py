@@ -53,10 +53,10 @@ class WsgiServer:
     answers_in_turn: bool = False
 
 
-def _gunicorn(*arguments: str) -> Callable[[Start], list[str | Path]]:
+def gunicorn(*arguments: str, module: str = APP) -> Callable[[Start], list[str | Path]]:
     return lambda start: [
         *(start.programs / "gunicorn", "--bind", start.bind, "--no-control-socket"),
-        *(*arguments, f"{APP}:app"),
+        *(*arguments, f"{module}:app"),
     ]
 
 
@@ -118,17 +118,17 @@ SERVERS = (
     WsgiServer(
         "sluice",
         "gunicorn, `-c python:flask_sluice.server.settings`",
-        _gunicorn("-c", "python:flask_sluice.server.settings"),
+        gunicorn("-c", "python:flask_sluice.server.settings"),
     ),
     WsgiServer(
         "gevent",
         "gunicorn, `-k gevent`, patched",
-        _gunicorn("-c", "python:tests.servers.patched", "-k", "gevent"),
+        gunicorn("-c", "python:tests.servers.patched", "-k", "gevent"),
     ),
     WsgiServer(
         "gevent_pywsgi",
         "gunicorn, `-k gevent_pywsgi`, patched",
-        _gunicorn("-c", "python:tests.servers.patched", "-k", "gevent_pywsgi"),
+        gunicorn("-c", "python:tests.servers.patched", "-k", "gevent_pywsgi"),
     ),
     WsgiServer("pywsgi", "`gevent.pywsgi`, patched", _gevent_pywsgi),
     WsgiServer(
@@ -137,7 +137,7 @@ SERVERS = (
         _uwsgi("--gevent", "100", "--gevent-early-monkey-patch"),
     ),
     WsgiServer(
-        "gthread", "gunicorn, `-k gthread`", _gunicorn("-k", "gthread", "--threads", str(THREADS))
+        "gthread", "gunicorn, `-k gthread`", gunicorn("-k", "gthread", "--threads", str(THREADS))
     ),
     WsgiServer("flask-run", "`flask run`", _flask_run()),
     WsgiServer("flask-debug", "`flask run --debug`", _flask_run("--debug")),
@@ -150,7 +150,7 @@ SERVERS = (
     WsgiServer("waitress", "waitress", _waitress()),
     WsgiServer("mod_wsgi", "mod_wsgi, daemon mode", _mod_wsgi),
     WsgiServer(
-        "sync", "gunicorn, `-k sync` (its default)", _gunicorn("-k", "sync"), answers_in_turn=True
+        "sync", "gunicorn, `-k sync` (its default)", gunicorn("-k", "sync"), answers_in_turn=True
     ),
     WsgiServer("uwsgi", "uWSGI, one thread (its default)", _uwsgi(), answers_in_turn=True),
 )
