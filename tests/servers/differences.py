@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.servers.behaviours import YES
@@ -17,6 +18,8 @@ KEEPALIVE_SECONDS = 1.5
 AT_ONCE_SECONDS = 1
 """Before the first keep-alive, and before a blocked generator's wait is over."""
 MIB = 1 << 20
+WRITE_TIMEOUT_SECONDS = 2
+"""The app's."""
 
 
 def others_are_answered_meanwhile(server: RunningServer) -> str:
@@ -66,18 +69,20 @@ def _leave_blocked(server: RunningServer, kind: str, first: bytes) -> tuple[str,
     return key, time.monotonic()
 
 
-def a_reader_that_stands_still_stops_production(server: RunningServer) -> str:
-    """The generator is at most 8 events ahead of what the kernel, and the server, take from it."""
+def a_reader_that_stands_still_holds_the_generator(server: RunningServer) -> str:
+    """The generator is at most 8 events ahead of what the kernel, and the server, take from it.
+
+    The write timeout drops the reader.
+    """
     key = server.new_key()
     with server.ask(f"/stream/floods?key={key}", receive_buffer_bytes=4096) as answer:
         assert answer.status == 200
         made = server.until(lambda: _stands_still(server, key))
-        held = made * 65536 - _kernel_bytes()
-        server_bytes = max(0, held - (8 + 3) * 65536)
+        server_bytes = made * 65536 - _kernel_bytes() - (8 + 3) * 65536
+        is_dropped = _comes_true(lambda: server.has_noted(key, "ended"), WRITE_TIMEOUT_SECONDS + 3)
     server.noted(key, "ended")
-    if not server_bytes:
-        return YES
-    return f"after up to {-(-server_bytes // (4 * MIB)) * 4} MiB that the server holds"
+    words = "at once" if server_bytes <= 0 else f"after {-(-server_bytes // (4 * MIB)) * 4} MiB"
+    return f"{words}; it is dropped" if is_dropped else words
 
 
 def _stands_still(server: RunningServer, key: str) -> int:
@@ -94,6 +99,15 @@ def _stands_still(server: RunningServer, key: str) -> int:
 def _kernel_bytes() -> int:
     """How much a loopback connection's send buffer takes at most."""
     return int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2])
+
+
+def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def a_stream_that_was_cut_does_not_look_whole(server: RunningServer) -> str:

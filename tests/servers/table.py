@@ -42,7 +42,7 @@ DIFFERENT: dict[str, Behaviour] = {
     "other requests meanwhile": differences.others_are_answered_meanwhile,
     "a client that leaves during silence is noticed": differences.a_leaver_is_noticed_during_silence,
     "then a blocked generator ends": differences.a_blocked_generator_is_ended,
-    "a reader that stands still stops the generator": differences.a_reader_that_stands_still_stops_production,
+    "a reader that stands still holds the generator": differences.a_reader_that_stands_still_holds_the_generator,
     "a killed process shows as a cut": differences.a_killed_process_is_no_end_of_a_stream,
 }
 """The columns of the table. The last one leaves the server dead."""

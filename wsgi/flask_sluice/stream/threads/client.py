@@ -7,9 +7,11 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flask_sluice.stream.threads.departures import can_watch, departures
+from flask_sluice.stream.timers import Timers
 
 _LOOK_SECONDS = 0.2
 """Between two looks for a client whose leaving nothing tells."""
@@ -17,7 +19,7 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Client:
-    """Tells whether a client has left.
+    """Tells whether a client has left, and ends the connection of one that does not read any more.
 
     sock: the connection; None where the server keeps it to itself
     is_framed: whether the body shows its end by itself; False where it ends with the connection
@@ -34,23 +36,48 @@ class Client:
     ) -> None:
         self._sock = sock
         self._is_framed = is_framed
+        self.left_because = "the client disconnected"
+        """For the log, if it has left."""
         self._ask = ask
         self._watched: tuple[int, Callable[[], object]] | None = None
         if ask is None and sock is not None and not can_watch():
             self._ask = lambda: _is_at_end(sock)
         self.look_seconds = None if self._ask is None else _LOOK_SECONDS
 
-    def watch(self, on_left: Callable[[], object]) -> None:
-        """Have ``on_left`` called by another thread when the client leaves, if the system can tell."""
+    def watch(self, on_left: Callable[[], object], timers: Timers) -> None:
+        """Have ``on_left`` called by another thread when the client leaves, or stops reading, if the system can tell."""
         if self._sock is not None and can_watch():
             # The socket may be closed before ``forget``, and has no file descriptor then.
             self._watched = (self._sock.fileno(), on_left)
-            departures().watch(*self._watched)
+            departures().watch(*self._watched, partial(self._look, self._sock, timers))
 
     def forget(self) -> None:
         if self._watched is not None:
             departures().forget(*self._watched)
             self._watched = None
+
+    def _look(self, sock: socket.socket, timers: Timers, now: float) -> None:
+        """End the connection of a client that does not read, so that the write fails in which the request's thread waits."""
+        # Not above: Windows has no fcntl.
+        from flask_sluice.stream.transport.send_queue import (  # noqa: PLC0415
+            taken_bytes,
+            unsent_bytes,
+        )
+
+        # The server may close the connection before it closes the stream, and at any moment.
+        fd = sock.fileno()
+        if fd < 0 or not timers.is_writing:
+            return
+        with contextlib.suppress(OSError):
+            if timers.check_write(now, unsent_bytes(fd), taken_bytes(sock)):
+                self.left_because = "the client stopped reading"
+            elif timers.deadline_is_over(now) and timers.write_is_slow(now):
+                self.left_because = (
+                    "the deadline is over and the client reads too slowly to be told"
+                )
+            else:
+                return
+            sock.shutdown(socket.SHUT_RDWR)
 
     def has_left(self) -> bool:
         return self._ask is not None and self._ask()

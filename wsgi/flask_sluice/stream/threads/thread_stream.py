@@ -89,7 +89,7 @@ class ThreadStream:
         with open_streams().change:
             self._account.open(self._generator, now)
         self._has_place = True
-        self._client.watch(self._generator.mark_left)
+        self._client.watch(self._generator.mark_left, self._timers)
         self._generator.start()
 
     def wait_for_first_event(self, commit_seconds: float | None) -> None:
@@ -272,7 +272,7 @@ class ThreadStream:
             end = self._account.settle(
                 self._generator,
                 events=self._generator.event_count,
-                reason="the client disconnected" if is_cancelled else None,
+                reason=self._client.left_because if is_cancelled else None,
             )
         # The log may block, and would hold up all other streams.
         end.log("stream ended")
