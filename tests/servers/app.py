@@ -21,7 +21,7 @@ GATE_TIMEOUT_SECONDS = 30
 BLOCKED_SECONDS = 2
 
 app = Flask(__name__)
-app.config["SLUICE_WRITE_TIMEOUT_SECONDS"] = 2
+app.config["SLUICE_WRITE_TIMEOUT_SECONDS"] = 1.5
 released = threading.Event()
 
 

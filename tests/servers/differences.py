@@ -18,7 +18,7 @@ KEEPALIVE_SECONDS = 1.5
 AT_ONCE_SECONDS = 1
 """Before the first keep-alive, and before a blocked generator's wait is over."""
 MIB = 1 << 20
-WRITE_TIMEOUT_SECONDS = 2
+WRITE_TIMEOUT_SECONDS = 1.5
 """The app's."""
 
 
@@ -79,16 +79,16 @@ def a_reader_that_stands_still_holds_the_generator(server: RunningServer) -> str
         assert answer.status == 200
         made = server.until(lambda: _stands_still(server, key))
         server_bytes = made * 65536 - _kernel_bytes() - (8 + 3) * 65536
-        is_dropped = _comes_true(lambda: server.has_noted(key, "ended"), WRITE_TIMEOUT_SECONDS + 3)
+        is_dropped = _comes_true(lambda: server.has_noted(key, "ended"), WRITE_TIMEOUT_SECONDS + 2)
     server.noted(key, "ended")
     words = "at once" if server_bytes <= 0 else f"after {-(-server_bytes // (4 * MIB)) * 4} MiB"
     return f"{words}; it is dropped" if is_dropped else words
 
 
 def _stands_still(server: RunningServer, key: str) -> int:
-    """Return how many events were made, if there were no more within a second; else 0."""
+    """Return how many events were made, if there were no more for a while; else 0."""
     made = len(server.notes(key))
-    until = time.monotonic() + 1
+    until = time.monotonic() + 0.7
     while time.monotonic() < until:
         if len(server.notes(key)) > made:
             return 0
