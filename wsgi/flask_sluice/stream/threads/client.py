@@ -1,17 +1,20 @@
 """The client of a request, as far as its server shows it."""
 
 import contextlib
+import logging
 import os
 import select
 import socket
 import struct
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flask_sluice.stream.threads.departures import can_watch, departures
 from flask_sluice.stream.timers import Timers
+
+logger = logging.getLogger("sluice.stream")
 
 _LOOK_SECONDS = 0.2
 """Between two looks for a client whose leaving nothing tells."""
@@ -116,10 +119,27 @@ def client_of(environ: Mapping[str, Any]) -> Client:
     if sock is not None:
         return Client(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")
     if (ask := environ.get("waitress.client_disconnected")) is not None:
+        if not _looks_ahead(ask):
+            _warn_of_lookahead()
         return Client(ask=ask)
     if (uwsgi := sys.modules.get("uwsgi")) is not None:
         return _ClientOfUwsgi(uwsgi.connection_fd())
     return Client()
+
+
+def _looks_ahead(ask: Callable[[], bool]) -> bool:
+    """Whether waitress reads on while it answers a request, and so notices that a client leaves."""
+    channel = getattr(ask, "__self__", None)
+    adjustments = getattr(channel, "adj", None)
+    return bool(getattr(adjustments, "channel_request_lookahead", True))
+
+
+@cache
+def _warn_of_lookahead() -> None:
+    logger.warning(
+        "waitress does not tell when a client leaves, so a stream goes on until a write fails: start it with "
+        "channel_request_lookahead=1"
+    )
 
 
 def _is_at_end(sock: socket.socket) -> bool:
