@@ -12,7 +12,12 @@ class Answer(Body):
     """A request on a connection of its own, and its response as it comes."""
 
     def __init__(
-        self, port: int, path: str, *, method: str = "GET", receive_buffer_bytes: int | None = None
+        self,
+        port: int,
+        path: str,
+        *,
+        method: str = "GET",
+        receive_buffer_bytes: int | None = None,
     ) -> None:
         self._sock = socket.socket()
         self._sock.settimeout(TIMEOUT_SECONDS)
@@ -44,11 +49,6 @@ class Answer(Body):
     @property
     def status(self) -> int:
         return self.response.status
-
-    @property
-    def shows_its_end(self) -> bool:
-        """Whether the body shows its end by itself, so that a cut is no end."""
-        return self.response.chunked or self.response.length is not None
 
     def chunk(self) -> bytes:
         response = self.response

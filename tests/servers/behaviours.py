@@ -142,14 +142,28 @@ def a_leaver_ends_a_generator_that_yields(server: RunningServer) -> str:
     return YES
 
 
+def a_cut_stream_does_not_look_whole(server: RunningServer) -> str:
+    """A client that ends its own side only counts as a leaver where the leaving is seen, and may read on where it is not."""
+    with server.stream("goes_on", server.new_key(), deadline=1) as answer:
+        answer.until(b"data: token\n\n")
+        answer.end_own_side()
+        try:
+            assert b"event: error" in answer.body()
+        except (EOFError, ConnectionResetError):
+            return YES
+    return YES
+
+
 def nothing_leaks_from_aborted_streams(server: RunningServer) -> str:
     abort(server, "goes_on", 20)
     before = server.until(lambda: seen_idle(server))
+    error_count = server.log.count("Traceback")
     abort(server, "goes_on", 200)
     abort(server, "listens", 20)
     wait_until(
         lambda: _is_as_before(server, before), 20, lambda: f"{before} became {server.inspect()}"
     )
+    assert server.log.count("Traceback") == error_count, server.log[-3000:]
     return YES
 
 

@@ -110,18 +110,6 @@ def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def a_stream_that_was_cut_does_not_look_whole(server: RunningServer) -> str:
-    """A client that ends its own side only counts as a leaver where the leaving is seen, and may read on where it is not."""
-    with server.stream("goes_on", server.new_key(), deadline=1) as answer:
-        answer.until(b"data: token\n\n")
-        answer.end_own_side()
-        try:
-            body = answer.body()
-        except (EOFError, ConnectionResetError):
-            return YES
-    return YES if b"event: error" in body else NO
-
-
 def a_killed_process_is_no_end_of_a_stream(server: RunningServer) -> str:
     """The last of all: what is killed does not serve any more."""
     key = server.new_key()

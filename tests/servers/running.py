@@ -101,13 +101,13 @@ class RunningServer:
         """A name for one stream."""
         return uuid.uuid4().hex
 
-    def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
-        return Answer(self.port, path, method=method, **options)
+    def ask(self, path: str, **options: Any) -> Answer:
+        return Answer(self.port, path, **options)
 
     def stream(self, kind: str, key: str, *, method: str = "GET", **options: Any) -> Answer:
         """Ask for a stream of this kind. options: the view's"""
         fields = "".join(f"&{name}={value}" for name, value in options.items())
-        return self.ask(f"/stream/{kind}?key={key}{fields}", method)
+        return self.ask(f"/stream/{kind}?key={key}{fields}", method=method)
 
     def inspect(self) -> dict[str, int]:
         """What is open in the server's process."""

@@ -18,27 +18,20 @@ logger = logging.getLogger("sluice.stream")
 
 _LOOK_SECONDS = 0.2
 """Between two looks for a client whose leaving nothing tells."""
-_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Client:
     """Tells whether a client has left, and ends the connection of one that does not read any more.
 
     sock: the connection; None where the server keeps it to itself
-    is_framed: whether the body shows its end by itself; False where it ends with the connection
     ask: returns whether it has left, where the server tells; None: nothing does but a failing write
     look_seconds: how often ``has_left`` is to be asked; None: never
     """
 
     def __init__(
-        self,
-        sock: socket.socket | None = None,
-        *,
-        is_framed: bool = True,
-        ask: Callable[[], bool] | None = None,
+        self, sock: socket.socket | None = None, ask: Callable[[], bool] | None = None
     ) -> None:
         self._sock = sock
-        self._is_framed = is_framed
         self.left_because = "the client disconnected"
         """For the log, if it has left."""
         self._ask = ask
@@ -87,15 +80,10 @@ class Client:
 
     def cut(self) -> None:
         """End the connection, so that a client that has closed only its own side does not take what it has for the whole."""
-        if self._sock is None:
-            return
-        # It may have been closed, or reset, already.
-        with contextlib.suppress(OSError):
-            if self._is_framed:
+        if self._sock is not None:
+            # It may have been closed, or reset, already.
+            with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
-            else:
-                # The server's close then sends RST instead of FIN (SO_LINGER with a time of zero, socket(7)).
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
 
     def close(self) -> None:
         """Give back what was taken to watch it."""
@@ -106,7 +94,12 @@ class _ClientOfUwsgi(Client):
 
     def __init__(self, descriptor: int) -> None:
         self._copy = socket.socket(fileno=os.dup(descriptor))
-        super().__init__(self._copy, is_framed=False)
+        super().__init__(self._copy)
+
+    def cut(self) -> None:
+        # uWSGI's close then sends RST instead of FIN (SO_LINGER with a time of zero, socket(7)).
+        with contextlib.suppress(OSError):
+            self._copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:
         self._copy.close()
@@ -117,7 +110,7 @@ def client_of(environ: Mapping[str, Any]) -> Client:
     # gunicorn, and Werkzeug's development server.
     sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if sock is not None:
-        return Client(sock, is_framed=environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+        return Client(sock)
     if (ask := environ.get("waitress.client_disconnected")) is not None:
         if not _looks_ahead(ask):
             _warn_of_lookahead()
