@@ -18,6 +18,8 @@ KEEPALIVE_SECONDS = 1.5
 AT_ONCE_SECONDS = 1
 """Before the first keep-alive, and before a blocked generator's wait is over."""
 MIB = 1 << 20
+GOES_ON_SECONDS = 2
+"""A stream that has lasted so long after SIGTERM is not ended by it."""
 WRITE_TIMEOUT_SECONDS = 1.5
 """The app's."""
 
@@ -121,3 +123,23 @@ def a_killed_process_is_no_end_of_a_stream(server: RunningServer) -> str:
         except (EOFError, ConnectionResetError):
             return YES
     return NO
+
+
+def a_stream_after_sigterm(server: RunningServer) -> str:
+    """What the reader of a stream gets that would last. For a server of its own, which ends."""
+    with server.stream("goes_on", server.new_key()) as answer:
+        answer.until(b"data: token\n\n")
+        server.terminate()
+        goes_on_at = time.monotonic() + GOES_ON_SECONDS
+        body = b""
+        try:
+            while time.monotonic() < goes_on_at:
+                events = answer.chunk()
+                if not events:
+                    break
+                body += events
+            else:
+                return "goes on"
+        except (EOFError, ConnectionResetError):
+            return "is cut"
+    return "gets an error event" if b"event: error" in body else "is cut"

@@ -92,6 +92,10 @@ class RunningServer:
         except ProcessLookupError:
             return
 
+    def terminate(self) -> None:
+        """Send SIGTERM to the first process, as systemd and Kubernetes do to the process that they have started."""
+        self._process.terminate()
+
     @property
     def log(self) -> str:
         """All that the server has printed so far."""

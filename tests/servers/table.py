@@ -47,6 +47,9 @@ DIFFERENT: dict[str, Behaviour] = {
 }
 """The columns of the table. The last one leaves the server dead."""
 
+SIGTERM = "after SIGTERM a stream"
+"""The last column, for which each server is started once more."""
+
 Results = dict[str, dict[str, str]]
 """What each server gave: by its id, then by the column."""
 
@@ -59,10 +62,11 @@ def recorded() -> Results:
 def render(results: Results) -> str:
     """Return the text between BEGIN and END."""
     lines = ["On every server of the table:", "", *(f"- {sentence}" for sentence in COMMON), ""]
-    lines.append("| " + " | ".join(["server", *DIFFERENT]) + " |")
-    lines.append("|---" * (1 + len(DIFFERENT)) + "|")
+    columns = [*DIFFERENT, SIGTERM]
+    lines.append("| " + " | ".join(["server", *columns]) + " |")
+    lines.append("|---" * (1 + len(columns)) + "|")
     for server in SERVERS:
-        words = (results[server.id][column] for column in DIFFERENT)
+        words = (results[server.id][column] for column in columns)
         lines.append("| " + " | ".join([server.title, *words]) + " |")
     return "\n".join(lines) + "\n"
 
@@ -77,7 +81,9 @@ def measure(server: WsgiServer, environments: Environments) -> dict[str, str]:
     with RunningServer(server, environments) as running:
         for sentence, behaviour in COMMON.items():
             assert behaviour(running) == behaviours.YES, sentence
-        return {column: behaviour(running) for column, behaviour in DIFFERENT.items()}
+        results = {column: behaviour(running) for column, behaviour in DIFFERENT.items()}
+    with RunningServer(server, environments) as running:
+        return {**results, SIGTERM: differences.a_stream_after_sigterm(running)}
 
 
 def main(ids: list[str]) -> None:
