@@ -195,7 +195,8 @@ def saves(key: str, _: StreamContext) -> Iterator[Event]:
     try:
         yield Event(event="done", data="x")
         pass_gate(key, "left")
-        time.sleep(0.1)
+        # For several keep-alives, of which one fails.
+        time.sleep(0.5)
         note(key, "saved")
     finally:
         note(key, "ended")

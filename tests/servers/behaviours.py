@@ -124,7 +124,7 @@ def stream_with_context_works_and_is_torn_down_at_the_end(server: RunningServer)
 
 def a_leaver_does_not_cut_what_is_saved_after_the_last_event(server: RunningServer) -> str:
     key = server.new_key()
-    with server.stream("saves", key, keepalive=0.1) as answer:
+    with server.stream("saves", key, keepalive=0.05) as answer:
         answer.until(b"event: done")
     server.open_gate(key, "left")
     server.noted(key, "ended")

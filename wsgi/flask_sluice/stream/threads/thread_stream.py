@@ -66,6 +66,8 @@ class ThreadStream:
         self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         """Whether the last bytes have been handed to the server."""
+        self._is_writing_events = False
+        """Whether the server has events that it has not written yet."""
         self._thread_id = threading.get_ident()
         self._has_place = False
         """Whether it counts among the open streams."""
@@ -151,7 +153,7 @@ class ThreadStream:
     def _wait_for_events(self) -> tuple[bytes, Exception | None]:
         """Return events, or an error; nothing of both at the end (``_is_over``), and when a keep-alive is due."""
         generator, timers = self._generator, self._timers
-        timers.is_writing = False
+        timers.is_writing = self._is_writing_events = False
         with generator.change:
             generator.ask()
             while not (self._is_closed or self._has_left_before_the_end()):
@@ -202,6 +204,7 @@ class ThreadStream:
         return _STOPPED if is_short else None
 
     def _write_events(self, events: bytes) -> bytes:
+        self._is_writing_events = True
         now = time.monotonic()
         self._timers.write_begins(now)
         if holds_event(events):
@@ -226,16 +229,21 @@ class ThreadStream:
         return self._write(self._render_error(error))
 
     def _end(self) -> NoReturn:
-        context = self._context
         if self._is_closed:
             raise StopIteration
         if self._has_left_before_the_end():
             self._client.cut()
-        elif context.failure is not None:
+        else:
+            self._complete()
+        raise StopIteration
+
+    def _complete(self) -> None:
+        """The client has the whole answer."""
+        context = self._context
+        if context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
-        raise StopIteration
 
     def close(self) -> None:
         """Release everything. The server calls it however the stream ended; only the first call counts."""
@@ -246,8 +254,13 @@ class ThreadStream:
         # First of all: the socket lives on for the connection's next request.
         self._client.forget()
         self._client.close()
+        generator = self._generator
+        are_all_sent = not (self._is_writing_events or generator.events)
+        if self._context.outcome is None and generator.has_terminal_event and are_all_sent:
+            # A keep-alive has failed while the generator saved its answer.
+            self._complete()
         try:
-            self._generator.close()
+            generator.close()
         finally:
             if self._has_place:
                 self._report_end()
