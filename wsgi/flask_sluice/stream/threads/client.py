@@ -117,6 +117,8 @@ def client_of(environ: Mapping[str, Any]) -> Client:
         return Client(ask=ask)
     if (uwsgi := sys.modules.get("uwsgi")) is not None:
         return _ClientOfUwsgi(uwsgi.connection_fd())
+    if "gunicorn.workers.gtornado" in sys.modules:
+        _warn_of_tornado()
     return Client()
 
 
@@ -132,6 +134,13 @@ def _warn_of_lookahead() -> None:
     logger.warning(
         "waitress does not tell when a client leaves, so a stream goes on until a write fails: start it with "
         "channel_request_lookahead=1"
+    )
+
+
+@cache
+def _warn_of_tornado() -> None:
+    logger.warning(
+        "gunicorn's tornado worker holds a response back until its end, so that nothing streams: use another worker class"
     )
 
 
