@@ -51,6 +51,12 @@ SEED := 1
 chaos: .venv/installed-dev
 	@$(BIN)/python -m tests.system.chaos --seconds $(SECONDS) --seed $(SEED)
 
+.PHONY: servers-table
+
+# Two minutes: streams on each of the WSGI servers, and writes what they gave into docs/servers.md.
+servers-table: .venv/installed-dev tests/node/node_modules/installed
+	@PYTHONPATH="$(CURDIR)/wsgi:$(CURDIR)" $(BIN)/python -m tests.servers.table
+
 .PHONY: test-pythons test-prereleases
 
 # Tests of the built wheel with the oldest and the newest versions of its dependencies, on each Python of 3.10 to 3.13 that is

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_sluice.sse import Event, EventParser
-from flask_sluice.stream.feeds.encode_items import ItemEncoder, check_items
+from flask_sluice.stream.feeds.encode_items import ItemEncoder
+from flask_sluice.stream.feeds.item_errors import check_items
 
 LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 LINES = st.sampled_from(

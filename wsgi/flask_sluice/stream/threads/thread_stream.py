@@ -67,6 +67,8 @@ class ThreadStream:
         self._close_callbacks: list[Callable[[], object]] = []
         self._is_over = False
         """Whether the last bytes have been handed to the server."""
+        self._is_writing_events = False
+        """Whether the server has events that it has not written yet."""
         self._thread_id = threading.get_ident()
         self._has_place = False
         """Whether it counts among the open streams."""
@@ -113,7 +115,7 @@ class ThreadStream:
         with open_streams().change:
             self._account.open(self._generator, now)
         self._has_place = True
-        self._client.watch(self._generator.mark_left)
+        self._client.watch(self._generator.mark_left, self._timers)
         self._generator.start()
 
     def wait_for_first_event(self, commit_seconds: float | None) -> None:
@@ -176,7 +178,7 @@ class ThreadStream:
     def _wait_for_events(self) -> tuple[bytes, Exception | None]:
         """Return events, or an error; nothing of both at the end (``_is_over``), and when a keep-alive is due."""
         generator, timers = self._generator, self._timers
-        timers.is_writing = False
+        timers.is_writing = self._is_writing_events = False
         with generator.change:
             generator.ask()
             while not (self._is_closed or self._has_left_before_the_end()):
@@ -227,6 +229,7 @@ class ThreadStream:
         return _STOPPED if is_short else None
 
     def _write_events(self, events: bytes) -> bytes:
+        self._is_writing_events = True
         now = time.monotonic()
         self._timers.write_begins(now)
         if holds_event(events):
@@ -251,17 +254,22 @@ class ThreadStream:
         return self._write(self._render_error(error))
 
     def _end(self) -> NoReturn:
-        context = self._context
         if self._is_closed:
             raise StopIteration
         if self._has_left_before_the_end():
-            self._client.shut_down()
-        elif context.failure is not None:
+            self._client.cut()
+        else:
+            self._complete()
+        self._close_in_step()
+        raise StopIteration
+
+    def _complete(self) -> None:
+        """The client has the whole answer."""
+        context = self._context
+        if context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
-        self._close_in_step()
-        raise StopIteration
 
     def _close_in_step(self) -> None:
         """Close at the end, as a server does at once: a test may keep the response, and with it Flask's contexts, for long."""
@@ -277,8 +285,13 @@ class ThreadStream:
         # First of all: the socket lives on for the connection's next request.
         self._client.forget()
         self._client.close()
+        generator = self._generator
+        are_all_sent = not (self._is_writing_events or generator.events)
+        if self._context.outcome is None and generator.has_terminal_event and are_all_sent:
+            # A keep-alive has failed while the generator saved its answer.
+            self._complete()
         try:
-            self._generator.close()
+            generator.close()
         finally:
             if self._has_place:
                 self._report_end()
@@ -306,7 +319,7 @@ class ThreadStream:
             end = self._account.settle(
                 self._generator,
                 events=self._generator.event_count,
-                reason="the client disconnected" if is_cancelled else None,
+                reason=self._client.left_because if is_cancelled else None,
             )
         # It may block, and would hold up all other streams.
         self._account.report(end, "stream ended")

@@ -1,23 +1,17 @@
 """The client's connection, beside what gunicorn writes to it."""
 
 import contextlib
-import fcntl
 import os
 import socket
 import struct
 import sys
-import termios
 from collections.abc import Mapping
 from typing import Any
 
 from gevent import socket as gevent_socket
 
 from flask_sluice.stream.serving import GEVENT_NEEDED, require_gevent_in_view
-
-_BYTES_ACKED = struct.Struct("Q")
-_BYTES_ACKED_AT = 120
-"""Where ``tcpi_bytes_acked`` is in ``struct tcp_info`` (linux/tcp.h), from Linux 4.1 on."""
-_TCP_INFO_BYTES = _BYTES_ACKED_AT + _BYTES_ACKED.size
+from flask_sluice.stream.transport.send_queue import taken_bytes, unsent_bytes
 
 
 class ClientSocket:
@@ -39,17 +33,10 @@ class ClientSocket:
         self._is_copy = is_copy
 
     def unsent_bytes(self) -> int:
-        """Return how many written bytes the peer's kernel has not taken yet (SIOCOUTQ, unix(7) and tcp(7))."""
-        answer = fcntl.ioctl(self.fd, termios.TIOCOUTQ, b"\0\0\0\0")
-        return int(struct.unpack("i", answer)[0])
+        return unsent_bytes(self.fd)
 
     def taken_bytes(self) -> int | None:
-        """Return how many bytes the peer's kernel has taken since the connection began; None if it is not a TCP connection."""
-        try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        except OSError:
-            return None
-        return int(_BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0])
+        return taken_bytes(self._socket)
 
     def shut_down(self) -> None:
         """End the connection; a write that is blocked on it fails with EPIPE. The loop may call this."""
