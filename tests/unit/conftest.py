@@ -11,6 +11,7 @@ from hypothesis import settings
 from flask_sluice.stream import accounting, event_stream, registry
 from flask_sluice.stream.loop.ticker import Ticker
 from flask_sluice.stream.sse_response import sse_response
+from flask_sluice.stream.threads.open_streams import open_streams
 from tests.unit.clock import Clock
 from tests.unit.greenlets import TIMEOUT_SECONDS
 from tests.unit.wsgi_server import Greenlets, Threads, WsgiServer
@@ -24,6 +25,7 @@ settings.load_profile("sluice")
 def own_worker_objects():
     """Each test has its own: a stream that a failed test has left does not count in the next."""
     registry.reset()
+    open_streams.forget()
 
 
 @pytest.fixture

@@ -108,9 +108,18 @@ def test_text_that_is_no_event_is_an_error_at_once(text):
         ItemEncoder().encode(text)
 
 
-@pytest.mark.parametrize("item", [{}, 1, None, [b"data: a\n\n"], bytearray(b"data: a\n\n")])
-def test_another_object_is_an_error_that_says_what_to_do(item):
-    with pytest.raises(TypeError, match=r"Event\.json"):
+@pytest.mark.parametrize(
+    ("item", "hint"),
+    [
+        ({}, r"Event\.json"),
+        (1, r"Event\.json"),
+        ([b"data: a\n\n"], r"Event\.json"),
+        (None, "leave out a `yield` without a value"),
+        (bytearray(b"data: a\n\n"), r"bytes\(\)"),
+    ],
+)
+def test_another_object_is_an_error_that_says_what_to_do(item, hint):
+    with pytest.raises(TypeError, match=hint):
         ItemEncoder().encode(item)
 
 
@@ -148,7 +157,7 @@ class WithResponse:
     ("items", "hint"),
     [
         (lambda: iter(()), "call it"),
-        (asynchronous, "call it"),
+        (asynchronous, "asynchronous generator"),
         (asynchronous(), "instead of `async def`"),
         (WithResponse(), "the generator itself"),
         ("data: a\n\n", "iterable of events, not one str"),

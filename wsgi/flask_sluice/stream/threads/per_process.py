@@ -19,7 +19,7 @@ class PerProcess(Generic[T]):
         self._lock = threading.RLock()
         self._made: T | None = None
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
+            os.register_at_fork(after_in_child=self.forget)
 
     def __call__(self) -> T:
         with self._lock:
@@ -27,7 +27,8 @@ class PerProcess(Generic[T]):
                 self._made = self._make()
             return self._made
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Have the next call make another one."""
         # Another thread may have held the lock when the process was forked.
         self._lock = threading.RLock()
         self._made = None
