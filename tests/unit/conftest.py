@@ -1,5 +1,6 @@
 """Settings for the unit tests, and what must be left of a stream: nothing."""
 
+import gc
 import json
 import logging
 
@@ -26,6 +27,14 @@ def own_worker_objects():
     """Each test has its own: a stream that a failed test has left does not count in the next."""
     registry.reset()
     open_streams.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_collection():
+    """The collector may run in any thread, and what another test has left of gevent's event loop may be closed in its own only."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
