@@ -10,7 +10,7 @@ from flask import Response, request
 from gevent import monkey
 
 from app import app
-from flask_sluice import sse_response, stream_response
+from flask_sluice import sse_response
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
@@ -19,6 +19,7 @@ from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
 from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.responses import stream_response
 from flask_sluice.stream.transport.client_socket import client_of
 from tests.server.inspection import register_inspection
 from tests.system.bystanders import EVENTS, PACE_SECONDS

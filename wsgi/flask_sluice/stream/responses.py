@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ class StreamResponse(Response):
         self.call_on_close = stream.call_on_close  # type: ignore[method-assign, assignment]
         if is_traced() and has_request_context():
             # Not here: a span that the view has opened for itself ends with the view.
-            after_this_request(partial(_end_spans_with, stream))
+            # The request's context keeps the function, and the stream may keep the context: a body that is dropped has to go.
+            after_this_request(partial(_end_spans_with, weakref.ref(stream)))
 
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"
@@ -86,8 +88,11 @@ def _warn_of_caching() -> None:
     logger.warning("a stream is for one client and is not cached: leave its view out of the cache")
 
 
-def _end_spans_with(stream: "EventStream | ThreadStream", response: Response) -> Response:
-    if response.response is stream:
+def _end_spans_with(
+    stream_of: "Callable[[], EventStream | ThreadStream | None]", response: Response
+) -> Response:
+    stream = stream_of()
+    if stream is not None and response.response is stream:
         stream.end_with_stream(current_spans())
     return response
 
