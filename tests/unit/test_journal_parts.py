@@ -11,6 +11,7 @@ from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
+from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.window import Window
 from tests.unit.greenlets import run_all
@@ -420,3 +421,24 @@ def test_a_url_that_cannot_be_read_is_refused_in_one_line_without_its_password(u
 )
 def test_a_url_is_taken_as_redis_py_takes_it(url):
     RedisJournal(url, Limits(), lost_event=LOST).close()
+
+
+class RestoringRedis:
+    """Has lost an event when it is read for the first time, and has it again when its last event is looked at."""
+
+    def __init__(self):
+        self.is_restored = False
+
+    def execute(self, _command):
+        return [[[b"1-0", [b"e", event("one")]]] if self.is_restored else []]
+
+    def awaits(self, _stream_id, _number):
+        self.is_restored = True
+        return False
+
+
+def test_events_that_are_stored_again_between_two_looks_are_read():
+    redis = RestoringRedis()
+    store = RedisStore.__new__(RedisStore)
+    store._client = store._stored = redis
+    assert store._read_history("x", 1, 1) == [(1, event("one"))]

@@ -241,16 +241,21 @@ class RedisStore:
             self._streams.unfollow(stream)
 
     def _read_history(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        events = self._read_events(stream_id, first, last)
+        if events and events[0][0] == first:
+            return events
+        if self._stored.awaits(stream_id, last):
+            raise JournalUnavailableError("Redis has lost events that are being stored again")
+        # They may have been stored again between these two looks.
+        return self._read_events(stream_id, first, last)
+
+    def _read_events(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         (entries,) = self._client.execute(
             commands.read_events(stream_id, first, last, _FETCHED_EVENTS)
         )
         if isinstance(entries, Exception):
             return []  # The key is used by something else: the stream is gone.
-        events = [(number, event) for number, event in map(event_of, entries) if number is not None]
-        has_first = bool(events) and events[0][0] == first
-        if not has_first and self._stored.awaits(stream_id, last):
-            raise JournalUnavailableError("Redis has lost events that are being stored again")
-        return events
+        return [(number, event) for number, event in map(event_of, entries) if number is not None]
 
     # Streams that this worker produces.
 
