@@ -79,6 +79,8 @@ def sse_response(
         raise RuntimeError(
             "sse_response answers the current request, and there is none: call it in a view"
         )
+    # Looked up once each: Flask's proxies are a microsecond.
+    app, asked = current_app._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
     check_items(items)
     check_status(status)
     check_arguments(
@@ -89,22 +91,23 @@ def sse_response(
         error_event=error_event,
         on_disconnect=on_disconnect,
     )
-    _keep_from_compression(current_app.config, request.environ)
+    _keep_from_compression(app.config, asked.environ)
     call = _Call(
         items=items,
-        context=context_of(request, context),
+        context=context_of(asked, context),
         encoder=ItemEncoder(is_terminal),
-        render_error=_renderer(error_event, is_debug=current_app.debug),
+        render_error=_renderer(error_event, is_debug=app.debug),
         handles_errors=error_event is not None,
-        options=stream_options(current_app.config, keepalive, deadline),
+        options=stream_options(app.config, keepalive, deadline),
         retry=retry,
+        environ=asked.environ,
         interrupt=interrupt,
         on_disconnect=on_disconnect,
     )
     response_headers = headers_with(call.context.request_id, headers)
     with sentry.generators_scope():
-        stream = call.on_gevent() if streams_on_gevent(request.environ) else call.on_threads()
-    if hold_headers and request.method != "HEAD":
+        stream = call.on_gevent() if streams_on_gevent(asked.environ) else call.on_threads()
+    if hold_headers and asked.method != "HEAD":
         _hold(stream, hold_headers)
     return StreamResponse(stream, response_headers, status)
 
@@ -121,6 +124,7 @@ class _Call:
     """Whether the app makes the error event. Like an exception that an error handler takes, none then reaches a test."""
     options: StreamOptions
     retry: int | None
+    environ: Mapping[str, Any]
     interrupt: bool
     on_disconnect: Callable[[], object] | None
 
@@ -148,7 +152,7 @@ class _Call:
             feed,
             context=self.context,
             render_error=self.render_error,
-            client=socket_of(request.environ),
+            client=socket_of(self.environ),
             options=self.options,
             preamble=self.preamble,
             on_disconnect=self.on_disconnect,
@@ -160,7 +164,7 @@ class _Call:
         from flask_sluice.stream.threads.generator_thread import GeneratorThread  # noqa: PLC0415
         from flask_sluice.stream.threads.thread_stream import ThreadStream  # noqa: PLC0415
 
-        is_test = is_test_client(request.environ)
+        is_test = is_test_client(self.environ)
         if not (is_test or request.is_multithread):
             _warn_of_one_thread()
         generator = GeneratorThread(
@@ -174,14 +178,14 @@ class _Call:
             generator,
             context=self.context,
             render_error=self.render_error,
-            client=client_of(request.environ),
+            client=client_of(self.environ),
             options=self.options,
             preamble=self.preamble,
             on_disconnect=self.on_disconnect,
             propagates=is_test and not self.handles_errors and _propagates(),
         )
         if is_test:
-            request.environ.get(TEST_STREAMS, []).append(stream)
+            self.environ.get(TEST_STREAMS, []).append(stream)
         return stream
 
 
