@@ -1,9 +1,7 @@
 """``stream_with_context`` inside of other items, which Flask before 3.1.2 cannot pop where the generator runs."""
 
-import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import pytest
@@ -54,20 +52,3 @@ def test_inside_it_works_with_flask_from_3_1_2_on(around):
     reader = client(lambda: sse_response(around(stream_with_context(generate()))))
     assert BODY in reader.get("/").data
     assert not has_request_context()
-
-
-@pytest.mark.skipif(not PUSHES_IN_THE_VIEW, reason="this Flask pushes the context in the generator")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
-def test_inside_it_is_an_error_that_says_what_to_do_with_older_releases(around):
-    reader = client(lambda: sse_response(around(stream_with_context(generate()))))
-
-    def read() -> str:
-        with pytest.raises(TypeError) as raised:
-            reader.get("/")
-        return str(raised.value)
-
-    # In a thread, with which the context ends that this Flask has pushed.
-    with ThreadPoolExecutor(1) as thread:
-        assert "outermost" in thread.submit(read).result()
-        thread.submit(gc.collect).result()
