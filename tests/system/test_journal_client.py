@@ -9,6 +9,7 @@ from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import RedisClient
 from flask_sluice.journal.redis.health import RedisHealth, code_of
+from flask_sluice.journal.turns import GreenletTurns
 from tests.support.server import wait_until
 from tests.system.scripted_redis import ScriptedRedis
 
@@ -261,7 +262,7 @@ def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
 def test_a_failure_from_before_the_end_of_a_problem_is_no_news_after_it(caplog):
     """On a busy machine a reply is read long after it was sent."""
     caplog.set_level("INFO", "sluice.journal")
-    health = RedisHealth()
+    health = RedisHealth(GreenletTurns())
     sent_after = health.recovery_count
     health.refused(ResponseError("OOM"), sent_after)
     health.recovered()

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from hypothesis import settings
 
+from flask_sluice.journal import turns
 from flask_sluice.stream import accounting, event_stream, registry
 from flask_sluice.stream.loop.ticker import Ticker
 from flask_sluice.stream.sse_response import sse_response
@@ -35,6 +36,12 @@ def no_garbage_collection():
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def journals_of_greenlets(monkeypatch):
+    """Journals run on gevent, as the streams of these tests do, although gevent has not patched this process."""
+    monkeypatch.setattr(turns, "is_patched", lambda: True)
 
 
 @pytest.fixture

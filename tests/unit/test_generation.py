@@ -9,6 +9,7 @@ import pytest
 from flask_sluice.journal import JournalFullError, JournalLostError, Limits
 from flask_sluice.journal.generation import Generation
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.sse import EventParser
 from flask_sluice.stream import registry
@@ -46,7 +47,7 @@ class Answer:
 
 @pytest.fixture
 def journal():
-    store = MemoryStore(Limits())
+    store = MemoryStore(Limits(), GreenletTurns())
     yield store
     store.close()
 
@@ -180,7 +181,7 @@ def test_a_stream_that_is_lost_stops_its_generation(journal, caplog):
 
 
 def test_a_generation_that_the_journal_refuses_gives_its_place_back():
-    full = MemoryStore(Limits(total_history_bytes=1))
+    full = MemoryStore(Limits(total_history_bytes=1), GreenletTurns())
     full.create("another", ignore)
     with pytest.raises(JournalFullError):
         Run(full, forever(A))

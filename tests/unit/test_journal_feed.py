@@ -9,6 +9,7 @@ from flask_sluice.journal import JournalUnavailableError, Limits, MemoryJournal
 from flask_sluice.journal.feed import JournalFeed
 from flask_sluice.journal.memory import MemoryStore
 from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from flask_sluice.stream.context import StreamContext
 from tests.unit.greenlets import TIMEOUT_SECONDS, run_all
@@ -144,7 +145,7 @@ def test_a_reader_of_a_long_history_gives_way_between_two_parts_of_it(journal, r
 
 def test_a_feed_that_was_never_started_leaves_nothing_behind():
     clock = Clock()
-    journal, reasons = MemoryStore(Limits(abandon_seconds=60), clock), []
+    journal, reasons = MemoryStore(Limits(abandon_seconds=60), GreenletTurns(), clock), []
     journal.create("a", reasons.append)
     feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
     clock.now += 100
@@ -161,7 +162,7 @@ def test_a_feed_that_was_never_started_leaves_nothing_behind():
 
 def test_a_reader_that_is_let_go_gets_its_events_and_then_the_reason_and_not_the_end():
     window = Window()
-    follower = RedisFollower(window, 0, ignore, ignore, fetch_history=ignore)
+    follower = RedisFollower(window, 0, ignore, ignore, fetch_history=ignore, turns=GreenletTurns())
 
     class Journal:
         def follow(self, *_):

@@ -10,6 +10,7 @@ import pytest
 from flask_sluice.journal import JournalFullError, Limits, UnknownStreamError
 from flask_sluice.journal.budget import STREAM_BYTES
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.journal.turns import GreenletTurns
 from tests.unit.greenlets import run_all
 from tests.unit.journals import DONE, Clock, Reader, event, ids, ignore
 
@@ -21,7 +22,7 @@ def clock():
 
 @pytest.fixture
 def journal(clock):
-    journal = MemoryStore(Limits(history_seconds=300, abandon_seconds=60), clock)
+    journal = MemoryStore(Limits(history_seconds=300, abandon_seconds=60), GreenletTurns(), clock)
     yield journal
     journal.close()
 
@@ -59,7 +60,7 @@ def test_the_time_without_a_reader_counts_from_when_the_last_one_left(journal, c
 
 
 def test_zero_seconds_let_a_stream_go_on_without_readers(clock):
-    journal, reasons = MemoryStore(Limits(abandon_seconds=0), clock), []
+    journal, reasons = MemoryStore(Limits(abandon_seconds=0), GreenletTurns(), clock), []
     journal.create("a", reasons.append)
     journal.follow("a", 0, ignore).close()
     pass_time(journal, clock, 1e9)
@@ -84,7 +85,9 @@ def test_a_reader_of_a_forgotten_stream_still_gets_the_rest(journal, clock):
 
 
 def test_a_forgotten_stream_makes_room_for_others(clock):
-    journal = MemoryStore(Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), clock)
+    journal = MemoryStore(
+        Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), GreenletTurns(), clock
+    )
     recorder = journal.create("a", ignore)
     with pytest.raises(JournalFullError):
         journal.create("b", ignore)
@@ -94,7 +97,7 @@ def test_a_forgotten_stream_makes_room_for_others(clock):
 
 
 def test_a_reader_of_a_stream_that_gave_way_is_told_so_and_gets_the_end(clock):
-    journal = MemoryStore(Limits(total_history_bytes=80_000), clock)
+    journal = MemoryStore(Limits(total_history_bytes=80_000), GreenletTurns(), clock)
     recorder = journal.create("a", ignore, "greedy")
     for _ in range(3):
         recorder.append(event("x" * 10_000))
@@ -107,7 +110,7 @@ def test_a_reader_of_a_stream_that_gave_way_is_told_so_and_gets_the_end(clock):
 
 
 def test_running_streams_stay_within_the_limit_in_all(clock):
-    journal = MemoryStore(Limits(total_history_bytes=200_000), clock)
+    journal = MemoryStore(Limits(total_history_bytes=200_000), GreenletTurns(), clock)
     recorders = [journal.create(f"{number}", ignore) for number in range(9)]
     with pytest.raises(JournalFullError):
         journal.create("more", ignore)
@@ -119,7 +122,9 @@ def test_running_streams_stay_within_the_limit_in_all(clock):
 
 
 def test_nothing_is_counted_of_what_is_forgotten(clock):
-    journal = MemoryStore(Limits(total_history_bytes=40_000, history_seconds=1), clock)
+    journal = MemoryStore(
+        Limits(total_history_bytes=40_000, history_seconds=1), GreenletTurns(), clock
+    )
     for _ in range(20):
         recorder = journal.create("a", ignore)
         for _ in range(10):
@@ -142,7 +147,7 @@ def test_a_woken_reader_may_take_at_once(journal):
 
 
 def test_history_gives_way_event_by_event(clock):
-    journal = MemoryStore(Limits(history_bytes=100), clock)
+    journal = MemoryStore(Limits(history_bytes=100), GreenletTurns(), clock)
     recorder = journal.create("a", ignore)
     for number in range(1, 50):
         recorder.append(b"data: 12345678\n\n")  # 22 bytes with a number of one digit, 23 with two.
@@ -153,7 +158,7 @@ def test_history_gives_way_event_by_event(clock):
 
 
 def test_the_last_event_stays_however_large_it_is(clock):
-    journal = MemoryStore(Limits(history_bytes=100), clock)
+    journal = MemoryStore(Limits(history_bytes=100), GreenletTurns(), clock)
     recorder = journal.create("a", ignore)
     recorder.append(event())
     recorder.append(event("x" * 1000))

@@ -13,6 +13,7 @@ from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
 from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
+from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from tests.unit.greenlets import run_all
 from tests.unit.journals import DONE, LOST, event, ids, ignore
@@ -59,7 +60,9 @@ def test_reading_a_window_ends_with_the_event_that_exceeds_the_bytes():
 class TestRedisFollower:
     def test_is_told_that_history_is_gone_before_it_gets_what_comes_next(self):
         window, forwarded = Window(5), []
-        follower = RedisFollower(window, 0, ignore, ignore, fetch_history=lambda *_: [])
+        follower = RedisFollower(
+            window, 0, ignore, ignore, fetch_history=lambda *_: [], turns=GreenletTurns()
+        )
         follower.forward = forwarded.append
         run_all()
         window.append(b"id: 5\ndata: x\n\n")
@@ -73,7 +76,14 @@ class TestRedisFollower:
 
     def test_leaves_once_however_often_it_is_closed(self):
         window, closed = Window(), []
-        follower = RedisFollower(window, 0, ignore, lambda: closed.append(True), ignore)
+        follower = RedisFollower(
+            window,
+            0,
+            ignore,
+            lambda: closed.append(True),
+            fetch_history=ignore,
+            turns=GreenletTurns(),
+        )
         follower.close()
         follower.close()
         assert closed == [True]
@@ -88,12 +98,19 @@ class TestRedisFollower:
             return []
 
         follower = RedisFollower(
-            Window(5), 0, lambda: woken.append(True), ignore, fetch_history=fetch_history
+            Window(5),
+            0,
+            lambda: woken.append(True),
+            ignore,
+            fetch_history=fetch_history,
+            turns=GreenletTurns(),
         )
         run_all()
         assert fetches == [True]
         assert woken == []
-        closed = RedisFollower(Window(5), 0, ignore, ignore, fetch_history=fetch_history)
+        closed = RedisFollower(
+            Window(5), 0, ignore, ignore, fetch_history=fetch_history, turns=GreenletTurns()
+        )
         closed.close()
         run_all()
         assert fetches == [True]
@@ -113,7 +130,9 @@ class TestPatientReaders:
     @pytest.fixture
     def follow(self, window, readers):
         def follow_(wake=ignore):
-            follower = RedisFollower(window, 0, wake, ignore, fetch_history=ignore)
+            follower = RedisFollower(
+                window, 0, wake, ignore, fetch_history=ignore, turns=GreenletTurns()
+            )
             readers.add(follower)
             return follower
 
@@ -172,7 +191,12 @@ def test_a_reader_whose_history_cannot_be_understood_is_let_go(caplog):
 
     woken = []
     follower = RedisFollower(
-        Window(5), 0, lambda: woken.append(True), ignore, fetch_history=fetch_history
+        Window(5),
+        0,
+        lambda: woken.append(True),
+        ignore,
+        fetch_history=fetch_history,
+        turns=GreenletTurns(),
     )
     run_all()
     assert follower.is_finished

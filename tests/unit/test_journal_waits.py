@@ -15,6 +15,7 @@ from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
+from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from tests.unit.journals import DONE, LOST, event, ignore
 
@@ -29,10 +30,11 @@ class Redis:
     """
 
     def __init__(self):
+        self.turns = GreenletTurns()
         self.during = ignore
         self.replies = {"PEXPIRE": 1}
         self.transactions = []
-        self.health = RedisHealth()
+        self.health = RedisHealth(self.turns)
         # For so long that this worker knows who is dead.
         self.health.reached_since = -math.inf
 
@@ -194,7 +196,9 @@ def test_a_reader_that_is_interrupted_while_it_is_announced_leaves_nothing_behin
     def is_interrupted(*_):
         raise gevent.Timeout
 
-    store = RedisStore("redis://127.0.0.1:1", Limits(), lost_event=LOST, lease_seconds=3)
+    store = RedisStore(
+        "redis://127.0.0.1:1", Limits(), GreenletTurns(), lost_event=LOST, lease_seconds=3
+    )
     monkeypatch.setattr(store, "_start", ignore)
     monkeypatch.setattr(store._client, "execute", lambda *_: [[], 1, b"owner", 1])
     monkeypatch.setattr(store._client, "transaction", is_interrupted)

@@ -3,9 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-
-import gevent
-from gevent.event import Event as Flag
+from functools import partial
 
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
@@ -14,6 +12,7 @@ from flask_sluice.journal.follower import WindowFollower
 from flask_sluice.journal.per_process import PerProcessJournal
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.stop_request import StopRequest
+from flask_sluice.journal.turns import Turns, turns_of_process
 from flask_sluice.journal.window import Window, numbered
 
 _IS_FINISHED = "nothing may follow the terminal event"
@@ -27,14 +26,17 @@ class MemoryStore:
 
     is_shared = False
 
-    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: Limits, turns: Turns, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.turns = turns
         self._limits = limits
         self._now = now
         self._streams: dict[str, MemoryRecorder] = {}
         # For a running stream, when it counts as abandoned; for a finished one, when it is forgotten.
         self._deadlines: StreamDeadlines[str] = StreamDeadlines()
-        self._deadline_is_new = Flag()
-        self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._deadline_is_new = turns.new_flag()
+        self._has_started = False
         self._is_closed = False
         self._budget = Budget(limits)
 
@@ -131,16 +133,19 @@ class MemoryStore:
     def _set_deadline(self, stream_id: str, seconds: float) -> None:
         self._deadlines.set(stream_id, self._now() + seconds)
         self._deadline_is_new.set()
-        if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._run, os.getpid())
+        if not self._has_started:
+            self._has_started = True
+            self.turns.start(partial(self._run, os.getpid()))
 
     def _run(self, pid: int) -> None:
-        # A fork copies the greenlet, too, and the child must not act on its parent's streams.
-        while not self._is_closed and os.getpid() == pid:
-            due = self._deadlines.next_due
-            self._deadline_is_new.clear()
-            self._deadline_is_new.wait(None if due is None else max(0.0, due - self._now()))
-            self.tick()
+        # A fork copies a greenlet, too, and the child must not act on its parent's streams.
+        with self.turns:
+            while not self._is_closed and os.getpid() == pid:
+                due = self._deadlines.next_due
+                self._deadline_is_new.clear()
+                seconds = None if due is None else max(0.0, due - self._now())
+                self.turns.wait(self._deadline_is_new, seconds)
+                self.tick()
 
 
 class MemoryJournal(PerProcessJournal[MemoryStore]):
@@ -149,7 +154,7 @@ class MemoryJournal(PerProcessJournal[MemoryStore]):
     is_shared = False
 
     def __init__(self, limits: Limits) -> None:
-        super().__init__(lambda: MemoryStore(limits))
+        super().__init__(lambda: MemoryStore(limits, turns_of_process()))
 
 
 class MemoryRecorder:

@@ -1,10 +1,13 @@
 """A journal that each process makes for itself."""
 
 import os
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from flask_sluice.journal.protocol import Follower, Journal, Recorder
+from flask_sluice.journal.turns import Turns
 
 J = TypeVar("J", bound=Journal)
 
@@ -23,32 +26,64 @@ class PerProcessJournal(Generic[J]):
         self._make = make
         self._journal: J | None = None
         self._pid = 0
+        self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            renew = weakref.WeakMethod(self._renew_lock)
+            os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
 
     @property
     def here(self) -> J:
         """The journal of this process."""
-        if self._journal is None or os.getpid() != self._pid:
-            inherited, self._journal = self._journal, self._make()
-            self._pid = os.getpid()
-            if inherited is not None:
-                inherited.close()
+        journal = self._journal
+        if journal is None or os.getpid() != self._pid:
+            with self._lock:
+                journal = self._journal_of(os.getpid())
+        return journal
+
+    def _journal_of(self, pid: int) -> J:
+        inherited = self._journal if pid != self._pid else None
+        if self._journal is None or inherited is not None:
+            self._journal = self._make()
+            self._pid = pid
+        if inherited is not None:
+            # Not in a turn: a thread that the child does not have may hold that.
+            inherited.close()
         return self._journal
 
+    def _renew_lock(self) -> None:
+        """In a child: a thread that it does not have may hold the lock."""
+        self._lock = threading.Lock()
+
+    @property
+    def turns(self) -> Turns:
+        return self.here.turns
+
     def create(self, stream_id: str, on_stop: Callable[[str], None], client: str = "") -> Recorder:
-        return self.here.create(stream_id, on_stop, client)
+        journal = self.here
+        with journal.turns:
+            return journal.create(stream_id, on_stop, client)
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> Follower:
-        return self.here.follow(stream_id, after, wake)
+        journal = self.here
+        with journal.turns:
+            return journal.follow(stream_id, after, wake)
 
     def stop(self, stream_id: str) -> None:
-        self.here.stop(stream_id)
+        journal = self.here
+        with journal.turns:
+            journal.stop(stream_id)
 
     def problem(self) -> str | None:
-        return self.here.problem()
+        journal = self.here
+        with journal.turns:
+            return journal.problem()
 
     def check_settings(self) -> None:
-        self.here.check_settings()
+        journal = self.here
+        with journal.turns:
+            journal.check_settings()
 
     def close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
+        if self._journal is not None and os.getpid() == self._pid:
+            with self._journal.turns:
+                self._journal.close()

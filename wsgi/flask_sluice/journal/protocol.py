@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from flask_sluice.journal.turns import Turns
 from flask_sluice.stream.errors import ApiError
 
 _MIB = 1024 * 1024
@@ -98,10 +99,15 @@ class Journal(Protocol):
     """The streams that this process produces, and those that it can read.
 
     is_shared: whether other processes can read the streams that this one produces
+    turns: recorders and followers are used in a turn (``with journal.turns:``), and what they call is called in one; the
+        journal's own methods take it themselves
     """
 
     @property
     def is_shared(self) -> bool: ...
+
+    @property
+    def turns(self) -> Turns: ...
 
     def create(self, stream_id: str, on_stop: Callable[[str], None], client: str = "") -> Recorder:
         """Begin a stream. May block.

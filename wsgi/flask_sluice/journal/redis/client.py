@@ -24,6 +24,7 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.health import RedisHealth, code_of
+from flask_sluice.journal.turns import Turns, turns_of_process
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
@@ -34,7 +35,7 @@ Refusal: TypeAlias = ResponseError
 _TIMEOUT_SECONDS = 2.0
 _MAX_CONNECTIONS = 6
 """For the commands of requests. A command takes microseconds, so requests rarely wait for each other."""
-_TURN_SECONDS = 6.0
+_PLACE_SECONDS = 6.0
 """When hundreds of streams begin at once on a busy host, a request may wait for seconds although Redis is well."""
 
 RETRY_SECONDS = 0.3
@@ -56,12 +57,14 @@ class RedisClient:
 
     url: redis://, rediss:// (TLS) or unix://, as redis-py takes it; its options win over the timeouts here
     name: the name of all connections in CLIENT LIST
+    turns: given away while a connection waits for Redis; None: those of the process
 
     Raises ValueError, which does not show the URL, if the URL cannot be read.
     """
 
-    def __init__(self, url: str, name: str) -> None:
-        self.health = RedisHealth()
+    def __init__(self, url: str, name: str, turns: Turns | None = None) -> None:
+        self.turns = turns or turns_of_process()
+        self.health = RedisHealth(self.turns)
         try:
             self._connection_class, self._options = _read_url(url)
             self._options["client_name"] = name
@@ -74,7 +77,7 @@ class RedisClient:
             ) from None
         self._connections: list[RedisConnection] = []
         self._idle: list[RedisConnection] = []
-        self._turns = BoundedSemaphore(_MAX_CONNECTIONS)
+        self._places = BoundedSemaphore(_MAX_CONNECTIONS)
 
     def execute(self, *commands: Command) -> list[Reply]:
         """Return one reply for each command. Raises JournalUnavailableError."""
@@ -93,7 +96,7 @@ class RedisClient:
         are too many clients.
         """
         connection = RedisConnection(
-            self.health, self._connection_class(**self._options), may_repeat=False
+            self.turns, self.health, self._connection_class(**self._options), may_repeat=False
         )
         try:
             results = connection.transaction(*commands)
@@ -111,8 +114,9 @@ class RedisClient:
         """Return one of Redis's own settings; None if it may not be read, as in most managed services."""
         connection = self._connection_class(**self._options)
         try:
-            connection.send_command("CONFIG", "GET", name)
-            reply: Reply = connection.read_response()
+            with self.turns.given_away():
+                connection.send_command("CONFIG", "GET", name)
+                reply: Reply = connection.read_response()
         except (RedisError, OSError, ValueError):
             return None
         finally:
@@ -131,7 +135,7 @@ class RedisClient:
             # In the constructor's arguments: read_response() takes a timeout in some releases only.
             options = {**options, "socket_timeout": reply_seconds}
         connection = RedisConnection(
-            self.health, self._connection_class(**options), may_repeat=may_repeat
+            self.turns, self.health, self._connection_class(**options), may_repeat=may_repeat
         )
         self._connections.append(connection)
         return connection
@@ -146,7 +150,9 @@ class RedisClient:
     def _shared_connection(self) -> Iterator["RedisConnection"]:
         # Not redis-py's pool: the arguments of its get_connection() differ between releases, and it asks the system
         # before each use whether the connection is still open, which RedisConnection need not know.
-        if not self._turns.acquire(timeout=_TURN_SECONDS):
+        with self.turns.given_away():
+            has_place = self._places.acquire(timeout=_PLACE_SECONDS)
+        if not has_place:
             raise self.health.unreachable(RedisConnectionError("all connections are in use"))
         try:
             connection = self._idle.pop() if self._idle else self.keep_connection()
@@ -155,7 +161,7 @@ class RedisClient:
             finally:
                 self._idle.append(connection)
         finally:
-            self._turns.release()
+            self._places.release()
 
 
 class RedisConnection:
@@ -165,7 +171,10 @@ class RedisConnection:
         (which is noticed only when it is used), although they may have been executed
     """
 
-    def __init__(self, health: RedisHealth, connection: Any, *, may_repeat: bool) -> None:
+    def __init__(
+        self, turns: Turns, health: RedisHealth, connection: Any, *, may_repeat: bool
+    ) -> None:
+        self._turns = turns
         self._health = health
         self._connection = connection
         self._may_repeat = may_repeat
@@ -245,9 +254,11 @@ class RedisConnection:
     def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
         connection = self._connection
         self._refusals.clear()
-        # In one piece: redis-py would send it in pieces of 6 KB.
-        connection.send_packed_command([b"".join(connection.pack_commands(commands))])
-        return [self._read_reply() for _ in commands]
+        packed = b"".join(connection.pack_commands(commands))
+        with self._turns.given_away():
+            # In one piece: redis-py would send it in pieces of 6 KB.
+            connection.send_packed_command([packed])
+            return [self._read_reply() for _ in commands]
 
     def _read_reply(self) -> Reply:
         try:

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable
 
-import gevent
-
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.follower import WindowFollower
 from flask_sluice.journal.redis.client import RETRY_SECONDS
+from flask_sluice.journal.turns import Turns
 from flask_sluice.journal.window import Window
 from flask_sluice.stream.errors import ApiError, as_api_error
 
@@ -21,10 +20,18 @@ Raises JournalUnavailableError."""
 class RedisFollower(WindowFollower):
     """Takes events that are older than the worker's window from Redis, and then goes on with the window.
 
-    A greenlet fetches them while the reader waits, so that the other readers are not delayed.
+    They are fetched in the background while the reader waits, so that the other readers are not delayed.
     """
 
-    __slots__ = ("_fetch_history", "_history", "_is_closed", "_is_fetching", "_reset", "error")
+    __slots__ = (
+        "_fetch_history",
+        "_history",
+        "_is_closed",
+        "_is_fetching",
+        "_reset",
+        "_turns",
+        "error",
+    )
 
     def __init__(
         self,
@@ -32,11 +39,14 @@ class RedisFollower(WindowFollower):
         after: int,
         wake: Callable[[], None],
         on_close: Callable[[], None],
+        *,
         fetch_history: FetchHistory,
+        turns: Turns,
     ) -> None:
         super().__init__(window, after, wake, on_close)
         self.error: ApiError | None = None
         self._fetch_history = fetch_history
+        self._turns = turns
         self._history = Window()
         self._reset = b""
         self._is_fetching = False
@@ -85,25 +95,29 @@ class RedisFollower(WindowFollower):
         needs_more = self._is_behind and self._next_id > self._history.last_id
         if needs_more and not self._is_fetching:
             self._is_fetching = True
-            gevent.spawn(self._fetch)
+            self._turns.start(self._fetch)
 
     def _fetch(self) -> None:
-        while not self._is_closed:
-            last_id = self._window.first_id - 1
-            try:
-                events = self._fetch_history(self._next_id, last_id)
-            except JournalUnavailableError:
-                gevent.sleep(RETRY_SECONDS)
-            except Exception as error:
-                logger.exception("reading the history of a stream failed")
-                self.fail(as_api_error(error))
-                return
-            else:
-                self._take_history(events, last_id)
-                self._is_fetching = False
-                if not self._is_closed:
-                    self._wake()
-                return
+        with self._turns:
+            while not (self._is_closed or self._has_fetched()):
+                self._turns.sleep(RETRY_SECONDS)
+
+    def _has_fetched(self) -> bool:
+        """Try to fetch events. Returns whether there is no need to try again."""
+        last_id = self._window.first_id - 1
+        try:
+            events = self._fetch_history(self._next_id, last_id)
+        except JournalUnavailableError:
+            return False
+        except Exception as error:
+            logger.exception("reading the history of a stream failed")
+            self.fail(as_api_error(error))
+            return True
+        self._take_history(events, last_id)
+        self._is_fetching = False
+        if not self._is_closed:
+            self._wake()
+        return True
 
     def _take_history(self, events: list[tuple[int, bytes]], last_id: int) -> None:
         oldest = events[0][0] if events else last_id + 1

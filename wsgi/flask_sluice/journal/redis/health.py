@@ -4,11 +4,10 @@ import logging
 import math
 import time
 
-import gevent
-from gevent.event import Event as Flag
 from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.turns import Turns
 
 logger = logging.getLogger("sluice.journal")
 
@@ -37,7 +36,8 @@ class RedisHealth:
     became a replica. Only ``recovered`` does, after all commands that streams need were tried over a new connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self.problem: str | None = None
         """What failed last, as long as it has not been seen to work again."""
         self.reached_since: float | None = None
@@ -47,19 +47,18 @@ class RedisHealth:
         self.recovery_count = 0
         """How many problems are over."""
         self.is_closed = False
-        self._has_problem = Flag()
+        self._has_problem = turns.new_flag()
         # Each kind of failure is logged once in a problem.
         self._logged: set[str] = set()
         self._recovered_at = -math.inf
         self.hold_seconds = 0.0
         """How long a problem is left before anything looks whether it is over."""
-        """How long a problem is left before anything looks whether it is over."""
         self._loss_logged_at = -math.inf
 
     def wait_for_problem(self) -> None:
         """Return when there is a problem, and later if problems come and go: each costs two lines of the log."""
-        self._has_problem.wait()
-        gevent.sleep(self.hold_seconds)
+        self._turns.wait(self._has_problem)
+        self._turns.sleep(self.hold_seconds)
 
     def succeeded(self) -> None:
         if self.reached_since is None and self.problem is None:

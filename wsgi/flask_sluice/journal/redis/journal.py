@@ -4,6 +4,7 @@ from flask_sluice.journal.per_process import PerProcessJournal
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.redis.client import RedisClient
 from flask_sluice.journal.redis.store import RedisStore
+from flask_sluice.journal.turns import turns_of_process
 
 
 class RedisJournal(PerProcessJournal[RedisStore]):
@@ -25,5 +26,11 @@ class RedisJournal(PerProcessJournal[RedisStore]):
         # A bad URL is to fail here, at the start, and not in the first request of each worker.
         RedisClient(url, "")
         super().__init__(
-            lambda: RedisStore(url, limits, lost_event=lost_event, lease_seconds=lease_seconds)
+            lambda: RedisStore(
+                url,
+                limits,
+                turns_of_process(),
+                lost_event=lost_event,
+                lease_seconds=lease_seconds,
+            )
         )

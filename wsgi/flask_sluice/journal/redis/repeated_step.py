@@ -1,33 +1,32 @@
-"""A greenlet that does one thing again and again."""
+"""A job in the background that does one thing again and again."""
 
 import logging
 import os
 import time
 from collections.abc import Callable
 
-import gevent
-from gevent.event import Event as Flag
-
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.client import RETRY_SECONDS
+from flask_sluice.journal.turns import Turns
 
 logger = logging.getLogger("sluice.journal")
 
 
 class RepeatedStep:
-    """Calls a function in a greenlet, over and over; when it fails, calls it again a little later.
+    """Calls a function in the background, over and over; when it fails, calls it again a little later.
 
     step: may block
     pause_seconds: from the start of one call to the start of the next, at least
     """
 
-    def __init__(self, step: Callable[[], None], pause_seconds: float) -> None:
+    def __init__(self, turns: Turns, step: Callable[[], None], pause_seconds: float) -> None:
+        self._turns = turns
         self._step = step
         self._pause_seconds = pause_seconds
         self._pid = os.getpid()
         self._logged: set[str] = set()
-        self._closed = Flag()
-        gevent.spawn(self._run)
+        self._closed = turns.new_flag()
+        turns.start(self._run)
 
     def close(self) -> None:
         """Let the current call be the last."""
@@ -42,14 +41,15 @@ class RepeatedStep:
         while not self._is_over:
             ends_at = time.monotonic() + self._pause_seconds
             try:
-                self._step()
+                with self._turns:
+                    self._step()
                 self._logged.clear()
             except JournalUnavailableError:
                 ends_at = time.monotonic() + RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - it is logged
                 if self._is_over:
                     return  # Its connection was closed while it waited for a reply.
-                # All streams of the worker depend on this greenlet.
+                # All streams of the worker depend on this.
                 self._log(error)
                 ends_at = time.monotonic() + RETRY_SECONDS
             self._closed.wait(max(0.0, ends_at - time.monotonic()))

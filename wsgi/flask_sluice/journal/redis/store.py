@@ -5,8 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-
-import gevent
+from functools import partial
 
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.errors import (
@@ -37,6 +36,7 @@ from flask_sluice.journal.redis.streams import (
 )
 from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
+from flask_sluice.journal.turns import Turns
 from flask_sluice.journal.window import Window
 
 logger = logging.getLogger("sluice.journal")
@@ -53,19 +53,26 @@ _CHECK_SECONDS = 1.0
 class RedisStore:
     """The streams that this process produces and follows. See ``Journal`` and, for the arguments, ``RedisJournal``.
 
-    Three greenlets serve all streams: the writer, the subscriber and the keeper of leases. They start with the first
-    stream, so that a process which only asks whether Redis answers has none.
+    Three jobs in the background serve all streams: the writer, the subscriber and the keeper of leases. They start with the
+    first stream, so that a process which only asks whether Redis answers has none.
     """
 
     is_shared = True
 
     def __init__(
-        self, url: str, limits: Limits, *, lost_event: bytes, lease_seconds: float
+        self,
+        url: str,
+        limits: Limits,
+        turns: Turns,
+        *,
+        lost_event: bytes,
+        lease_seconds: float,
     ) -> None:
+        self.turns = turns
         self._pid = os.getpid()
         self._limits = limits
         self._streams = WorkerStreams()
-        self._client = RedisClient(url, f"sluice-{self._streams.worker_id}")
+        self._client = RedisClient(url, f"sluice-{self._streams.worker_id}", turns)
         self._health = self._client.health
         self._subscriber = Subscriber(self._client, self._streams, self._stop_own)
         self._writer = EventWriter(self._client, self._create_commands)
@@ -144,7 +151,7 @@ class RedisStore:
                 if stored.is_there:
                     return
                 raise UnknownStreamError
-            gevent.sleep(LOOK_SECONDS)
+            self.turns.sleep(LOOK_SECONDS)
         self._stop_own(stream_id)
 
     def problem(self) -> str | None:
@@ -177,10 +184,13 @@ class RedisStore:
             # Nothing has watched Redis so far, so it may have been away since it was asked last.
             self._health.reached_since = None
             self._steps = [
-                RepeatedStep(self._check_health, _CHECK_SECONDS),
-                RepeatedStep(self._keeper.step, self._keeper.pause_seconds),
-                RepeatedStep(self._writer.step, writer.BATCH_SECONDS),
-                RepeatedStep(self._subscriber.step, subscriber.BATCH_SECONDS),
+                RepeatedStep(self.turns, step, pause_seconds)
+                for step, pause_seconds in (
+                    (self._check_health, _CHECK_SECONDS),
+                    (self._keeper.step, self._keeper.pause_seconds),
+                    (self._writer.step, writer.BATCH_SECONDS),
+                    (self._subscriber.step, subscriber.BATCH_SECONDS),
+                )
             ]
 
     def _check_health(self) -> None:
@@ -208,6 +218,10 @@ class RedisStore:
                 raise
         return follower
 
+    def _announce_lost(self, stream: FollowedStream) -> None:
+        with self.turns:
+            self._announce(stream)
+
     def _announce(self, stream: FollowedStream) -> None:
         """Have the subscriber read this stream, too, and let its producer know that it has readers."""
         announcement = [commands.has_readers(stream.stream_id, self._keeper.readers_ms)]
@@ -228,7 +242,9 @@ class RedisStore:
         def fetch_history(first: int, last: int) -> list[tuple[int, bytes]]:
             return self._read_history(stream_id, first, last)
 
-        follower = RedisFollower(window, after, wake, on_close, fetch_history)
+        follower = RedisFollower(
+            window, after, wake, on_close, fetch_history=fetch_history, turns=self.turns
+        )
         self._keeper.readers.add(follower)
         return follower
 
@@ -288,7 +304,7 @@ class RedisStore:
                 # Its readers go on with the events that Redis has.
                 stream = FollowedStream(stream_id, self._streams.worker_id, recorder.window)
                 self._streams.followed[stream_id] = stream
-                gevent.spawn(self._announce, stream)
+                self.turns.start(partial(self._announce_lost, stream))
 
 
 def _window_from(last: LastEvent) -> Window:

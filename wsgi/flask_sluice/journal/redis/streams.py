@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import gevent
-
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import (
@@ -118,7 +116,7 @@ class StoredStreams:
                 break
             if not may_return or time.monotonic() >= ends_at:
                 raise UnknownStreamError
-            gevent.sleep(LOOK_SECONDS)
+            self._client.turns.sleep(LOOK_SECONDS)
         last = stored.last
         is_given_out = after <= last.number or self._may_lack_events(stored, may_return=may_return)
         if after < 0 or not is_given_out:

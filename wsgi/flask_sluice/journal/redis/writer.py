@@ -4,9 +4,6 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-import gevent
-from gevent.event import Event as Flag
-
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
@@ -22,7 +19,7 @@ _MAX_BYTES = 1024 * 1024
 
 
 class EventWriter:
-    """Writes what all streams have queued in one transaction, and then again, in one greenlet.
+    """Writes what all streams have queued in one transaction, and then again, in one place.
 
     A pipeline alone would not do: a Redis that is full refuses a transaction as a whole, so that no stream gets a gap,
     and readers that wait get a transaction in one piece.
@@ -42,7 +39,8 @@ class EventWriter:
         # In the order in which their turn comes.
         self._queued: dict[RedisRecorder, None] = {}
         self._unsure: set[RedisRecorder] = set()
-        self._has_work = Flag()
+        self._turns = client.turns
+        self._has_work = client.turns.new_flag()
 
     def has_events(self, recorder: RedisRecorder) -> None:
         """Write this recorder's events soon. Never blocks; the hub may call it."""
@@ -58,14 +56,14 @@ class EventWriter:
         """Wait until all is written, but no longer than this."""
         ends_at = time.monotonic() + seconds
         while self._queued and time.monotonic() < ends_at:
-            gevent.sleep(BATCH_SECONDS)
+            self._turns.sleep(BATCH_SECONDS)
 
     def close(self) -> None:
         self._has_work.set()
 
     def step(self) -> None:
         """Wait for events, and write a batch of them."""
-        self._has_work.wait()
+        self._turns.wait(self._has_work)
         try:
             self._reconcile()
             self._write()
