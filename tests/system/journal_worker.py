@@ -23,7 +23,7 @@ import gevent
 from gevent.event import Event as Flag
 from gevent.fileobject import FileObject
 
-from flask_sluice.journal import JournalLostError, Limits
+from flask_sluice.journal import About, JournalLostError, Limits
 from flask_sluice.journal.redis.journal import RedisJournal
 from tests.support.server import ROOT, wait_until
 from tests.unit.journals import DONE, LOST, Reader, event, read_with_breaks
@@ -53,7 +53,9 @@ class Acts:
 
     def create(self, stream_id):
         self._stops[stream_id] = []
-        self._recorders[stream_id] = self._journal.create(stream_id, self._stops[stream_id].append)
+        self._recorders[stream_id] = self._journal.create(
+            stream_id, self._stops[stream_id].append, About()
+        )
 
     def append(self, stream_id, count=1, size=100):
         """Return whether all could be appended."""

@@ -10,11 +10,12 @@ from tests.support.server import ROOT
 
 # What each room of the package may import of the others.
 MAY_IMPORT = {
-    "__init__": {"sse", "stream"},
+    "__init__": {"sse", "stream", "journal", "extension"},
     "__main__": {"cli"},
     "cli": {"gateway", "client"},
     "testing": {"stream", "observe", "sse"},
-    "gateway": {"journal", "stream", "observe", "sse", "server"},
+    "extension": {"journal", "stream", "sse"},
+    "gateway": {"extension", "journal", "stream", "observe", "sse", "server"},
     "server": {"stream", "observe"},
     "journal": {"stream", "observe", "sse"},
     "stream": {"observe", "sse"},
@@ -27,6 +28,7 @@ MOST_FILES_IN_A_ROOM = 13
 
 KNOW_FLASK = (
     "wsgi/flask_sluice/gateway/",
+    "wsgi/flask_sluice/extension/",
     "wsgi/flask_sluice/stream/responses.py",
     "wsgi/flask_sluice/stream/sse_response.py",
     "wsgi/flask_sluice/server/connections.py",
@@ -55,7 +57,9 @@ KNOW_GUNICORN = (
 )
 WITHOUT_EXTRAS = ("gevent", "gunicorn", "redis", "urllib3", "prometheus_client", "limits")
 
-PUBLIC_NAMES = {"Event", "StreamContext", "ApiError", "sse_response", "__version__"}
+PUBLIC_NAMES = {
+    *("ApiError", "Event", "Sluice", "StreamContext", "Streams", "sse_response", "__version__"),
+}
 
 PACKAGE = ROOT / "wsgi/flask_sluice"
 SOURCES = sorted(

@@ -3,7 +3,7 @@
 import re
 
 from flask_sluice.gateway.environment import describe_settings
-from flask_sluice.stream.options import _SETTINGS, StreamOptions
+from flask_sluice.stream.options import SETTINGS, StreamOptions
 from tests.support.readme import CONFIGURATION
 
 
@@ -21,5 +21,5 @@ def test_the_table_of_an_apps_own_configuration_says_what_a_stream_takes():
     shown = re.findall(r"^\| (SLUICE_\w+) \| (\S+) \| .* \| (.*) \|$", CONFIGURATION, re.MULTILINE)
     assert shown == [
         (name, str(getattr(defaults, option.field)), option.takes)
-        for name, option in _SETTINGS.items()
+        for name, option in SETTINGS.items()
     ]

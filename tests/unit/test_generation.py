@@ -2,13 +2,14 @@
 
 import json
 import time
+from functools import partial
 
 import gevent
 import pytest
 
-from flask_sluice.journal import JournalFullError, JournalLostError, Limits
-from flask_sluice.journal.generation import Generation
+from flask_sluice.journal import About, JournalFullError, JournalLostError, Limits
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.journal.producing.generation import Generation
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.sse import EventParser
@@ -18,6 +19,7 @@ from flask_sluice.stream.errors import ApiError, CutError
 from flask_sluice.stream.feeds.encode_items import ItemEncoder
 from flask_sluice.stream.feeds.event_queue import EventQueue
 from flask_sluice.stream.feeds.generator_feed import GeneratorFeed
+from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.options import StreamOptions
 from tests.unit.greenlets import TINY_SECONDS, wait_until
 from tests.unit.journals import ignore
@@ -65,9 +67,10 @@ class Run:
             self.context,
             settled,
             answer or Answer(),
+            render_error=partial(error_for_event_source, may_resume=False),
             on_end=lambda: self.ends.append(self.context.outcome),
         )
-        self.generation.start(journal, "a")
+        self.generation.start(journal, "a", About())
 
     @property
     def stored(self):
@@ -182,7 +185,7 @@ def test_a_stream_that_is_lost_stops_its_generation(journal, caplog):
 
 def test_a_generation_that_the_journal_refuses_gives_its_place_back():
     full = MemoryStore(Limits(total_history_bytes=1), GreenletTurns())
-    full.create("another", ignore)
+    full.create("another", ignore, About())
     with pytest.raises(JournalFullError):
         Run(full, forever(A))
     assert registry.admission().count == 0

@@ -3,7 +3,7 @@
 import gevent
 import pytest
 
-from flask_sluice.journal import InvalidEventIdError, JournalFullError, UnknownStreamError
+from flask_sluice.journal import About, InvalidEventIdError, JournalFullError, UnknownStreamError
 from tests.unit.greenlets import run_all, wait_until
 from tests.unit.journals import DONE, Reader, event, ids, ignore, make_journal, read_with_breaks
 
@@ -35,7 +35,7 @@ def stream_id(request):
 
 @pytest.fixture
 def recorder(journal, stream_id):
-    return journal.create(stream_id, ignore)
+    return journal.create(stream_id, ignore, About())
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ class TestLastEventId:
 class TestHistory:
     def test_is_bounded_by_bytes_and_its_gap_is_told_first(self, open_journal, stream_id):
         journal = open_journal(history_bytes=100 * KIB)
-        recorder = journal.create(stream_id, ignore)
+        recorder = journal.create(stream_id, ignore, About())
         append_kibs(recorder, 1000)
         recorder.finish(DONE)
         read(journal, stream_id)
@@ -240,7 +240,7 @@ class TestHistory:
 
     def test_that_a_reader_has_seen_is_not_missed(self, open_journal, stream_id):
         journal = open_journal(history_bytes=100 * KIB)
-        recorder = journal.create(stream_id, ignore)
+        recorder = journal.create(stream_id, ignore, About())
         append_kibs(recorder, 1000)
         recorder.finish(DONE)
         read(journal, stream_id)
@@ -248,7 +248,7 @@ class TestHistory:
 
     def test_that_goes_while_a_reader_is_slow_is_told_to_it(self, open_journal, stream_id):
         journal = open_journal(history_bytes=20 * KIB)
-        recorder = journal.create(stream_id, ignore)
+        recorder = journal.create(stream_id, ignore, About())
         woken = []
         slow = journal.follow(stream_id, 0, lambda: woken.append(True))
         recorder.append(event())
@@ -269,7 +269,7 @@ class TestHistory:
 
     def test_is_forgotten_so_long_after_the_end(self, open_journal, stream_id):
         journal = open_journal(history_seconds=1)
-        recorder = journal.create(stream_id, ignore)
+        recorder = journal.create(stream_id, ignore, About())
         recorder.finish(DONE)
         assert read(journal, stream_id).ids == [1]
         with pytest.raises(UnknownStreamError):
@@ -279,13 +279,13 @@ class TestHistory:
 
     def test_of_all_streams_is_bounded_until_some_is_forgotten(self, open_journal, stream_id):
         journal = open_journal(total_history_bytes=200 * KIB, history_seconds=1)
-        recorder = journal.create(stream_id, ignore)
+        recorder = journal.create(stream_id, ignore, About())
         for _ in range(200):
             recorder.append(event("x" * KIB))
 
         def create_many():
             for number in range(20):
-                journal.create(f"{stream_id}-{number}", ignore)
+                journal.create(f"{stream_id}-{number}", ignore, About())
 
         with pytest.raises(JournalFullError) as refused:
             create_many()
@@ -295,7 +295,7 @@ class TestHistory:
 
         def has_room():
             try:
-                return journal.create(f"{stream_id}-last", ignore)
+                return journal.create(f"{stream_id}-last", ignore, About())
             except JournalFullError:
                 return None
 
@@ -307,7 +307,7 @@ class TestHistory:
         journal = open_journal(total_history_bytes=200 * KIB)
 
         def keep(name, client, kibs):
-            recorder = journal.create(f"{stream_id}-{name}", ignore, client)
+            recorder = journal.create(f"{stream_id}-{name}", ignore, About(client))
             append_kibs(recorder, kibs)
             recorder.finish(DONE)
             read(journal, f"{stream_id}-{name}")
@@ -315,7 +315,7 @@ class TestHistory:
         keep("modest", "modest", 20)
         for number in range(6):
             keep(f"greedy-{number}", "greedy", 30)
-        journal.create(f"{stream_id}-new", ignore, "new")
+        journal.create(f"{stream_id}-new", ignore, About("new"))
         assert read(journal, f"{stream_id}-modest").ids[-1] == 21
         assert read(journal, f"{stream_id}-greedy-5").ids[-1] == 31
         with pytest.raises(UnknownStreamError):
@@ -323,16 +323,16 @@ class TestHistory:
 
     def test_of_running_streams_does_not_give_way(self, open_journal, stream_id):
         journal = open_journal(total_history_bytes=200 * KIB)
-        recorder = journal.create(stream_id, ignore, "greedy")
+        recorder = journal.create(stream_id, ignore, About("greedy"))
         append_kibs(recorder, 2000)
         with pytest.raises(JournalFullError):
-            journal.create(f"{stream_id}-new", ignore, "new")
+            journal.create(f"{stream_id}-new", ignore, About("new"))
         recorder.finish(DONE)
         assert read(journal, stream_id).ids[-1] == 2001
 
     def test_does_not_grow_when_there_is_no_room_in_all(self, open_journal, stream_id):
         journal = open_journal(total_history_bytes=200 * KIB)
-        recorder = journal.create(stream_id, ignore)
+        recorder = journal.create(stream_id, ignore, About())
         append_kibs(recorder, 2000)
         recorder.finish(DONE)
         read(journal, stream_id)
@@ -345,7 +345,7 @@ class TestHistory:
 class TestStop:
     def test_is_told_to_the_producer_once(self, journal, stream_id):
         reasons = []
-        recorder = journal.create(stream_id, reasons.append)
+        recorder = journal.create(stream_id, reasons.append, About())
         journal.stop(stream_id)
         journal.stop(stream_id)
         assert reasons == ["stopped"]
@@ -354,7 +354,7 @@ class TestStop:
 
     def test_of_a_finished_stream_does_nothing(self, journal, stream_id):
         reasons = []
-        journal.create(stream_id, reasons.append).finish(DONE)
+        journal.create(stream_id, reasons.append, About()).finish(DONE)
         journal.stop(stream_id)
         read(journal, stream_id)
         journal.stop(stream_id)
@@ -368,15 +368,15 @@ class TestStop:
 class TestAbandonedStream:
     def test_is_asked_to_stop(self, open_journal, stream_id):
         reasons = []
-        open_journal(abandon_seconds=0.1).create(stream_id, reasons.append)
+        open_journal(abandon_seconds=0.1).create(stream_id, reasons.append, About())
         wait_until(lambda: reasons == ["abandoned"])
 
     def test_is_none_that_is_read(self, open_journal, stream_id):
         journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
-        journal.create(stream_id, reasons.append)
+        journal.create(stream_id, reasons.append, About())
         reader = journal.follow(stream_id, 0, ignore)
         # One without readers shows that the time is over.
-        journal.create(f"{stream_id}-2", others.append)
+        journal.create(f"{stream_id}-2", others.append, About())
         wait_until(lambda: others)
         assert reasons == []
         reader.close()
@@ -384,8 +384,8 @@ class TestAbandonedStream:
 
     def test_is_none_that_is_finished(self, open_journal, stream_id):
         journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
-        journal.create(stream_id, reasons.append).finish(DONE)
-        journal.create(f"{stream_id}-2", others.append)
+        journal.create(stream_id, reasons.append, About()).finish(DONE)
+        journal.create(f"{stream_id}-2", others.append, About())
         wait_until(lambda: others)
         assert reasons == []
 
@@ -402,7 +402,7 @@ def test_a_producer_whose_stop_fails_does_not_hit_who_stops_it(journal, stream_i
     def fail(reason):
         raise RuntimeError("a defect")
 
-    journal.create(stream_id, fail)
+    journal.create(stream_id, fail, About())
     journal.stop(stream_id)
     assert "RuntimeError: a defect" in caplog.text
 

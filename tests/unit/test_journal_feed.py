@@ -1,13 +1,14 @@
 """How a reader that waits gets the events of a journal: from the hub, or by being woken."""
 
 import time
+from functools import partial
 
 import gevent
 import pytest
 
-from flask_sluice.journal import JournalUnavailableError, Limits, MemoryJournal
-from flask_sluice.journal.feed import JournalFeed
+from flask_sluice.journal import About, JournalUnavailableError, Limits, MemoryJournal
 from flask_sluice.journal.memory import MemoryStore
+from flask_sluice.journal.reading.feed import JournalFeed
 from flask_sluice.journal.redis.follower import RedisFollower
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
@@ -25,7 +26,7 @@ def journal():
 
 @pytest.fixture
 def recorder(journal):
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     recorder.append(event("1"))
     return recorder
 
@@ -39,7 +40,9 @@ class Reader:
     def __init__(self, journal, takes=()):
         self._takes = list(takes)
         self.forwarded = []
-        self.feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
+        self.feed = JournalFeed(
+            partial(journal.follow, "a", 0), retry_ms=2000, context=StreamContext()
+        )
         self.first = self.feed.take()
         self._greenlet = gevent.spawn(self.feed.wait, self._forward)
         run_all()
@@ -76,7 +79,7 @@ def test_the_first_event_comes_with_the_time_to_wait_before_a_reconnection(journ
 
 def test_an_end_that_comes_first_does_not_ask_the_reader_to_come_back(journal, recorder):
     recorder.finish(b"event: error\ndata: {}\n\n")
-    feed = JournalFeed(journal, "a", 1, retry_ms=2000, context=StreamContext())
+    feed = JournalFeed(partial(journal.follow, "a", 1), retry_ms=2000, context=StreamContext())
     assert feed.take() == b"id: 2\nevent: error\ndata: {}\n\n"
     feed.stop()
 
@@ -133,7 +136,10 @@ def test_a_reader_that_is_behind_takes_what_it_has_missed_before_it_gets_more(jo
 def test_a_reader_of_a_long_history_gives_way_between_two_parts_of_it(journal, recorder):
     for _ in range(40):
         recorder.append(b"data: " + b"x" * 65536 + b"\n\n")
-    feed, turns = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext()), []
+    feed, turns = (
+        JournalFeed(partial(journal.follow, "a", 0), retry_ms=2000, context=StreamContext()),
+        [],
+    )
     while events := feed.take():
         turns.append((gevent.get_hub().loop.iteration, len(events)))
         time.sleep(0.01)  # Writing takes its time, and never waits.
@@ -146,8 +152,8 @@ def test_a_reader_of_a_long_history_gives_way_between_two_parts_of_it(journal, r
 def test_a_feed_that_was_never_started_leaves_nothing_behind():
     clock = Clock()
     journal, reasons = MemoryStore(Limits(abandon_seconds=60), GreenletTurns(), clock), []
-    journal.create("a", reasons.append)
-    feed = JournalFeed(journal, "a", 0, retry_ms=2000, context=StreamContext())
+    journal.create("a", reasons.append, About())
+    feed = JournalFeed(partial(journal.follow, "a", 0), retry_ms=2000, context=StreamContext())
     clock.now += 100
     journal.tick()
     assert reasons == []
@@ -164,11 +170,7 @@ def test_a_reader_that_is_let_go_gets_its_events_and_then_the_reason_and_not_the
     window = Window()
     follower = RedisFollower(window, 0, ignore, ignore, fetch_history=ignore, turns=GreenletTurns())
 
-    class Journal:
-        def follow(self, *_):
-            return follower
-
-    feed = JournalFeed(Journal(), "a", 0, retry_ms=2000, context=StreamContext())
+    feed = JournalFeed(lambda _: follower, retry_ms=2000, context=StreamContext())
     window.append(b"id: 1\ndata: 1\n\n")
     follower.fail(JournalUnavailableError("no room"))
     assert feed.has_events

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flask_sluice.journal import JournalFullError, Limits, UnknownStreamError
+from flask_sluice.journal import About, JournalFullError, Limits, UnknownStreamError
 from flask_sluice.journal.budget import STREAM_BYTES
 from flask_sluice.journal.memory import MemoryStore
 from flask_sluice.journal.turns import GreenletTurns
@@ -34,7 +34,7 @@ def pass_time(journal, clock, seconds):
 
 def test_a_stream_is_abandoned_after_exactly_so_long_without_a_reader(journal, clock):
     reasons = []
-    journal.create("a", reasons.append)
+    journal.create("a", reasons.append, About())
     pass_time(journal, clock, 59.9)
     assert reasons == []
     pass_time(journal, clock, 0.1)
@@ -45,7 +45,7 @@ def test_a_stream_is_abandoned_after_exactly_so_long_without_a_reader(journal, c
 
 def test_the_time_without_a_reader_counts_from_when_the_last_one_left(journal, clock):
     reasons = []
-    journal.create("a", reasons.append)
+    journal.create("a", reasons.append, About())
     readers = [journal.follow("a", 0, ignore) for _ in range(2)]
     pass_time(journal, clock, 1000)
     readers[0].close()
@@ -61,14 +61,14 @@ def test_the_time_without_a_reader_counts_from_when_the_last_one_left(journal, c
 
 def test_zero_seconds_let_a_stream_go_on_without_readers(clock):
     journal, reasons = MemoryStore(Limits(abandon_seconds=0), GreenletTurns(), clock), []
-    journal.create("a", reasons.append)
+    journal.create("a", reasons.append, About())
     journal.follow("a", 0, ignore).close()
     pass_time(journal, clock, 1e9)
     assert reasons == []
 
 
 def test_a_stream_is_forgotten_exactly_so_long_after_its_end(journal, clock):
-    journal.create("a", ignore).finish(DONE)
+    journal.create("a", ignore, About()).finish(DONE)
     pass_time(journal, clock, 299.9)
     journal.follow("a", 0, ignore).close()
     pass_time(journal, clock, 0.1)
@@ -77,7 +77,7 @@ def test_a_stream_is_forgotten_exactly_so_long_after_its_end(journal, clock):
 
 
 def test_a_reader_of_a_forgotten_stream_still_gets_the_rest(journal, clock):
-    journal.create("a", ignore).finish(DONE)
+    journal.create("a", ignore, About()).finish(DONE)
     follower = journal.follow("a", 0, ignore)
     pass_time(journal, clock, 300)
     assert ids(follower.take()) == [1]
@@ -88,32 +88,32 @@ def test_a_forgotten_stream_makes_room_for_others(clock):
     journal = MemoryStore(
         Limits(total_history_bytes=STREAM_BYTES, history_seconds=1), GreenletTurns(), clock
     )
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     with pytest.raises(JournalFullError):
-        journal.create("b", ignore)
+        journal.create("b", ignore, About())
     recorder.finish(DONE)
     pass_time(journal, clock, 1)
-    journal.create("b", ignore)
+    journal.create("b", ignore, About())
 
 
 def test_a_reader_of_a_stream_that_gave_way_is_told_so_and_gets_the_end(clock):
     journal = MemoryStore(Limits(total_history_bytes=80_000), GreenletTurns(), clock)
-    recorder = journal.create("a", ignore, "greedy")
+    recorder = journal.create("a", ignore, About("greedy"))
     for _ in range(3):
         recorder.append(event("x" * 10_000))
     recorder.finish(DONE)
     follower = journal.follow("a", 0, ignore)
     for number in range(4):
-        journal.create(f"new-{number}", ignore, "new")
+        journal.create(f"new-{number}", ignore, About("new"))
     assert ids(follower.take()) == ["reset", 4]
     follower.close()
 
 
 def test_running_streams_stay_within_the_limit_in_all(clock):
     journal = MemoryStore(Limits(total_history_bytes=200_000), GreenletTurns(), clock)
-    recorders = [journal.create(f"{number}", ignore) for number in range(9)]
+    recorders = [journal.create(f"{number}", ignore, About()) for number in range(9)]
     with pytest.raises(JournalFullError):
-        journal.create("more", ignore)
+        journal.create("more", ignore, About())
     for _ in range(100):
         for recorder in recorders:
             recorder.append(event("x" * 1000))
@@ -126,7 +126,7 @@ def test_nothing_is_counted_of_what_is_forgotten(clock):
         Limits(total_history_bytes=40_000, history_seconds=1), GreenletTurns(), clock
     )
     for _ in range(20):
-        recorder = journal.create("a", ignore)
+        recorder = journal.create("a", ignore, About())
         for _ in range(10):
             recorder.append(event("x" * 1000))
         recorder.finish(DONE)
@@ -135,7 +135,7 @@ def test_nothing_is_counted_of_what_is_forgotten(clock):
 
 
 def test_a_woken_reader_may_take_at_once(journal):
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     taken = []
     follower = journal.follow("a", 0, lambda: taken.append(follower.take()))
     recorder.append(event("1"))
@@ -148,7 +148,7 @@ def test_a_woken_reader_may_take_at_once(journal):
 
 def test_history_gives_way_event_by_event(clock):
     journal = MemoryStore(Limits(history_bytes=100), GreenletTurns(), clock)
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     for number in range(1, 50):
         recorder.append(b"data: 12345678\n\n")  # 22 bytes with a number of one digit, 23 with two.
         oldest = max(1, number - 3)
@@ -159,7 +159,7 @@ def test_history_gives_way_event_by_event(clock):
 
 def test_the_last_event_stays_however_large_it_is(clock):
     journal = MemoryStore(Limits(history_bytes=100), GreenletTurns(), clock)
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     recorder.append(event())
     recorder.append(event("x" * 1000))
     assert ids(journal.follow("a", 1, ignore).take()) == [2]
@@ -179,7 +179,7 @@ def best_seconds_to_take_ten(journal, stream_id, last_id):
 
 
 def test_a_million_events_are_not_scanned_to_find_one(journal):
-    short, long = journal.create("short", ignore), journal.create("long", ignore)
+    short, long = journal.create("short", ignore, About()), journal.create("long", ignore, About())
     for recorder, count in ((short, 100), (long, 1_000_000)):
         append, event_ = recorder.append, event()
         for _ in range(count):
@@ -192,7 +192,7 @@ def test_a_million_events_are_not_scanned_to_find_one(journal):
 
 
 def test_a_reader_costs_nothing_when_it_has_left(journal):
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     woken = []
     for _ in range(100):
         journal.follow("a", 0, lambda: woken.append(True)).close()
@@ -201,7 +201,7 @@ def test_a_reader_costs_nothing_when_it_has_left(journal):
 
 
 def test_readers_are_woken_once_for_an_event(journal):
-    recorder = journal.create("a", ignore)
+    recorder = journal.create("a", ignore, About())
     readers = [Reader(journal, "a") for _ in range(3)]
     run_all()
     recorder.append(event())
@@ -217,10 +217,10 @@ def test_a_child_process_has_no_streams_of_its_parent_and_keeps_its_own():
         from gevent import monkey; monkey.patch_all()
         import os, gevent
         from gevent.event import AsyncResult
-        from flask_sluice.journal import Limits, MemoryJournal, UnknownStreamError
+        from flask_sluice.journal import About, Limits, MemoryJournal, UnknownStreamError
 
         journal, reason_in_parent, reason = MemoryJournal(Limits(abandon_seconds=0.1)), AsyncResult(), AsyncResult()
-        journal.create("of the parent", reason_in_parent.set)
+        journal.create("of the parent", reason_in_parent.set, About())
         gevent.sleep(0)
         if child := os.fork():
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -233,7 +233,7 @@ def test_a_child_process_has_no_streams_of_its_parent_and_keeps_its_own():
                     pass
                 else:
                     os._exit(1)
-            journal.create("of the child", reason.set)
+            journal.create("of the child", reason.set, About())
             os._exit(reason.get(timeout=20) != "abandoned")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)

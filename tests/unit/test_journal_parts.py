@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_sluice.journal import JournalLostError, Limits
+from flask_sluice.journal import About, JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
@@ -264,10 +264,12 @@ class Redis:
         self.recorder = RedisRecorder(
             "a",
             ignore,
+            About(),
             budget=budget,
             share=budget.add_stream(),
             max_queue_bytes=max_queue_bytes,
             history_ms=1000,
+            is_out=lambda: False,
             has_events=ignore,
             has_ended=self.ended.append,
         )

@@ -5,7 +5,7 @@ import math
 import gevent
 import pytest
 
-from flask_sluice.journal import JournalUnavailableError, Limits
+from flask_sluice.journal import About, JournalUnavailableError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.redis.health import RedisHealth
 from flask_sluice.journal.redis.keys_and_commands import inbox_key
@@ -78,10 +78,12 @@ class Worker:
         recorder = RedisRecorder(
             stream_id,
             on_stop,
+            About(),
             budget=budget,
             share=budget.add_stream(),
             max_queue_bytes=1000,
             history_ms=1000,
+            is_out=lambda: False,
             has_events=self.writer.has_events,
             has_ended=lambda recorder: self.streams.own.pop(recorder.stream_id),
         )

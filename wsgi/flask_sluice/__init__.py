@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flask_sluice.extension.sluice import Sluice
+    from flask_sluice.journal.streams import Streams
     from flask_sluice.sse import Event
     from flask_sluice.stream.context import StreamContext
     from flask_sluice.stream.errors import ApiError
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = ["ApiError", "Event", "StreamContext", "sse_response"]
+__all__ = ["ApiError", "Event", "Sluice", "StreamContext", "Streams", "sse_response"]
 
 _MODULES = {
     "ApiError": "flask_sluice.stream.errors",
     "Event": "flask_sluice.sse",
+    "Sluice": "flask_sluice.extension.sluice",
     "StreamContext": "flask_sluice.stream.context",
+    "Streams": "flask_sluice.journal.streams",
     "sse_response": "flask_sluice.stream.sse_response",
 }
 

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flask_sluice.extension.config import ExtensionConfig
+from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
@@ -18,7 +20,6 @@ from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
-from flask_sluice.journal import Journal, Limits, MemoryJournal
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.observe.multiprocess.mirror import FolderMirror
@@ -30,9 +31,7 @@ from flask_sluice.server.gunicorn_adapter import (
 from flask_sluice.server.worker_board import board
 from flask_sluice.stream import registry
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Feed
-from flask_sluice.stream.headers_and_errors import error_for_event_source
 from flask_sluice.stream.serving import GEVENT_NEEDED, is_patched
 
 _HERE = Path(__file__).parent
@@ -100,7 +99,8 @@ def create_app(settings: Settings | None = None) -> Application:
     else:
         open_feed = openai.chat_feed(settings)
         app.register_blueprint(openai.blueprint(settings))
-    journal = _journal(settings)
+    kept_streams = _streams(settings)
+    journal = kept_streams.journal
     admission = registry.admission()
     metrics = MetricsExporter(
         registry.stats(),
@@ -115,7 +115,7 @@ def create_app(settings: Settings | None = None) -> Application:
         sluice_metrics=metrics,
         sluice_health_checks=_health_checks(upstreams, settings),
     )
-    app.register_blueprint(streams.blueprint(open_feed, journal, settings, tickets))
+    app.register_blueprint(streams.blueprint(open_feed, kept_streams, settings, tickets))
     app.register_blueprint(demo.blueprint(settings))
     app.register_blueprint(operations.blueprint(Readiness(upstreams, journal, board()), metrics))
     return app
@@ -130,17 +130,14 @@ def _health_checks(upstreams: Upstreams, settings: Settings) -> list[HealthCheck
     return [HealthCheck(upstream, path, headers) for upstream in upstreams.all]
 
 
-def _journal(settings: Settings) -> Journal:
-    limits = Limits(
-        history_bytes=settings.history_bytes,
-        history_seconds=settings.history_seconds,
-        abandon_seconds=settings.abandon_seconds,
-        total_history_bytes=settings.total_history_bytes,
+def _streams(settings: Settings) -> AppStreams:
+    return AppStreams(
+        ExtensionConfig(
+            redis_url=settings.redis_url or None,
+            history_bytes=settings.history_bytes,
+            history_seconds=settings.history_seconds,
+            abandon_seconds=settings.abandon_seconds,
+            total_history_bytes=settings.total_history_bytes,
+            streams_per_owner=settings.streams_per_client,
+        )
     )
-    if settings.redis_url:
-        # Imported here because importing redis-py takes a seventh of a second.
-        from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415
-
-        lost = ApiError(502, "producer_lost", "the process that generated the answer is gone")
-        return RedisJournal(settings.redis_url, limits, lost_event=error_for_event_source(lost))
-    return MemoryJournal(limits)

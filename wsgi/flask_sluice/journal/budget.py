@@ -11,22 +11,22 @@ _LEAST_HISTORY_BYTES = 16 * 1024
 
 
 class Share:
-    """What one client's streams count.
+    """What one owner's streams count.
 
-    client: its name
+    owner: its name
     finished: the ids of its finished streams, the one that ended first at the front
     """
 
-    __slots__ = ("byte_count", "client", "finished")
+    __slots__ = ("byte_count", "finished", "owner")
 
-    def __init__(self, client: str) -> None:
-        self.client = client
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
         self.byte_count = 0
         self.finished: dict[str, None] = {}
 
 
 class Budget:
-    """Counts the bytes of all the streams that a worker produces, by client.
+    """Counts the bytes of all the streams that a worker produces, by owner.
 
     For each running stream the least that it may keep is set aside, so that all together stay within the limit.
     """
@@ -47,11 +47,11 @@ class Budget:
     def has_room_for_stream(self) -> bool:
         return self.has_room(self._least_history_bytes)
 
-    def add_stream(self, client: str = "") -> Share:
-        """Count a new stream, and return its client's share. Raises JournalFullError if there is no room for it."""
+    def add_stream(self, owner: str = "") -> Share:
+        """Count a new stream, and return its owner's share. Raises JournalFullError if there is no room for it."""
         if not self.has_room_for_stream:
             raise JournalFullError
-        share = self._shares.setdefault(client, Share(client))
+        share = self._shares.setdefault(owner, Share(owner))
         self._running_count += 1
         self.count(share, STREAM_BYTES)
         return share
@@ -71,10 +71,10 @@ class Budget:
         del share.finished[stream_id]
         self.count(share, -history_bytes - STREAM_BYTES)
         if not share.byte_count:
-            del self._shares[share.client]
+            del self._shares[share.owner]
 
     def first_to_go(self) -> str | None:
-        """Return the id of the stream that ended first of the client that holds most; None if all streams run."""
+        """Return the id of the stream that ended first of the owner that holds most; None if all streams run."""
         shares = (share for share in self._shares.values() if share.finished)
         largest = max(shares, key=lambda share: share.byte_count, default=None)
         return None if largest is None else next(iter(largest.finished))

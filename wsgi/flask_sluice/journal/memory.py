@@ -8,9 +8,9 @@ from functools import partial
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
-from flask_sluice.journal.follower import WindowFollower
 from flask_sluice.journal.per_process import PerProcessJournal
-from flask_sluice.journal.protocol import Limits
+from flask_sluice.journal.protocol import About, Description, Limits
+from flask_sluice.journal.reading.follower import WindowFollower
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.turns import Turns, turns_of_process
 from flask_sluice.journal.window import Window, numbered
@@ -33,6 +33,7 @@ class MemoryStore:
         self._limits = limits
         self._now = now
         self._streams: dict[str, MemoryRecorder] = {}
+        self._newest_of_key: dict[str, str] = {}
         # For a running stream, when it counts as abandoned; for a finished one, when it is forgotten.
         self._deadlines: StreamDeadlines[str] = StreamDeadlines()
         self._deadline_is_new = turns.new_flag()
@@ -41,12 +42,14 @@ class MemoryStore:
         self._budget = Budget(limits)
 
     def create(
-        self, stream_id: str, on_stop: Callable[[str], None], client: str = ""
+        self, stream_id: str, on_stop: Callable[[str], None], about: About
     ) -> "MemoryRecorder":
         budget = self._budget
         self._make_room(lambda: budget.has_room_for_stream)
-        recorder = MemoryRecorder(self, stream_id, on_stop, budget.add_stream(client))
+        recorder = MemoryRecorder(self, stream_id, on_stop, about, budget.add_stream(about.owner))
         self._streams[stream_id] = recorder
+        if about.key:
+            self._newest_of_key[about.key] = stream_id
         self._begin_to_wait_for_readers(stream_id)
         return recorder
 
@@ -62,6 +65,15 @@ class MemoryStore:
                 self._begin_to_wait_for_readers(stream_id)
 
         return WindowFollower(window, after, wake, on_close)
+
+    def describe(self, stream_id: str) -> Description:
+        recorder = self._stream(stream_id)
+        window, expires_at = recorder.window, recorder.expires_at
+        terminal_event = window.events[-1] if window.is_finished else None
+        return Description(recorder.about, window.last_id, terminal_event, expires_at)
+
+    def find(self, key: str) -> str | None:
+        return self._newest_of_key.get(key)
 
     def stop(self, stream_id: str) -> None:
         self._stream(stream_id).stop_request.give("stopped")
@@ -103,6 +115,7 @@ class MemoryStore:
 
     def begin_to_forget(self, recorder: "MemoryRecorder") -> None:
         self._budget.end_stream(recorder.share, recorder.stream_id)
+        recorder.expires_at = time.time() + self._limits.history_seconds
         self._set_deadline(recorder.stream_id, self._limits.history_seconds)
 
     def _make_room(self, is_enough: Callable[[], bool]) -> None:
@@ -118,6 +131,8 @@ class MemoryStore:
 
     def _forget(self, recorder: "MemoryRecorder") -> None:
         del self._streams[recorder.stream_id]
+        if self._newest_of_key.get(recorder.about.key) == recorder.stream_id:
+            del self._newest_of_key[recorder.about.key]
         self._budget.forget_stream(recorder.share, recorder.stream_id, recorder.window.byte_count)
 
     def _stream(self, stream_id: str) -> "MemoryRecorder":
@@ -160,9 +175,14 @@ class MemoryJournal(PerProcessJournal[MemoryStore]):
 class MemoryRecorder:
     """See ``Recorder``."""
 
+    has_room = True
+    is_stored = True
+
     __slots__ = (
         "_counted_bytes",
         "_store",
+        "about",
+        "expires_at",
         "share",
         "stop_request",
         "stream_id",
@@ -174,8 +194,12 @@ class MemoryRecorder:
         store: MemoryStore,
         stream_id: str,
         on_stop: Callable[[str], None],
+        about: About,
         share: Share,
     ) -> None:
+        self.about = about
+        self.expires_at: float | None = None
+        """In seconds since 1970; None while the stream runs."""
         self._store = store
         self.stream_id = stream_id
         self.share = share

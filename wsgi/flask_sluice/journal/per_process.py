@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from flask_sluice.journal.protocol import Follower, Journal, Recorder
+from flask_sluice.journal.protocol import About, Description, Follower, Journal, Recorder
 from flask_sluice.journal.turns import Turns
 
 J = TypeVar("J", bound=Journal)
@@ -58,10 +58,20 @@ class PerProcessJournal(Generic[J]):
     def turns(self) -> Turns:
         return self.here.turns
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None], client: str = "") -> Recorder:
+    def create(self, stream_id: str, on_stop: Callable[[str], None], about: About) -> Recorder:
         journal = self.here
         with journal.turns:
-            return journal.create(stream_id, on_stop, client)
+            return journal.create(stream_id, on_stop, about)
+
+    def describe(self, stream_id: str) -> Description:
+        journal = self.here
+        with journal.turns:
+            return journal.describe(stream_id)
+
+    def find(self, key: str) -> str | None:
+        journal = self.here
+        with journal.turns:
+            return journal.find(key)
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> Follower:
         journal = self.here

@@ -1,13 +1,15 @@
 """What a journal offers to the producers and the readers of streams."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from flask_sluice.journal.turns import Turns
 from flask_sluice.stream.errors import ApiError
 
 _MIB = 1024 * 1024
+_LOOK_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,50 @@ class Limits:
     total_history_bytes: int = 256 * _MIB
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a stream from its beginning.
+
+    owner: whose stream it is; "": it belongs to none. Where room is short, finished streams of the owner that holds most are
+        forgotten first
+    key: a name of the app's, by which the newest stream of that name is found; ""
+    created_at: in seconds since 1970
+    """
+
+    owner: str = ""
+    key: str = ""
+    created_at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a journal has of a stream.
+
+    about: None if the store has lost it
+    last_id: the number of the last event, 0 if there is none
+    terminal_event: None while the stream runs
+    expires_at: when it will be forgotten, in seconds since 1970; None while it runs
+    """
+
+    about: About | None
+    last_id: int
+    terminal_event: bytes | None
+    expires_at: float | None
+
+
 class Recorder(Protocol):
     """The producer's side of one stream."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a producer that can wait may go on: the store keeps up with it.
+
+        True, too, while the store does not work: nothing would tell how long to wait.
+        """
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the store has all that it was given, or will never have it."""
 
     @property
     def last_id(self) -> int:
@@ -48,6 +92,12 @@ class Recorder(Protocol):
         Like ``append``, but does nothing where ``append`` would raise JournalLostError: the stream has its end
         already, or another worker will end it.
         """
+
+
+def wait_for_room(recorder: Recorder, turns: Turns) -> None:
+    """Wait, in a turn, until the store keeps up with the producer."""
+    while not recorder.has_room:
+        turns.sleep(_LOOK_SECONDS)
 
 
 class Follower(Protocol):
@@ -109,7 +159,7 @@ class Journal(Protocol):
     @property
     def turns(self) -> Turns: ...
 
-    def create(self, stream_id: str, on_stop: Callable[[str], None], client: str = "") -> Recorder:
+    def create(self, stream_id: str, on_stop: Callable[[str], None], about: About) -> Recorder:
         """Begin a stream. May block.
 
         stream_id: new, and impossible to guess
@@ -117,10 +167,17 @@ class Journal(Protocol):
             "abandoned" (there are no readers) or "lost" (another worker ended the stream, since it took this worker
             for dead). It is called from any greenlet or from the hub, so it must not block. The producer
             still has to finish the stream, except after "lost"
-        client: whose stream it is. Where room is short, finished streams of the client that holds most are forgotten first
+        about: its owner and key
 
         Raises JournalFullError, JournalUnavailableError.
         """
+
+    def describe(self, stream_id: str) -> Description:
+        """Return what is known of a stream. May block. Raises UnknownStreamError, JournalUnavailableError."""
+
+    def find(self, key: str) -> str | None:
+        """Return the id of the stream of this key that was created last, which may be forgotten already; None if there
+        never was one, or long ago. May block. Raises JournalUnavailableError."""
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> Follower:
         """Read a stream from the event after number ``after`` on. May block.

@@ -59,6 +59,15 @@ class ApiError(Exception):
         }
 
 
+STOPPED = ApiError(503, "stopped", "the answer was stopped")
+_ENDED_BY_THE_APP = (STOPPED.code, "kicked")
+
+
+def was_ended_by_app(error: ApiError) -> bool:
+    """Whether the app, or a client through it, has ended the stream: it is cancelled, and has not failed."""
+    return error.code in _ENDED_BY_THE_APP
+
+
 def draining() -> ApiError:
     """Return the error for streams and requests of a worker that is to end."""
     return ApiError(

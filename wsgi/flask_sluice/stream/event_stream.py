@@ -14,7 +14,7 @@ from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, CutError, draining
+from flask_sluice.stream.errors import STOPPED, ApiError, CutError, draining, was_ended_by_app
 from flask_sluice.stream.feeds.feed import Feed, holds_event
 from flask_sluice.stream.loop.stream_handle import StreamHandle
 from flask_sluice.stream.options import StreamOptions
@@ -27,7 +27,6 @@ C = TypeVar("C", bound=Callable[[], object])
 logger = logging.getLogger("sluice.stream")
 
 _CLOSE_TIMEOUT_SECONDS = 60
-_STOPPED = ApiError(503, "stopped", "the answer was stopped")
 
 
 class State(enum.Enum):
@@ -270,8 +269,7 @@ class EventStream:
         told = context.told_error
         if told is not None:
             self._account.error = told
-            was_stopped = told.code == _STOPPED.code
-            context.outcome = Outcome.CANCELLED if was_stopped else Outcome.ERROR
+            context.outcome = Outcome.CANCELLED if was_ended_by_app(told) else Outcome.ERROR
         elif context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
@@ -280,7 +278,7 @@ class EventStream:
 
     def _fail(self, error: Exception) -> bytes:
         """Return the one error event with which the body ends."""
-        self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
+        self._context.outcome = Outcome.CANCELLED if error is STOPPED else Outcome.ERROR
         if isinstance(error, CutError):
             self._cut(str(error), reset=error.is_reset)
         self._account.tell(error)
@@ -315,7 +313,7 @@ class EventStream:
     def _stopped(self) -> ApiError | None:
         """The error of a stream that ``stop_generating`` ended short of its terminal event."""
         is_short = self._context.is_stopped and not self._feed.has_terminal_event
-        return _STOPPED if is_short else None
+        return STOPPED if is_short else None
 
     # Closing.
 

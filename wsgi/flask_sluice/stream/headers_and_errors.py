@@ -1,13 +1,21 @@
 """The headers of a stream, and its error event in the form that each kind of client reads."""
 
+import logging
 import random
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from flask_sluice.sse import Event
 from flask_sluice.stream.errors import as_api_error
 
+logger = logging.getLogger("sluice.stream")
+
 Headers = list[tuple[str, str]]
+ErrorEvent = Callable[[Exception], Event]
+"""An app's own function that makes the error event of a stream."""
+RenderError = Callable[[Exception], bytes]
 
 _RETRY_MS = (1000, 5000)
 """Clients that can go on with their stream reconnect after a time between these, and so not all at once."""
@@ -89,6 +97,22 @@ def error_for_event_source(error: Exception, *, may_resume: bool = True) -> byte
     told = as_api_error(error)
     retry = random.randint(*_RETRY_MS) if may_resume and told.code in _RESUMABLE_CODES else None
     return Event(data=_error_json(told), event="error", comment=told.message, retry=retry).encode()
+
+
+def renderer(error_event: ErrorEvent | None, default: RenderError) -> RenderError:
+    """Return what encodes a stream's error event: the app's own, or else the default one."""
+    return default if error_event is None else partial(_render, error_event, default)
+
+
+def _render(error_event: ErrorEvent, default: RenderError, error: Exception) -> bytes:
+    try:
+        event = error_event(error)
+        if not isinstance(event, Event):
+            raise TypeError(f"error_event returned {type(event).__name__}, not an Event(data=…)")
+        return event.encode()
+    except Exception:
+        logger.exception("error_event failed; the client gets the default one")
+        return default(error)
 
 
 def _error_json(error: Exception) -> str:

@@ -82,7 +82,7 @@ _KEEPALIVE = _seconds_or_0("keepalive_seconds", "never")
 _DEADLINE = _seconds("deadline_seconds")
 _HOLD_HEADERS = _seconds_or_0("", "not at all")
 _INTERRUPT = _Option("", "True or False", lambda value: isinstance(value, bool))
-_SETTINGS = {
+SETTINGS = {
     "SLUICE_KEEPALIVE_SECONDS": _KEEPALIVE,
     "SLUICE_KEEPALIVE_BLANK_LINE": _Option(
         "keepalive_blank_line", "True or False", lambda value: value in (True, False)
@@ -106,7 +106,7 @@ def stream_options(
 
     Raises ValueError, with the option's name, for a value that it does not take.
     """
-    given = [(name, _SETTINGS[name], config[name]) for name in _SETTINGS if name in config]
+    given = [(name, SETTINGS[name], config[name]) for name in SETTINGS if name in config]
     given += [("keepalive", _KEEPALIVE, keepalive), ("deadline", _DEADLINE, deadline)]
     fields = {}
     for name, option, value in given:

@@ -8,10 +8,12 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import werkzeug.datastructures
-from flask import Request, Response, after_this_request, has_request_context
+from flask import Request, Response, after_this_request, has_request_context, json
+from werkzeug.exceptions import HTTPException
 
 from flask_sluice.observe.tracing.spans import current_spans, is_traced
 from flask_sluice.stream.context import StreamContext, new_request_id
+from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.headers_and_errors import Headers, stream_headers
 
 if TYPE_CHECKING:
@@ -99,6 +101,16 @@ def _end_spans_with(
 
 def stream_response(stream: "EventStream") -> StreamResponse:
     return StreamResponse(stream, stream_headers(stream.request_id))
+
+
+def http_exception(error: ApiError) -> HTTPException:
+    """Return an error as an exception for which an app may have an error handler; else it is OpenAI's JSON."""
+    response = Response(status=error.status, headers=error.headers)
+    response.content_type = "application/json"
+    response.data = json.dumps({"error": error.body()})
+    exception = HTTPException(error.message, response)
+    exception.code = error.status
+    return exception
 
 
 def check_status(status: object) -> None:

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, has_request_context, json, request
-from werkzeug.exceptions import HTTPException
+from flask import Response, current_app, has_request_context, request
 
 from flask_sluice.observe.tracing import sentry
 from flask_sluice.sse import Event
@@ -15,7 +14,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
 from flask_sluice.stream.feeds.item_errors import check_items, hint_for
-from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.headers_and_errors import error_for_event_source, renderer
 from flask_sluice.stream.options import StreamOptions, check_arguments, stream_options
 from flask_sluice.stream.responses import (
     GivenHeaders,
@@ -23,6 +22,7 @@ from flask_sluice.stream.responses import (
     check_status,
     context_of,
     headers_with,
+    http_exception,
 )
 from flask_sluice.stream.serving import TEST_STREAMS, is_test_client, streams_on_gevent
 
@@ -96,7 +96,9 @@ def sse_response(
         items=items,
         context=context_of(asked, context),
         encoder=ItemEncoder(is_terminal),
-        render_error=_renderer(error_event, is_debug=app.debug),
+        render_error=renderer(
+            error_event, _error_with_its_text if app.debug else error_for_event_source
+        ),
         handles_errors=error_event is not None,
         options=stream_options(app.config, keepalive, deadline),
         retry=retry,
@@ -194,38 +196,7 @@ def _hold(stream: "EventStream | ThreadStream", seconds: float) -> None:
         stream.wait_for_first_event(seconds)
     except ApiError as error:
         # Of an app that is not the gateway no error handler knows it.
-        raise _http_exception(error) from error
-
-
-def _http_exception(error: ApiError) -> HTTPException:
-    response = Response(status=error.status, headers=error.headers)
-    response.content_type = "application/json"
-    response.data = json.dumps({"error": error.body()})
-    exception = HTTPException(error.message, response)
-    exception.code = error.status
-    return exception
-
-
-def _renderer(
-    error_event: Callable[[Exception], Event] | None, *, is_debug: bool
-) -> Callable[[Exception], bytes]:
-    render = _error_with_its_text if is_debug else error_for_event_source
-    return render if error_event is None else partial(_render, error_event, render)
-
-
-def _render(
-    error_event: Callable[[Exception], Event],
-    render_default: Callable[[Exception], bytes],
-    error: Exception,
-) -> bytes:
-    try:
-        event = error_event(error)
-        if not isinstance(event, Event):
-            raise TypeError(f"error_event returned {type(event).__name__}, not an Event(data=…)")
-        return event.encode()
-    except Exception:
-        logger.exception("error_event failed; the client gets the default one")
-        return render_default(error)
+        raise http_exception(error) from error
 
 
 def _error_with_its_text(error: Exception) -> bytes:

@@ -6,12 +6,8 @@ from collections.abc import Iterator
 import msgspec
 from flask import Blueprint, Response, render_template, request
 
-from flask_sluice.gateway.api.event_source import (
-    RETRY_MS,
-    event_source_response,
-    last_event_id,
-    no_more_events,
-)
+from flask_sluice.extension.reading import RETRY_MS, last_event_id, no_more_events
+from flask_sluice.gateway.api.event_source import feed_response
 from flask_sluice.gateway.api.openai import DEFAULT_MODEL
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.texts import tokenize, write_answer
@@ -67,7 +63,7 @@ def blueprint(settings: Settings) -> Blueprint:
         context = context_of(request)
         context.pool = pool
         feed = TimedFeed(_characters(question, answer, seen), context, settings.channel_size)
-        return event_source_response(feed, context, settings)
+        return feed_response(feed, context, settings)
 
     if has_stream_chat:
         routes.get("/stream_chat")(stream_chat)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.follower import WindowFollower
+from flask_sluice.journal.reading.follower import WindowFollower
 from flask_sluice.journal.redis.client import RETRY_SECONDS
 from flask_sluice.journal.turns import Turns
 from flask_sluice.journal.window import Window

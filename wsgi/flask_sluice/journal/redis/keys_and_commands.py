@@ -12,6 +12,7 @@ Every key has a time to live.
 
 from dataclasses import dataclass
 
+from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis.client import Command, Reply
 from flask_sluice.journal.window import numbered
 
@@ -25,12 +26,22 @@ def stream_key(stream_id: str) -> str:
     return f"sluice:{{{stream_id}}}"
 
 
-def owner_key(stream_id: str) -> str:
+def producer_key(stream_id: str) -> str:
     """The key of the id of the worker that produces the stream, which that worker renews with its lease.
 
     It is deleted when the stream is finished.
     """
     return f"sluice:{{{stream_id}}}:owner"
+
+
+def about_key(stream_id: str) -> str:
+    """The key of what is known of the stream from its beginning; see ``About``."""
+    return f"sluice:{{{stream_id}}}:about"
+
+
+def key_key(key: str) -> str:
+    """The key of the id of the newest stream of an app's own key."""
+    return f"sluice:key:{key}"
 
 
 def readers_key(stream_id: str) -> str:
@@ -49,26 +60,45 @@ def milliseconds(seconds: float) -> int:
 # Commands.
 
 
-def create_stream(stream_id: str, worker_id: str, ttl_ms: int, lease_ms: int) -> list[Command]:
+def create_stream(
+    stream_id: str, about: About, worker_id: str, ttl_ms: int, lease_ms: int
+) -> list[Command]:
     """Create a stream without events. If it has events, the first command fails and nothing is lost."""
     key = stream_key(stream_id)
     return [
         ("XADD", key, "MAXLEN", 0, "0-1", "", ""),
         ("PEXPIRE", key, ttl_ms),
-        own_stream(stream_id, worker_id, lease_ms),
+        *say_about(stream_id, about, ttl_ms),
+        produce_stream(stream_id, worker_id, lease_ms),
     ]
 
 
-def own_stream(stream_id: str, worker_id: str, lease_ms: int) -> Command:
+def say_about(stream_id: str, about: About, ttl_ms: int) -> list[Command]:
+    key = about_key(stream_id)
+    values: Command = ("owner", about.owner, "key", about.key, "created_at", str(about.created_at))
+    return [("HSET", key, *values), ("PEXPIRE", key, ttl_ms)]
+
+
+def name_stream(key: str, stream_id: str, ttl_ms: int) -> Command:
+    """Have the app's own key lead to the stream."""
+    return ("SET", key_key(key), stream_id, "PX", ttl_ms)
+
+
+def renew_name(key: str, ttl_ms: int) -> Command:
+    return ("PEXPIRE", key_key(key), ttl_ms)
+
+
+def produce_stream(stream_id: str, worker_id: str, lease_ms: int) -> Command:
     """Say which worker produces the stream, also where that has been said already or was lost."""
-    return ("SET", owner_key(stream_id), worker_id, "PX", lease_ms)
+    return ("SET", producer_key(stream_id), worker_id, "PX", lease_ms)
 
 
 def renew_stream(stream_id: str, ttl_ms: int, lease_ms: int) -> list[Command]:
     """The results are 0 for a key that is gone. A Redis that is full takes these, too."""
     return [
         ("PEXPIRE", stream_key(stream_id), ttl_ms),
-        ("PEXPIRE", owner_key(stream_id), lease_ms),
+        ("PEXPIRE", producer_key(stream_id), lease_ms),
+        ("PEXPIRE", about_key(stream_id), ttl_ms),
     ]
 
 
@@ -90,8 +120,13 @@ def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:
     return [
         ("XADD", key, "NOMKSTREAM", f"{_TERMINAL_NUMBER}-0", "e", event),
         ("PEXPIRE", key, ttl_ms),
-        ("DEL", owner_key(stream_id)),
+        ("PEXPIRE", about_key(stream_id), ttl_ms),
+        ("DEL", producer_key(stream_id)),
     ]
+
+
+def delete_stream(stream_id: str) -> Command:
+    return ("DEL", stream_key(stream_id), about_key(stream_id))
 
 
 def everything() -> list[Command]:
@@ -100,12 +135,13 @@ def everything() -> list[Command]:
     return [
         ("XADD", stream, "NOMKSTREAM", "MINID", "=", "1-0", "*", "e", ""),
         ("XADD", inbox, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
-        ("SET", owner_key(_NO_STREAM), "", "XX", "PX", 1),
-        ("GET", owner_key(_NO_STREAM)),
+        ("SET", producer_key(_NO_STREAM), "", "XX", "PX", 1),
+        ("GET", producer_key(_NO_STREAM)),
+        ("HGETALL", about_key(_NO_STREAM)),
         ("PEXPIRE", inbox, 1),
         ("PTTL", readers_key(_NO_STREAM)),
         ("EXISTS", stream),
-        ("DEL", owner_key(_NO_STREAM)),
+        ("DEL", producer_key(_NO_STREAM)),
         ("XREVRANGE", stream, "+", "-", "COUNT", 1),
         ("XRANGE", stream, "-", "+", "COUNT", 1),
         ("XREAD", "COUNT", 1, "STREAMS", stream, "0"),
@@ -151,6 +187,15 @@ def _send(worker_id: str, word: str, about: str) -> Command:
 
 
 # Replies.
+
+
+def about_of(reply: list[Reply]) -> About | None:
+    """Return what the reply to HGETALL says; None if the key is gone."""
+    if not reply:
+        return None
+    texts = [value.decode() for value in reply]
+    values = dict(zip(texts[::2], texts[1::2], strict=True))
+    return About(values.get("owner", ""), values.get("key", ""), float(values.get("created_at", 0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import PatientReaders
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
     milliseconds,
-    owner_key,
+    producer_key,
     readers_key,
     stream_key,
 )
@@ -70,6 +70,8 @@ class LeaseKeeper:
         self.history_ms = milliseconds(limits.history_seconds)
         # A running stream is renewed long before it expires. It expires when all workers are dead.
         self.running_ms = milliseconds(max(limits.history_seconds, 2 * lease_seconds))
+        # Until the next round, and then for as long as the stream of this key is kept.
+        self.name_ms = self.running_ms + milliseconds(2 * self._round_seconds)
         # Until the next round, and then as long as a stream may run without readers: so the producer need not be told
         # when the last reader leaves.
         self.readers_ms = milliseconds(limits.abandon_seconds + self._round_seconds)
@@ -169,39 +171,42 @@ class LeaseKeeper:
             )
         )
         own = self._streams.own
-        pairs = zip(stream_ids, replies[::2], replies[1::2], strict=True)
-        ownerless = []
-        for stream_id, had_stream, had_owner in pairs:
+        triples = zip(stream_ids, replies[::3], replies[1::3], replies[2::3], strict=True)
+        missing: list[Command] = []
+        for stream_id, had_stream, had_producer, had_about in triples:
             if stream_id not in own:
                 continue  # It has ended during the wait.
+            recorder, worker_id = own[stream_id], self._streams.worker_id
             if not had_stream:
-                self._writer.look_up(own[stream_id])
-            if not had_owner:
-                ownerless.append(stream_id)
-        if ownerless:
-            worker_id = self._streams.worker_id
-            self._client.execute(
-                *(
-                    keys_and_commands.own_stream(stream_id, worker_id, self.lease_ms)
-                    for stream_id in ownerless
+                self._writer.look_up(recorder)
+            if not had_producer:
+                missing.append(
+                    keys_and_commands.produce_stream(stream_id, worker_id, self.lease_ms)
                 )
-            )
+            if not had_about:
+                missing += keys_and_commands.say_about(stream_id, recorder.about, self.running_ms)
+            if recorder.about.key:
+                missing.append(keys_and_commands.renew_name(recorder.about.key, self.name_ms))
+        if missing:
+            self._client.execute(*missing)
 
     def _check_producers(self) -> set[str]:
         """Return the ids of followed streams whose producer is dead."""
-        owners = list({stream.owner for stream in self._streams.followed.values()} - {""})
-        commands = [("EXISTS", inbox_key(owner)) for owner in owners]
+        producers = list({stream.producer for stream in self._streams.followed.values()} - {""})
+        commands = [("EXISTS", inbox_key(producer)) for producer in producers]
         replies = self._client.execute(*commands) if commands else []
-        living = {owner for owner, is_there in zip(owners, replies, strict=True) if is_there}
+        living = {
+            producer for producer, is_there in zip(producers, replies, strict=True) if is_there
+        }
         now = time.monotonic()
         orphaned: set[str] = set()
         for stream in self._streams.followed.values():
-            if stream.owner in living:
+            if stream.producer in living:
                 stream.silent_since = None
             elif stream.silent_since is None:
                 stream.silent_since = now
             else:
-                doubt = self._lease_doubt_seconds if stream.owner else self.doubt_seconds
+                doubt = self._lease_doubt_seconds if stream.producer else self.doubt_seconds
                 if now - stream.silent_since >= doubt and self.would_know(now):
                     orphaned.add(stream.stream_id)
         return orphaned
@@ -213,12 +218,12 @@ class LeaseKeeper:
             return
         replies = self._client.execute(
             *(("EXISTS", stream_key(stream.stream_id)) for stream in streams),
-            *(("GET", owner_key(stream.stream_id)) for stream in streams),
+            *(("GET", producer_key(stream.stream_id)) for stream in streams),
         )
         now = time.monotonic()
-        are_there, owners = replies[: len(streams)], replies[len(streams) :]
-        for stream, is_there, owner in zip(streams, are_there, owners, strict=True):
-            stream.owner = owner.decode() if isinstance(owner, bytes) else ""
+        are_there, producers = replies[: len(streams)], replies[len(streams) :]
+        for stream, is_there, producer in zip(streams, are_there, producers, strict=True):
+            stream.producer = producer.decode() if isinstance(producer, bytes) else ""
             if is_there:
                 stream.missing_since = None
             else:

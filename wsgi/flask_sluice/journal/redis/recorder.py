@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.errors import JournalLostError
+from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import Command
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
@@ -67,9 +68,11 @@ class RedisRecorder:
 
     Otherwise a reader could have an event that is lost with this worker, and ask other workers for what follows it.
 
-    share: where the client's bytes count
+    about: its owner and key
+    share: where the owner's bytes count
     max_queue_bytes: how much may wait
     history_ms: how long the stream is kept after its end
+    is_out: returns whether Redis does not work at present
     has_events: called when there is something to write, also from the hub
     has_ended: called once, when the stream is finished and written, or lost
     is_lost: whether the stream goes on without this recorder, or not at all
@@ -79,15 +82,18 @@ class RedisRecorder:
         self,
         stream_id: str,
         on_stop: Callable[[str], None],
+        about: About,
         *,
         budget: Budget,
         share: Share,
         max_queue_bytes: int,
         history_ms: int,
+        is_out: Callable[[], bool],
         has_events: Callable[["RedisRecorder"], None],
         has_ended: Callable[["RedisRecorder"], None],
     ) -> None:
         self.stream_id = stream_id
+        self.about = about
         self.window = Window()
         self.stop_request = StopRequest(on_stop)
         self.history = History()
@@ -97,6 +103,7 @@ class RedisRecorder:
         self._budget = budget
         self._max_queue_bytes = max_queue_bytes
         self._history_ms = history_ms
+        self._is_out = is_out
         self._has_events = has_events
         self._has_ended = has_ended
         self._queue: deque[bytes] = deque()
@@ -110,6 +117,15 @@ class RedisRecorder:
         self._oldest_kept = 1
 
     # The producer's side.
+
+    @property
+    def has_room(self) -> bool:
+        keeps_up = self._queued_bytes < self._max_queue_bytes // 2
+        return keeps_up or not self.is_open or self._is_out()
+
+    @property
+    def is_stored(self) -> bool:
+        return not self.has_unwritten
 
     def append(self, event: bytes) -> None:
         if self._terminal_event is not None:

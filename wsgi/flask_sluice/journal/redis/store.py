@@ -13,15 +13,18 @@ from flask_sluice.journal.errors import (
     JournalUnavailableError,
     UnknownStreamError,
 )
-from flask_sluice.journal.protocol import Limits
+from flask_sluice.journal.protocol import About, Description, Limits
 from flask_sluice.journal.redis import keys_and_commands as commands
 from flask_sluice.journal.redis import subscriber, writer
 from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import RedisFollower
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
+    about_key,
+    about_of,
     event_of,
     inbox_key,
+    key_key,
     stream_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
@@ -31,6 +34,7 @@ from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,
     FollowedStream,
     KeptStreams,
+    StoredStream,
     StoredStreams,
     WorkerStreams,
 )
@@ -96,22 +100,25 @@ class RedisStore:
         self._kept = KeptStreams(self._budget, limits.history_seconds, self._delete)
         self._steps: list[RepeatedStep] = []
 
-    def create(
-        self, stream_id: str, on_stop: Callable[[str], None], client: str = ""
-    ) -> RedisRecorder:
+    def create(self, stream_id: str, on_stop: Callable[[str], None], about: About) -> RedisRecorder:
         self._start()
         recorder = RedisRecorder(
             stream_id,
             on_stop,
+            about,
             budget=self._budget,
-            share=self._kept.begin_stream(client),
+            share=self._kept.begin_stream(about.owner),
             max_queue_bytes=max(self._limits.history_bytes, _LEAST_QUEUE_BYTES),
             history_ms=self._keeper.history_ms,
+            is_out=lambda: self._health.problem is not None,
             has_events=self._writer.has_events,
             has_ended=self._has_ended,
         )
         try:
             self._client.transaction(*self._create_commands(recorder))
+            if about.key:
+                name = commands.name_stream(about.key, stream_id, self._keeper.name_ms)
+                self._client.execute(name)
         except BaseException:
             self._kept.withdraw(recorder)
             raise
@@ -135,6 +142,47 @@ class RedisStore:
             return self._follower(stream_id, stream.window, after, wake)
         return self._follow_stored(stream_id, after, wake)
 
+    def describe(self, stream_id: str) -> Description:
+        self._start()
+        last = self._settled(stream_id).last
+        about, left_ms = self._client.execute(
+            ("HGETALL", about_key(stream_id)), ("PTTL", stream_key(stream_id))
+        )
+        is_kept = last.is_terminal and left_ms > 0
+        return Description(
+            about_of(about),
+            last.number,
+            last.event if last.is_terminal else None,
+            time.time() + left_ms / 1000 if is_kept else None,
+        )
+
+    def _settled(self, stream_id: str) -> StoredStream:
+        """Return what Redis has of a stream; one whose producer is dead gets its end before.
+
+        Raises UnknownStreamError, JournalUnavailableError.
+        """
+        ends_at = time.monotonic() + self._keeper.doubt_seconds
+        while True:
+            stored = self._stored.look_up(stream_id)
+            if not stored.is_there and stream_id not in self._streams.own:
+                raise UnknownStreamError
+            may_run = stored.may_return or stream_id in self._streams.own
+            if stored.last.is_terminal or may_run or self._stored.produces(stored.producer):
+                return stored
+            now = time.monotonic()
+            if not self._keeper.would_know(now):
+                return stored
+            if now >= ends_at:
+                self._keeper.end_streams([stream_id])
+            else:
+                # A producer that lives may be writing again that it does.
+                self.turns.sleep(LOOK_SECONDS)
+
+    def find(self, key: str) -> str | None:
+        self._start()
+        (stream_id,) = self._client.execute(("GET", key_key(key)))
+        return None if stream_id is None else str(stream_id.decode())
+
     def stop(self, stream_id: str) -> None:
         self._start()
         ends_at = time.monotonic() + self._keeper.doubt_seconds
@@ -142,8 +190,10 @@ class RedisStore:
             stored = self._stored.look_up(stream_id)
             if stored.last.is_terminal:
                 return
-            if stored.owner:
-                (reached,) = self._client.transaction(commands.ask_to_stop(stored.owner, stream_id))
+            if stored.producer:
+                (reached,) = self._client.transaction(
+                    commands.ask_to_stop(stored.producer, stream_id)
+                )
                 if reached:
                     return
             # Redis may have lost where the producer is. It says so again within this time, if it lives.
@@ -206,7 +256,7 @@ class RedisStore:
         if stream is not None:
             return self._follower(stream_id, stream.window, after, wake)
         last = stored.last
-        stream = FollowedStream(stream_id, stored.owner, _window_from(last))
+        stream = FollowedStream(stream_id, stored.producer, _window_from(last))
         follower = self._follower(stream_id, stream.window, after, wake)
         if not last.is_terminal:
             self._streams.followed[stream_id] = stream
@@ -279,14 +329,18 @@ class RedisStore:
         worker_id = self._streams.worker_id
         return [
             *commands.create_stream(
-                recorder.stream_id, worker_id, self._keeper.running_ms, self._keeper.lease_ms
+                recorder.stream_id,
+                recorder.about,
+                worker_id,
+                self._keeper.running_ms,
+                self._keeper.lease_ms,
             ),
             # Any worker that sees a stream whose producer has no lease would end it.
             *commands.renew_lease(worker_id, self._keeper.lease_ms),
         ]
 
     def _delete(self, stream_id: str) -> None:
-        self._client.execute(("DEL", stream_key(stream_id)))
+        self._client.execute(commands.delete_stream(stream_id))
 
     def _stop_own(self, stream_id: str) -> None:
         recorder = self._streams.own.get(stream_id)

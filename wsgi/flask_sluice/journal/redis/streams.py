@@ -18,7 +18,7 @@ from flask_sluice.journal.redis.client import RedisClient
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     inbox_key,
-    owner_key,
+    producer_key,
     stream_key,
 )
 from flask_sluice.journal.redis.recorder import RedisRecorder
@@ -32,13 +32,13 @@ LOOK_SECONDS = 0.1
 class FollowedStream:
     """A running stream that readers of this worker follow and another worker produces.
 
-    owner: the id of the worker that produces it; "" if that is not known
+    producer: the id of the worker that produces it; "" if that is not known
     silent_since: when that was first seen not to be known, or that worker not to have a lease
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
     """
 
     stream_id: str
-    owner: str
+    producer: str
     window: Window
     silent_since: float | None = None
     missing_since: float | None = None
@@ -65,13 +65,13 @@ class WorkerStreams:
 class StoredStream(NamedTuple):
     """What Redis has of a stream.
 
-    owner: the id of the worker that produces it; "" if Redis does not have it
+    producer: the id of the worker that produces it; "" if Redis does not have it
     is_there: whether Redis has the stream itself
     may_return: whether a producer may be about to write again what is missing of it
     """
 
     last: LastEvent
-    owner: str
+    producer: str
     is_there: bool
     may_return: bool
 
@@ -138,32 +138,32 @@ class StoredStreams:
         if last.is_terminal:
             return last.event == numbered(last.number, self._lost_event)
         # A producer that lives has stored all that it has given out, unless Redis has just lost it.
-        return may_return or not self._produces(stored.owner)
+        return may_return or not self.produces(stored.producer)
 
-    def _produces(self, owner: str) -> bool:
+    def produces(self, producer: str) -> bool:
         """Return whether this is a worker that lives. This one would have the stream among its own."""
-        if owner in ("", self._worker_id):
+        if producer in ("", self._worker_id):
             return False
-        (has_lease,) = self._client.execute(("EXISTS", inbox_key(owner)))
+        (has_lease,) = self._client.execute(("EXISTS", inbox_key(producer)))
         return bool(has_lease)
 
     def look_up(self, stream_id: str) -> StoredStream:
         """Raises UnknownStreamError if there is no trace of the stream, JournalUnavailableError."""
-        entries, is_there, owner, has_lease = self._client.execute(
+        entries, is_there, producer, has_lease = self._client.execute(
             keys_and_commands.read_last(stream_id),
             ("EXISTS", stream_key(stream_id)),
-            ("GET", owner_key(stream_id)),
+            ("GET", producer_key(stream_id)),
             ("EXISTS", self._inbox_key),
         )
-        for reply in (entries, owner):
+        for reply in (entries, producer):
             if isinstance(reply, Exception):
                 raise JournalUnavailableError(f"Redis refuses to read: {reply}")
-        may_return = (owner is not None and not is_there) or self._may_return(bool(has_lease))
+        may_return = (producer is not None and not is_there) or self._may_return(bool(has_lease))
         if not (is_there or may_return):
             raise UnknownStreamError
         return StoredStream(
             LastEvent.of(entries),
-            "" if owner is None else owner.decode(),
+            "" if producer is None else producer.decode(),
             is_there=bool(is_there),
             may_return=may_return,
         )
@@ -194,7 +194,7 @@ class KeptStreams:
         self._kept[stream_id] = recorder.share, recorder.history.byte_count
         self._deadlines.set(stream_id, time.monotonic() + self._history_seconds)
 
-    def begin_stream(self, client: str) -> Share:
+    def begin_stream(self, owner: str) -> Share:
         """Make room for a stream and count it. Raises JournalFullError, and what ``delete`` raises."""
         for stream_id in self._deadlines.pop_due(time.monotonic()):
             self._forget(stream_id)
@@ -203,7 +203,7 @@ class KeptStreams:
             self._deadlines.clear(first)
             self._forget(first)
             self._delete(first)
-        return budget.add_stream(client)
+        return budget.add_stream(owner)
 
     def withdraw(self, recorder: RedisRecorder) -> None:
         """Stop counting a stream that could not be begun."""

@@ -84,10 +84,11 @@ class GeneratorThread:
         self._thread = thread
 
     def ask(self) -> None:
-        """Say that the reader waits for an event: what it took is written. To be called with ``change`` held."""
-        if self.is_in_step or self._being_written:
-            self._is_asked, self._being_written = True, 0
-            self.change.notify_all()
+        """Say that the reader waits for an event: what it took is written."""
+        with self.change:
+            if self.is_in_step or self._being_written:
+                self._is_asked, self._being_written = True, 0
+                self.change.notify_all()
 
     def take(self) -> bytes:
         """Return all events that wait, b"" if none does. To be called with ``change`` held."""

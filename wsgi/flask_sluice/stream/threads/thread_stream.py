@@ -11,20 +11,18 @@ from flask_sluice.observe.outcome import Outcome
 from flask_sluice.observe.tracing.spans import Span
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, draining
+from flask_sluice.stream.errors import STOPPED, ApiError, draining, was_ended_by_app
 from flask_sluice.stream.feeds.encode_items import is_foreseen
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.threads.client import Client
-from flask_sluice.stream.threads.generator_thread import GeneratorThread
 from flask_sluice.stream.threads.open_streams import open_streams
+from flask_sluice.stream.threads.thread_feed import ThreadFeed
 from flask_sluice.stream.timers import Timers
 
 C = TypeVar("C", bound=Callable[[], object])
 
 logger = logging.getLogger("sluice.stream")
-
-_STOPPED = ApiError(503, "stopped", "the answer was stopped")
 
 
 class ThreadStream:
@@ -32,8 +30,8 @@ class ThreadStream:
 
     The request's thread, in ``__next__``, waits for an event, the end, a timer or the client's leaving, whichever comes first.
 
-    generator: gives the events
-    context: what the stream shares with the generator
+    feed: gives the events
+    context: what the stream shares with the feed's generator
     render_error: makes the error event of a stream that fails after its headers
     client: tells when the client leaves
     options: keep-alive, deadlines
@@ -44,7 +42,7 @@ class ThreadStream:
 
     def __init__(
         self,
-        generator: GeneratorThread,
+        feed: ThreadFeed,
         *,
         context: StreamContext,
         render_error: Callable[[Exception], bytes],
@@ -55,7 +53,7 @@ class ThreadStream:
         propagates: bool,
     ) -> None:
         context.use_threads()
-        self._generator = generator
+        self._feed = feed
         self._context = context
         self._render_error = render_error
         self._client = client
@@ -91,11 +89,11 @@ class ThreadStream:
     @property
     def is_generator_done(self) -> bool:
         """Whether the generator has ended or was closed."""
-        return self._generator.is_finished
+        return self._feed.is_finished
 
     def mark_left(self) -> None:
         """The client has left. Any thread may call this."""
-        self._generator.mark_left()
+        self._feed.mark_left()
 
     def end_with_stream(self, spans: list[Span]) -> None:
         """Have the request's spans end when the stream does."""
@@ -113,15 +111,15 @@ class ThreadStream:
         now = time.monotonic()
         self._timers.begin(now, commit_seconds)
         with open_streams().change:
-            self._account.open(self._generator, now)
+            self._account.open(self._feed, now)
         self._has_place = True
-        self._client.watch(self._generator.mark_left, self._timers)
-        self._generator.start()
+        self._client.watch(self._feed.mark_left, self._timers)
+        self._feed.start()
 
     def wait_for_first_event(self, commit_seconds: float | None) -> None:
         """Start the stream before its headers are sent, so that an early failure keeps its true status.
 
-        Returns when there is something to send, or after ``commit_seconds`` of silence. Raises what the generator has raised
+        Returns when there is something to send, or after ``commit_seconds`` of silence. Raises what the feed failed with
         before its first event; the stream is closed then.
         """
         may_go_on = False
@@ -138,12 +136,12 @@ class ThreadStream:
                 self.close()
 
     def _wait_for_first_event(self) -> Exception | None:
-        generator, timers = self._generator, self._timers
-        with generator.change:
-            generator.ask()
-            while not (generator.events or self._client_has_left()):
-                if generator.is_finished:
-                    return generator.error
+        feed, timers = self._feed, self._timers
+        feed.ask()
+        with feed.change:
+            while not (feed.events or self._client_has_left()):
+                if feed.is_finished:
+                    return feed.error
                 now = time.monotonic()
                 if (error := self._overdue(now)) is not None:
                     return error
@@ -177,13 +175,13 @@ class ThreadStream:
 
     def _wait_for_events(self) -> tuple[bytes, Exception | None]:
         """Return events, or an error; nothing of both at the end (``_is_over``), and when a keep-alive is due."""
-        generator, timers = self._generator, self._timers
+        feed, timers = self._feed, self._timers
         timers.is_writing = self._is_writing_events = False
-        with generator.change:
-            generator.ask()
+        feed.ask()
+        with feed.change:
             while not (self._is_closed or self._has_left_before_the_end()):
-                if generator.events:
-                    return generator.take(), None
+                if feed.events:
+                    return feed.take(), None
                 now = time.monotonic()
                 self._is_over, error = self._ending(now)
                 if self._is_over or timers.keepalive_is_due(now):
@@ -194,39 +192,39 @@ class ThreadStream:
 
     def _ending(self, now: float) -> tuple[bool, Exception | None]:
         """Return whether the body, all of whose events are written, ends now; and with which error."""
-        generator = self._generator
-        if generator.is_finished:
-            return True, generator.error or self._stopped()
-        if generator.has_left:
+        feed = self._feed
+        if feed.is_finished:
+            return True, feed.error or self._stopped()
+        if feed.has_left:
             return True, None
         error = self._overdue(now)
         # With the terminal event the client has the whole answer: only the end of the body is late.
-        return error is not None, None if generator.has_terminal_event else error
+        return error is not None, None if feed.has_terminal_event else error
 
     def _has_left_before_the_end(self) -> bool:
         """Whether the client has left before it had the whole answer. It has that with the terminal event."""
-        generator = self._generator
-        is_whole = generator.is_finished or generator.has_terminal_event
-        return self._client_has_left() and not (is_whole and not generator.events)
+        feed = self._feed
+        is_whole = feed.is_finished or feed.has_terminal_event
+        return self._client_has_left() and not (is_whole and not feed.events)
 
     def _overdue(self, now: float) -> ApiError | None:
         """Return the error with which the stream has to end now; None if it may go on."""
-        return draining() if self._generator.is_draining else self._timers.overdue(now)
+        return draining() if self._feed.is_draining else self._timers.overdue(now)
 
     def _client_has_left(self) -> bool:
-        generator = self._generator
-        generator.has_left = generator.has_left or self._client.has_left()
-        return generator.has_left
+        feed = self._feed
+        feed.has_left = feed.has_left or self._client.has_left()
+        return feed.has_left
 
     def _wait(self, now: float) -> None:
         seconds = self._timers.next_look(now) - now
         if self._client.look_seconds is not None:
             seconds = min(seconds, self._client.look_seconds)
-        self._generator.change.wait(max(seconds, 0.0))
+        self._feed.change.wait(max(seconds, 0.0))
 
     def _stopped(self) -> ApiError | None:
-        is_short = self._context.is_stopped and not self._generator.has_terminal_event
-        return _STOPPED if is_short else None
+        is_short = self._context.is_stopped and not self._feed.has_terminal_event
+        return STOPPED if is_short else None
 
     def _write_events(self, events: bytes) -> bytes:
         self._is_writing_events = True
@@ -245,8 +243,8 @@ class ThreadStream:
     def _fail(self, error: Exception) -> bytes:
         """Return the one error event with which the body ends."""
         self._account.error = error
-        self._context.outcome = Outcome.CANCELLED if error is _STOPPED else Outcome.ERROR
-        if self._propagates and error is self._generator.error and not is_foreseen(error):
+        self._context.outcome = Outcome.CANCELLED if error is STOPPED else Outcome.ERROR
+        if self._propagates and error is self._feed.error and not is_foreseen(error):
             # A test client does not close a response whose body raises.
             self.close()
             raise error
@@ -266,32 +264,36 @@ class ThreadStream:
     def _complete(self) -> None:
         """The client has the whole answer."""
         context = self._context
-        if context.failure is not None:
+        told = context.told_error
+        if told is not None:
+            self._account.error = told
+            context.outcome = Outcome.CANCELLED if was_ended_by_app(told) else Outcome.ERROR
+        elif context.failure is not None:
             context.outcome = Outcome.ERROR
         else:
             context.outcome = Outcome.CANCELLED if context.is_stopped else Outcome.COMPLETE
 
     def _close_in_step(self) -> None:
         """Close at the end, as a server does at once: a test may keep the response, and with it Flask's contexts, for long."""
-        if self._generator.is_in_step:
+        if self._feed.is_in_step:
             self.close()
 
     def close(self) -> None:
         """Release everything. The server calls it however the stream ended; only the first call counts."""
-        with self._generator.change:
+        with self._feed.change:
             if self._is_closed:
                 return
             self._is_closed = True
         # First of all: the socket lives on for the connection's next request.
         self._client.forget()
         self._client.close()
-        generator = self._generator
-        are_all_sent = not (self._is_writing_events or generator.events)
-        if self._context.outcome is None and generator.has_terminal_event and are_all_sent:
+        feed = self._feed
+        are_all_sent = not (self._is_writing_events or feed.events)
+        if self._context.outcome is None and feed.has_terminal_event and are_all_sent:
             # A keep-alive has failed while the generator saved its answer.
             self._complete()
         try:
-            generator.close()
+            feed.close()
         finally:
             if self._has_place:
                 self._report_end()
@@ -304,7 +306,7 @@ class ThreadStream:
         # One that could not be made is closed. At the interpreter's exit the process gives everything back, and no thread begins.
         if getattr(self, "_is_closed", True) or sys.is_finalizing():
             return
-        if self._generator.keeps_flask_context and self._thread_id == threading.get_ident():
+        if self._feed.keeps_flask_context and self._thread_id == threading.get_ident():
             # Flask's contexts can be popped only here.
             self.close()
         else:
@@ -317,8 +319,8 @@ class ThreadStream:
             self._context.outcome = Outcome.CANCELLED
         with open_streams().change:
             end = self._account.settle(
-                self._generator,
-                events=self._generator.event_count,
+                self._feed,
+                events=self._feed.event_count,
                 reason=self._client.left_because if is_cancelled else None,
             )
         # It may block, and would hold up all other streams.

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from flask_sluice.journal.errors import JournalLostError
-from flask_sluice.journal.protocol import Journal, Recorder
+from flask_sluice.journal.producing.kept_stream import ABANDONED
+from flask_sluice.journal.protocol import About, Journal, Recorder, wait_for_room
 from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream import registry
 from flask_sluice.stream.accounting import StreamAccount
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer, as_api_error, draining
+from flask_sluice.stream.errors import STOPPED, ApiError, CutError, PlainAnswer, draining
+from flask_sluice.stream.feeds.encode_items import log_unforeseen
 from flask_sluice.stream.feeds.feed import Feed
-from flask_sluice.stream.headers_and_errors import error_for_event_source
+from flask_sluice.stream.headers_and_errors import RenderError
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, give_way
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.timers import Timers
@@ -23,8 +25,6 @@ logger = logging.getLogger("sluice.stream")
 
 _TRUNCATED = ApiError(502, "upstream_truncated", "the answer ended without its last event")
 _NO_STREAM = ApiError(502, "upstream_invalid", "the answer was no stream")
-_STOPPED = ApiError(503, "stopped", "the answer was stopped")
-_ABANDONED = ApiError(503, "stopped", "the answer was stopped: nobody was reading it")
 
 
 class AnswerReader(Protocol):
@@ -58,6 +58,7 @@ class Generation:
     context: what the generation shares with the feed's generator or connection
     options: deadlines
     answer: reads the events
+    render_error: makes the error event of an answer that fails
     on_end: called once, when a generation that was started is over
     """
 
@@ -70,8 +71,10 @@ class Generation:
         "_kept",
         "_on_end",
         "_recorder",
+        "_render_error",
         "_stop_error",
         "_timers",
+        "_turns",
     )
 
     def __init__(
@@ -80,8 +83,11 @@ class Generation:
         context: StreamContext,
         options: StreamOptions,
         answer: AnswerReader,
+        *,
+        render_error: RenderError,
         on_end: Callable[[], None],
     ) -> None:
+        self._render_error = render_error
         self._feed = feed
         self._context = context
         self._on_end = on_end
@@ -95,8 +101,8 @@ class Generation:
         self._failure: Exception | None = None
         self._recorder: Recorder | None = None
 
-    def start(self, journal: Journal, stream_id: str, client: str = "") -> None:
-        """Begin the stream, and generate its events in the background. client: whose stream it is
+    def start(self, journal: Journal, stream_id: str, about: About) -> None:
+        """Begin the stream, and generate its events in the background. about: its owner and key
 
         Raises TooManyStreamsError if the worker has no place for it, and what ``journal.create`` raises; then the
         generation has not begun.
@@ -104,7 +110,8 @@ class Generation:
         self._timers.begin(time.monotonic(), None)
         self._account.open(self, self._timers.started_at)
         try:
-            self._recorder = journal.create(stream_id, self.stop, client)
+            self._turns = journal.turns
+            self._recorder = journal.create(stream_id, self.stop, about)
         except BaseException:
             self._account.withdraw(self)
             raise
@@ -118,7 +125,7 @@ class Generation:
 
     def stop(self, reason: str) -> None:
         """End the stream with an error event, for a reason that the journal gives."""
-        self._end_early(_ABANDONED if reason == "abandoned" else _STOPPED)
+        self._end_early(ABANDONED if reason == "abandoned" else STOPPED)
 
     def on_drain(self) -> None:
         self._end_early(draining())
@@ -144,7 +151,7 @@ class Generation:
             self._account.close(self, "generation ended", events=events, reason=None)
             self._on_end()
 
-    def _record(self) -> ApiError | None:
+    def _record(self) -> Exception | None:
         """Append the answer's events. Return why the answer is not whole, None if it is."""
         try:
             return self._append_all() or self._verdict()
@@ -153,15 +160,18 @@ class Generation:
             return error
         except Exception as error:
             logger.exception("recording failed request_id=%s", self._context.request_id)
-            return as_api_error(error)
+            return error
 
     def _append_all(self) -> ApiError | None:
         """Append events until the answer is over. Return why it is to end earlier, if it is."""
-        feed = self._feed
+        feed, recorder = self._feed, self._recorder
+        assert recorder is not None
         while self._kept or not self._answer.is_over:
             if self._kept:
                 give_way()
                 self._append_kept()
+            elif not recorder.has_room:
+                wait_for_room(recorder, self._turns)
             elif events := feed.take():
                 self._append(events)
             elif feed.is_finished:
@@ -177,6 +187,8 @@ class Generation:
 
     def _append(self, events: bytes) -> bool:
         """Append the answer's next events. Return whether more are wanted."""
+        recorder = self._recorder
+        assert recorder is not None
         try:
             kept = self._answer.read(events)
             if kept:
@@ -189,7 +201,7 @@ class Generation:
         except Exception as error:  # noqa: BLE001 - raised again by the greenlet
             self._failure = error
             return False
-        return not (self._kept or self._answer.is_over)
+        return recorder.has_room and not (self._kept or self._answer.is_over)
 
     def _append_kept(self) -> None:
         """Append what is kept, for 5 ms at most: one read may bring hundreds of events, and each is written to all readers."""
@@ -198,7 +210,7 @@ class Generation:
         while self._kept and time.monotonic() < ends_at:
             self._recorder.append(self._kept.popleft())
 
-    def _verdict(self) -> ApiError | None:
+    def _verdict(self) -> Exception | None:
         """Return why the answer that has ended is not whole, None if it is."""
         answer, error = self._answer, self._feed.error
         if not answer.is_over:
@@ -206,12 +218,13 @@ class Generation:
                 return _NO_STREAM
             # A cut breaks the answer off; the stream of its readers is not cut, but ends with an error event.
             if error is not None and not isinstance(error, CutError):
-                return as_api_error(error)
+                log_unforeseen(error, self._context)
+                return error
             if not answer.has_finish_reason:
                 return self._stop_error or _TRUNCATED
         return answer.error
 
-    def _finish(self, error: ApiError | None) -> None:
+    def _finish(self, error: Exception | None) -> None:
         """Add the terminal event, and note the outcome."""
         assert self._recorder is not None
         self._account.error = error
@@ -221,4 +234,4 @@ class Generation:
             return
         was_stopped = error is self._stop_error
         self._context.outcome = Outcome.CANCELLED if was_stopped else Outcome.ERROR
-        self._recorder.finish(error_for_event_source(error, may_resume=False))
+        self._recorder.finish(self._render_error(error))

@@ -1,0 +1,1 @@
+"""``Sluice``: the streams and channels of a Flask app."""

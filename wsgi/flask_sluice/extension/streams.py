@@ -1,0 +1,136 @@
+"""An app's kept streams, with the responses that read them."""
+
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from flask import Response, current_app, has_request_context, request
+
+from flask_sluice.extension.config import ExtensionConfig
+from flask_sluice.extension.reading import RETRY_MS, ReadingResponse, last_event_id
+from flask_sluice.journal.errors import UnknownStreamError
+from flask_sluice.journal.owners import PerOwner
+from flask_sluice.journal.protocol import Follower
+from flask_sluice.journal.reading.reader import Follow
+from flask_sluice.journal.status import StreamStatus
+from flask_sluice.journal.streams import Owner, Streams
+from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.feeds.encode_items import StreamItem
+from flask_sluice.stream.headers_and_errors import ErrorEvent, error_for_event_source, renderer
+from flask_sluice.stream.options import stream_options
+from flask_sluice.stream.responses import GivenHeaders, context_of, headers_with
+
+_LOOK_SECONDS = 0.1
+
+
+class AppStreams(Streams):
+    """``Streams`` for the views of a Flask app.
+
+    readers_per_owner: how many connections of one owner may read on a worker; None: any number
+    """
+
+    def __init__(self, config: ExtensionConfig) -> None:
+        given = {
+            name: value
+            for name in (
+                *("history_bytes", "history_seconds", "abandon_seconds"),
+                *("total_history_bytes", "streams_per_owner"),
+            )
+            if (value := getattr(config, name)) is not None
+        }
+        super().__init__(config.redis_url, **given)
+        self._readers = PerOwner(config.readers_per_owner, "readers of yours are connected")
+
+    def start(self, items: Iterable[StreamItem], **options: Any) -> StreamStatus:
+        """See ``Streams.start``. The deadline's default is ``SLUICE_STREAM_TIMEOUT_SECONDS`` of the app's config.
+
+        In a view the stream has the request's id in the log. Raises ApiError 503, too, where Redis is missing and there are
+        several processes.
+        """
+        if has_request_context():
+            self.require_shared()
+            options["context"] = context_of(request, options.get("context"))
+        if options.get("deadline") is None:
+            options["deadline"] = stream_options(current_app.config, None, None).deadline_seconds
+        return super().start(items, **options)
+
+    def response(
+        self,
+        stream_id: str,
+        *,
+        owner: Owner = None,
+        wait: float = 0,
+        keepalive: float | None = None,
+        retry: int = RETRY_MS,
+        headers: GivenHeaders | None = None,
+        error_event: ErrorEvent | None = None,
+    ) -> Response:
+        """Return the response that sends a stream's events to the client of the current request, as they come.
+
+        It begins after the event that the client has (``Last-Event-ID``, or ``?last_event_id=``), with ``event: reset`` where
+        events after that are not kept any more. A client that comes back after the end gets 204, which ends an EventSource.
+
+        owner: whose stream it has to be; None: anyone's
+        wait: for how many seconds a stream is awaited that has not begun yet, in a Celery task for example
+        keepalive: seconds of silence after which a comment is sent; 0: never; None: ``SLUICE_KEEPALIVE_SECONDS``, or else 15
+        retry: milliseconds after which an EventSource reconnects
+        headers: added to those of every stream
+        error_event: makes the event that tells an error of this reader alone: the server is restarted, Redis fails
+
+        Raises ApiError, of which the extension makes a response in JSON, or what the app's own error handlers make of it:
+        404 for an unknown stream, or another owner's; 400 for a Last-Event-ID that the stream has not given out; 429 where the
+        owner has too many readers; 503 where Redis does not answer, or is missing and there are several processes.
+        """
+        self.require_shared()
+        context = context_of(request)
+        reading = ReadingResponse(
+            context,
+            stream_options(current_app.config, keepalive, None),
+            headers=headers_with(context.request_id, headers),
+            render_error=renderer(error_event, error_for_event_source),
+            retry_ms=retry,
+        )
+        counted = "" if owner is None else str(owner)
+        with ExitStack() as on_failure:
+            with self.journal.turns:
+                self._readers.add(counted)
+            on_failure.callback(self._forget_reader, counted)
+            response = reading.follow(self.journal.turns, self.reader(stream_id, owner, wait))
+            if response.status_code != 204:
+                on_failure.pop_all()
+                response.call_on_close(partial(self._forget_reader, counted))
+        return response
+
+    def _forget_reader(self, owner: str) -> None:
+        with self.journal.turns:
+            self._readers.remove(owner)
+
+    def reader(self, stream_id: str, owner: Owner = None, wait: float = 0) -> Follow:
+        """Return what begins to read a stream for the current request; see ``response``."""
+        after = last_event_id()
+        ends_at = time.monotonic() + wait
+
+        def follow(wake: Any) -> Follower:
+            while True:
+                try:
+                    return self.follow(stream_id, after, wake, owner=owner)
+                except UnknownStreamError:
+                    if time.monotonic() >= ends_at:
+                        raise
+                self.journal.turns.sleep(_LOOK_SECONDS)
+
+        return follow
+
+    def require_shared(self) -> None:
+        """Raise ApiError 503 where the next request about a stream would often reach a process that does not have it.
+
+        The server knows how many processes there are, whichever way it was configured (PEP 3333, "environ Variables").
+        """
+        if request.environ["wsgi.multiprocess"] and not self.journal.is_shared:
+            raise ApiError(
+                503,
+                "needs_redis",
+                "kept streams need SLUICE_REDIS_URL where there is more than one worker",
+            )

@@ -1,0 +1,37 @@
+"""How many of something each owner has, and may have."""
+
+from collections import Counter
+
+from flask_sluice.stream.errors import ApiError
+
+_RETRY_SECONDS = 5
+
+
+class PerOwner:
+    """Counts what each owner has on this worker, such as running streams.
+
+    limit: the most that one may have; None: any number. An owner without a name ("") has no limit
+    what: names it in the message
+    """
+
+    def __init__(self, limit: int | None, what: str) -> None:
+        self._limit = limit
+        self._what = what
+        self._counts: Counter[str] = Counter()
+
+    def add(self, owner: str) -> None:
+        """Check and count one more, in one step. Raises ApiError 429 at the limit."""
+        count = self._counts[owner]
+        if owner and self._limit is not None and count >= self._limit:
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                f"{count} {self._what}, the limit",
+                headers={"Retry-After": str(_RETRY_SECONDS)},
+            )
+        self._counts[owner] += 1
+
+    def remove(self, owner: str) -> None:
+        self._counts[owner] -= 1
+        if not self._counts[owner]:
+            del self._counts[owner]

@@ -1,0 +1,60 @@
+"""The events that an app gives for a stream that is kept."""
+
+import re
+
+from flask_sluice.sse import Event
+from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.feeds.feed import holds_event
+from flask_sluice.stream.feeds.terminal_event import (
+    IsTerminal,
+    holds_terminal_event,
+    is_terminal_event,
+)
+
+DONE = Event(data="{}", event="done").encode()
+"""The terminal event of a stream whose app gave none."""
+
+_ID_LINE = re.compile(rb"(?:^|\n)id(?:[:\n])")
+
+
+class AppEvents:
+    """Takes whole events apart, each of which gets its number; see ``AnswerReader``.
+
+    Comments and blank lines are left out: a reader gets the keep-alives of its own connection.
+
+    is_terminal: tells the event that completes the stream; None: ``event: done`` or ``data: [DONE]``
+    """
+
+    error: ApiError | None = None
+    has_finish_reason = True
+    """An app that returns has completed its stream."""
+
+    def __init__(self, is_terminal: IsTerminal | None = None) -> None:
+        self._is_terminal = is_terminal or is_terminal_event
+        self._terminal_event = DONE
+        self.is_over = False
+
+    def read(self, events: bytes) -> list[bytes]:
+        """Return the events before the terminal one, each by itself. What follows that is dropped.
+
+        Raises ValueError for an event with an id of the app's own.
+        """
+        if b"\r" in events:
+            events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        kept: list[bytes] = []
+        for block in events.split(b"\n\n"):
+            event = block.strip(b"\n") + b"\n\n"
+            if self.is_over or not holds_event(event) or event == b"\n\n":
+                continue
+            if _ID_LINE.search(event):
+                raise ValueError(
+                    f"a kept stream numbers its events itself, leave the id out: {event[:100]!r}"
+                )
+            if holds_terminal_event(event, self._is_terminal):
+                self._terminal_event, self.is_over = event, True
+            else:
+                kept.append(event)
+        return kept
+
+    def terminal_event(self) -> bytes:
+        return self._terminal_event

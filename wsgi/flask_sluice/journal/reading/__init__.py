@@ -1,0 +1,1 @@
+"""How a reader's response gets the events of a stream that is kept."""

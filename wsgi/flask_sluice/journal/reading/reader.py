@@ -1,0 +1,88 @@
+"""What a reader's response takes from a follower, on servers of either kind."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from flask_sluice.journal.protocol import Follower
+from flask_sluice.sse import EventParser
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.errors import ApiError
+
+Follow = Callable[[Callable[[], None]], Follower]
+"""Begins to read; takes the function that wakes the reader. May block. Raises what ``Journal.follow`` raises."""
+
+_OWN_CODES = frozenset(
+    {
+        *("upstream_error", "upstream_invalid", "upstream_timeout", "upstream_truncated"),
+        *("upstream_unreachable", "stream_timeout", "internal_error", "overloaded"),
+        *("producer_lost", "draining", "stopped", "redis_unreachable", "kicked"),
+    }
+)
+"""An upstream's own code, passed on in its words, is not for the log and the metrics: it may say anything there."""
+_RESET = ApiError(410, "reset", "events that the reader had asked for were gone")
+
+
+class Reader:
+    """Takes a follower's events, adds ``retry`` to the first, and tells the reader's stream how the answer ended.
+
+    retry_ms: how long an EventSource is to wait before it reconnects; sent with the first event,
+        unless the answer ends with it
+    context: the reader's stream's, which is told of an error that is among the events
+    """
+
+    __slots__ = ("_context", "_retry", "follower")
+
+    def __init__(self, follower: Follower, retry_ms: int, context: StreamContext) -> None:
+        self.follower = follower
+        self._retry = b"retry: %d\n" % retry_ms
+        self._context = context
+
+    @property
+    def has_terminal_event(self) -> bool:
+        return self.follower.is_finished and self.follower.error is None
+
+    @property
+    def may_forward(self) -> bool:
+        """Whether events may be passed on as they are: the first needs the ``retry`` that ``take`` adds."""
+        return not self._retry
+
+    def take(self) -> bytes:
+        events = self.follower.take()
+        if events and self.follower.is_finished:
+            self._note_error()
+        if events and self._retry:
+            # An error event with a ``retry`` would ask the client to come back, and there is nothing more.
+            is_only_the_end = self.has_terminal_event and self.follower.event_count == 1
+            events = events if is_only_the_end else self._retry + events
+            self._retry = b""
+        return events
+
+    def _note_error(self) -> None:
+        """Tell the reader's stream how the answer ended for the reader, which has just been given its end."""
+        told = error_in(self.follower.terminal_event)
+        if told is None and self.follower.was_reset:
+            told = _RESET
+        self._context.told_error = told
+
+
+class _Told(msgspec.Struct):
+    code: str | int | None = None
+    message: str = ""
+
+
+class _ErrorData(msgspec.Struct):
+    error: _Told
+
+
+def error_in(event: bytes) -> ApiError | None:
+    """Return the error that a terminal event tells of; None if it completes the answer."""
+    for received in EventParser().feed(event):
+        if received.event == "error":
+            try:
+                told = msgspec.json.decode(received.data, type=_ErrorData).error
+            except msgspec.DecodeError:  # An app's own, in a form of its own.
+                told = _Told()
+            code = told.code if told.code in _OWN_CODES else "upstream_error"
+            return ApiError(502, str(code), told.message)
+    return None

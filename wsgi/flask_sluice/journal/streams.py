@@ -1,0 +1,300 @@
+"""Streams that survive their readers, for any program: a web server, a Celery task, a script."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flask_sluice.journal.errors import UnknownStreamError
+from flask_sluice.journal.memory import MemoryJournal
+from flask_sluice.journal.owners import PerOwner
+from flask_sluice.journal.producing.app_events import AppEvents
+from flask_sluice.journal.producing.generator_thread import KeptGenerator
+from flask_sluice.journal.producing.kept_stream import KeptStream
+from flask_sluice.journal.protocol import About, Description, Follower, Journal, Limits
+from flask_sluice.journal.status import StreamStatus, status_of
+from flask_sluice.journal.turns import GreenletTurns
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
+from flask_sluice.stream.feeds.item_errors import check_items
+from flask_sluice.stream.feeds.terminal_event import IsTerminal
+from flask_sluice.stream.headers_and_errors import (
+    ErrorEvent,
+    RenderError,
+    error_for_event_source,
+    renderer,
+)
+from flask_sluice.stream.options import StreamOptions
+
+if TYPE_CHECKING:
+    from flask_sluice.journal.producing.generation import AnswerReader
+    from flask_sluice.stream.feeds.feed import Feed
+
+Owner = str | int | None
+"""Whose stream it is, such as the id of a user; None: it belongs to none."""
+
+_LOST = ApiError(502, "producer_lost", "the process that generated the answer is gone")
+_DEFAULTS = Limits()
+_ID = re.compile(r"[\w-]{16,128}", re.ASCII)
+
+
+def _render_error(error: Exception) -> bytes:
+    return error_for_event_source(error, may_resume=False)
+
+
+class Streams:
+    """Keeps streams: in this process's memory, or in Redis, where every process with the same URL has them.
+
+    Needs neither Flask nor gevent. It may be used by several threads, and be made before a fork.
+
+    url: redis://, rediss:// or unix://, as redis-py takes it; None: memory
+    history_bytes: how much of one stream is kept; beyond it, its oldest events are dropped
+    history_seconds: how long a stream is kept after its end
+    abandon_seconds: a stream without readers for so long is stopped; 0: never
+    total_history_bytes: of all streams that this process produces
+    streams_per_owner: how many streams of one owner may run in this process; None: any number
+
+    Raises ValueError for a URL that cannot be read, ImportError where redis-py is missing.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        history_bytes: int = _DEFAULTS.history_bytes,
+        history_seconds: float = _DEFAULTS.history_seconds,
+        abandon_seconds: float = _DEFAULTS.abandon_seconds,
+        total_history_bytes: int = _DEFAULTS.total_history_bytes,
+        streams_per_owner: int | None = None,
+    ) -> None:
+        limits = Limits(
+            history_bytes=history_bytes,
+            history_seconds=history_seconds,
+            abandon_seconds=abandon_seconds,
+            total_history_bytes=total_history_bytes,
+        )
+        self.journal = _journal(url, limits)
+        self._running = PerOwner(streams_per_owner, "streams of yours are running")
+
+    def create(
+        self,
+        *,
+        owner: Owner = None,
+        key: str | None = None,
+        id: str | None = None,  # noqa: A002 - the name that a stream's id has everywhere
+        is_terminal: IsTerminal | None = None,
+        error_event: ErrorEvent | None = None,
+        context: StreamContext | None = None,
+    ) -> KeptStream:
+        """Begin a stream, and return it for the program to publish its events; see ``KeptStream``.
+
+        owner: whose stream it is; readers who name another do not find it
+        key: a name by which ``find`` returns its newest stream, such as "chat:7"
+        id: from ``new_id``, where others were told of the stream before it began; None: a new one
+        is_terminal: tells the event that completes the stream; None: ``event: done`` or ``data: [DONE]``
+        error_event: makes the event with which a stream ends that fails; None: ``event: error`` with OpenAI's JSON
+        context: None: a new one
+
+        Raises ApiError: JournalUnavailableError where Redis does not answer, JournalFullError where there is no room, 429 where the
+        owner has too many. ValueError for an id that can be guessed.
+        """
+        stream = KeptStream(
+            self.journal,
+            new_id() if id is None else _checked(id),
+            events=AppEvents(is_terminal),
+            context=context or StreamContext(),
+            render_error=_renderer(error_event),
+            on_end=self._count(about := _about(owner, key)),
+        )
+        with self._uncounted_on_failure(about):
+            stream.begin(about)
+        return stream
+
+    def start(
+        self,
+        items: Iterable[StreamItem],
+        *,
+        owner: Owner = None,
+        key: str | None = None,
+        deadline: float | None = None,
+        is_terminal: IsTerminal | None = None,
+        error_event: ErrorEvent | None = None,
+        interrupt: bool = True,
+        context: StreamContext | None = None,
+    ) -> StreamStatus:
+        """Run a generator in the background and keep what it yields, whether or not anybody reads it.
+
+        The generator runs with the context variables of the caller, without Flask's contexts. It is ended like one of
+        ``sse_response``, when the stream is stopped or has had no readers for ``abandon_seconds``.
+
+        items: yields what ``sse_response`` takes
+        deadline: seconds after which the stream ends with an error event; None: never
+        interrupt: see ``sse_response``
+        owner, key, is_terminal, error_event, context: see ``create``
+
+        Raises what ``create`` raises, TypeError for something that yields no events.
+        """
+        check_items(items)
+        context = context or StreamContext()
+        if isinstance(self.journal.turns, GreenletTurns):
+            # Not above: this package can be imported where gevent is not installed.
+            from flask_sluice.stream.feeds.event_queue import EventQueue  # noqa: PLC0415
+            from flask_sluice.stream.feeds.generator_feed import GeneratorFeed  # noqa: PLC0415
+
+            options = StreamOptions(keepalive_seconds=0, deadline_seconds=deadline)
+            queue = EventQueue(options.channel_size)
+            feed = GeneratorFeed(items, context, queue, ItemEncoder(), interrupt=interrupt)
+            return self.generate(
+                feed,
+                context,
+                options,
+                AppEvents(is_terminal),
+                render_error=_renderer(error_event),
+                owner=owner,
+                key=key,
+            )
+        generator = KeptGenerator(items, context, deadline)
+        stream = self.create(
+            owner=owner,
+            key=key,
+            is_terminal=is_terminal,
+            error_event=error_event,
+            context=context,
+        )
+        self.journal.turns.start(partial(generator.run, stream))
+        return _just_begun(stream.id)
+
+    def generate(
+        self,
+        feed: "Feed",
+        context: StreamContext,
+        options: StreamOptions,
+        answer: "AnswerReader",
+        *,
+        render_error: RenderError = _render_error,
+        owner: Owner = None,
+        key: str | None = None,
+    ) -> StreamStatus:
+        """Keep what a feed gives: see ``Generation``. On gevent only. Raises what ``create`` raises."""
+        from flask_sluice.journal.producing.generation import Generation  # noqa: PLC0415
+
+        stream_id, about = new_id(), _about(owner, key)
+        with ExitStack() as on_failure:
+            on_failure.callback(feed.stop)
+            generation = Generation(
+                feed,
+                context,
+                options,
+                answer,
+                render_error=render_error,
+                on_end=self._count(about),
+            )
+            with self._uncounted_on_failure(about):
+                generation.start(self.journal, stream_id, about)
+            on_failure.pop_all()
+        return _just_begun(stream_id)
+
+    def stop(self, stream_id: str, *, owner: Owner = None) -> None:
+        """Ask the program that produces a stream to stop, wherever it runs. Does nothing to a finished stream.
+
+        owner: whose stream it has to be; None: anyone's
+
+        Raises UnknownStreamError, a 404, also where the owner is another; JournalUnavailableError.
+        """
+        self._check_owner(stream_id, owner)
+        self.journal.stop(stream_id)
+
+    def status(self, stream_id: str, *, owner: Owner = None) -> StreamStatus:
+        """Return how a stream is doing. Raises what ``stop`` raises."""
+        description = self.journal.describe(stream_id)
+        if not _is_owned(description, owner):
+            raise UnknownStreamError
+        return status_of(stream_id, description)
+
+    def find(self, *, key: str, owner: Owner = None) -> StreamStatus | None:
+        """Return the newest stream of a key: its running or last one. None if there is none, or it is another owner's.
+
+        Raises JournalUnavailableError.
+        """
+        stream_id = self.journal.find(key)
+        if stream_id is None:
+            return None
+        try:
+            return self.status(stream_id, owner=owner)
+        except UnknownStreamError:
+            return None
+
+    def follow(
+        self, stream_id: str, after: int, wake: Callable[[], None], *, owner: Owner = None
+    ) -> Follower:
+        """Read a stream from the event after number ``after`` on; see ``Journal.follow``. Raises what ``stop`` raises, and
+        InvalidEventIdError."""
+        self._check_owner(stream_id, owner)
+        return self.journal.follow(stream_id, after, wake)
+
+    def close(self) -> None:
+        """Release everything; what is not stored yet gets a second or two."""
+        self.journal.close()
+
+    def _check_owner(self, stream_id: str, owner: Owner) -> None:
+        if owner is not None and not _is_owned(self.journal.describe(stream_id), owner):
+            raise UnknownStreamError
+
+    def _count(self, about: About) -> Callable[[], None]:
+        """Count a stream of its owner. Returns what counts it no more. Raises ApiError 429."""
+        with self.journal.turns:
+            self._running.add(about.owner)
+        return partial(self._running.remove, about.owner)
+
+    @contextmanager
+    def _uncounted_on_failure(self, about: About) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with self.journal.turns:
+                self._running.remove(about.owner)
+            raise
+
+
+def new_id() -> str:
+    """Return an id for a stream, which is impossible to guess."""
+    return secrets.token_urlsafe(16)
+
+
+def _checked(stream_id: str) -> str:
+    if not isinstance(stream_id, str) or not _ID.fullmatch(stream_id):
+        raise ValueError(
+            f"id takes what new_id() returns, since who knows it may read the stream; got {stream_id!r}"
+        )
+    return stream_id
+
+
+def _about(owner: Owner, key: str | None) -> About:
+    return About("" if owner is None else str(owner), key or "")
+
+
+def _is_owned(description: Description, owner: Owner) -> bool:
+    if owner is None:
+        return True
+    return description.about is not None and description.about.owner == str(owner)
+
+
+def _just_begun(stream_id: str) -> StreamStatus:
+    return StreamStatus(stream_id, "running", 0, time.time())
+
+
+def _renderer(error_event: ErrorEvent | None) -> RenderError:
+    return renderer(error_event, _render_error)
+
+
+def _journal(url: str | None, limits: Limits) -> Journal:
+    if url is None:
+        return MemoryJournal(limits)
+    # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
+    from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415
+
+    return RedisJournal(url, limits, lost_event=error_for_event_source(_LOST))
