@@ -42,7 +42,7 @@ class Threads:
     @staticmethod
     def has_noticed(stream):
         """Whether the stream knows that its client has left."""
-        return stream._generator.has_left
+        return stream._feed.has_left
 
     @staticmethod
     def is_finished(stream):
