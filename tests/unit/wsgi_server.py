@@ -47,7 +47,7 @@ class Threads:
     @staticmethod
     def is_finished(stream):
         """Whether its generator is done."""
-        return stream._generator.is_finished
+        return stream._feed.is_finished
 
 
 class Greenlets:
