@@ -40,8 +40,7 @@ def chat_events(body: dict[str, Any], context: StreamContext) -> Iterator[Event]
         stream=True,
         extra_body=body,
     ) as chunks:
-        context.on_stop(lambda: hang_up(chunks))
-        for chunk in chunks:
+        for chunk in read(chunks, context):
             for choice in chunk.choices or ():
                 started.add(choice.index)
                 if choice.finish_reason:
@@ -55,28 +54,27 @@ def chat_events(body: dict[str, Any], context: StreamContext) -> Iterator[Event]
 
 @app.post("/v1/responses")
 def stream_response() -> Response:
-    events = ResponseEvents(asked())
+    answer = NumberedEvents(asked())
     return sse_response(
-        events.read(),
+        answer.events(),
         hold_headers=HOLD_SECONDS,
         is_terminal=lambda event: event.event in LAST_EVENTS,
-        error_event=events.error_event,
-        context=events.context,
+        error_event=answer.error_event,
+        context=answer.context,
     )
 
 
-class ResponseEvents:
-    """The events of one answer, which are numbered."""
+class NumberedEvents:
+    """The events of a response, which are numbered from 0."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.context = StreamContext()
         self._body = body
         self._next_number = 0
 
-    def read(self) -> Iterator[Event]:
+    def events(self) -> Iterator[Event]:
         with client.responses.create(stream=True, extra_body=self._body) as events:
-            self.context.on_stop(lambda: hang_up(events))
-            for event in events:
+            for event in read(events, self.context):
                 self._next_number += 1
                 yield Event(data=event.to_json(indent=None, warnings=False), event=event.type)
                 if event.type in LAST_EVENTS:
@@ -96,6 +94,19 @@ def asked() -> dict[str, Any]:
     if not isinstance(body, dict) or body.get("stream") is not True:
         raise ApiError(400, "invalid_request", "This app streams: send stream: true.")
     return body
+
+
+def read(stream: "openai.Stream[Any]", context: StreamContext) -> Iterator[Any]:
+    """Yield what the SDK yields, until the reader leaves."""
+    context.on_stop(lambda: hang_up(stream))
+    try:
+        yield from stream
+    except openai.APIError:
+        raise
+    except Exception as error:
+        # SDKs before 3.20 raise the errors of their HTTP library, and all of them those of a chunk that is not JSON.
+        message = "OpenAI's answer cannot be read."
+        raise openai.APIConnectionError(message=message, request=stream.response.request) from error
 
 
 def hang_up(stream: "openai.Stream[Any]") -> None:
@@ -128,8 +139,12 @@ def refuse(error: ApiError | openai.APIError) -> ResponseReturnValue:
 
 def told(error: Exception) -> Any:
     """Return what a client may know of an error: what OpenAI has said, if it has said anything."""
-    if isinstance(error, ApiError):  # This app's, and Sluice's: a restart, a deadline.
-        return error.body()
+    if isinstance(error, openai.APIError) and isinstance(error.body, dict):
+        return error.body
     if isinstance(error, openai.APIError):
-        return error.body or ApiError(502, "upstream_error", error.message).body()
-    return ApiError(500, "internal_error", "The app failed.").body()
+        error = ApiError(502, "upstream_error", str(error.body or error.message))
+    elif not isinstance(
+        error, ApiError
+    ):  # ApiErrors are this app's, and Sluice's: a restart, a deadline.
+        error = ApiError(500, "internal_error", "The app failed.")
+    return error.body()

@@ -130,6 +130,31 @@ def test_an_answer_that_ends_before_its_last_event_is_told_as_an_error(client, u
 
 
 @both_routes
+def test_an_event_that_is_not_json_is_told_as_an_error(client, upstream, path):
+    upstream.handler = streams(*BEGINNINGS[path], b"data: {\n\n")
+    stream = read(client, path)
+    assert seen(stream)[:-1] == as_events(BEGINNINGS[path])
+    assert stream.events[-1].json()["error"]["code"] == "upstream_error"
+
+
+@both_routes
+def test_an_error_that_is_text_alone_is_told(client, upstream, path):
+    upstream.handler = streams(*BEGINNINGS[path], b'data: {"error":"Out of memory."}\n\n')
+    stream = read(client, path)
+    assert stream.events[-1].json()["error"]["message"] == "Out of memory."
+
+
+@both_routes
+def test_a_failure_of_the_app_itself_is_told_without_its_text(client, upstream, path, monkeypatch):
+    upstream.handler = streams(*BEGINNINGS[path])
+    texts = ["{}"]
+    monkeypatch.setattr("openai.BaseModel.to_json", lambda *_, **__: texts.pop())
+    stream = read(client, path)
+    assert stream.events[-1].json()["error"]["code"] == "internal_error"
+    assert "pop from empty list" not in stream.text
+
+
+@both_routes
 def test_a_connection_that_breaks_is_told_as_an_error(client, upstream, path):
     upstream.handler = breaks_off(*BEGINNINGS[path])
     stream = read(client, path)
