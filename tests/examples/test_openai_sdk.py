@@ -34,6 +34,7 @@ from tests.server.raw_upstream import (
     streams,
     whole,
 )
+from tests.support.certificate import TlsUpstream, make_certificates
 from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import post
 
@@ -65,7 +66,7 @@ Reader = Callable[[str, str], Seen]
 
 
 @contextlib.contextmanager
-def app_in_front_of(url: str, kind: str, python: str) -> Iterator[Server]:
+def app_in_front_of(url: str, kind: str, python: str, **environment: str) -> Iterator[Server]:
     configuration, arguments = CONFIGURATIONS[kind]
     with Server(
         configuration=configuration,
@@ -76,6 +77,7 @@ def app_in_front_of(url: str, kind: str, python: str) -> Iterator[Server]:
             "PYTHONPATH": f"{ROOT}/wsgi",
             "OPENAI_BASE_URL": url,
             "OPENAI_API_KEY": "a key for tests",
+            **environment,
         },
     ) as server:
         yield server
@@ -256,6 +258,22 @@ def test_a_reader_that_leaves_before_openai_answers_ends_the_connection_on_geven
         sock.sendall(request)
         wait_until(lambda: upstream.requests)
         sock.close()
+        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=2)
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+def test_a_reader_that_leaves_ends_the_connection_to_openai_over_tls(tmp_path, kind):
+    certificates = make_certificates(tmp_path)
+    trust = {"SSL_CERT_FILE": str(certificates["trusted"])}
+    with (
+        TlsUpstream(certificates["good"]) as upstream,
+        app_in_front_of(upstream.url, kind, sys.executable, **trust) as app,
+        OpenAI(base_url=f"{app.url}/v1", api_key="any", max_retries=0) as client,
+    ):
+        upstream.handler = sends(STREAM_HEAD, *map(chunk, CHAT_BEGINNING))
+        with client.chat.completions.create(**ASKED[CHAT_CALL]) as chunks:
+            for _ in CHAT_BEGINNING:
+                next(chunks)
         wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=2)
 
 
