@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,9 +82,28 @@ def slow_agent(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module", params=CLIENTS)
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs an agent with the client, and returns what that saw."""
+def node(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Runs a program that can import the client, and returns its output."""
     folder = node_folder_with(CLIENTS[request.param])
+
+    def node(program: str, *arguments: str) -> str:
+        result = subprocess.run(
+            ["node", "--input-type=module", "-e", program, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return node
+
+
+@pytest.fixture(scope="module")
+def run(node: Callable[..., str]) -> Run:
+    """Runs an agent with the client, and returns what that saw."""
 
     def run(
         server: Server,
@@ -100,16 +120,7 @@ def run(request: pytest.FixtureRequest) -> Run:
             "tools": tools,
             "leaveAfter": leave_after,
         }
-        result = subprocess.run(
-            ["node", "--input-type=module", "-e", PROGRAM, json.dumps(asked)],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=40,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout.splitlines()[-1])
+        return json.loads(node(PROGRAM, json.dumps(asked)).splitlines()[-1])
 
     return run
 
@@ -148,6 +159,12 @@ def test_the_client_gets_the_call_of_its_tool(agent, run):
     (call,) = [call for message in seen["messages"] for call in message.get("toolCalls", ())]
     assert call["function"]["name"] == "clock"
     assert json.loads(call["function"]["arguments"]) == {"words": 5}
+
+
+def test_the_readmes_program_prints_the_answer(agent, node):
+    (program,) = re.findall(r"```js\n(.+?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
+    words = node(program.replace("http://127.0.0.1:8000", agent.url)).splitlines()
+    assert words == ["You ", "asked: ", "Why ", "stream? "]
 
 
 def test_an_exception_of_the_agent_is_the_run_error_of_the_client(agent, run):

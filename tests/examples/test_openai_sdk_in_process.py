@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+from collections.abc import Iterator
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from flask_sluice.testing import StreamReader, open_stream, read_events
@@ -41,17 +43,23 @@ BEGINNINGS = {CHAT_PATH: CHAT_BEGINNING, RESPONSES_PATH: RESPONSE_BEGINNING}
 both_routes = pytest.mark.parametrize("path", ASKED)
 
 
-@pytest.fixture
-def client(upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
-    monkeypatch.setenv("OPENAI_BASE_URL", upstream.url)
-    monkeypatch.setenv("OPENAI_API_KEY", "a key for tests")
+@pytest.fixture(scope="module")
+def app(raw_upstream: RawUpstream) -> Iterator[Flask]:
     file = ROOT / "examples/openai-sdk/app.py"
     spec = importlib.util.spec_from_file_location("openai_sdk_example", file)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_BASE_URL", raw_upstream.url)
+        patch.setenv("OPENAI_API_KEY", "a key for tests")
+        spec.loader.exec_module(module)
     module.app.testing = True
-    yield module.app.test_client()
-    module.client.close()
+    with module.client:
+        yield module.app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
 
 
 def read(client: FlaskClient, path: str, **arguments: object) -> StreamReader:
