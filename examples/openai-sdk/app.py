@@ -139,12 +139,11 @@ def refuse(error: ApiError | openai.APIError) -> ResponseReturnValue:
 
 def told(error: Exception) -> Any:
     """Return what a client may know of an error: what OpenAI has said, if it has said anything."""
-    if isinstance(error, openai.APIError) and isinstance(error.body, dict):
-        return error.body
     if isinstance(error, openai.APIError):
+        if isinstance(error.body, dict):
+            return error.body
         error = ApiError(502, "upstream_error", str(error.body or error.message))
-    elif not isinstance(
-        error, ApiError
-    ):  # ApiErrors are this app's, and Sluice's: a restart, a deadline.
+    # ApiErrors are this app's, and Sluice's: a restart, a deadline.
+    if not isinstance(error, ApiError):
         error = ApiError(500, "internal_error", "The app failed.")
     return error.body()

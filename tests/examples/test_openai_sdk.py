@@ -130,29 +130,33 @@ def read_with_asyncio(url: str, call: str) -> Seen:
     return items, asyncio.run(read())
 
 
-def read_with_node(url: str, call: str) -> Seen:
+@pytest.fixture(scope="module")
+def read_with_node() -> Iterator[Reader]:
     if shutil.which("node") is None or not (NODE / "node_modules/openai").exists():
         reason = "node, or its packages, are not installed; make test does that"
         pytest.fail(reason) if "CI" in os.environ else pytest.skip(reason)
-    result = subprocess.run(
-        ["node", "client.mjs"],
-        cwd=NODE,
-        input=json.dumps({"url": url, "call": call, "parameters": [ASKED[call]]}),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    seen = json.loads(result.stdout)
-    return seen["items"], seen["error"]
+    with subprocess.Popen(
+        ["node", "client.mjs"], cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def read(url: str, call: str) -> Seen:
+            asked = {"url": url, "call": call, "parameters": [ASKED[call]]}
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            seen = json.loads(process.stdout.readline())
+            return seen["items"], seen["error"]
+
+        try:
+            yield read
+        finally:
+            process.kill()
 
 
-@pytest.fixture(
-    params=[read_with_python, read_with_asyncio, read_with_node],
-    ids=["python", "asyncio", "node"],
-)
+@pytest.fixture(params=["python", "asyncio", "node"])
 def read(request: pytest.FixtureRequest) -> Reader:
-    return request.param
+    if request.param == "node":
+        return request.getfixturevalue("read_with_node")
+    return {"python": read_with_python, "asyncio": read_with_asyncio}[request.param]
 
 
 def direct(upstream: RawUpstream) -> str:
