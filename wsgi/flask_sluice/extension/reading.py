@@ -74,7 +74,7 @@ class ReadingResponse:
     context: of the reader's stream
     options: keep-alive and the like; the comment that opens the stream is written at once, however late the first event is
     headers: None: those of every stream
-    render_error: makes the error event of the reader alone
+    render_error: makes the error event of the reader alone, and of an answer whose producer has died
     retry_ms: sent with the first event
     preamble: follows the comment that opens the stream
     """
@@ -112,7 +112,7 @@ class ReadingResponse:
         """See ``follow``. client: the connection of the current request; None where there is none to watch"""
         from flask_sluice.journal.reading.feed import JournalFeed  # noqa: PLC0415
 
-        feed = JournalFeed(follow, self._retry_ms, self._context)
+        feed = JournalFeed(follow, self._retry_ms, self._context, self._render_error)
         if feed.is_finished and not feed.has_events:
             feed.stop()
             return no_more_events()
@@ -147,7 +147,14 @@ class ReadingResponse:
 
         environ: MutableMapping[str, Any] = request.environ
         is_test = is_test_client(environ)
-        feed = JournalThreadFeed(turns, follow, self._retry_ms, self._context, is_in_step=is_test)
+        feed = JournalThreadFeed(
+            turns,
+            follow,
+            self._retry_ms,
+            self._context,
+            self._render_error,
+            is_in_step=is_test,
+        )
         if feed.is_over:
             feed.close()
             return no_more_events()

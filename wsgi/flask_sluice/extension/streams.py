@@ -77,7 +77,8 @@ class AppStreams(Streams):
         keepalive: seconds of silence after which a comment is sent; 0: never; None: ``SLUICE_KEEPALIVE_SECONDS``, or else 15
         retry: milliseconds after which an EventSource reconnects
         headers: added to those of every stream
-        error_event: makes the event that tells an error of this reader alone: the server is restarted, Redis fails
+        error_event: makes the event that tells what the stream itself cannot tell: the server is restarted, Redis fails, the
+            process that generated the answer has died
 
         Raises ApiError, of which the extension makes a response in JSON, or what the app's own error handlers make of it:
         404 for an unknown stream, or another owner's; 400 for a Last-Event-ID that the stream has not given out; 429 where the

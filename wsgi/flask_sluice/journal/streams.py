@@ -15,6 +15,7 @@ from flask_sluice.journal.producing.app_events import AppEvents
 from flask_sluice.journal.producing.generator_thread import KeptGenerator
 from flask_sluice.journal.producing.kept_stream import KeptStream
 from flask_sluice.journal.protocol import About, Description, Follower, Journal, Limits
+from flask_sluice.journal.reading.reader import marked
 from flask_sluice.journal.status import StreamStatus, status_of
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.stream.context import StreamContext
@@ -288,7 +289,13 @@ def _just_begun(stream_id: str) -> StreamStatus:
 
 
 def _renderer(error_event: ErrorEvent | None) -> RenderError:
-    return renderer(error_event, _render_error)
+    if error_event is None:
+        return _render_error
+    return partial(_render_marked, renderer(error_event, _render_error))
+
+
+def _render_marked(render: RenderError, error: Exception) -> bytes:
+    return marked(render(error), error)
 
 
 def _journal(url: str | None, limits: Limits) -> Journal:

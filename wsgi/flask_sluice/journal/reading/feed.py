@@ -4,6 +4,7 @@ from flask_sluice.journal.reading.reader import Follow, Reader
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import Forward
+from flask_sluice.stream.headers_and_errors import RenderError
 from flask_sluice.stream.loop.give_way import give_way, loop_is_held
 from flask_sluice.stream.loop.signal import Signal
 
@@ -12,7 +13,7 @@ class JournalFeed:
     """Gives a reader's EventStream the events of a follower. May block when it is made.
 
     follow: begins to read
-    retry_ms, context: see ``Reader``
+    retry_ms, context, render_lost: see ``Reader``
 
     Raises what ``follow`` raises.
     """
@@ -20,11 +21,17 @@ class JournalFeed:
     is_event_stream = True
     has_begun = True
 
-    def __init__(self, follow: Follow, retry_ms: int, context: StreamContext) -> None:
+    def __init__(
+        self,
+        follow: Follow,
+        retry_ms: int,
+        context: StreamContext,
+        render_lost: RenderError | None = None,
+    ) -> None:
         self._signal = Signal()
         self.wake = self._signal.give
         self._follower = follow(self.wake)
-        self._reader = Reader(self._follower, retry_ms, context)
+        self._reader = Reader(self._follower, retry_ms, context, render_lost)
 
     @property
     def has_events(self) -> bool:

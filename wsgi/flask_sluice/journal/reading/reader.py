@@ -1,13 +1,16 @@
 """What a reader's response takes from a follower, on servers of either kind."""
 
+import re
 from collections.abc import Callable
 
 import msgspec
 
 from flask_sluice.journal.protocol import Follower
-from flask_sluice.sse import EventParser
+from flask_sluice.journal.window import numbered
+from flask_sluice.sse import Event, EventParser
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.errors import ApiError, as_api_error
+from flask_sluice.stream.headers_and_errors import RenderError
 
 Follow = Callable[[Callable[[], None]], Follower]
 """Begins to read; takes the function that wakes the reader. May block. Raises what ``Journal.follow`` raises."""
@@ -20,6 +23,7 @@ _OWN_CODES = frozenset(
     }
 )
 """An upstream's own code, passed on in its words, is not for the log and the metrics: it may say anything there."""
+_MARK = re.compile(rb"^: error (.+?): (.*)$", re.MULTILINE)
 _RESET = ApiError(410, "reset", "events that the reader had asked for were gone")
 
 
@@ -29,14 +33,22 @@ class Reader:
     retry_ms: how long an EventSource is to wait before it reconnects; sent with the first event,
         unless the answer ends with it
     context: the reader's stream's, which is told of an error that is among the events
+    render_lost: makes the error event of an answer whose producer has died; None: as it is stored
     """
 
-    __slots__ = ("_context", "_retry", "follower")
+    __slots__ = ("_context", "_render_lost", "_retry", "follower")
 
-    def __init__(self, follower: Follower, retry_ms: int, context: StreamContext) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        retry_ms: int,
+        context: StreamContext,
+        render_lost: RenderError | None = None,
+    ) -> None:
         self.follower = follower
         self._retry = b"retry: %d\n" % retry_ms
         self._context = context
+        self._render_lost = render_lost
 
     @property
     def has_terminal_event(self) -> bool:
@@ -50,7 +62,7 @@ class Reader:
     def take(self) -> bytes:
         events = self.follower.take()
         if events and self.follower.is_finished:
-            self._note_error()
+            events = self._with_told_error(events)
         if events and self._retry:
             # An error event with a ``retry`` would ask the client to come back, and there is nothing more.
             is_only_the_end = self.has_terminal_event and self.follower.event_count == 1
@@ -58,12 +70,18 @@ class Reader:
             self._retry = b""
         return events
 
-    def _note_error(self) -> None:
-        """Tell the reader's stream how the answer ended for the reader, which has just been given its end."""
-        told = error_in(self.follower.terminal_event)
+    def _with_told_error(self, events: bytes) -> bytes:
+        """Tell the reader's stream how the answer ended for the reader. Return its last events, in the reader's form."""
+        terminal_event = self.follower.terminal_event
+        told = error_in(terminal_event)
         if told is None and self.follower.was_reset:
             told = _RESET
         self._context.told_error = told
+        if told is None or told.code != "producer_lost" or self._render_lost is None:
+            return events
+        # Another worker has ended the stream, which does not know what form the app gives to its errors.
+        number = int(terminal_event[len(b"id: ") : terminal_event.index(b"\n")])
+        return events.removesuffix(terminal_event) + numbered(number, self._render_lost(told))
 
 
 class _Told(msgspec.Struct):
@@ -75,14 +93,25 @@ class _ErrorData(msgspec.Struct):
     error: _Told
 
 
+def marked(event: bytes, error: Exception) -> bytes:
+    """Return an error event of an app's own form with a comment, by which ``error_in`` tells it from a terminal event."""
+    told = as_api_error(error)
+    return Event(comment=f"error {told.code}: {told.message}").encode() + event
+
+
 def error_in(event: bytes) -> ApiError | None:
     """Return the error that a terminal event tells of; None if it completes the answer."""
+    if mark := _MARK.search(event):
+        return _told_by(*(text.decode() for text in mark.groups()))
     for received in EventParser().feed(event):
         if received.event == "error":
             try:
                 told = msgspec.json.decode(received.data, type=_ErrorData).error
             except msgspec.DecodeError:  # An app's own, in a form of its own.
                 told = _Told()
-            code = told.code if told.code in _OWN_CODES else "upstream_error"
-            return ApiError(502, str(code), told.message)
+            return _told_by(told.code, told.message)
     return None
+
+
+def _told_by(code: str | int | None, message: str) -> ApiError:
+    return ApiError(502, str(code) if code in _OWN_CODES else "upstream_error", message)

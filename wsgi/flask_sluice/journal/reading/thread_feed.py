@@ -6,6 +6,7 @@ from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow, Reader
 from flask_sluice.journal.turns import Turns
 from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.headers_and_errors import RenderError
 from flask_sluice.stream.threads.open_streams import open_streams
 
 
@@ -17,7 +18,7 @@ class JournalThreadFeed:
 
     turns: the journal's
     follow: begins to read
-    retry_ms, context: see ``Reader``
+    retry_ms, context, render_lost: see ``Reader``
     is_in_step: whether a test client reads, which closes the stream at its end
 
     Raises what ``follow`` raises.
@@ -32,6 +33,7 @@ class JournalThreadFeed:
         follow: Follow,
         retry_ms: int,
         context: StreamContext,
+        render_lost: RenderError | None = None,
         *,
         is_in_step: bool,
     ) -> None:
@@ -47,7 +49,7 @@ class JournalThreadFeed:
         self._turns = turns
         self._reader: Reader | None = None
         with turns:
-            self._reader = Reader(follow(self._pull), retry_ms, context)
+            self._reader = Reader(follow(self._pull), retry_ms, context, render_lost)
             self._pull()
 
     @property
