@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator
 
-from flask import Flask, abort, request, session
+from flask import Flask, Response, abort, request, session
 from flask.typing import ResponseReturnValue
 
 from flask_sluice import ApiError, Event, Sluice
@@ -37,7 +37,7 @@ def ask() -> ResponseReturnValue:
     stream = sluice.streams.start(
         message_parts(words), owner=user(), key=key_of(chat_id), error_event=error_part
     )
-    return sluice.streams.response(stream.id, owner=user(), headers=UI_MESSAGE_STREAM)
+    return read(stream.id)
 
 
 @app.get("/api/chat/<chat_id>/stream")
@@ -46,7 +46,7 @@ def resume(chat_id: str) -> ResponseReturnValue:
     stream = sluice.streams.find(key=key_of(chat_id))
     if stream is None or stream.state != "running":
         return "", 204
-    return sluice.streams.response(stream.id, owner=user(), headers=UI_MESSAGE_STREAM)
+    return read(stream.id)
 
 
 @app.post("/api/chat/<chat_id>/stop")
@@ -56,6 +56,12 @@ def stop(chat_id: str) -> ResponseReturnValue:
     if stream is not None:
         sluice.streams.stop(stream.id, owner=user())
     return "", 204
+
+
+def read(stream_id: str) -> Response:
+    return sluice.streams.response(
+        stream_id, owner=user(), headers=UI_MESSAGE_STREAM, error_event=error_part
+    )
 
 
 def user() -> str:

@@ -48,6 +48,9 @@ def installed(cache: pytest.Cache, major: str) -> Path:
             command = [program("npm"), "install", "--no-audit", "--no-fund", "--loglevel=error"]
             subprocess.run(command, cwd=folder, check=True)
             (folder / "installed").touch()
+        # A module finds its packages from where it is. Another process may be starting the one that is there.
+        module = shutil.copy(Path(__file__).with_name("page.mjs"), folder / "new")
+        Path(module).replace(folder / "page.mjs")
     return folder
 
 
@@ -66,10 +69,8 @@ class Page:
     """
 
     def __init__(self, folder: Path, url: str, chat: str, cookie: str) -> None:
-        # A module finds its packages from where it is.
-        module = Path(shutil.copy(Path(__file__).with_name("page.mjs"), folder))
         self._process = subprocess.Popen(
-            [program("node"), module, f"{url}/api/chat", chat, cookie],
+            [program("node"), folder / "page.mjs", f"{url}/api/chat", chat, cookie],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
