@@ -6,15 +6,11 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.examples.vercel_ai.sdk import NEWEST, OLDER_VERSIONS, built, installed
+from tests.examples.vercel_ai.serving import ChatServer, GatedQuestion
 from tests.server.raw_upstream import RawUpstream
 from tests.support.proxy import forwards_to
-from tests.support.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-QUESTION = " ".join(f"word{number}" for number in range(60))
-ANSWER = f"You asked: {QUESTION}"
-LONG_QUESTION = "word " * 5000
 
 
 @pytest.fixture(scope="module", params=[*OLDER_VERSIONS, NEWEST])
@@ -25,15 +21,16 @@ def major(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def chat_server(
     major: str, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+) -> Iterator[ChatServer]:
     packages = installed(pytestconfig.cache, major)
-    with Server(
-        "app:app",
-        folder=built(packages, tmp_path_factory.mktemp("chat") / "vercel-ai"),
-        configuration="python:flask_sluice.server.settings",
-        environment={"FLASK_SECRET_KEY": "a key for tests", "FLASK_SECONDS_BETWEEN_WORDS": "0.02"},
-    ) as server:
+    folder = built(packages, tmp_path_factory.mktemp("chat") / "vercel-ai")
+    with ChatServer(tmp_path_factory.mktemp("gates"), folder=folder) as server:
         yield server
+
+
+@pytest.fixture
+def question(chat_server: ChatServer) -> GatedQuestion:
+    return GatedQuestion(chat_server)
 
 
 @pytest.fixture
@@ -43,10 +40,8 @@ def expected_complaints() -> list[str]:
 
 
 def ask(page: Page, question: str) -> None:
-    """Ask, and return when the page shows some of the answer."""
     page.get_by_label("Question").fill(question)
     page.get_by_role("button", name="Ask").click()
-    expect(answer(page)).to_contain_text("word")
 
 
 def answer(page: Page) -> Locator:
@@ -57,33 +52,41 @@ def status(page: Page) -> Locator:
     return page.locator("output")
 
 
-def test_an_answer_is_whole_after_the_page_was_reloaded_in_the_middle(page, chat_server):
+def test_an_answer_is_whole_after_the_page_was_reloaded_in_the_middle(page, chat_server, question):
     page.goto(chat_server.url)
-    ask(page, QUESTION)
+    ask(page, question.text)
+    expect(answer(page)).to_have_text(question.half)
     page.reload()
-    expect(status(page)).to_have_text("streaming")
+    expect(answer(page)).to_have_text(question.half)
+    question.go_on()
     expect(status(page)).to_have_text("ready")
-    assert answer(page).all_text_contents() == [ANSWER]
+    assert answer(page).all_text_contents() == [question.answer]
 
 
 def test_an_answer_is_whole_after_the_connection_was_cut_and_the_user_came_back_to_the_page(
-    page, chat_server, major
+    page, chat_server, major, question
 ):
     if major == "5":
         pytest.skip("useChat of version 5 adds what it resumes to what it has")
     with RawUpstream(forwards_to(chat_server.port)) as relay:
         page.goto(f"http://{relay.host}")
-        ask(page, QUESTION)
+        ask(page, question.text)
+        expect(answer(page)).to_have_text(question.half)
         relay.close_connections()
         expect(status(page)).to_have_text("error")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(status(page)).to_have_text("streaming")
+        question.go_on()
         expect(status(page)).to_have_text("ready")
-        assert answer(page).all_text_contents() == [ANSWER]
+        assert answer(page).all_text_contents() == [question.answer]
 
 
-def test_the_stop_button_ends_the_answer_so_that_there_is_nothing_to_resume(page, chat_server):
+def test_the_stop_button_ends_the_answer_so_that_there_is_nothing_to_resume(
+    page, chat_server, question
+):
     page.goto(chat_server.url)
-    ask(page, LONG_QUESTION)
+    ask(page, question.text)
+    expect(answer(page)).to_have_text(question.half)
     page.get_by_role("button", name="Stop").click()
     expect(status(page)).to_have_text("ready")
     with page.expect_response("**/stream") as resumed:

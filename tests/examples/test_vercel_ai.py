@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,31 +10,29 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.examples.vercel_ai.sdk import EXAMPLE, NEWEST, OLDER_VERSIONS, Page, installed
+from tests.examples.vercel_ai.sdk import NEWEST, OLDER_VERSIONS, Page, installed
+from tests.examples.vercel_ai.serving import LONG_QUESTION, ChatServer, GatedQuestion
 from tests.server.raw_upstream import RawUpstream
 from tests.support.proxy import forwards_to
-from tests.support.server import Server
+from tests.support.server import wait_until
+from tests.system.redis_server import RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-QUESTION = " ".join(f"word{number}" for number in range(60))
-ANSWER = f"You asked: {QUESTION}"
-LONG_QUESTION = "word " * 5000
 
 OpenPage = Callable[..., Page]
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    environment = {"FLASK_SECRET_KEY": "a key for tests", "FLASK_SECONDS_BETWEEN_WORDS": "0.02"}
-    with Server(
-        "app:app",
-        folder=EXAMPLE,
-        configuration="python:flask_sluice.server.settings",
-        environment=environment,
-    ) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatServer]:
+    with ChatServer(tmp_path_factory.mktemp("gates")) as server:
         yield server
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as redis:
+        yield redis
 
 
 @pytest.fixture(scope="module", params=[*OLDER_VERSIONS, NEWEST])
@@ -52,12 +51,12 @@ def chat() -> str:
 
 
 @pytest.fixture(scope="module")
-def ada(server: Server) -> str:
-    return new_cookie(server)
+def ada(server: ChatServer) -> str:
+    return server.new_user()
 
 
 @pytest.fixture
-def open_page(server: Server, chat: str, ada: str) -> Iterator[OpenPage]:
+def open_page(server: ChatServer, chat: str, ada: str) -> Iterator[OpenPage]:
     """Open a page with the chat of this test."""
     with ExitStack() as pages:
 
@@ -67,152 +66,169 @@ def open_page(server: Server, chat: str, ada: str) -> Iterator[OpenPage]:
         yield open_page
 
 
-def new_cookie(server: Server) -> str:
-    """Return the cookie of a new user."""
-    response = requests.get(server.url, timeout=30)
-    return f"session={response.cookies['session']}"
+@pytest.fixture
+def question(server: ChatServer) -> GatedQuestion:
+    return GatedQuestion(server)
 
 
-def stop(server: Server, chat: str, cookie: str) -> None:
-    url = f"{server.url}/api/chat/{chat}/stop"
-    requests.post(url, headers={"Cookie": cookie}, timeout=30).raise_for_status()
-
-
-def test_the_answer_comes_word_by_word_and_whole(open_page, every_version):
+def test_the_answer_comes_word_by_word_and_whole(open_page, every_version, question):
     page = open_page(every_version)
-    page.begin("ask", QUESTION)
-    page.wait_for_text()
-    assert (page.shown["status"], ANSWER.startswith(page.answer)) == ("streaming", True)
-    assert page.answer != ANSWER
-    page.wait_until(lambda: page.shown["done"])
-    assert (page.shown["status"], page.answer, page.shown["ends"]) == ("ready", ANSWER, ["finish"])
+    page.begin("ask", question.text)
+    page.wait_for(question.half)
+    assert page.shown["status"] == "streaming"
+    question.go_on()
+    page.wait_until_done()
+    assert (page.shown["status"], page.answer) == ("ready", question.answer)
+    assert page.shown["ends"] == ["finish"]
     assert page.shown["answers"] == [{"status": 200, "protocol": "v1"}]
 
 
 def test_a_page_that_is_opened_after_another_was_killed_gets_the_whole_answer_once(
-    open_page, every_version
+    open_page, every_version, question
 ):
     first = open_page(every_version)
-    first.begin("ask", QUESTION)
-    first.wait_for_text()
+    first.begin("ask", question.text)
+    first.wait_for(question.half)
     first.close()
     second = open_page(every_version)
-    second.do("resume")
+    second.begin("resume")
+    second.wait_for(question.half)
+    question.go_on()
+    second.wait_until_done()
     assert second.shown["answers"] == [{"status": 200, "protocol": "v1"}]
     assert [len(message["parts"]) for message in second.shown["messages"]] == [1]
-    assert (second.shown["status"], second.answer) == ("ready", ANSWER)
+    assert (second.shown["status"], second.answer) == ("ready", question.answer)
 
 
-def test_several_pages_read_the_same_answer(open_page, newest):
+def test_several_pages_read_the_same_answer(open_page, newest, question):
     pages = [open_page(newest) for _ in range(3)]
-    pages[0].begin("ask", QUESTION)
-    pages[0].wait_for_text()
+    pages[0].begin("ask", question.text)
+    pages[0].wait_for(question.half)
     for page in pages[1:]:
         page.begin("resume")
+        page.wait_for(question.half)
+    question.go_on()
     for page in pages:
-        page.wait_until(lambda page=page: page.shown["done"])
-        assert (page.shown["status"], page.answer) == ("ready", ANSWER)
+        page.wait_until_done()
+        assert (page.shown["status"], page.answer) == ("ready", question.answer)
 
 
 def test_a_page_whose_connection_is_cut_resumes_the_answer_without_repeating_any_of_it(
-    server, open_page, every_version
+    server, open_page, every_version, question
 ):
     with RawUpstream(forwards_to(server.port)) as relay:
         page = open_page(every_version, url=f"http://{relay.host}")
-        page.begin("ask", QUESTION)
-        page.wait_for_text()
+        page.begin("ask", question.text)
+        page.wait_for(question.half)
         relay.close_connections()
         page.wait_until(lambda: page.shown["status"] == "error")
-        assert page.answer != ANSWER
-        page.do("resume")
+        page.begin("resume")
+        page.wait_until(lambda: page.shown["status"] == "streaming")
+        question.go_on()
+        page.wait_until_done()
     assert [message["role"] for message in page.shown["messages"]] == ["user", "assistant"]
-    assert (page.shown["status"], page.answer) == ("ready", ANSWER)
+    assert (page.shown["status"], page.answer) == ("ready", question.answer)
 
 
 def test_a_chat_without_a_running_answer_has_nothing_to_resume(open_page, every_version):
     page = open_page(every_version)
-    page.do("resume")
-    page.do("ask", "Why?")
-    page.do("resume")
+    for command in ("resume", "ask", "resume"):
+        page.begin(command, "Why?")
+        page.wait_until_done()
     statuses = [answer["status"] for answer in page.shown["answers"]]
     assert statuses == [204, 200, 204]
     assert (page.shown["status"], page.answer) == ("ready", "You asked: Why?")
 
 
 def test_another_user_neither_reads_nor_stops_nor_replaces_an_answer(
-    server, open_page, newest, chat
+    server, open_page, newest, chat, question
 ):
-    ada, grace = open_page(newest), open_page(newest, cookie=(cookie := new_cookie(server)))
-    ada.begin("ask", QUESTION)
-    ada.wait_for_text()
-    grace.do("resume")
-    assert (grace.shown["answers"][0]["status"], grace.shown["messages"]) == (204, [])
-    stop(server, chat, cookie)
-    grace.do("ask", "Why?")
-    assert grace.answer == "You asked: Why?"
-    ada.wait_until(lambda: ada.shown["done"])
-    assert (ada.shown["status"], ada.answer) == ("ready", ANSWER)
+    other_user = server.new_user()
+    page, other_page = open_page(newest), open_page(newest, cookie=other_user)
+    page.begin("ask", question.text)
+    page.wait_for(question.half)
+    other_page.begin("resume")
+    other_page.wait_until_done()
+    assert (other_page.shown["answers"][0]["status"], other_page.shown["messages"]) == (204, [])
+    server.stop_answer(chat, other_user)
+    other_page.begin("ask", "Why?")
+    other_page.wait_until_done()
+    assert other_page.answer == "You asked: Why?"
+    question.go_on()
+    page.wait_until_done()
+    assert (page.shown["status"], page.answer) == ("ready", question.answer)
 
 
 def test_a_stop_ends_the_answer_for_all_its_readers(server, open_page, every_version, chat, ada):
+    question = GatedQuestion(server)
     pages = [open_page(every_version), open_page(every_version)]
-    pages[0].begin("ask", LONG_QUESTION)
-    pages[0].wait_for_text()
+    pages[0].begin("ask", question.text)
+    pages[0].wait_for(question.half)
     pages[1].begin("resume")
-    pages[1].wait_for_text()
-    stop(server, chat, ada)
+    pages[1].wait_for(question.half)
+    server.stop_answer(chat, ada)
     for page in pages:
-        page.wait_until(lambda page=page: page.shown["done"])
+        page.wait_until_done()
         assert (page.shown["status"], page.shown["ends"]) == ("ready", ["finish"])
-    assert pages[0].answer == pages[1].answer
-    pages[1].do("resume")
+        assert page.answer == question.half
+    pages[1].begin("resume")
+    pages[1].wait_until_done()
     assert pages[1].shown["answers"][-1]["status"] == 204
 
 
-def test_a_page_that_stops_reading_does_not_end_the_answer(open_page, newest):
+def test_a_page_that_stops_reading_does_not_end_the_answer(open_page, newest, question):
     first = open_page(newest)
-    first.begin("ask", QUESTION)
-    first.wait_for_text()
+    first.begin("ask", question.text)
+    first.wait_for(question.half)
     first.begin("leave")
     first.wait_until(lambda: first.shown["ends"] == ["abort"])
     second = open_page(newest)
-    second.do("resume")
-    assert (second.shown["status"], second.answer) == ("ready", ANSWER)
+    second.begin("resume")
+    second.wait_for(question.half)
+    question.go_on()
+    second.wait_until_done()
+    assert (second.shown["status"], second.answer) == ("ready", question.answer)
 
 
 def test_an_exception_reaches_all_pages_as_an_error_without_its_text(
-    server, open_page, every_version
+    server, open_page, every_version, question
 ):
     pages = [open_page(every_version), open_page(every_version)]
-    pages[0].begin("ask", f"{QUESTION} fail now")
-    pages[0].wait_for_text()
+    pages[0].begin("ask", f"{question.text} fail now")
+    pages[0].wait_for(question.half)
     pages[1].begin("resume")
+    pages[1].wait_for(question.half)
+    question.go_on()
     for page in pages:
-        page.wait_until(lambda page=page: page.shown["done"])
+        page.wait_until_done()
         assert (page.shown["status"], page.shown["ends"]) == ("error", ["error"])
         assert page.shown["error"] == "The answer could not be finished."
-        assert page.answer == ANSWER
+        assert page.answer == question.answer
     assert "ConnectionError: the language model does not answer" in server.log
 
 
-def test_a_question_ends_the_answer_that_the_chat_still_has(open_page, newest):
-    first, second = open_page(newest), open_page(newest)
-    first.begin("ask", LONG_QUESTION)
-    first.wait_for_text()
-    second.begin("ask", QUESTION)
-    second.wait_for_text()
-    first.wait_until(lambda: first.shown["done"])
-    assert first.shown["status"] == "ready"
-    third = open_page(newest)
-    third.do("resume")
-    assert third.answer == ANSWER
+def test_a_question_ends_the_answer_that_the_chat_still_has(server, open_page, newest, question):
+    first, second, third = (open_page(newest) for _ in range(3))
+    first.begin("ask", GatedQuestion(server).text)
+    first.wait_for(question.half)
+    second.begin("ask", question.text)
+    second.wait_for(question.half)
+    first.wait_until_done()
+    assert (first.shown["status"], first.answer) == ("ready", question.half)
+    third.begin("resume")
+    third.wait_for(question.half)
+    question.go_on()
+    third.wait_until_done()
+    assert third.answer == question.answer
 
 
 def test_an_answer_is_generated_again_in_place_of_the_first(open_page, every_version):
     page = open_page(every_version)
-    page.do("ask", "Why?")
+    page.begin("ask", "Why?")
+    page.wait_until_done()
     (_, first) = page.shown["messages"]
-    page.do("again")
+    page.begin("again")
+    page.wait_until_done()
     (_, second) = page.shown["messages"]
     assert (second["parts"], second["id"] == first["id"]) == (first["parts"], False)
 
@@ -222,3 +238,56 @@ def test_a_body_that_is_not_the_sdks_is_refused(server, body):
     headers = {"Content-Type": "application/json"}
     refused = requests.post(f"{server.url}/api/chat", data=body, headers=headers, timeout=30)
     assert refused.status_code == 400
+
+
+def check_that_an_answer_is_resumed_and_stopped(
+    server: ChatServer, folder: Path, chat: str
+) -> None:
+    cookie, question = server.new_user(), GatedQuestion(server)
+    with ExitStack() as pages:
+        first, *others = (
+            pages.enter_context(Page(folder, server.url, chat, cookie)) for _ in range(4)
+        )
+        first.begin("ask", question.text)
+        first.wait_for(question.half)
+        first.close()
+        for page in others:
+            page.begin("resume")
+            page.wait_for(question.half)
+        question.go_on()
+        for page in others:
+            page.wait_until_done()
+            assert (page.shown["status"], page.answer) == ("ready", question.answer)
+        others[0].begin("ask", LONG_QUESTION)
+        others[0].wait_until(lambda: len(others[0].shown["messages"]) == 3)
+        server.stop_answer(chat, cookie)
+        others[0].wait_until_done()
+        assert others[0].shown["status"] == "ready"
+
+
+def test_pages_find_the_answer_on_a_server_with_threads(newest, chat, tmp_path):
+    arguments = ("-k", "gthread", "--threads", "20")
+    with ChatServer(tmp_path, *arguments, configuration=os.devnull) as server:
+        check_that_an_answer_is_resumed_and_stopped(server, newest, chat)
+
+
+def test_pages_find_the_answer_on_any_of_several_workers(newest, chat, tmp_path, redis):
+    with ChatServer(tmp_path, "-w", "3", FLASK_SLUICE_REDIS_URL=redis.url) as server:
+        check_that_an_answer_is_resumed_and_stopped(server, newest, chat)
+
+
+def test_a_page_is_told_that_the_worker_with_its_answer_was_killed(newest, chat, tmp_path, redis):
+    with ChatServer(tmp_path, FLASK_SLUICE_REDIS_URL=redis.url) as server:
+        cookie, question = server.new_user(), GatedQuestion(server)
+        with Page(newest, server.url, chat, cookie) as first:
+            first.begin("ask", question.text)
+            first.wait_for(question.half)
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGKILL)
+            first.wait_until(lambda: first.shown["status"] == "error")
+        wait_until(lambda: server.workers() not in ([], [worker]))
+        with Page(newest, server.url, chat, cookie) as second:
+            second.begin("resume")
+            second.wait_until_done()
+            assert second.shown["error"] == "The answer could not be finished."
+            assert second.answer == question.half

@@ -95,11 +95,6 @@ class Page:
         self._process.stdin.write(json.dumps([command, argument]) + "\n")
         self._process.stdin.flush()
 
-    def do(self, command: str, argument: str | None = None) -> None:
-        """Have the page do this, and wait for the end of that and of all before it."""
-        self.begin(command, argument)
-        self.wait_until(lambda: self.shown["done"] == self._commands)
-
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Read what the page shows until that fulfils the condition."""
         assert self._process.stdout is not None
@@ -108,9 +103,13 @@ class Page:
             assert line, f"the page ended; it showed {self.shown}"
             self.shown = json.loads(line)
 
-    def wait_for_text(self) -> None:
-        """Wait until some of the answer is there."""
-        self.wait_until(lambda: len(self.answer.split()) > 4)
+    def wait_until_done(self) -> None:
+        """Wait for the end of all that the page has begun."""
+        self.wait_until(lambda: self.shown["done"] == self._commands)
+
+    def wait_for(self, answer: str) -> None:
+        """Wait until the page shows this answer."""
+        self.wait_until(lambda: self.answer == answer)
 
     @property
     def answer(self) -> str:
