@@ -186,7 +186,7 @@ def test_an_answer_whose_connection_breaks_goes_on_after_the_last_piece(disturbe
     example.wait_for_word("2")
     server.kill_worker()
     example.wait_for_answer(f"You asked:\n\n{long_question('broken')}")
-    (sent_id,) = server.last_event_ids(long_query("broken"))
+    (sent_id,) = wait_until(lambda: server.last_event_ids(long_query("broken")))
     assert int(sent_id) > 4
 
 
@@ -209,7 +209,7 @@ def test_an_answer_is_completed_although_the_first_reconnection_is_refused(
     disturbed_page.route("**/answer?*", refuse_once)
     server.kill_worker()
     example.wait_for_answer(f"You asked:\n\n{long_question('refused')}")
-    (sent_id,) = server.last_event_ids(long_query("refused"))
+    (sent_id,) = wait_until(lambda: server.last_event_ids(long_query("refused")))
     assert refused
     # The extension of htmx 2 makes a new connection then, which has forgotten what it read.
     assert (sent_id == "-") == (version == "2")
