@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.server import ROOT, Server, wait_until
@@ -22,20 +23,22 @@ ENDLESS_QUESTION = "word " * 400
 FAILURE = "The answer broke off here."
 
 
-def long_question(name: str) -> str:
-    """Return a question whose answer takes two seconds; the name tells its requests from others."""
-    return " ".join([*map(str, range(30)), name])
+def long_question(name: str, words: int = 30) -> str:
+    """Return a question whose answer takes 16 words a second. The name tells its requests from others."""
+    return " ".join([*map(str, range(words)), name])
 
 
 def load_example(name: str) -> ModuleType:
     """Import the app of an example, as a module of its own: each of them is called ``app``."""
     module_name = f"examples_{name}"
-    path = ROOT / "examples" / name / "app.py"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    folder = ROOT / "examples" / name
+    spec = importlib.util.spec_from_file_location(module_name, folder / "app.py")
     module = importlib.util.module_from_spec(spec)
     # Flask looks for the templates beside the file of the module of this name.
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -51,10 +54,10 @@ def copy_example(name: str, folder: Path) -> Path:
 class ExampleServer(Server):
     """An example under gunicorn, as its README starts it."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, app: str = "app:app", **environment: str) -> None:
         log_format = "requested %(U)s?%(q)s Last-Event-ID: %({last-event-id}i)s"
         super().__init__(
-            "app:app",
+            app,
             configuration="python:flask_sluice.server.settings",
             arguments=("--access-logfile", "-", "--access-logformat", log_format),
             folder=folder,
@@ -63,13 +66,13 @@ class ExampleServer(Server):
 
     def last_event_ids(self, query: str = "") -> list[str]:
         """Return the Last-Event-ID, or "-", of each request for an answer with this query that has ended."""
-        pattern = rf"^requested /answer\?{re.escape(query)} Last-Event-ID: (.+)$"
+        pattern = rf"^requested /answer[^?]*\?{re.escape(query)} Last-Event-ID: (.+)$"
         return re.findall(pattern, self.log, re.MULTILINE)
 
     def count_ends(self, outcome: str | None = None) -> int:
         """Return how many answers have ended, or ended so."""
         wanted = {} if outcome is None else {"outcome": outcome}
-        return len(self.logged("stream ended", path="/answer", **wanted))
+        return len(self.logged("stream ended", **wanted))
 
     def kill_worker(self) -> None:
         """Kill the one worker, so that connections break; gunicorn starts another."""
@@ -82,10 +85,9 @@ class ExampleServer(Server):
 class ExamplePage:
     """The page of an example, in a tab."""
 
-    def __init__(self, page: Page, server: ExampleServer) -> None:
+    def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        self.server = server
-        page.goto(server.url)
+        page.goto(url)
 
     @property
     def text(self) -> Locator:

@@ -24,7 +24,7 @@ from tests.examples.pages import (
     load_example,
     long_question,
 )
-from tests.support.chromium import open_tab, running_browser
+from tests.support.chromium import open_tab
 from tests.support.server import wait_until
 
 # Datastar is not in the npm registry since its version 1.0. This package has its release 1.0.1, with two corrections of its own.
@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
     subprocess.run([*pip, *options, CARRIER], check=True)
     (wheel,) = downloads.glob("*.whl")
     extract(wheel, MODULE, folder / "static/datastar.js")
-    with ExampleServer(folder, {}) as server:
+    with ExampleServer(folder) as server:
         yield server
 
 
@@ -100,12 +100,6 @@ def extract(wheel: Path, name: str, target: Path) -> None:
     target.parent.mkdir()
     with zipfile.ZipFile(wheel) as archive, archive.open(name) as source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -129,7 +123,7 @@ def wait_until_datastar_has_finished(page: Page) -> None:
 
 @pytest.mark.slow
 def test_the_answer_in_the_page_is_complete_and_in_order(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     example.ask(QUESTION)
     example.wait_for_word("this")
     assert example.text.text_content() != ANSWER
@@ -139,7 +133,7 @@ def test_the_answer_in_the_page_is_complete_and_in_order(page, server):
 
 @pytest.mark.slow
 def test_the_end_of_the_stream_is_the_end_of_the_action(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     asked_before = len(server.last_event_ids())
     example.ask("once")
     example.wait_for_answer("You asked:\n\nonce")
@@ -150,7 +144,7 @@ def test_the_end_of_the_stream_is_the_end_of_the_action(page, server):
 
 @pytest.mark.slow
 def test_an_error_is_shown_below_the_words_before_it_and_is_the_end(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     asked_before = len(server.last_event_ids())
     example.ask("please fail now")
     expect(example.alert).to_have_text(FAILURE)
@@ -162,7 +156,7 @@ def test_an_error_is_shown_below_the_words_before_it_and_is_the_end(page, server
 
 @pytest.mark.slow
 def test_leaving_the_page_ends_the_generator_within_a_second(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     cancelled_before = server.count_ends("cancelled")
     example.ask(ENDLESS_QUESTION)
     example.wait_for_word("word")
@@ -172,7 +166,7 @@ def test_leaving_the_page_ends_the_generator_within_a_second(page, server):
 
 @pytest.mark.slow
 def test_the_next_question_ends_the_answer_before_it(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     cancelled_before = server.count_ends("cancelled")
     example.ask(ENDLESS_QUESTION)
     example.wait_for_word("word")
@@ -183,7 +177,7 @@ def test_the_next_question_ends_the_answer_before_it(page, server):
 
 @pytest.mark.slow
 def test_an_answer_whose_connection_breaks_goes_on_after_the_last_piece(disturbed_page, server):
-    example = ExamplePage(disturbed_page, server)
+    example = ExamplePage(disturbed_page, server.url)
     asked_before = len(server.last_event_ids())
     example.ask(long_question("broken"))
     example.wait_for_word("2")

@@ -1,8 +1,5 @@
 """The app in examples/htmx: its events, and what htmx 2 and htmx 4 make of them in a browser."""
 
-import re
-import shlex
-import subprocess
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -11,6 +8,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, Route, expect
 
 from flask_sluice.testing import read_events
+from tests.examples.htmx import COMPLAINTS, VERSIONS, install_htmx
 from tests.examples.pages import (
     ANSWER,
     ENDLESS_QUESTION,
@@ -18,17 +16,11 @@ from tests.examples.pages import (
     QUESTION,
     ExamplePage,
     ExampleServer,
-    copy_example,
     load_example,
     long_question,
 )
-from tests.support.chromium import open_tab, running_browser
-from tests.support.server import ROOT, wait_until
-
-README = (ROOT / "examples/htmx/README.md").read_text()
-# Of the browser, of htmx 2 and of htmx 4, when a connection breaks or is refused.
-COMPLAINTS = ("Failed to load resource: ", "[object Event]", "htmx: htmx:sse:error")
-NPM_COMMANDS = dict(zip("24", re.findall(r"^npm .*$", README, re.MULTILINE), strict=True))
+from tests.support.chromium import open_tab
+from tests.support.server import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +70,12 @@ def test_the_generator_ends_with_its_reader(client):
 
 
 def test_a_question_with_markup_is_text_in_the_page(client):
-    page = client.get("/ask", query_string={"question": '"><script>alert(1)</script>'}).text
+    page = client.post("/ask", data={"question": '"><script>alert(1)</script>'}).text
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 
-@pytest.fixture(scope="module", params=NPM_COMMANDS)
+@pytest.fixture(scope="module", params=VERSIONS)
 def version(request: pytest.FixtureRequest) -> str:
     """The first number of htmx's version."""
     return request.param
@@ -91,18 +83,9 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def server(version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
-    """The app with htmx, installed from npm as the README says."""
-    folder = copy_example("htmx", tmp_path_factory.mktemp(f"htmx{version}"))
-    command = [*shlex.split(NPM_COMMANDS[version]), "--silent", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=folder, check=True)
-    with ExampleServer(folder, {"HTMX": version}) as server:
+    folder = install_htmx(version, tmp_path_factory.mktemp("htmx"))
+    with ExampleServer(folder, HTMX=version) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -113,7 +96,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def disturbed_page(browser: Browser) -> Iterator[Page]:
-    """A tab in which the browser and htmx may complain of a connection that breaks."""
+    """A tab in which connections may break."""
     with open_tab(browser, COMPLAINTS) as page:
         yield page
 
@@ -122,17 +105,17 @@ def long_query(name: str) -> str:
     return urlencode({"question": long_question(name)})
 
 
-def wait_until_an_event_source_has_asked_again(page: ExamplePage) -> None:
+def wait_until_an_event_source_has_asked_again(page: Page, server: ExampleServer) -> None:
     """Have the browser read an answer without htmx: it asks again each time, a second after the end."""
-    asked_before = len(page.server.last_event_ids("question=again"))
-    page.page.evaluate("plain = new EventSource('/answer?question=again')")
-    wait_until(lambda: len(page.server.last_event_ids("question=again")) >= asked_before + 3)
-    page.page.evaluate("plain.close()")
+    asked_before = len(server.last_event_ids("question=again"))
+    page.evaluate("plain = new EventSource('/answer?question=again')")
+    wait_until(lambda: len(server.last_event_ids("question=again")) >= asked_before + 3)
+    page.evaluate("plain.close()")
 
 
 @pytest.mark.slow
 def test_the_answer_in_the_page_is_complete_and_in_order(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     example.ask(QUESTION)
     example.wait_for_word("this")
     assert example.text.text_content() != ANSWER
@@ -141,26 +124,26 @@ def test_the_answer_in_the_page_is_complete_and_in_order(page, server):
 
 @pytest.mark.slow
 def test_htmx_does_not_ask_again_after_the_end(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     example.ask("once")
     example.wait_for_answer("You asked:\n\nonce")
-    wait_until_an_event_source_has_asked_again(example)
+    wait_until_an_event_source_has_asked_again(page, server)
     assert server.last_event_ids("question=once") == ["-"]
 
 
 @pytest.mark.slow
 def test_an_error_is_shown_below_the_words_before_it_and_htmx_does_not_ask_again(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     example.ask("fail")
     expect(example.alert).to_have_text(FAILURE)
     example.wait_for_answer(f"You asked:\n\n{FAILURE}")
-    wait_until_an_event_source_has_asked_again(example)
+    wait_until_an_event_source_has_asked_again(page, server)
     assert server.last_event_ids("question=fail") == ["-"]
 
 
 @pytest.mark.slow
 def test_leaving_the_page_ends_the_generator_within_a_second(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     cancelled_before = server.count_ends("cancelled")
     example.ask(ENDLESS_QUESTION)
     example.wait_for_word("word")
@@ -170,7 +153,7 @@ def test_leaving_the_page_ends_the_generator_within_a_second(page, server):
 
 @pytest.mark.slow
 def test_the_next_question_ends_the_answer_before_it(page, server):
-    example = ExamplePage(page, server)
+    example = ExamplePage(page, server.url)
     cancelled_before = server.count_ends("cancelled")
     example.ask(ENDLESS_QUESTION)
     example.wait_for_word("word")
@@ -181,7 +164,7 @@ def test_the_next_question_ends_the_answer_before_it(page, server):
 
 @pytest.mark.slow
 def test_an_answer_whose_connection_breaks_goes_on_after_the_last_piece(disturbed_page, server):
-    example = ExamplePage(disturbed_page, server)
+    example = ExamplePage(disturbed_page, server.url)
     example.ask(long_question("broken"))
     example.wait_for_word("2")
     server.kill_worker()
@@ -194,7 +177,7 @@ def test_an_answer_whose_connection_breaks_goes_on_after_the_last_piece(disturbe
 def test_an_answer_is_completed_although_the_first_reconnection_is_refused(
     disturbed_page, server, version
 ):
-    example = ExamplePage(disturbed_page, server)
+    example = ExamplePage(disturbed_page, server.url)
     example.ask(long_question("refused"))
     example.wait_for_word("2")
     refused = []
