@@ -42,6 +42,7 @@ def answer_events(question: str, pieces_read: int) -> Iterator[str]:
                 mode=ElementPatchMode.APPEND,
                 event_id=str(number),
             )
+    yield Patch.patch_signals({"_pieces": number})
 
 
 def failure(_error: Exception) -> Event:

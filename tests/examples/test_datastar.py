@@ -31,6 +31,7 @@ from tests.support.server import wait_until
 CARRIER = "starhtml==0.7.0"
 MODULE = "starhtml/static/js/datastar-core.js"
 PATCH = "datastar-patch-elements"
+SIGNALS = "datastar-patch-signals"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def test_the_sdks_text_is_sent_as_it_is(client):
     made = ServerSentEventGenerator.patch_elements(
         "<span>1</span>", selector="#text", mode="append", event_id="3"
     )
-    assert stream.body == b": stream\n" + made.encode()
+    counted = ServerSentEventGenerator.patch_signals({"_pieces": 3})
+    assert stream.body == b": stream\n" + made.encode() + counted.encode()
 
 
 def test_an_answer_is_patches_whose_text_is_escaped(client):
@@ -61,12 +63,13 @@ def test_an_answer_is_patches_whose_text_is_escaped(client):
         (PATCH, "3", f"{append} <span>&lt;i&gt;1&lt;/i&gt;</span>"),
         (PATCH, "4", f"{append} <span>\nelements \nelements </span>"),
         (PATCH, "5", f"{append} <span>2</span>"),
+        (SIGNALS, "5", 'signals {"_pieces":5}'),
     ]
 
 
 def test_a_repeated_request_gets_what_comes_after_its_last_piece(client):
     stream = read_answer(client, "1 2", headers={"Last-Event-ID": "4"})
-    assert [event.id for event in stream.events] == ["5"]
+    assert [(event.event, event.id) for event in stream.events] == [(PATCH, "5"), (SIGNALS, "5")]
 
 
 def test_an_exception_is_a_patch(client):
@@ -128,7 +131,10 @@ def test_the_answer_in_the_page_is_complete_and_in_order(page, server):
     example.wait_for_word("this")
     assert example.text.text_content() != ANSWER
     expect(page.locator("main[aria-busy]")).to_have_count(1)
+    expect(page.locator("#count")).to_be_hidden()
     example.wait_for_answer(ANSWER)
+    pieces = page.locator("#text span").count()
+    expect(page.locator("#count")).to_have_text(f"Complete, in {pieces} pieces.")
 
 
 @pytest.mark.slow
