@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from echoed_answer import EMPTY_ANSWER, PIECE, failure, write_answer
+from echoed_answer import EMPTY_ANSWER, PIECE, write_answer
 from flask import Flask, Response, render_template, request, url_for
 
 from flask_sluice import Event, sse_response
@@ -29,7 +29,7 @@ def ask() -> str:
 def answer() -> Response:
     pieces_read = request.headers.get("Last-Event-ID", 0, int)
     events = answer_events(request.args["question"], pieces_read)
-    return sse_response(events, retry=1000, error_event=failure)
+    return sse_response(events, retry=1000)
 
 
 def answer_events(question: str, pieces_read: int) -> Iterator[Event]:

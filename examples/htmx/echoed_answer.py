@@ -6,11 +6,8 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from flask_sluice import Event
-
 PIECE = Markup("<span>{}</span>")
 EMPTY_ANSWER = '<p id="text" hx-swap-oob="innerHTML"></p>'
-FAILURE = '<strong role="alert">The answer broke off here.</strong>'
 
 
 def write_answer(question: str) -> Iterator[str]:
@@ -23,8 +20,3 @@ def write_answer(question: str) -> Iterator[str]:
         if piece == "fail":
             raise ConnectionError("the language model does not answer")
         yield piece
-
-
-def failure(_error: Exception) -> Event:
-    """Tell the user of an exception, by the event that closes: after any other one the browser would ask again."""
-    return Event(event="done", data=FAILURE)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from echoed_answer import EMPTY_ANSWER, PIECE, failure, write_answer
+from echoed_answer import EMPTY_ANSWER, PIECE, write_answer
 from flask import Flask, Response, render_template, request, url_for
 
 from flask_sluice import Event, Sluice
@@ -23,7 +23,7 @@ def index() -> str:
 @app.post("/ask")
 def ask() -> str:
     question = request.form["question"]
-    kept = sluice.streams.start(answer_events(question), error_event=failure)
+    kept = sluice.streams.start(answer_events(question))
     stream = url_for("answer", stream_id=kept.id)
     return render_template("answer.html", question=question, stream=stream)
 
@@ -34,8 +34,7 @@ def answer(stream_id: str) -> Response:
 
 
 def answer_events(question: str) -> Iterator[Event]:
-    """Yield the whole answer. Sluice numbers the events, and sends a page those that it does not have yet."""
+    """Yield the whole answer. Sluice numbers the events, sends a page those that it does not have, and adds `event: done`."""
     yield Event(data=EMPTY_ANSWER)
     for piece in write_answer(question):
         yield Event(data=PIECE.format(piece))
-    yield Event(event="done", data="")

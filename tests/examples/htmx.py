@@ -11,8 +11,11 @@ README = (ROOT / "examples/htmx/README.md").read_text()
 COMMAND = re.compile(r"^npm install --prefix static (.*@(\d))$", re.MULTILINE)
 PACKAGES = {version: packages.split() for packages, version in COMMAND.findall(README)}
 VERSIONS = ("2", "4")
-# Of the browser, of htmx 2 and of htmx 4, when a connection breaks or is refused.
-COMPLAINTS = ("Failed to load resource: ", "[object Event]", "htmx: htmx:sse:error")
+# Of the browser, of htmx 2 and of htmx 4, when a connection breaks or is refused; htmx 2 writes error events to the console, too.
+COMPLAINTS = (
+    *("Failed to load resource: ", "[object Event]", "[object MessageEvent]"),
+    "htmx: htmx:sse:error",
+)
 
 
 def install_htmx(version: str, folder: Path) -> Path:
