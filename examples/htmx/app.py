@@ -1,4 +1,4 @@
-"""An answer that grows in the page: htmx puts each event into the document, and the page has no script of its own."""
+"""An answer that grows in the page: htmx puts each event into the document."""
 
 import os
 from collections.abc import Iterator
