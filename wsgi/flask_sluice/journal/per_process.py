@@ -1,30 +1,35 @@
-"""A journal that each process makes for itself."""
+"""What each process makes for itself."""
 
 import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from flask_sluice.journal.protocol import About, Description, Follower, Journal, Recorder
 from flask_sluice.journal.turns import Turns
 
+
+class _Closable(Protocol):
+    def close(self) -> None:
+        """Release everything. In a child process, that is its copies of the parent's sockets."""
+
+
+C = TypeVar("C", bound=_Closable)
 J = TypeVar("J", bound=Journal)
 
 
-class PerProcessJournal(Generic[J]):
-    """Passes each call on to the journal of this process, which it makes at the first call.
+class PerProcess(Generic[C]):
+    """Makes the object of this process at its first use.
 
     With gunicorn's ``preload_app`` an app, and so its journal, is made in the master and copied into each worker by the
     fork. Workers that shared a worker id would renew each other's leases; those that shared a connection would take
     each other's replies; and a stream runs only in the process that produces it.
     """
 
-    is_shared: bool
-
-    def __init__(self, make: Callable[[], J]) -> None:
+    def __init__(self, make: Callable[[], C]) -> None:
         self._make = make
-        self._journal: J | None = None
+        self._made: C | None = None
         self._pid = 0
         self._lock = threading.Lock()
         if hasattr(os, "register_at_fork"):
@@ -32,27 +37,38 @@ class PerProcessJournal(Generic[J]):
             os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
 
     @property
-    def here(self) -> J:
-        """The journal of this process."""
-        journal = self._journal
-        if journal is None or os.getpid() != self._pid:
+    def here(self) -> C:
+        """The object of this process."""
+        made = self._made
+        if made is None or os.getpid() != self._pid:
             with self._lock:
-                journal = self._journal_of(os.getpid())
-        return journal
+                made = self._made_in(os.getpid())
+        return made
 
-    def _journal_of(self, pid: int) -> J:
-        inherited = self._journal if pid != self._pid else None
-        if self._journal is None or inherited is not None:
-            self._journal = self._make()
+    @property
+    def made_here(self) -> C | None:
+        """The object of this process, if it has been made."""
+        return self._made if os.getpid() == self._pid else None
+
+    def _made_in(self, pid: int) -> C:
+        inherited = self._made if pid != self._pid else None
+        if self._made is None or inherited is not None:
+            self._made = self._make()
             self._pid = pid
         if inherited is not None:
             # Not in a turn: a thread that the child does not have may hold that.
             inherited.close()
-        return self._journal
+        return self._made
 
     def _renew_lock(self) -> None:
         """In a child: a thread that it does not have may hold the lock."""
         self._lock = threading.Lock()
+
+
+class PerProcessJournal(PerProcess[J]):
+    """Passes each call on to the journal of this process."""
+
+    is_shared: bool
 
     @property
     def turns(self) -> Turns:
@@ -94,6 +110,7 @@ class PerProcessJournal(Generic[J]):
             journal.check_settings()
 
     def close(self) -> None:
-        if self._journal is not None and os.getpid() == self._pid:
-            with self._journal.turns:
-                self._journal.close()
+        journal = self.made_here
+        if journal is not None:
+            with journal.turns:
+                journal.close()
