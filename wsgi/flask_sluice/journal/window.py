@@ -65,8 +65,21 @@ class Window:
             events[dropped] = b""
             dropped += 1
         self.first_id += dropped - self._dropped
-        if dropped > _COMPACT_AT and dropped > len(events) // 2:
-            del events[:dropped]
+        self._compact(dropped)
+
+    def drop_before(self, first_id: int) -> None:
+        """Drop the events before this one, the last one too if it is among them."""
+        events, dropped = self.events, self._dropped
+        end = dropped + first_id - self.first_id
+        self.byte_count -= sum(map(len, events[dropped:end]))
+        events[dropped:end] = [b""] * (end - dropped)
+        self.first_id = first_id
+        self._compact(end)
+
+    def _compact(self, dropped: int) -> None:
+        """Forget the places of dropped events, where they are more than those of the others."""
+        if dropped > _COMPACT_AT and dropped > len(self.events) // 2:
+            del self.events[:dropped]
             dropped = 0
         self._dropped = dropped
 
@@ -98,6 +111,10 @@ class Window:
         return self.events[self._dropped + number - self.first_id]
 
     # The readers that wait.
+
+    @property
+    def readers(self) -> tuple[WaitingReader, ...]:
+        return self._readers
 
     @property
     def is_followed(self) -> bool:

@@ -140,6 +140,13 @@ class RedisClient:
         self._connections.append(connection)
         return connection
 
+    def new_connection(self, reply_seconds: float) -> Any:
+        """Return a connection of redis-py's, not yet connected, whose user reads and closes it.
+
+        reply_seconds: after so long without a byte, reading fails
+        """
+        return self._connection_class(**{**self._options, "socket_timeout": reply_seconds})
+
     def close(self) -> None:
         """Close all connections, also those in use."""
         self.health.close()
