@@ -10,13 +10,14 @@ from tests.support.server import ROOT
 
 # What each room of the package may import of the others.
 MAY_IMPORT = {
-    "__init__": {"sse", "stream", "journal", "extension"},
+    "__init__": {"sse", "stream", "journal", "channels", "extension"},
     "__main__": {"cli"},
     "cli": {"gateway", "client"},
     "testing": {"stream", "observe", "sse"},
-    "extension": {"journal", "stream", "sse"},
+    "extension": {"channels", "journal", "stream", "sse"},
     "gateway": {"extension", "journal", "stream", "observe", "sse", "server"},
     "server": {"stream", "observe"},
+    "channels": {"journal", "stream", "observe", "sse"},
     "journal": {"stream", "observe", "sse"},
     "stream": {"observe", "sse"},
     "client": {"sse"},
@@ -58,7 +59,16 @@ KNOW_GUNICORN = (
 WITHOUT_EXTRAS = ("gevent", "gunicorn", "redis", "urllib3", "prometheus_client", "limits")
 
 PUBLIC_NAMES = {
-    *("ApiError", "Event", "Sluice", "StreamContext", "Streams", "sse_response", "__version__"),
+    *(
+        "ApiError",
+        "Channels",
+        "Event",
+        "Sluice",
+        "StreamContext",
+        "Streams",
+        "sse_response",
+        "__version__",
+    ),
 }
 
 PACKAGE = ROOT / "wsgi/flask_sluice"

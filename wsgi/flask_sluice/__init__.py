@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flask_sluice.channels import Channels
     from flask_sluice.extension.sluice import Sluice
     from flask_sluice.journal.streams import Streams
     from flask_sluice.sse import Event
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = ["ApiError", "Event", "Sluice", "StreamContext", "Streams", "sse_response"]
+__all__ = ["ApiError", "Channels", "Event", "Sluice", "StreamContext", "Streams", "sse_response"]
 
 _MODULES = {
     "ApiError": "flask_sluice.stream.errors",
+    "Channels": "flask_sluice.channels",
     "Event": "flask_sluice.sse",
     "Sluice": "flask_sluice.extension.sluice",
     "StreamContext": "flask_sluice.stream.context",

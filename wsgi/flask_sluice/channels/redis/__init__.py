@@ -1,0 +1,1 @@
+"""Channels in Redis, for several processes and hosts."""

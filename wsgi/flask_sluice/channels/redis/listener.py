@@ -1,0 +1,189 @@
+"""Hears what is published in all the channels that a process has readers of."""
+
+import time
+from collections.abc import Iterable
+
+from flask_sluice.channels.ids import Position, position_from, position_text
+from flask_sluice.channels.limits import ChannelLimits
+from flask_sluice.channels.redis import scripts
+from flask_sluice.channels.redis.remote_channel import Page, RemoteChannel
+from flask_sluice.channels.redis.scripts import marker_key, run, run_one, topic_of
+from flask_sluice.channels.redis.subscription import Subscription
+from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
+from flask_sluice.journal.redis.keys_and_commands import milliseconds
+
+_READ_ENTRIES = 500
+_READ_CHANNELS = 100
+_IDLE_SECONDS = 5.0
+"""A channel without readers is heard for so long, since readers that disconnect come back."""
+_RENEW_SECONDS = scripts.MARKER_SECONDS / 8
+
+_MAX_HOLD_SECONDS = 0.01
+_WAIT_SECONDS = 0.0005
+"""A message that took so long has left others a turn."""
+
+
+class Listener:
+    """The channels of a process, and the jobs that keep their windows up to date.
+
+    - ``step`` hears the messages of all channels, in one connection
+    - ``read_step`` reads the channels of which messages may be missing
+    - ``look_after`` forgets channels without readers, and keeps the connection and the markers alive
+
+    own_topic: subscribed to besides, so that others see that the process lives
+    """
+
+    def __init__(self, client: RedisClient, limits: ChannelLimits, own_topic: bytes) -> None:
+        self.subscription = Subscription(client)
+        self._client = client
+        self._turns = client.turns
+        self._limits = limits
+        self._own_topic = own_topic
+        self._channels: dict[str, RemoteChannel] = {}
+        self._by_topic: dict[bytes, RemoteChannel] = {}
+        self._to_read: dict[RemoteChannel, None] = {}
+        self._has_to_read = client.turns.new_flag()
+        self._renewed_at = time.monotonic()
+
+    def channels(self, names: Iterable[str]) -> list[RemoteChannel]:
+        """Return channels, which may not be ready yet."""
+        channels, commands = [], []
+        for name in names:
+            channel = self._channels.get(name)
+            if channel is None:
+                channel = RemoteChannel(name, self._turns.new_flag())
+                topic = topic_of(name)
+                self._channels[name] = self._by_topic[topic] = channel
+                commands.append(topic)
+            channels.append(channel)
+        if commands:
+            self.subscription.send(("SUBSCRIBE", *commands))
+        return channels
+
+    # The job that hears.
+
+    def step(self) -> None:
+        """Hear messages until the connection breaks. Raises JournalUnavailableError then."""
+        self._connect()
+        held_since = time.monotonic()
+        while True:
+            asked_at = time.monotonic()
+            message = self.subscription.receive()
+            now = time.monotonic()
+            if now - asked_at > _WAIT_SECONDS:
+                held_since = now
+            elif now - held_since > _MAX_HOLD_SECONDS:
+                self._turns.sleep(0)
+                held_since = time.monotonic()
+            self._take(message)
+
+    def _connect(self) -> None:
+        """Subscribe to everything anew. What was published meanwhile is read when Redis has confirmed it."""
+        for channel in self._channels.values():
+            channel.needs_read = True
+        topics = set(self._by_topic)
+        self.subscription.connect(("SUBSCRIBE", self._own_topic, *topics))
+        missed = self._by_topic.keys() - topics
+        if missed:
+            self.subscription.send(("SUBSCRIBE", *missed))
+
+    def _take(self, message: Reply) -> None:
+        kind, topic, payload = message if len(message) == 3 else (b"", b"", b"")
+        channel = self._by_topic.get(topic)
+        if channel is None:
+            return
+        if kind == b"message":
+            channel.add_message(payload)
+            if channel.needs_read:
+                self._want(channel)
+        elif kind == b"subscribe":
+            channel.needs_read = True
+            self._want(channel)
+
+    def _want(self, channel: RemoteChannel) -> None:
+        self._to_read[channel] = None
+        self._has_to_read.set()
+
+    # The job that reads.
+
+    def read_step(self) -> None:
+        """Wait for channels of which messages may be missing, and read them. Raises JournalUnavailableError."""
+        self._turns.wait(self._has_to_read)
+        channels = list(self._to_read)[:_READ_CHANNELS]
+        for channel in channels:
+            del self._to_read[channel]
+        if not self._to_read:
+            self._has_to_read.clear()
+        try:
+            self._read(channels)
+        except BaseException:
+            for channel in channels:
+                self._want(channel)
+            raise
+
+    def _read(self, channels: list[RemoteChannel]) -> None:
+        if not channels:
+            return
+        starts = [channel.last_text if channel.is_ready.is_set() else b"" for channel in channels]
+        calls = [
+            self.call(channel.name, start) for channel, start in zip(channels, starts, strict=True)
+        ]
+        replies = run(self._client, *calls)
+        for channel, start, reply in zip(channels, starts, replies, strict=True):
+            if isinstance(reply, Refusal):
+                raise JournalUnavailableError(f"Redis refuses to read a channel: {reply}")
+            self._add_page(channel, start, Page.of(reply))
+
+    def _add_page(self, channel: RemoteChannel, start: bytes, page: Page) -> None:
+        channel.add_page(start, page, is_whole=len(page.entries) < _READ_ENTRIES)
+        if channel.needs_read:
+            self._want(channel)
+
+    def read_after(self, channel: RemoteChannel, after: Position) -> Page:
+        """See ``ReadAfter``."""
+        page = Page.of(run_one(self._client, self.call(channel.name, position_text(after))))
+        self.bring_up(channel, position_from(page.end))
+        return page
+
+    def bring_up(self, channel: RemoteChannel, position: Position) -> None:
+        """Have the window of a channel go on up to a position, if there is such an entry. Raises JournalUnavailableError."""
+        while channel.last < position:
+            start = channel.last_text
+            page = Page.of(run_one(self._client, self.call(channel.name, start)))
+            self._add_page(channel, start, page)
+            if channel.last_text == start:
+                return
+
+    def call(self, name: str, after: bytes) -> scripts.Call:
+        ttl_ms = scripts.MARKER_SECONDS * 1000
+        arguments = (after, _READ_ENTRIES, milliseconds(self._limits.history_seconds), ttl_ms)
+        return scripts.READ, (scripts.events_key(name), marker_key(name)), arguments
+
+    # The job that looks after the others.
+
+    def look_after(self) -> None:
+        now = time.monotonic()
+        self.subscription.send(("PING",))
+        idle = [channel for channel in self._channels.values() if self._is_idle(channel, now)]
+        for channel in idle:
+            topic = topic_of(channel.name)
+            del self._channels[channel.name], self._by_topic[topic]
+            self._to_read.pop(channel, None)
+        if idle:
+            self.subscription.send(("UNSUBSCRIBE", *(topic_of(channel.name) for channel in idle)))
+        if now - self._renewed_at > _RENEW_SECONDS:
+            self._renewed_at = now
+            self._renew_markers()
+
+    def _is_idle(self, channel: RemoteChannel, now: float) -> bool:
+        if channel.window.is_followed:
+            channel.used_at = now
+        return now - channel.used_at > _IDLE_SECONDS
+
+    def _renew_markers(self) -> None:
+        """Have Redis know the last ids of channels that have readers, however long nothing is published in them."""
+        ttl_ms = scripts.MARKER_SECONDS * 1000
+        commands: list[Command] = [("PEXPIRE", marker_key(name), ttl_ms) for name in self._channels]
+        if commands:
+            self._client.execute(*commands)

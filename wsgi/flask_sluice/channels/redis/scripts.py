@@ -1,0 +1,224 @@
+"""How channels are stored in Redis, and the scripts that change them.
+
+The events of a channel are a Redis Stream. Its entries have one field, whose name says what they are: ``e`` for an event, ``k`` for a
+kick. Beside it there is a hash, which lives on when the events have expired, so that a reader which has them all is not told a
+reset, and one which has not is:
+
+- last, event: the ids of the last entry, and of the last event
+- trimmed, dropped: the ids of the last entry that was dropped, and of the last event that was
+- bytes: how many the events have that are kept
+
+A channel of which Redis knows nothing begins at the present time: a reader that has been further back has missed something, for
+all that Redis knows.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
+
+MARKER_SECONDS = 24 * 3600
+"""How long Redis knows a channel's last id after the channel was used last. Processes that have readers renew it."""
+
+EVENT = b"e"
+KICK = b"k"
+
+
+def _escaped(name: str) -> str:
+    # In a Redis Cluster, what stands between the first braces decides about a key's place.
+    return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+
+
+def events_key(name: str) -> str:
+    return f"sluice:channel:{{{_escaped(name)}}}"
+
+
+def marker_key(name: str) -> str:
+    return f"sluice:channel:{{{_escaped(name)}}}:last"
+
+
+def token_key(name: str, token: str) -> str:
+    return f"sluice:channel:{{{_escaped(name)}}}:token:{token}"
+
+
+def readers_key(name: str) -> str:
+    return f"sluice:channel:{{{_escaped(name)}}}:readers"
+
+
+def owners_key(name: str) -> str:
+    return f"sluice:channel:{{{_escaped(name)}}}:owners"
+
+
+def topic_of(name: str) -> bytes:
+    """The pub/sub channel in which a channel's entries are published."""
+    return f"sluice:channel:{name}".encode()
+
+
+def worker_topic(worker_id: str) -> bytes:
+    """The pub/sub channel that only this process subscribes to, so that others see whether it lives."""
+    return f"sluice:channels:worker:{worker_id}".encode()
+
+
+class Script:
+    """A Lua script, which Redis runs as one step."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._hash = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def by_hash(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+        return ("EVALSHA", self._hash, len(keys), *keys, *arguments)
+
+    def by_text(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+        return ("EVAL", self._text, len(keys), *keys, *arguments)
+
+
+Call = tuple[Script, Sequence[str], Sequence[str | bytes | int]]
+
+
+def run(client: RedisClient, *calls: Call) -> list[Reply]:
+    """Run scripts, one after the other. Return a reply for each, which may be a Refusal. Raises JournalUnavailableError."""
+    replies = client.execute(*(script.by_hash(keys, given) for script, keys, given in calls))
+    unknown = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
+    if unknown:
+        # Redis has been started anew, or has never had these.
+        again = client.execute(
+            *(
+                script.by_text(keys, given)
+                for script, keys, given in map(calls.__getitem__, unknown)
+            )
+        )
+        for place, reply in zip(unknown, again, strict=True):
+            replies[place] = reply
+    return replies
+
+
+def run_one(client: RedisClient, call: Call) -> Reply:
+    """Run a script. Raises JournalUnavailableError, also where Redis refuses it."""
+    (reply,) = run(client, call)
+    if isinstance(reply, Refusal):
+        raise JournalUnavailableError(f"Redis refuses a script: {reply}")
+    return reply
+
+
+def _is_unknown(reply: Reply) -> bool:
+    return isinstance(reply, Refusal) and type(reply).__name__ == "NoScriptError"
+
+
+# KEYS: events, marker. Sets: now (ms), last, last_event, dropped, trimmed, bytes.
+_BEGIN = """
+-- Redis before 7 would otherwise refuse to write after TIME; from 7 on it does nothing.
+if redis.replicate_commands then redis.replicate_commands() end
+
+local events, marker = KEYS[1], KEYS[2]
+
+local function parts(id)
+  local ms, number = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(number)
+end
+
+local function is_before(one, other)
+  local one_ms, one_number = parts(one)
+  local other_ms, other_number = parts(other)
+  return one_ms < other_ms or (one_ms == other_ms and one_number < other_number)
+end
+
+local function next_id(id)
+  local ms, number = parts(id)
+  return string.format('%.0f-%.0f', ms, number + 1)
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local fields = redis.call('HMGET', marker, 'last', 'event', 'dropped', 'trimmed', 'bytes')
+local last, last_event, dropped, trimmed = fields[1], fields[2], fields[3], fields[4]
+local bytes = tonumber(fields[5] or 0)
+if not (last and last_event and dropped and trimmed) then
+  last = string.format('%.0f-0', now)
+  last_event, dropped, trimmed, bytes = last, last, last, 0
+  redis.call('HSET', marker, 'last', last, 'event', last, 'dropped', last, 'trimmed', last, 'bytes', 0)
+  redis.call('DEL', events)
+end
+
+if trimmed ~= last and redis.call('EXISTS', events) == 0 then
+  -- All entries have expired.
+  dropped, trimmed, bytes = last_event, last, 0
+  redis.call('HSET', marker, 'dropped', dropped, 'trimmed', trimmed, 'bytes', 0)
+end
+
+-- Drops what is beyond a limit.
+local function trim(max_events, max_bytes, max_age)
+  local count = redis.call('XLEN', events)
+  local before, from = trimmed, '-'
+  while count > 0 do
+    local entry = redis.call('XRANGE', events, from, '+', 'COUNT', 1)[1]
+    if count <= max_events and bytes <= max_bytes and parts(entry[1]) >= now - max_age then break end
+    trimmed = entry[1]
+    if entry[2][1] == 'e' then
+      dropped = trimmed
+      bytes = bytes - #entry[2][2]
+    end
+    count = count - 1
+    from = '(' .. trimmed
+  end
+  if trimmed ~= before then
+    redis.call('HSET', marker, 'dropped', dropped, 'trimmed', trimmed, 'bytes', bytes)
+    redis.call('XTRIM', events, 'MINID', '=', next_id(trimmed))
+  end
+end
+"""
+
+# KEYS: events, marker, token. The reply is the id.
+PUBLISH = Script(
+    _BEGIN
+    + """
+local kind, payload, topic = ARGV[1], ARGV[2], ARGV[3]
+local max_events, max_bytes, max_age = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+
+local id = redis.call('GET', KEYS[3])
+if id then return id end
+
+local previous = last
+local last_ms = parts(last)
+id = now > last_ms and string.format('%.0f-0', now) or next_id(last)
+redis.call('XADD', events, id, kind, payload)
+last = id
+if kind == 'e' then
+  last_event = id
+  bytes = bytes + #payload
+end
+redis.call('HSET', marker, 'last', last, 'event', last_event, 'bytes', bytes)
+trim(max_events, max_bytes, max_age)
+redis.call('PEXPIRE', events, max_age)
+redis.call('PEXPIRE', marker, ARGV[7])
+redis.call('SET', KEYS[3], id, 'PX', ARGV[8])
+redis.call('PUBLISH', topic, previous .. ' ' .. id .. ' ' .. kind .. payload)
+return id
+"""
+)
+
+# KEYS: events, marker. The reply: the id of the last entry, the entries after the one asked for, and, if some of those are gone, the
+# id from which on they are there.
+READ = Script(
+    _BEGIN
+    + """
+local after, count, max_age = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+trim(math.huge, math.huge, max_age)
+redis.call('PEXPIRE', marker, ARGV[4])
+if after == '' then return {last, {}, ''} end
+
+local is_lost = is_before(after, dropped) or is_before(last, after)
+if not is_lost and is_before(trimmed, after) and is_before(after, last_event) then
+  -- Redis may have gone back to an earlier state, and forward again: then it does not have this entry.
+  is_lost = #redis.call('XRANGE', events, after, after) == 0
+end
+if not is_lost then
+  return {last, redis.call('XRANGE', events, '(' .. after, '+', 'COUNT', count), ''}
+end
+local entries = redis.call('XRANGE', events, '-', '+', 'COUNT', count)
+return {last, entries, #entries == 0 and last or trimmed}
+"""
+)

@@ -1,0 +1,167 @@
+"""Channels in Redis, as one process sees them."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from flask_sluice.channels.callbacks import PresenceCallbacks
+from flask_sluice.channels.follower import ChannelFollower
+from flask_sluice.channels.identity import ReaderIdentity
+from flask_sluice.channels.ids import Position, position_from
+from flask_sluice.channels.limits import ChannelLimits
+from flask_sluice.channels.local_channel import LocalChannel
+from flask_sluice.channels.presence import Presence
+from flask_sluice.channels.redis import scripts
+from flask_sluice.channels.redis.follower import RemoteFollower
+from flask_sluice.channels.redis.listener import Listener
+from flask_sluice.channels.redis.remote_channel import RemoteChannel
+from flask_sluice.channels.redis.scripts import events_key, marker_key, run_one
+from flask_sluice.channels.redis.subscription import PING_SECONDS
+from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.redis.client import Command, RedisClient, Reply
+from flask_sluice.journal.redis.keys_and_commands import milliseconds
+from flask_sluice.journal.redis.repeated_step import RepeatedStep
+from flask_sluice.journal.turns import Turns
+
+_READY_SECONDS = 4.0
+_CHECK_SECONDS = 1.0
+"""Between looks whether a Redis that failed works again."""
+_REPEAT_MS = 10_000
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError for a URL that cannot be read."""
+    RedisClient(url, "")
+
+
+class RedisChannels:
+    """See ``ChannelStore``.
+
+    The jobs in the background start with the first reader, so that a process which only publishes has none.
+    """
+
+    def __init__(
+        self, url: str, limits: ChannelLimits, turns: Turns, callbacks: PresenceCallbacks
+    ) -> None:
+        self.turns = turns
+        self._pid = os.getpid()
+        self._limits = limits
+        worker_id = secrets.token_hex(8)
+        self._client = RedisClient(url, f"sluice-channels-{worker_id}", turns)
+        self._listener = Listener(self._client, limits, scripts.worker_topic(worker_id))
+        self._steps: list[RepeatedStep] = []
+
+    # Publishers.
+
+    def publish(self, name: str, event: bytes) -> Position:
+        return self._add(name, scripts.EVENT, event)
+
+    def kick(self, name: str, where: Mapping[str, str]) -> None:
+        self._add(name, scripts.KICK, json.dumps(where).encode())
+
+    def _add(self, name: str, kind: bytes, payload: bytes) -> Position:
+        limits = self._limits
+        # A command is sent again where the connection breaks before its reply, and must not count twice.
+        keys = (events_key(name), marker_key(name), scripts.token_key(name, secrets.token_hex(8)))
+        arguments = (
+            *(kind, payload, scripts.topic_of(name), limits.history_events, limits.history_bytes),
+            *(milliseconds(limits.history_seconds), scripts.MARKER_SECONDS * 1000, _REPEAT_MS),
+        )
+        return position_from(self._run((scripts.PUBLISH, keys, arguments)))
+
+    def last_position(self, name: str) -> Position:
+        last, _, _ = self._run(self._listener.call(name, b""))
+        return position_from(last)
+
+    def _run(self, call: scripts.Call) -> Reply:
+        reply = run_one(self._client, call)
+        if not self._steps and self._client.health.problem is not None:
+            # No job looks whether a problem is over.
+            self._client.check(*_everything())
+        return reply
+
+    # Readers.
+
+    def open(self, names: Sequence[str]) -> list[LocalChannel]:
+        self._start()
+        channels = self._listener.channels(names)
+        ends_at = time.monotonic() + _READY_SECONDS
+        for channel in channels:
+            if not channel.is_ready.is_set():
+                self.turns.wait(channel.is_ready, max(0.0, ends_at - time.monotonic()))
+            if not channel.is_ready.is_set():
+                problem = self._client.health.problem
+                raise JournalUnavailableError(problem or "Redis does not confirm a subscription")
+            channel.used_at = time.monotonic()
+        return list(channels)
+
+    def follow(
+        self,
+        channel: LocalChannel,
+        after: Position | None,
+        wake: Callable[[], None],
+        identity: ReaderIdentity,
+        *,
+        is_new: bool,
+    ) -> ChannelFollower:
+        assert isinstance(channel, RemoteChannel)
+        if after is not None:
+            # A reader may come from another process that has heard of an event before this one.
+            self._listener.bring_up(channel, after)
+        position = channel.last if after is None else after
+        follower = RemoteFollower(
+            channel,
+            position,
+            None if position > channel.last else channel.number_after(position),
+            wake,
+            self._on_close,
+            identity=identity,
+            is_new=is_new,
+            read_after=self._listener.read_after,
+            turns=self.turns,
+        )
+        if follower.is_behind:
+            try:
+                follower.read()
+            except BaseException:
+                follower.close()
+                raise
+        return follower
+
+    def _on_close(self, follower: ChannelFollower) -> None:
+        """The channel is forgotten a while later."""
+
+    def present(self, name: str) -> list[Presence]:
+        return []
+
+    def close(self) -> None:
+        if os.getpid() == self._pid:
+            for step in self._steps:
+                step.close()
+        # In a child process, too: its copies of the sockets would take replies that its parent waits for.
+        self._client.close()
+        self._listener.subscription.disconnect()
+
+    def _start(self) -> None:
+        if not self._steps:
+            self._steps = [
+                RepeatedStep(self.turns, step, pause_seconds)
+                for step, pause_seconds in (
+                    (self._check_health, _CHECK_SECONDS),
+                    (self._listener.step, 0.0),
+                    (self._listener.read_step, 0.0),
+                    (self._listener.look_after, PING_SECONDS),
+                )
+            ]
+
+    def _check_health(self) -> None:
+        self._client.health.wait_for_problem()
+        self._client.check(*_everything())
+
+
+def _everything() -> list[Command]:
+    """Return what shows whether scripts may write. It changes nothing."""
+    script = "return redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', '')"
+    return [("EVAL", script, 1, events_key("check"))]
