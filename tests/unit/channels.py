@@ -94,6 +94,10 @@ class Returning:
         self.first_id = self._reader.last_event_id
 
     @property
+    def names(self):
+        return self._names
+
+    @property
     def is_here(self):
         return self._reader is not None
 

@@ -54,6 +54,7 @@ class Channels:
         history_seconds: float = ChannelLimits().history_seconds,
         readers_per_owner: int | None = None,
     ) -> None:
+        _check_limit(readers_per_owner)
         self._limits = ChannelLimits(history_events, history_bytes, history_seconds)
         self._callbacks = PresenceCallbacks()
         make_store = _store_maker(url, self._limits, self._callbacks)
@@ -168,8 +169,10 @@ class Channels:
         Raises InvalidChannelIdError, ApiError 429 where the owner has too many readers, JournalUnavailableError; TypeError or ValueError
         for names, an owner or details that cannot be.
         """
-        names = list(dict.fromkeys(names))
+        if isinstance(names, str):
+            raise ValueError(f"follow takes a list of names, such as [{names!r}]")
         _check_names(names)
+        names = list(dict.fromkeys(names))
         identity = identity_of(owner, details)
         positions = positions_in(last_event_id)
         here = self._process.here
@@ -210,8 +213,15 @@ def _store_maker(
     return lambda: RedisChannels(url, limits, turns_of_process(), callbacks)
 
 
+def _check_limit(readers_per_owner: int | None) -> None:
+    if readers_per_owner is None:
+        return
+    if type(readers_per_owner) is not int or readers_per_owner < 1:
+        raise ValueError(f"readers_per_owner takes an integer >= 1, got {readers_per_owner!r}")
+
+
 def _check_names(names: Sequence[str]) -> None:
-    if isinstance(names, str) or not names:
+    if not names:
         raise ValueError("name at least one channel")
     for name in names:
         check_name(name)

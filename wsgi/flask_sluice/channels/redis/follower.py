@@ -54,6 +54,18 @@ class RemoteFollower(ChannelFollower):
     def has_events(self) -> bool:
         return super().has_events and (bool(self._queued) or self.is_kicked or not self.is_behind)
 
+    def begin(self) -> None:
+        """Begin after the position. May block. Raises JournalUnavailableError.
+
+        Redis is asked also where the window has the events, since it may have more of them than the history, or fewer than another
+        process that the reader comes from.
+        """
+        try:
+            self.read()
+        except JournalUnavailableError:
+            if self.position > self.channel.last or not self._continue_in_window(self.position):
+                raise
+
     def read(self) -> bool:
         """Read what comes next. Return whether there was anything. May block. Raises JournalUnavailableError."""
         after = self.position if self._read_until is None else self._read_until
@@ -61,20 +73,26 @@ class RemoteFollower(ChannelFollower):
         page = self._read_after(channel, after)
         if page.lost_until is not None:
             self._queue_reset(page.lost_until, page.oldest)
+        elif self._continue_in_window(after):
+            return True
         self._queued.extend(
             with_id(channel.tag, entry.position, entry.payload)
             for entry in page.entries
             if entry.kind == EVENT
         )
         self._read_until = position_from(page.end)
-        if self.is_kicked:
-            return True
-        number = channel.number_after(self._read_until)
-        if number is not None:
+        has_more = bool(page.entries) or page.lost_until is not None
+        return self._continue_in_window(self._read_until) or has_more
+
+    def _continue_in_window(self, after: Position) -> bool:
+        """Take the events after a position from the window. Return whether it has them."""
+        number = self.channel.number_after(after)
+        if number is None:
+            return False
+        if not self.is_kicked:
             self._next_number = number
             self._read_until = None
-            return True
-        return bool(page.entries) or page.lost_until is not None
+        return True
 
     def _catch_up(self) -> None:
         if not self._is_reading:

@@ -107,14 +107,10 @@ class RedisChannels:
         is_new: bool,
     ) -> ChannelFollower:
         assert isinstance(channel, RemoteChannel)
-        if after is not None:
-            # A reader may come from another process that has heard of an event before this one.
-            self._listener.bring_up(channel, after)
-        position = channel.last if after is None else after
         follower = RemoteFollower(
             channel,
-            position,
-            None if position > channel.last else channel.number_after(position),
+            channel.last if after is None else after,
+            channel.window.last_id + 1 if after is None else None,
             wake,
             self._on_close,
             identity=identity,
@@ -122,9 +118,9 @@ class RedisChannels:
             read_after=self._listener.read_after,
             turns=self.turns,
         )
-        if follower.is_behind:
+        if after is not None:
             try:
-                follower.read()
+                follower.begin()
             except BaseException:
                 follower.close()
                 raise
