@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.server import ROOT
 
+TESTS = ("tests/unit/test_channels.py", "tests/unit/test_channel_presence.py")
 _IN_GREENLETS = (
     "from gevent import monkey; monkey.patch_all()\n"
     "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
@@ -17,7 +18,7 @@ _IN_GREENLETS = (
 def run_tests(*, in_greenlets, url):
     how = ["-c", _IN_GREENLETS] if in_greenlets else ["-m", "pytest"]
     run = subprocess.run(
-        [*(sys.executable, *how), "-q", "-p", "no:cacheprovider", "tests/unit/test_channels.py"],
+        [*(sys.executable, *how), "-q", "-p", "no:cacheprovider", *TESTS],
         cwd=ROOT,
         env={**os.environ, **({"CHANNELS_TEST_REDIS_URL": url} if url else {})},
         capture_output=True,

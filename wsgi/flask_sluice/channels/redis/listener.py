@@ -1,7 +1,8 @@
 """Hears what is published in all the channels that a process has readers of."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from flask_sluice.channels.ids import Position, position_from, position_text
 from flask_sluice.channels.limits import ChannelLimits
@@ -19,6 +20,9 @@ _IDLE_SECONDS = 5.0
 """A channel without readers is heard for so long, since readers that disconnect come back."""
 _RENEW_SECONDS = scripts.MARKER_SECONDS / 8
 
+_STEADY_SECONDS = 1.0
+"""A connection that breaks earlier is not made again at once."""
+
 _MAX_HOLD_SECONDS = 0.01
 _WAIT_SECONDS = 0.0005
 """A message that took so long has left others a turn."""
@@ -32,14 +36,22 @@ class Listener:
     - ``look_after`` forgets channels without readers, and keeps the connection and the markers alive
 
     own_topic: subscribed to besides, so that others see that the process lives
+    on_connect: called when there is a new connection
     """
 
-    def __init__(self, client: RedisClient, limits: ChannelLimits, own_topic: bytes) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        limits: ChannelLimits,
+        own_topic: bytes,
+        on_connect: Callable[[], None],
+    ) -> None:
         self.subscription = Subscription(client)
         self._client = client
         self._turns = client.turns
         self._limits = limits
         self._own_topic = own_topic
+        self._on_connect = on_connect
         self._channels: dict[str, RemoteChannel] = {}
         self._by_topic: dict[bytes, RemoteChannel] = {}
         self._to_read: dict[RemoteChannel, None] = {}
@@ -64,8 +76,21 @@ class Listener:
     # The job that hears.
 
     def step(self) -> None:
-        """Hear messages until the connection breaks. Raises JournalUnavailableError then."""
-        self._connect()
+        """Hear messages. Raises JournalUnavailableError when Redis cannot be reached."""
+        while True:
+            self._connect()
+            connected_at = time.monotonic()
+            try:
+                self._hear()
+            except JournalUnavailableError:
+                # Others would take this process for dead if it waited before it comes back.
+                if (
+                    time.monotonic() - connected_at < _STEADY_SECONDS
+                    or self._client.health.is_closed
+                ):
+                    raise
+
+    def _hear(self) -> NoReturn:
         held_since = time.monotonic()
         while True:
             asked_at = time.monotonic()
@@ -87,6 +112,7 @@ class Listener:
         missed = self._by_topic.keys() - topics
         if missed:
             self.subscription.send(("SUBSCRIBE", *missed))
+        self._on_connect()
 
     def _take(self, message: Reply) -> None:
         kind, topic, payload = message if len(message) == 3 else (b"", b"", b"")

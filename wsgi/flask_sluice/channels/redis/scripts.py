@@ -8,6 +8,9 @@ reset, and one which has not is:
 - trimmed, dropped: the ids of the last entry that was dropped, and of the last event that was
 - bytes: how many the events have that are kept
 
+Readers that have an owner are in two hashes, one of the readers themselves, and one of how many each owner has. What a process has
+put there is in a set of its own, and its id in the set of all, so that others can take it away when the process is gone.
+
 A channel of which Redis knows nothing begins at the present time: a reader that has been further back has missed something, for
 all that Redis knows.
 """
@@ -48,6 +51,17 @@ def readers_key(name: str) -> str:
 
 def owners_key(name: str) -> str:
     return f"sluice:channel:{{{_escaped(name)}}}:owners"
+
+
+WORKERS_KEY = "sluice:channels:workers"
+
+
+def joined_key(worker_id: str) -> str:
+    return f"sluice:channels:joined:{worker_id}"
+
+
+def lease_key(worker_id: str) -> str:
+    return f"sluice:channels:lease:{worker_id}"
 
 
 def topic_of(name: str) -> bytes:
@@ -222,3 +236,27 @@ local entries = redis.call('XRANGE', events, '-', '+', 'COUNT', count)
 return {last, entries, #entries == 0 and last or trimmed}
 """
 )
+
+# KEYS: readers, owners. The reply: whether it is the owner's first reader. A command may come twice, and says the same then.
+JOIN = Script("""
+local reader, owner, value, is_again = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local is_new = redis.call('HSETNX', KEYS[1], reader, value) == 1
+if not is_new and is_again == '1' then return 0 end
+if is_new then redis.call('HINCRBY', KEYS[2], owner, 1) end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
+return redis.call('HGET', KEYS[2], owner) == '1' and 1 or 0
+""")
+
+# KEYS: readers, owners. The reply: what was known of the reader, and whether it was the owner's last one; nothing if it has left
+# before.
+LEAVE = Script("""
+local reader = ARGV[1]
+local value = redis.call('HGET', KEYS[1], reader)
+if not value then return {} end
+redis.call('HDEL', KEYS[1], reader)
+local owner = cjson.decode(value)[1]
+if redis.call('HINCRBY', KEYS[2], owner, -1) > 0 then return {value, 0} end
+redis.call('HDEL', KEYS[2], owner)
+return {value, 1}
+""")

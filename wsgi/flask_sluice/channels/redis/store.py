@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from flask_sluice.channels.callbacks import PresenceCallbacks
+from flask_sluice.channels.callbacks import CallbackQueue, PresenceCallbacks
 from flask_sluice.channels.follower import ChannelFollower
 from flask_sluice.channels.identity import ReaderIdentity
 from flask_sluice.channels.ids import Position, position_from
@@ -16,6 +16,7 @@ from flask_sluice.channels.presence import Presence
 from flask_sluice.channels.redis import scripts
 from flask_sluice.channels.redis.follower import RemoteFollower
 from flask_sluice.channels.redis.listener import Listener
+from flask_sluice.channels.redis.presence import RemotePresence
 from flask_sluice.channels.redis.remote_channel import RemoteChannel
 from flask_sluice.channels.redis.scripts import events_key, marker_key, run_one
 from flask_sluice.channels.redis.subscription import PING_SECONDS
@@ -50,7 +51,13 @@ class RedisChannels:
         self._limits = limits
         worker_id = secrets.token_hex(8)
         self._client = RedisClient(url, f"sluice-channels-{worker_id}", turns)
-        self._listener = Listener(self._client, limits, scripts.worker_topic(worker_id))
+        self._presence = RemotePresence(self._client, worker_id, CallbackQueue(turns, callbacks))
+        self._listener = Listener(
+            self._client,
+            limits,
+            scripts.worker_topic(worker_id),
+            on_connect=self._presence.renew_soon,
+        )
         self._steps: list[RepeatedStep] = []
 
     # Publishers.
@@ -124,18 +131,20 @@ class RedisChannels:
             except BaseException:
                 follower.close()
                 raise
+        self._presence.join(channel.name, identity)
         return follower
 
     def _on_close(self, follower: ChannelFollower) -> None:
-        """The channel is forgotten a while later."""
+        self._presence.leave(follower.channel.name, follower.identity)
 
     def present(self, name: str) -> list[Presence]:
-        return []
+        return self._presence.present(name)
 
     def close(self) -> None:
         if os.getpid() == self._pid:
             for step in self._steps:
                 step.close()
+            self._presence.close()
         # In a child process, too: its copies of the sockets would take replies that its parent waits for.
         self._client.close()
         self._listener.subscription.disconnect()
