@@ -151,9 +151,11 @@ class JournalWorker:
     options: the fields of Limits, and lease_seconds
     """
 
+    module = "tests.system.journal_worker"
+
     def __init__(self, url: str, **options: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.journal_worker", url, json.dumps(options)],
+            [sys.executable, "-m", self.module, url, json.dumps(options)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -216,9 +218,9 @@ class WorkerError(Exception):
     """An error in the worker; its text is that error's type and text."""
 
 
-def main() -> None:
+def execute(acts: object) -> None:
+    """Execute the commands of the test."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    acts = Acts(sys.argv[1], json.loads(sys.argv[2]))
     # gevent's patches leave the standard streams alone: reading them would stop all greenlets.
     for line in FileObject(sys.stdin.buffer, "rb"):
         name, *arguments = json.loads(line)
@@ -230,4 +232,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    execute(Acts(sys.argv[1], json.loads(sys.argv[2])))

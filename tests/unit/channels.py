@@ -90,6 +90,7 @@ class Returning:
         self._channels, self._names = channels, names
         self._reader = None
         self._before = b""
+        self._last_event_id = None
         self.come()
         self.first_id = self._reader.last_event_id
 
@@ -102,22 +103,15 @@ class Returning:
         return self._reader is not None
 
     def come(self):
-        last_event_id = None if not self._before else self._last_event_id()
         self._reader = Reader(
-            self._channels, *self._names, last_event_id=last_event_id, **self._options
+            self._channels, *self._names, last_event_id=self._last_event_id, **self._options
         )
 
     def leave(self):
         self._reader.leave()
-        # What a client has that is cut off in the middle of an event, or of its id.
-        whole = self._reader.received.rfind(b"\n\n") + 2 if self._reader.received else 0
-        self._before += self._reader.received[:whole]
+        self._before += self._reader.received
+        self._last_event_id = self._reader.last_event_id or self._last_event_id
         self._reader = None
-
-    def _last_event_id(self):
-        parser = EventParser()
-        parser.feed(self._before)
-        return parser.last_event_id
 
     @property
     def events(self):
@@ -155,17 +149,30 @@ def in_background(*functions):
         raise errors[0]
 
 
-def shuffle_readers(readers, is_over):
-    """Have readers leave and come back at random until it is over, and then all of them be there."""
-    count = 0
-    while not is_over():
-        reader = random.choice(readers)
-        if reader.is_here:
-            reader.leave()
-        else:
-            reader.come()
-            count += 1
-    for reader in readers:
-        if not reader.is_here:
-            reader.come()
-    return count
+class Shuffle:
+    """Has readers leave and come back at random.
+
+    come_at_least: until so many have come back, and ``is_enough()``; then all of them are there
+    """
+
+    def __init__(self, readers, come_at_least, is_enough):
+        self._readers = readers
+        self._come_at_least = come_at_least
+        self._is_enough = is_enough
+        self.is_over = False
+
+    def run(self):
+        count = 0
+        try:
+            while count < self._come_at_least or not self._is_enough():
+                reader = random.choice(self._readers)
+                if reader.is_here:
+                    reader.leave()
+                else:
+                    reader.come()
+                    count += 1
+            for reader in self._readers:
+                if not reader.is_here:
+                    reader.come()
+        finally:
+            self.is_over = True

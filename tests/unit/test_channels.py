@@ -1,7 +1,9 @@
 """The behaviour of channels, in memory or in Redis."""
 
 import json
+import time
 import uuid
+from collections import Counter
 
 import pytest
 
@@ -11,10 +13,10 @@ from tests.support.server import wait_until
 from tests.unit.channels import (
     Reader,
     Returning,
+    Shuffle,
     in_background,
     make_channels,
     position,
-    shuffle_readers,
 )
 
 KIB = 1024
@@ -328,26 +330,31 @@ class TestHistory:
 
 
 class TestExactlyOnce:
-    def check(self, channels, name, *, readers, events, forwards):
-        """Readers of one or several channels leave and come back at random while several publish."""
+    def check(self, open_channels, name, *, readers, forwards):
+        """Readers of one or two channels leave and come back at random while several publish."""
+        channels = open_channels(history_events=100_000, history_bytes=64 * KIB * KIB)
         names = [f"{name}-{number}" for number in range(3)]
         witness = {each: Reader(channels, each) for each in names}
-        # An even place reads one of the channels, an odd one two of them.
+        # Those at an odd place read two of the channels.
         people = [
             Returning(channels, *names[place % 3 : place % 3 + 1 + place % 2], forwards=forwards)
             for place in range(readers)
         ]
+        published = []
+        shuffle = Shuffle(people, 2 * readers, lambda: len(published) > 150)
 
         def publish(publisher):
-            for number in range(events):
-                channels.publish(names[(number + publisher) % 3], [publisher, number])
+            while not shuffle.is_over:
+                for each in names:
+                    channels.publish(each, [publisher, len(published)])
+                    published.append(each)
+                time.sleep(0.003)
 
-        with in_background(lambda: publish(0), lambda: publish(1), lambda: publish(2)) as threads:
-            count = shuffle_readers(
-                people, lambda: not any(thread.is_alive() for thread in threads)
-            )
-        assert count > readers / 10
-        wait_until(lambda: sum(len(each.events) for each in witness.values()) == 3 * events)
+        with in_background(shuffle.run, *(lambda of=of: publish(of) for of in range(3))):
+            pass
+        wait_until(lambda: sum(len(each.events) for each in witness.values()) == len(published))
+        data = {each: reader.data for each, reader in witness.items()}
+        assert {each: len(own) for each, own in data.items()} == Counter(published)
         for person in people:
             self.check_reader(person, witness)
 
@@ -365,12 +372,12 @@ class TestExactlyOnce:
             assert received() == expected
 
     @pytest.mark.parametrize("forwards", [False, True])
-    def test_a_reader_gets_each_event_over_random_reconnects(self, channels, name, forwards):
-        self.check(channels, name, readers=30, events=100, forwards=forwards)
+    def test_a_reader_gets_each_event_over_random_reconnects(self, open_channels, name, forwards):
+        self.check(open_channels, name, readers=30, forwards=forwards)
 
     @pytest.mark.slow
-    def test_300_readers_get_each_event_over_random_reconnects(self, channels, name):
-        self.check(channels, name, readers=300, events=150, forwards=True)
+    def test_300_readers_get_each_event_over_random_reconnects(self, open_channels, name):
+        self.check(open_channels, name, readers=300, forwards=True)
 
 
 class TestKick:

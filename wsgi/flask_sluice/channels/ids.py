@@ -1,7 +1,7 @@
 """The ids of events: how far a reader is in each of its channels.
 
 An event's id is ``TAG:POSITION``. The tag stands for the channel, and the position is that of the event in it, such as
-``1764516731123-0``: milliseconds since 1970, and a number among the events of that millisecond. A reader of several channels gets
+``1764516731123-417``: milliseconds since 1970 and microseconds, or a little later where events come faster. A reader of several channels gets
 the positions in all of them, separated by commas, since there is no order between the events of two channels.
 """
 
@@ -31,7 +31,7 @@ class InvalidChannelIdError(ApiError):
         super().__init__(
             400,
             "invalid_request",
-            "Last-Event-ID takes the id of an event of these channels, such as kDU2xq0b:1764516731123-0",
+            "Last-Event-ID takes the id of an event of these channels, such as kDU2xq0b:1764516731123-417",
             param="last_event_id",
         )
 
@@ -42,7 +42,7 @@ def tag_of(name: str) -> bytes:
 
 
 def position_from(text: bytes) -> Position:
-    """Return the position that is written so: ``1764516731123-0``."""
+    """Return the position that is written so: ``1764516731123-417``."""
     milliseconds, _, number = text.partition(b"-")
     return int(milliseconds), int(number)
 

@@ -156,7 +156,8 @@ class MemoryChannels:
         return max(self._position_now(), (milliseconds, number + 1))
 
     def _position_now(self) -> Position:
-        return int(self._now() * 1000), 0
+        milliseconds, microseconds = divmod(int(self._now() * 1_000_000), 1000)
+        return milliseconds, microseconds
 
 
 def _steady_clock() -> Callable[[], float]:

@@ -120,7 +120,7 @@ def _is_unknown(reply: Reply) -> bool:
     return isinstance(reply, Refusal) and type(reply).__name__ == "NoScriptError"
 
 
-# KEYS: events, marker. Sets: now (ms), last, last_event, dropped, trimmed, bytes.
+# KEYS: events, marker. Sets: now (ms), id_now, last, last_event, dropped, trimmed, bytes.
 _BEGIN = """
 -- Redis before 7 would otherwise refuse to write after TIME; from 7 on it does nothing.
 if redis.replicate_commands then redis.replicate_commands() end
@@ -145,12 +145,14 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- With microseconds: a Redis that has just lost everything must not give out the ids of before again.
+local id_now = string.format('%.0f-%.0f', now, time[2] % 1000)
 
 local fields = redis.call('HMGET', marker, 'last', 'event', 'dropped', 'trimmed', 'bytes')
 local last, last_event, dropped, trimmed = fields[1], fields[2], fields[3], fields[4]
 local bytes = tonumber(fields[5] or 0)
 if not (last and last_event and dropped and trimmed) then
-  last = string.format('%.0f-0', now)
+  last = id_now
   last_event, dropped, trimmed, bytes = last, last, last, 0
   redis.call('HSET', marker, 'last', last, 'event', last, 'dropped', last, 'trimmed', last, 'bytes', 0)
   redis.call('DEL', events)
@@ -195,8 +197,7 @@ local id = redis.call('GET', KEYS[3])
 if id then return id end
 
 local previous = last
-local last_ms = parts(last)
-id = now > last_ms and string.format('%.0f-0', now) or next_id(last)
+id = is_before(last, id_now) and id_now or next_id(last)
 redis.call('XADD', events, id, kind, payload)
 last = id
 if kind == 'e' then
