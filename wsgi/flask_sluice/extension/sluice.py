@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import Flask, Response, current_app
 from werkzeug.exceptions import HTTPException
 
+from flask_sluice.extension.channels import AppChannels
 from flask_sluice.extension.config import read_config
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.stream.errors import ApiError
@@ -18,10 +19,11 @@ class _State:
     """What an app has of the extension."""
 
     streams: AppStreams
+    channels: AppChannels
 
 
 class Sluice:
-    """The streams of Flask apps: ``Sluice(app)``, or ``Sluice()`` and ``init_app`` for each app.
+    """The streams and channels of Flask apps: ``Sluice(app)``, or ``Sluice()`` and ``init_app`` for each app.
 
     The app's config says where they are kept and how much of them, in names such as ``SLUICE_REDIS_URL``; docs/kept-streams.md
     lists them.
@@ -42,7 +44,7 @@ class Sluice:
         Raises ValueError for a setting with a bad value.
         """
         config = read_config(app.config)
-        app.extensions[_NAME] = _State(AppStreams(config))
+        app.extensions[_NAME] = _State(AppStreams(config), AppChannels(app, config))
         app.register_error_handler(ApiError, _answer)
         self._app = app
 
@@ -50,6 +52,11 @@ class Sluice:
     def streams(self) -> AppStreams:
         """The kept streams of the current app; outside of an app's context, of the app that was prepared last."""
         return self._state.streams
+
+    @property
+    def channels(self) -> AppChannels:
+        """The channels of the current app; see ``streams``."""
+        return self._state.channels
 
     @property
     def _state(self) -> _State:
