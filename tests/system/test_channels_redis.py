@@ -320,7 +320,10 @@ class TestPresence:
 
         def left():
             return sorted(
-                about[2] for worker in others for about in worker.told() if about[0] == "leave"
+                about[2]
+                for worker in others
+                for about in worker.told()
+                if about[:2] == ["leave", name]
             )
 
         wait_until(lambda: left() == ["a", "b"])
@@ -349,7 +352,8 @@ class TestPresence:
             redis.client.client_kill_filter(_type="pubsub")
             time.sleep(0.3)
         assert other.present(name) == ["a", "b"]
-        assert [about[0] for about in [*one.told(), *other.told()]] == ["join", "join"]
+        told = [about[0] for about in [*one.told(), *other.told()] if about[1] == name]
+        assert told == ["join", "join"]
 
     def test_comes_back_after_redis_was_flushed(self, own_redis, start, name):
         worker = start(own_redis.url)

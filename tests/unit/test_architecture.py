@@ -42,6 +42,7 @@ KNOW_GEVENT = (
     "gunicorn.conf.py",
     "wsgi/flask_sluice/stream/",
     "wsgi/flask_sluice/journal/",
+    "wsgi/flask_sluice/channels/redis/loop_reader.py",
     "wsgi/flask_sluice/server/",
     "wsgi/flask_sluice/gateway/simulator/timed_feed.py",
     "wsgi/flask_sluice/gateway/relay/",

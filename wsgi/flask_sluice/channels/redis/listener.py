@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import NoReturn
 
 from flask_sluice.channels.ids import Position, position_from, position_text
 from flask_sluice.channels.limits import ChannelLimits
 from flask_sluice.channels.redis import scripts
+from flask_sluice.channels.redis.messages import Message
 from flask_sluice.channels.redis.remote_channel import Page, RemoteChannel
 from flask_sluice.channels.redis.scripts import marker_key, run, run_one, topic_of
 from flask_sluice.channels.redis.subscription import Subscription
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
+from flask_sluice.journal.redis.client import Command, RedisClient, Refusal
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 
 _READ_ENTRIES = 500
@@ -20,12 +20,8 @@ _IDLE_SECONDS = 5.0
 """A channel without readers is heard for so long, since readers that disconnect come back."""
 _RENEW_SECONDS = scripts.MARKER_SECONDS / 8
 
-_STEADY_SECONDS = 1.0
+_STEADY_SECONDS = 0.1
 """A connection that breaks earlier is not made again at once."""
-
-_MAX_HOLD_SECONDS = 0.01
-_WAIT_SECONDS = 0.0005
-"""A message that took so long has left others a turn."""
 
 
 class Listener:
@@ -36,7 +32,7 @@ class Listener:
     - ``look_after`` forgets channels without readers, and keeps the connection and the markers alive
 
     own_topic: subscribed to besides, so that others see that the process lives
-    on_connect: called when there is a new connection
+    on_reconnect: called when there is a connection again
     """
 
     def __init__(
@@ -44,14 +40,15 @@ class Listener:
         client: RedisClient,
         limits: ChannelLimits,
         own_topic: bytes,
-        on_connect: Callable[[], None],
+        on_reconnect: Callable[[], None],
     ) -> None:
-        self.subscription = Subscription(client)
+        self.subscription = Subscription(client, self._take)
         self._client = client
         self._turns = client.turns
         self._limits = limits
         self._own_topic = own_topic
-        self._on_connect = on_connect
+        self._on_reconnect = on_reconnect
+        self._has_connected = False
         self._channels: dict[str, RemoteChannel] = {}
         self._by_topic: dict[bytes, RemoteChannel] = {}
         self._to_read: dict[RemoteChannel, None] = {}
@@ -81,27 +78,12 @@ class Listener:
             self._connect()
             connected_at = time.monotonic()
             try:
-                self._hear()
+                self.subscription.hear()
             except JournalUnavailableError:
                 # Others would take this process for dead if it waited before it comes back.
-                if (
-                    time.monotonic() - connected_at < _STEADY_SECONDS
-                    or self._client.health.is_closed
-                ):
+                is_steady = time.monotonic() - connected_at > _STEADY_SECONDS
+                if not is_steady or self._client.health.is_closed:
                     raise
-
-    def _hear(self) -> NoReturn:
-        held_since = time.monotonic()
-        while True:
-            asked_at = time.monotonic()
-            message = self.subscription.receive()
-            now = time.monotonic()
-            if now - asked_at > _WAIT_SECONDS:
-                held_since = now
-            elif now - held_since > _MAX_HOLD_SECONDS:
-                self._turns.sleep(0)
-                held_since = time.monotonic()
-            self._take(message)
 
     def _connect(self) -> None:
         """Subscribe to everything anew. What was published meanwhile is read when Redis has confirmed it."""
@@ -112,15 +94,17 @@ class Listener:
         missed = self._by_topic.keys() - topics
         if missed:
             self.subscription.send(("SUBSCRIBE", *missed))
-        self._on_connect()
+        if self._has_connected:
+            self._on_reconnect()
+        self._has_connected = True
 
-    def _take(self, message: Reply) -> None:
-        kind, topic, payload = message if len(message) == 3 else (b"", b"", b"")
+    def _take(self, message: Message) -> None:
+        kind, topic = message[0], message[1]
         channel = self._by_topic.get(topic)
         if channel is None:
             return
         if kind == b"message":
-            channel.add_message(payload)
+            channel.add_message(message[2])
             if channel.needs_read:
                 self._want(channel)
         elif kind == b"subscribe":
@@ -190,7 +174,7 @@ class Listener:
 
     def look_after(self) -> None:
         now = time.monotonic()
-        self.subscription.send(("PING",))
+        self.subscription.ping()
         idle = [channel for channel in self._channels.values() if self._is_idle(channel, now)]
         for channel in idle:
             topic = topic_of(channel.name)

@@ -17,6 +17,7 @@ _RENEW_SECONDS = 2.0
 _MISSES = 2
 """For so many looks a process is missed before it counts as dead: one may be making its connection anew."""
 _SECOND_LOOK_SECONDS = 0.3
+_RECONNECTION_SECONDS = 1.0
 
 
 class OtherWorkers:
@@ -36,11 +37,14 @@ class OtherWorkers:
         self._on_return = on_return
         self._is_registered = False
         self._renew_at = 0.0
+        self._trust_until = 0.0
         self._others: list[str] = []
         self._misses: Counter[str] = Counter()
 
     def renew_soon(self) -> None:
+        """This process has a new connection. Others that Redis has thrown out may need a moment more for theirs."""
         self._renew_at = 0.0
+        self._trust_until = time.monotonic() + _RECONNECTION_SECONDS
 
     def register(self) -> None:
         """Have others look whether this process lives. Raises JournalUnavailableError."""
@@ -61,6 +65,8 @@ class OtherWorkers:
             worker_id for member in members if (worker_id := member.decode()) != self._worker_id
         ]
         silent = _silent_ones(looked_at, replies)
+        if time.monotonic() < self._trust_until:
+            silent = []
         self._misses = Counter({worker_id: self._misses[worker_id] + 1 for worker_id in silent})
         return [worker_id for worker_id in silent if self._misses[worker_id] >= _MISSES]
 

@@ -56,7 +56,7 @@ class RedisChannels:
             self._client,
             limits,
             scripts.worker_topic(worker_id),
-            on_connect=self._presence.renew_soon,
+            on_reconnect=self._presence.renew_soon,
         )
         self._steps: list[RepeatedStep] = []
 
