@@ -308,8 +308,8 @@ class TestPresence:
         told = [about for worker in pair for about in worker.told() if about[1] == name]
         assert sorted(about[0] for about in told) == ["join", "leave"]
 
-    def test_is_right_within_a_second_after_a_process_is_killed(self, start, name):
-        victim, *others = [start() for _ in range(3)]
+    def test_is_right_within_a_second_after_a_process_is_killed(self, start, own_redis, name):
+        victim, *others = [start(own_redis.url) for _ in range(3)]
         for worker in others:
             worker.follow_as(name, "stays")
         for owner in ("a", "b"):
@@ -363,8 +363,8 @@ class TestPresence:
         wait_until(lambda: worker.present(name) == ["a"])
 
     @pytest.mark.slow
-    def test_of_a_process_that_stood_still_ends_and_comes_back(self, start, name):
-        sleeper, other = start(), start()
+    def test_of_a_process_that_stood_still_ends_and_comes_back(self, start, own_redis, name):
+        sleeper, other = start(own_redis.url), start(own_redis.url)
         sleeper.follow_as(name, "sleeper")
         other.follow_as(name, "other")
         wait_until(lambda: other.present(name) == ["other", "sleeper"])
