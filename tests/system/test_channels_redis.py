@@ -173,18 +173,25 @@ class TestBrokenConnections:
             wait_until(lambda: len(reader.data) >= 300, 20)  # noqa: B023
             assert reader.data == numbers(300)
 
-    @staticmethod
-    def publish_surely(publisher, name, number):
+    def publish_surely(self, publisher, name, number):
         """Publish until Redis says that it has the event: a second connection may have been killed, too."""
-        last_id = publisher.last_id(name)
+        last_id = self.surely(lambda: publisher.last_id(name))
         while True:
             try:
                 publisher.publish(name, number)
             except JournalUnavailableError:
-                if publisher.last_id(name) != last_id:
+                if self.surely(lambda: publisher.last_id(name)) != last_id:
                     return
             else:
                 return
+
+    @staticmethod
+    def surely(ask):
+        while True:
+            try:
+                return ask()
+            except JournalUnavailableError:
+                continue
 
     def test_are_replaced_before_anything_later_is_given_out(self, redis, open_channels, name):
         channels, publisher = open_channels(), open_channels()

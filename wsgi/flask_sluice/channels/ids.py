@@ -61,6 +61,11 @@ def with_id(tag: bytes, position: bytes, event: bytes) -> bytes:
     return b"id: %b:%b\n%b" % (tag, position, event)
 
 
+def without_id(event: bytes) -> bytes:
+    """Return what ``with_id`` was given."""
+    return event[event.index(b"\n") + 1 :]
+
+
 def position_of(event: bytes) -> Position:
     """Return the position in the id of an event that ``with_id`` has made."""
     return position_from(event[_POSITION_AT : event.index(b"\n")])

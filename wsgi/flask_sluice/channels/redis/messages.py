@@ -5,6 +5,8 @@ from redis.exceptions import InvalidResponse, ResponseError
 Message = list[bytes]
 """``message``, the topic and the payload; or a confirmation, such as ``subscribe``, the topic and b""."""
 
+_USUAL = b"*3\r\n$7\r\nmessage\r\n$"
+
 _ARRAY, _BULK, _INTEGER, _ERROR = b"*$:-"
 
 
@@ -34,6 +36,20 @@ class MessageParser:
 
 def _message_at(buffer: bytes, place: int) -> tuple[Message | None, int]:
     """Return the message that begins here, and where it ends; None if it is not complete."""
+    # Nearly every one: a third of the time that it takes below.
+    if buffer.startswith(_USUAL, place):
+        line_end = buffer.find(b"\r\n", place + len(_USUAL))
+        if line_end > 0:
+            topic_at = line_end + 2
+            topic_end = topic_at + int(buffer[place + len(_USUAL) : line_end])
+            line_end = buffer.find(b"\r\n", topic_end + 3)
+            if line_end > 0:
+                payload_at = line_end + 2
+                end = payload_at + int(buffer[topic_end + 3 : line_end])
+                if len(buffer) >= end + 2:
+                    topic = buffer[topic_at:topic_end]
+                    return [b"message", topic, buffer[payload_at:end]], end + 2
+        return None, place
     line_end = buffer.find(b"\r\n", place)
     if line_end < 0:
         return None, place

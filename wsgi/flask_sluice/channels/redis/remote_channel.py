@@ -5,7 +5,7 @@ import time
 from typing import NamedTuple
 
 from flask_sluice.channels.follower import reset_event
-from flask_sluice.channels.ids import position_from
+from flask_sluice.channels.ids import position_from, without_id
 from flask_sluice.channels.local_channel import LocalChannel
 from flask_sluice.channels.redis.scripts import EVENT
 from flask_sluice.journal.redis.client import Reply
@@ -15,6 +15,7 @@ WINDOW_BYTES = 128 * 1024
 """How much of a channel a process keeps for its readers. A reader that is slower gets the events from Redis."""
 
 _MAX_EARLY = 1000
+_EVENT_CODE = EVENT[0]
 
 
 class Entry(NamedTuple):
@@ -88,17 +89,28 @@ class RemoteChannel(LocalChannel):
 
     def add_message(self, payload: bytes) -> None:
         """Add the entry of a message of pub/sub, or note that those before it have to be read."""
-        previous, position, rest = payload.split(b" ", 2)
-        if not self.needs_read and previous == self.last_text:
-            # Nearly always.
-            if rest.startswith(EVENT):
-                self.append(position, rest[1:])
-                self.window.trim(WINDOW_BYTES)
-                self.window.wake()
-            else:
-                self._add_kick(Entry(position, rest[:1], rest[1:]))
+        previous_end = payload.index(b" ")
+        position_end = payload.index(b" ", previous_end + 1)
+        position = payload[previous_end + 1 : position_end]
+        # Nearly always it is an event that follows the last one.
+        if (
+            payload[position_end + 1] == _EVENT_CODE
+            and not self.needs_read
+            and payload.startswith(self.last_text)
+            and previous_end == len(self.last_text)
+        ):
+            self.window.append(payload[position_end + 2 :])
+            self.last_text = position
+            self.window.trim(WINDOW_BYTES)
+            self.window.wake()
             return
-        self._add_early(previous, Entry(position, rest[:1], rest[1:]))
+        kind, rest = payload[position_end + 1 : position_end + 2], payload[position_end + 2 :]
+        entry = Entry(position, kind, without_id(rest) if kind == EVENT else rest)
+        previous = payload[:previous_end]
+        if kind != EVENT and not self.needs_read and previous == self.last_text:
+            self._add_kick(entry)
+        else:
+            self._add_early(previous, entry)
 
     def add_page(self, after: bytes, page: Page, *, is_whole: bool) -> None:
         """Add what was read. The channel may have gone on meanwhile.

@@ -209,7 +209,9 @@ trim(max_events, max_bytes, max_age)
 redis.call('PEXPIRE', events, max_age)
 redis.call('PEXPIRE', marker, ARGV[7])
 redis.call('SET', KEYS[3], id, 'PX', ARGV[8])
-redis.call('PUBLISH', topic, previous .. ' ' .. id .. ' ' .. kind .. payload)
+-- An event is published with its id, as readers get it.
+local id_line = kind == 'e' and 'id: ' .. ARGV[9] .. ':' .. id .. '\\n' or ''
+redis.call('PUBLISH', topic, previous .. ' ' .. id .. ' ' .. kind .. id_line .. payload)
 return id
 """
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from flask_sluice.channels.callbacks import CallbackQueue, PresenceCallbacks
 from flask_sluice.channels.follower import ChannelFollower
 from flask_sluice.channels.identity import ReaderIdentity
-from flask_sluice.channels.ids import Position, position_from
+from flask_sluice.channels.ids import Position, position_from, tag_of
 from flask_sluice.channels.limits import ChannelLimits
 from flask_sluice.channels.local_channel import LocalChannel
 from flask_sluice.channels.presence import Presence
@@ -75,6 +75,7 @@ class RedisChannels:
         arguments = (
             *(kind, payload, scripts.topic_of(name), limits.history_events, limits.history_bytes),
             *(milliseconds(limits.history_seconds), scripts.MARKER_SECONDS * 1000, _REPEAT_MS),
+            tag_of(name),
         )
         return position_from(self._run((scripts.PUBLISH, keys, arguments)))
 
