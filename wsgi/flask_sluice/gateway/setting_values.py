@@ -8,9 +8,6 @@ from urllib.parse import urlsplit
 _MAX_UNIX_PATH_BYTES = 107
 """A longer path does not fit into the kernel's address structure (unix(7))."""
 
-_MIN_KEY_CHARACTERS = 16
-"""Shorter keys can be guessed, by asking the server or from a ticket."""
-
 # For one hop only (RFC 9110, section 7.6.1), or made anew by the relay.
 NEVER_PASSED_UP = frozenset(
     {
@@ -101,13 +98,6 @@ def parse_key(text: str) -> str:
     if not re.fullmatch("[!-~]+", text):
         raise ValueError
     return text
-
-
-def parse_keys(text: str) -> tuple[str, ...]:
-    keys = tuple(parse_key(key.strip()) for key in text.split(","))
-    if any(len(key) < _MIN_KEY_CHARACTERS for key in keys):
-        raise ValueError
-    return keys
 
 
 def parse_key_header(text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask_sluice.extension.ticket_signer import parse_keys
 from flask_sluice.gateway import setting_values as values
 from flask_sluice.stream.options import StreamOptions
 
@@ -97,7 +98,7 @@ class Settings:
     )
     api_keys: tuple[str, ...] = _setting(
         (),
-        values.parse_keys,
+        parse_keys,
         "keys of at least 16 characters without spaces, comma-separated",
         "The keys of which every request below /v1 has to send one; without any, the API is open.",
         is_secret=True,
@@ -109,9 +110,10 @@ class Settings:
     )
     secret_key: tuple[str, ...] = _setting(
         (),
-        values.parse_keys,
+        parse_keys,
         "keys of at least 16 characters without spaces, comma-separated",
-        "The keys that sign the tickets in streams' URLs: the first signs, all are accepted; without any, the API keys do.",
+        "The keys that sign the tickets in streams' URLs, and those of a hand-off: the first signs, all are accepted; without any, "
+        "the API keys sign the former, and nothing is handed over.",
         is_secret=True,
     )
     demo: bool = _setting(
