@@ -40,7 +40,16 @@ _NO_ENCODING = ("identity", "none")
 GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-class StreamResponse(Response):
+class OneClientResponse(Response):
+    """A response that no other client may get."""
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Let a cache that pickles the response keep None, which it takes for nothing kept."""
+        _warn_of_caching()
+        return type(None), ()
+
+
+class StreamResponse(OneClientResponse):
     """Flask's response with a stream as its body.
 
     gunicorn iterates the stream itself, which saves two Python frames for each chunk, and nothing buffers it. Werkzeug
@@ -78,11 +87,6 @@ class StreamResponse(Response):
 
     # Werkzeug's own property calls its own method.
     data = property(get_data, Response.set_data)
-
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        """Let a cache that pickles the response keep None, which it takes for nothing kept: a stream is for one client."""
-        _warn_of_caching()
-        return type(None), ()
 
 
 @cache
@@ -136,11 +140,16 @@ def headers_with(request_id: str, given: GivenHeaders | None) -> Headers:
     Raises ValueError for a header that cannot be sent, or not with a stream.
     """
     headers = stream_headers(request_id)
-    if given is None:
-        return headers
-    own = [(name, value) for name, value in _pairs(given) if _may_be_sent(name, value)]
+    own = checked_headers(given)
     own_names = {name.lower() for name, _ in own}
     return [*(each for each in headers if each[0].lower() not in own_names), *own]
+
+
+def checked_headers(given: GivenHeaders | None) -> Headers:
+    """Return the headers that the app has given, for a stream. Raises what ``headers_with`` raises."""
+    if given is None:
+        return []
+    return [(name, value) for name, value in _pairs(given) if _may_be_sent(name, value)]
 
 
 def _pairs(given: GivenHeaders) -> Headers:
