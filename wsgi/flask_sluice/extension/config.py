@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from flask_sluice.extension.ticket_signer import parse_keys
 from flask_sluice.stream.options import SETTINGS as STREAM_SETTINGS
 
 logger = logging.getLogger("sluice")
@@ -51,6 +52,16 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def _are_keys(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parse_keys(value)
+    except ValueError:
+        return False
+    return True
+
+
 _COUNT = _Setting("an integer >= 1", _is_count)
 _SECONDS = _Setting("a number of seconds > 0", _is_seconds)
 _SETTINGS = {
@@ -67,7 +78,9 @@ _SETTINGS = {
     "channel_history_events": _COUNT,
     "channel_history_bytes": _COUNT,
     "channel_history_seconds": _SECONDS,
-    "secret_key": _Setting("text", _is_text),
+    "secret_key": _Setting(
+        "keys of at least 16 characters without spaces, comma-separated", _are_keys
+    ),
     "handoff_location": _Setting(
         "a path that begins and ends with a slash, such as /_sluice/",
         lambda value: _is_text(value) and value[0] == value[-1] == "/" and len(value) > 2,
@@ -87,8 +100,8 @@ def read_config(config: Mapping[str, Any]) -> ExtensionConfig:
         if value is None:
             continue
         if not setting.is_valid(value):
-            # A URL and a key are secrets.
-            shown = "" if _is_text(value) else f", got {value!r}"
+            # A URL and a key are secrets, also in a list.
+            shown = "" if _is_text(value) or field == "secret_key" else f", got {value!r}"
             raise ValueError(f"{name} takes {setting.takes}{shown}")
         fields[field] = value
     _warn_of_unknown(config)

@@ -1,7 +1,7 @@
 """An app's kept streams, with the responses that read them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -9,8 +9,15 @@ from typing import Any
 from flask import Response, current_app, has_request_context, request
 
 from flask_sluice.extension.config import ExtensionConfig
-from flask_sluice.extension.reading import RETRY_MS, ReadingResponse, last_event_id
-from flask_sluice.journal.errors import UnknownStreamError
+from flask_sluice.extension.handed_readers import StreamReader
+from flask_sluice.extension.handoff import HandOff
+from flask_sluice.extension.reading import (
+    RETRY_MS,
+    ReadingResponse,
+    last_event_id,
+    no_more_events,
+)
+from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
 from flask_sluice.journal.owners import PerOwner
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
@@ -42,6 +49,7 @@ class AppStreams(Streams):
         }
         super().__init__(config.redis_url, **given)
         self._readers = PerOwner(config.readers_per_owner, "readers of yours are connected")
+        self._hand_off = HandOff(config)
 
     def start(self, items: Iterable[StreamItem], **options: Any) -> StreamStatus:
         """See ``Streams.start``. The deadline's default is ``SLUICE_STREAM_TIMEOUT_SECONDS`` of the app's config.
@@ -93,12 +101,64 @@ class AppStreams(Streams):
             render_error=renderer(error_event, error_for_event_source),
             retry_ms=retry,
         )
+        follow = self.reader(stream_id, last_event_id(), owner=owner, wait=wait)
+        return self.counted(owner, partial(reading.follow, self.journal.turns, follow))
+
+    def handoff(
+        self,
+        stream_id: str,
+        *,
+        owner: Owner = None,
+        wait: float = 0,
+        keepalive: float | None = None,
+        retry: int = RETRY_MS,
+        headers: GivenHeaders | None = None,
+    ) -> Response:
+        """Return an empty response, upon which nginx has ``sluice serve`` send the stream; see docs/hand-off.md.
+
+        The client gets what ``response`` would send it, and this request ends at once. The arguments are the same; what the
+        view and ``after_request`` functions set of headers and cookies reaches the client, too.
+
+        Raises what ``response`` raises; RuntimeError, saying what to set, if the app is not prepared for it.
+        """
+        self._hand_off.check()
+        after = last_event_id()
+        try:
+            status = self.status(stream_id, owner=owner)
+        except UnknownStreamError:
+            if wait <= 0:
+                raise
+        else:
+            if status.state != "running":
+                if after > status.last_id:
+                    raise InvalidEventIdError(status.last_id)
+                if after == status.last_id:
+                    return no_more_events()
+        reader = StreamReader(
+            stream_id=stream_id,
+            owner=None if owner is None else str(owner),
+            after=after,
+            wait_seconds=wait,
+            retry_ms=retry,
+        )
+        return self._hand_off.response(reader, keepalive, headers)
+
+    def counted(
+        self, owner: Owner, answer: Callable[[], Response], limit: int | None = None
+    ) -> Response:
+        """Return a reader's response, and count it among its owner's until it is closed.
+
+        answer: makes the response; a 204 is not counted
+        limit: in place of ``readers_per_owner``; None: that
+
+        Raises ApiError 429 where the owner has too many, and what ``answer`` raises.
+        """
         counted = "" if owner is None else str(owner)
         with ExitStack() as on_failure:
             with self.journal.turns:
-                self._readers.add(counted)
+                self._readers.add(counted, limit)
             on_failure.callback(self._forget_reader, counted)
-            response = reading.follow(self.journal.turns, self.reader(stream_id, owner, wait))
+            response = answer()
             if response.status_code != 204:
                 on_failure.pop_all()
                 response.call_on_close(partial(self._forget_reader, counted))
@@ -108,9 +168,8 @@ class AppStreams(Streams):
         with self.journal.turns:
             self._readers.remove(owner)
 
-    def reader(self, stream_id: str, owner: Owner = None, wait: float = 0) -> Follow:
-        """Return what begins to read a stream for the current request; see ``response``."""
-        after = last_event_id()
+    def reader(self, stream_id: str, after: int, *, owner: Owner = None, wait: float = 0) -> Follow:
+        """Return what begins to read a stream from the event after number ``after`` on; see ``response``."""
         ends_at = time.monotonic() + wait
 
         def follow(wake: Any) -> Follower:

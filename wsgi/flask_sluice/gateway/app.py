@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask_sluice.extension.config import ExtensionConfig
+from flask_sluice.extension.handed_readers import HandoffTickets
 from flask_sluice.extension.streams import AppStreams
-from flask_sluice.gateway.api import demo, openai, operations, passthrough, streams
+from flask_sluice.gateway.api import demo, handoff, openai, operations, passthrough, streams
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.application import Application
@@ -15,7 +16,7 @@ from flask_sluice.gateway.relay.health.check import HealthCheck
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import body_budget, error_handlers
-from flask_sluice.gateway.request.access import auth, hosts, origins
+from flask_sluice.gateway.request.access import auth, handed_over, hosts, origins
 from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
@@ -70,6 +71,8 @@ def create_app(settings: Settings | None = None) -> Application:
     registry.stats().models.set(settings.models)
     error_handlers.register(app)
     body_budget.register(app, settings)
+    if settings.secret_key:
+        handed_over.register(app, HandoffTickets(settings.secret_key))
     hosts.register(app, settings)
     if not settings.api_keys:
         origins.register(app, settings)
@@ -116,6 +119,8 @@ def create_app(settings: Settings | None = None) -> Application:
         sluice_health_checks=_health_checks(upstreams, settings),
     )
     app.register_blueprint(streams.blueprint(open_feed, kept_streams, settings, tickets))
+    if settings.secret_key:
+        app.register_blueprint(handoff.blueprint(kept_streams, settings.stream_options))
     app.register_blueprint(demo.blueprint(settings))
     app.register_blueprint(operations.blueprint(Readiness(upstreams, journal, board()), metrics))
     return app

@@ -19,10 +19,14 @@ class PerOwner:
         self._what = what
         self._counts: Counter[str] = Counter()
 
-    def add(self, owner: str) -> None:
-        """Check and count one more, in one step. Raises ApiError 429 at the limit."""
+    def add(self, owner: str, limit: int | None = None) -> None:
+        """Check and count one more, in one step. Raises ApiError 429 at the limit.
+
+        limit: in place of the one for all owners; None: that
+        """
+        limit = self._limit if limit is None else limit
         count = self._counts[owner]
-        if owner and self._limit is not None and count >= self._limit:
+        if owner and limit is not None and count >= limit:
             raise ApiError(
                 429,
                 "rate_limit_exceeded",

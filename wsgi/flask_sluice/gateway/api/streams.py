@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request, url_for
 
+from flask_sluice.extension.reading import last_event_id
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api.event_source import follow_response
 from flask_sluice.gateway.relay.completion_chunks import ChunkReader
@@ -77,7 +78,8 @@ class StreamViews:
 
     def read(self, stream_id: str) -> Response:
         self._streams.require_shared()
-        return follow_response(self._streams.reader(stream_id), context_of(request), self._settings)
+        follow = self._streams.reader(stream_id, last_event_id())
+        return follow_response(follow, context_of(request), self._settings)
 
     def status(self, stream_id: str) -> dict[str, object]:
         self._streams.require_shared()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, request
 
+from flask_sluice.gateway.request.access.handed_over import handed_reader
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.errors import ApiError
 
@@ -50,7 +51,7 @@ def register(app: Flask, settings: Settings) -> None:
                     400, "invalid_request", "an HTTP/1.1 request needs one valid Host header"
                 )
             return
-        if allowed is not None:
+        if allowed is not None and handed_reader(environ) is None:
             allowed.check(host, environ)
             if forwarded := environ.get("sluice.forwarded_host"):
                 allowed.check(parse_host(forwarded) or Host(forwarded, None), environ)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, request
 
 from flask_sluice.gateway.request.access.auth import needs_key
+from flask_sluice.gateway.request.access.handed_over import handed_reader
 from flask_sluice.gateway.request.access.hosts import AllowedHosts, given_host, parse_host
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.stream.errors import ApiError
@@ -32,6 +33,8 @@ def register(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check_origin() -> None:
         environ = request.environ
+        if handed_reader(environ) is not None:
+            return
         origin = environ.get("HTTP_ORIGIN")
         is_foreign = _is_foreign(environ)
         if origin is None:
