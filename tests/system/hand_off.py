@@ -4,6 +4,7 @@ import os
 import socket
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.support.server import ROOT, Server
@@ -73,7 +74,10 @@ class HandOffSite:
     def __enter__(self) -> "HandOffSite":
         with self._running:
             app, sluice = self._sockets / "app.sock", self._sockets / "sluice.sock"
-            self.app = self._running.enter_context(self._app_server(app))
+            self._start_app = partial(
+                app_server, app, self._name, self._folder, **self._app_settings
+            )
+            self.app = self._running.enter_context(self._start_app())
             self.sluice = self._running.enter_context(
                 Server(unix_socket=sluice, **self._sluice_settings)
             )
@@ -88,18 +92,22 @@ class HandOffSite:
         """End the app with all its processes, and start another at the same socket."""
         self.app.signal(15)
         self.app.wait_for_exit()
-        self.app = self._running.enter_context(self._app_server(self._sockets / "app.sock"))
+        self.app = self._running.enter_context(self._start_app())
 
-    def _app_server(self, path: Path) -> Server:
-        return Server(
-            self._name,
-            configuration=os.devnull,
-            arguments=(*TWO_THREADS, "--no-control-socket"),
-            folder=self._folder,
-            unix_socket=path,
-            environment={"APP_SECRET_KEY": "the key of the app's sessions"},
-            **self._app_settings,
-        )
+
+def app_server(
+    path: Path, app: str = "app:app", folder: Path = EXAMPLE, **settings: object
+) -> Server:
+    """The app on two threads. path: the socket where it listens; settings: its SLUICE_ variables"""
+    return Server(
+        app,
+        configuration=os.devnull,
+        arguments=(*TWO_THREADS, "--no-control-socket"),
+        folder=folder,
+        unix_socket=path,
+        environment={"APP_SECRET_KEY": "the key of the app's sessions"},
+        **settings,
+    )
 
 
 def ticket_target(server: Connects, path: str, **headers: str) -> str:
