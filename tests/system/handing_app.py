@@ -7,9 +7,10 @@ from flask import Flask, Response, request
 from flask_sluice import Sluice
 
 app = Flask(__name__)
-for name in ("SLUICE_REDIS_URL", "SLUICE_SECRET_KEY", "SLUICE_READERS_PER_OWNER"):
-    if name in os.environ:
-        app.config[name] = int(value) if (value := os.environ[name]).isdigit() else value
+for name in ("SLUICE_REDIS_URL", "SLUICE_SECRET_KEY", "SLUICE_HANDOFF_LOCATION"):
+    app.config[name] = os.environ.get(name)
+if "SLUICE_READERS_PER_OWNER" in os.environ:
+    app.config["SLUICE_READERS_PER_OWNER"] = int(os.environ["SLUICE_READERS_PER_OWNER"])
 sluice = Sluice(app)
 
 

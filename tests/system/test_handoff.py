@@ -282,3 +282,18 @@ def test_readers_stay_while_the_app_is_restarted(site, running):
         running.publish(Event(data="after the restart"))
         assert response.until(b"data: after the restart\n")
     assert ask(site.nginx, get("/plain"))[0].status == 200
+
+
+def test_the_location_may_have_another_name(redis, finished):
+    with HandOffSite(
+        redis.url,
+        "tests.system.handing_app:app",
+        folder=ROOT,
+        app_settings={"handoff_location": "/kept/by/sluice/"},
+        nginx_changes={
+            "location /_sluice/": "location /kept/by/sluice/",
+            "proxy_pass http://sluice;": "proxy_pass http://sluice/_sluice/;",
+        },
+    ) as site:
+        assert len(read(site.nginx, f"/streams/{finished}?owner=ada")) == EVENTS + 1
+        assert ask(site.nginx, get("/kept/by/sluice/x"))[0].status == 404

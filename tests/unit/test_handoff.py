@@ -1,0 +1,170 @@
+"""Hand-off: what an app has to set, and what its response tells nginx."""
+
+import base64
+import json
+import pickle
+
+import pytest
+from flask import Flask
+
+from flask_sluice import Sluice
+from flask_sluice.extension.config import ExtensionConfig
+from flask_sluice.extension.handed_readers import (
+    MAX_TARGET_BYTES,
+    HandoffTickets,
+    RefusedTicketError,
+    StreamReader,
+)
+from flask_sluice.extension.handoff import HandOff
+from flask_sluice.extension.ticket_signer import TicketSigner
+from flask_sluice.gateway.app import create_app
+from flask_sluice.gateway.settings import Settings
+
+KEY = "a-secret-key-for-tests"
+REDIS = "redis://127.0.0.1:1/0"
+READER = StreamReader(stream_id="s", retry_ms=2000)
+
+
+@pytest.fixture
+def app() -> Flask:
+    return Flask(__name__)
+
+
+def terms_of(target: str) -> dict[str, object]:
+    """What a ticket says; anybody can read it."""
+    terms = target.partition("?ticket=")[2].partition(".")[0]
+    return json.loads(base64.urlsafe_b64decode(terms))
+
+
+# What an app has to set.
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ({}, "SLUICE_SECRET_KEY"),
+        ({"SLUICE_REDIS_URL": REDIS}, "SLUICE_SECRET_KEY"),
+        ({"SLUICE_SECRET_KEY": KEY}, "SLUICE_REDIS_URL"),
+    ],
+)
+def test_an_app_that_is_not_prepared_is_told_what_to_set_here_and_there(app, config, missing):
+    app.config.update(config)
+    sluice = Sluice(app)
+    with (
+        app.test_request_context(),
+        pytest.raises(
+            RuntimeError, match=rf'app.config\["{missing}"\].*{missing} of `sluice serve`'
+        ),
+    ):
+        sluice.streams.handoff("s")
+
+
+@pytest.mark.parametrize(
+    "key", ["short", "sixteen letters or more", f"{KEY},short", f"{KEY},", 1234567890123456, [KEY]]
+)
+def test_a_key_that_the_gateway_would_not_take_is_refused_and_not_shown(app, key):
+    app.config["SLUICE_SECRET_KEY"] = key
+    with pytest.raises(ValueError, match="SLUICE_SECRET_KEY takes keys of at least 16") as raised:
+        Sluice(app)
+    assert str(key) not in str(raised.value)
+    assert KEY not in str(raised.value)
+
+
+# What the response says.
+
+
+def hand_off(**config: object) -> HandOff:
+    return HandOff(ExtensionConfig(redis_url=REDIS, secret_key=KEY, **config))
+
+
+def test_the_response_is_empty_and_names_the_location(app):
+    with app.test_request_context():
+        response = hand_off(handoff_location="/kept/").response(READER, None, None)
+    assert (response.status_code, response.data) == (200, b"")
+    assert response.headers["X-Accel-Redirect"].startswith("/kept/streams/s?ticket=")
+
+
+def test_headers_that_an_after_request_function_sets_go_along(app):
+    @app.get("/")
+    def view():
+        response = hand_off().response(READER, None, {"X-From-View": "1"})
+        response.set_cookie("a", "b")
+        return response, {"X-From-Flask": "2"}
+
+    @app.after_request
+    def add(response):
+        response.headers["X-From-Extension"] = "3"
+        return response
+
+    response = app.test_client().get("/")
+    assert terms_of(response.headers["X-Accel-Redirect"])["headers"] == [
+        ["X-From-View", "1"],
+        ["X-From-Flask", "2"],
+        ["X-From-Extension", "3"],
+    ]
+
+
+def test_keep_alives_and_time_limit_are_the_apps_where_it_has_said_them(app):
+    with app.test_request_context():
+        unsaid = terms_of(hand_off().response(READER, None, None).headers["X-Accel-Redirect"])
+        app.config.update(SLUICE_KEEPALIVE_SECONDS=20, SLUICE_STREAM_TIMEOUT_SECONDS=60)
+        said = terms_of(hand_off().response(READER, None, None).headers["X-Accel-Redirect"])
+        given = terms_of(hand_off().response(READER, 0, None).headers["X-Accel-Redirect"])
+    assert not unsaid.keys() & {"keepalive_seconds", "deadline_seconds"}
+    assert (said["keepalive_seconds"], said["deadline_seconds"]) == (20, 60)
+    assert given["keepalive_seconds"] == 0
+
+
+@pytest.mark.parametrize("options", [{"keepalive": -1}, {"headers": {"Content-Length": "1"}}])
+def test_what_a_stream_does_not_take_is_refused_in_the_view(app, options):
+    with app.test_request_context(), pytest.raises(ValueError, match=r"keepalive|Content-Length"):
+        hand_off().response(READER, **{"keepalive": None, "headers": None, **options})
+
+
+def test_what_does_not_fit_into_a_request_line_is_an_error_of_the_view(app):
+    with app.test_request_context(), pytest.raises(ValueError, match=f"at most {MAX_TARGET_BYTES}"):
+        hand_off().response(READER, None, {"X-Long": "x" * MAX_TARGET_BYTES}).get_wsgi_headers({})
+
+
+def test_the_response_is_not_kept_by_a_cache(app):
+    with app.test_request_context():
+        assert pickle.loads(pickle.dumps(hand_off().response(READER, None, None))) is None
+
+
+# Tickets.
+
+
+def test_a_ticket_of_another_release_is_refused_with_a_reason():
+    terms = base64.urlsafe_b64encode(b'{"type":"unknown"}').decode()
+    ticket = f"{terms}.{TicketSigner([KEY], 'sluice hand-off').sign(terms)}"
+    with pytest.raises(RefusedTicketError, match="another release's"):
+        HandoffTickets([KEY]).reader_of(ticket, "streams/s")
+
+
+def test_signatures_for_another_purpose_are_worthless():
+    signature = TicketSigner([KEY], "one").sign("terms")
+    assert TicketSigner([KEY], "one").has_signed("terms", signature)
+    assert not TicketSigner([KEY], "other").has_signed("terms", signature)
+
+
+# The gateway's side, where it is not prepared.
+
+
+def gateway_says(**settings: object) -> tuple[int, str]:
+    with Flask(__name__).test_request_context():
+        target = hand_off().response(READER, None, None).headers["X-Accel-Redirect"]
+    response = create_app(Settings(**settings)).test_client().get(target)
+    return response.status_code, response.json["error"]["code"]
+
+
+def test_a_gateway_without_a_secret_key_has_no_such_route():
+    assert gateway_says() == (404, "not_found")
+    assert gateway_says(api_keys=(KEY,)) == (404, "not_found")
+
+
+def test_a_gateway_with_another_secret_key_has_no_such_route():
+    assert gateway_says(secret_key=(KEY + "x",)) == (404, "not_found")
+
+
+def test_a_gateway_without_redis_says_what_it_needs():
+    assert gateway_says(secret_key=(KEY,)) == (503, "needs_redis")
