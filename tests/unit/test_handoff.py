@@ -33,7 +33,7 @@ def app() -> Flask:
 def terms_of(target: str) -> dict[str, object]:
     """What a ticket says; anybody can read it."""
     terms = target.partition("?ticket=")[2].partition(".")[0]
-    return json.loads(base64.urlsafe_b64decode(terms))
+    return json.loads(base64.urlsafe_b64decode(terms + "=="))
 
 
 # What an app has to set.

@@ -77,7 +77,7 @@ class HandoffTickets:
 
     def target(self, reader: HandedReader) -> str:
         """Return where nginx finds the reader's stream, below its location. Raises ValueError if that is too long."""
-        terms = base64.urlsafe_b64encode(msgspec.json.encode(reader)).decode()
+        terms = base64.urlsafe_b64encode(msgspec.json.encode(reader)).decode().rstrip("=")
         target = f"{quote(reader.path)}?ticket={terms}.{self._signer.sign(terms)}"
         if len(target) > MAX_TARGET_BYTES:
             raise ValueError(
@@ -94,7 +94,7 @@ class HandoffTickets:
                 "its ticket is not signed with a key of SLUICE_SECRET_KEY: the app has to have the same"
             )
         try:
-            reader = msgspec.json.decode(base64.urlsafe_b64decode(terms), type=HandedReader)
+            reader = msgspec.json.decode(_decoded(terms), type=HandedReader)
         except msgspec.DecodeError as error:
             raise RefusedTicketError(
                 f"its ticket is another release's: the app and the gateway should have the same ({error})"
@@ -106,3 +106,7 @@ class HandoffTickets:
                 f"its ticket is older than {TICKET_SECONDS} s: the clocks of both hosts have to agree"
             )
         return reader
+
+
+def _decoded(terms: str) -> bytes:
+    return base64.urlsafe_b64decode(terms + "=" * (-len(terms) % 4))
