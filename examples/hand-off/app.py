@@ -42,3 +42,14 @@ def start(last):
 def read(stream_id):
     # This thread is free again at once, however long the client reads.
     return sluice.streams.handoff(stream_id, owner=user())
+
+
+@app.post("/news/<text>")
+def publish(text):
+    sluice.channels.publish("news", {"text": text, "by": user()})
+    return "", 204
+
+
+@app.get("/news")
+def news():
+    return sluice.channels.handoff("news", f"user:{user()}", owner=user())

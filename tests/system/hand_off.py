@@ -79,7 +79,13 @@ class HandOffSite:
             )
             self.app = self._running.enter_context(self._start_app())
             self.sluice = self._running.enter_context(
-                Server(unix_socket=sluice, **self._sluice_settings)
+                Server(
+                    "flask_sluice.gateway.app:create_app()",
+                    # As `sluice serve` starts it.
+                    configuration="python:flask_sluice.gateway.gunicorn_settings",
+                    unix_socket=sluice,
+                    **self._sluice_settings,
+                )
             )
             self.nginx = self._running.enter_context(HandOffNginx(app, sluice, self._nginx_changes))
             self._running = self._running.pop_all()

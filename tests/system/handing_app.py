@@ -41,3 +41,14 @@ def read(stream_id: str) -> Response:
     )
     response.set_cookie("seen", "1")
     return response
+
+
+@app.get("/channels")
+def read_channels() -> Response:
+    """The channels of the query's ``name``s, for an owner with the rest of the query."""
+    details = request.args.to_dict()
+    owner, keepalive = details.pop("owner", None), details.pop("keepalive", 15)
+    for name in ("name", "last_event_id"):
+        details.pop(name, None)
+    names = request.args.getlist("name")
+    return sluice.channels.handoff(*names, owner=owner, details=details, keepalive=float(keepalive))

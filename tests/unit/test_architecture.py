@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "cli": {"gateway", "client"},
     "testing": {"stream", "observe", "sse"},
     "extension": {"channels", "journal", "stream", "sse"},
-    "gateway": {"extension", "journal", "stream", "observe", "sse", "server"},
+    "gateway": {"extension", "channels", "journal", "stream", "observe", "sse", "server"},
     "server": {"stream", "observe"},
     "channels": {"journal", "stream", "observe", "sse"},
     "journal": {"stream", "observe", "sse"},

@@ -4,15 +4,18 @@ import base64
 import json
 import pickle
 import random
+import uuid
 import zlib
 
 import pytest
 from flask import Flask
 
 from flask_sluice import Sluice
+from flask_sluice.channels.ids import id_text
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import (
     MAX_TARGET_BYTES,
+    ChannelsReader,
     HandoffTickets,
     RefusedTicketError,
     StreamReader,
@@ -96,6 +99,9 @@ def test_headers_that_an_after_request_function_sets_go_along(app):
     @app.after_request
     def add(response):
         response.headers["X-From-Extension"] = "3"
+        # These are of the empty response, or nginx passes them on.
+        response.add_etag()
+        response.headers.update({"Content-Encoding": "gzip", "Cache-Control": "private"})
         return response
 
     response = app.test_client().get("/")
@@ -135,6 +141,13 @@ def test_the_response_is_not_kept_by_a_cache(app):
 
 
 # Tickets.
+
+
+def test_a_hundred_channels_and_a_position_in_each_fit_into_a_ticket():
+    names = [f"user:{uuid.uuid4()}" for _ in range(100)]
+    last_id = ",".join(id_text(name, (1764516731123, 0)) for name in names)
+    reader = ChannelsReader(names=tuple(names), last_event_id=last_id, retry_ms=2000)
+    assert len(HandoffTickets([KEY]).target(reader)) < MAX_TARGET_BYTES
 
 
 @pytest.mark.parametrize("data", [b"unknown", zlib.compress(b'{"type":"unknown"}')])

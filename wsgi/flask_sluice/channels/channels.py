@@ -96,7 +96,7 @@ class Channels:
 
         Raises JournalUnavailableError.
         """
-        _check_names(names)
+        check_names(names)
         store = self._process.here.store
         with store.turns:
             return ",".join(id_text(name, store.last_position(name)) for name in names)
@@ -160,24 +160,26 @@ class Channels:
         *,
         owner: Owner = None,
         details: Details | None = None,
+        readers_per_owner: int | None = None,
     ) -> Follower:
         """Read channels from the event after ``last_event_id`` on. See ``Journal.follow``.
 
         last_event_id: as the client sends it; "": it gets what is published from now on
         owner, details: see ``ReaderIdentity``
+        readers_per_owner: in place of the one of all readers; None: that
 
         Raises InvalidChannelIdError, ApiError 429 where the owner has too many readers, JournalUnavailableError; TypeError or ValueError
         for names, an owner or details that cannot be.
         """
         if isinstance(names, str):
             raise ValueError(f"follow takes a list of names, such as [{names!r}]")
-        _check_names(names)
+        check_names(names)
         names = list(dict.fromkeys(names))
         identity = identity_of(owner, details)
         positions = positions_in(last_event_id)
         here = self._process.here
         with here.store.turns, ExitStack() as on_failure:
-            here.readers.add(identity.owner or "")
+            here.readers.add(identity.owner or "", readers_per_owner)
             on_failure.callback(here.readers.remove, identity.owner or "")
             follower = _follow(here.store, names, positions, wake, identity)
             follower.on_left = on_failure.pop_all().close
@@ -220,7 +222,8 @@ def _check_limit(readers_per_owner: int | None) -> None:
         raise ValueError(f"readers_per_owner takes an integer >= 1, got {readers_per_owner!r}")
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
+    """Raise TypeError or ValueError, which say what to do, for what a reader cannot read."""
     if not names:
         raise ValueError("name at least one channel")
     for name in names:

@@ -8,8 +8,12 @@ from flask import Flask, Response, current_app, has_request_context, request
 
 from flask_sluice.channels import Channels
 from flask_sluice.channels.callbacks import PresenceCallback
-from flask_sluice.channels.identity import Details, Owner
+from flask_sluice.channels.channels import check_names
+from flask_sluice.channels.identity import Details, Owner, identity_of
+from flask_sluice.channels.ids import positions_in
 from flask_sluice.extension.config import ExtensionConfig
+from flask_sluice.extension.handed_readers import ChannelsReader
+from flask_sluice.extension.handoff import HandOff
 from flask_sluice.extension.reading import RETRY_MS, ReadingResponse, given_event_id
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
@@ -39,6 +43,7 @@ class AppChannels(Channels):
             **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
         self._app = app
+        self._hand_off = HandOff(config)
 
     def publish(self, name: str, data: object, *, event: str | None = None) -> str:
         """See ``Channels.publish``. In a view, raises ApiError 503, too, where Redis is missing and there are several processes."""
@@ -101,6 +106,37 @@ class AppChannels(Channels):
             retry_ms=retry,
         )
         return reading.follow(self.turns, self.reader(*names, owner=owner, details=details))
+
+    def handoff(
+        self,
+        *names: str,
+        owner: Owner = None,
+        details: Details | None = None,
+        keepalive: float | None = None,
+        retry: int = RETRY_MS,
+        headers: GivenHeaders | None = None,
+    ) -> Response:
+        """Return an empty response, upon which nginx has ``sluice serve`` send the channels' events; see docs/hand-off.md.
+
+        The client gets what ``response`` would send it, and this request ends at once. The arguments are the same; what the
+        view and ``after_request`` functions set of headers and cookies reaches the client, too. ``on_join`` and ``on_leave`` are
+        not called for such a reader.
+
+        Raises what ``response`` raises; RuntimeError, saying what to set, if the app is not prepared for it.
+        """
+        self._hand_off.check()
+        check_names(names)
+        identity = identity_of(owner, details)
+        after = given_event_id()
+        positions_in(after)
+        reader = ChannelsReader(
+            names=names,
+            owner=identity.owner,
+            details=dict(identity.details),
+            last_event_id=after,
+            retry_ms=retry,
+        )
+        return self._hand_off.response(reader, keepalive, headers)
 
     def reader(self, *names: str, owner: Owner = None, details: Details | None = None) -> Follow:
         """Return what begins to read channels for the current request; see ``response``."""

@@ -63,7 +63,24 @@ class StreamReader(_Reader, tag="stream", kw_only=True, frozen=True, omit_defaul
         return f"streams/{self.stream_id}"
 
 
-HandedReader: TypeAlias = StreamReader
+class ChannelsReader(_Reader, tag="channels", kw_only=True, frozen=True, omit_defaults=True):
+    """Reads channels.
+
+    last_event_id: the id of the last event that the client has; "": none
+    details: what else the app knows of the reader
+    """
+
+    names: tuple[str, ...]
+    last_event_id: str = ""
+    details: dict[str, str] = {}
+
+    @property
+    def path(self) -> str:
+        """The path below the location. The names are in the ticket alone: they may be long, and say much."""
+        return "channels"
+
+
+HandedReader: TypeAlias = StreamReader | ChannelsReader
 
 
 class RefusedTicketError(Exception):
@@ -95,13 +112,13 @@ class HandoffTickets:
                 "its ticket is not signed with a key of SLUICE_SECRET_KEY: the app has to have the same"
             )
         try:
-            reader = msgspec.json.decode(_decoded(terms), type=HandedReader)
+            reader: HandedReader = msgspec.json.decode(_decoded(terms), type=HandedReader)
         except (msgspec.DecodeError, zlib.error) as error:
             raise RefusedTicketError(
                 f"its ticket is another release's: the app and the gateway should have the same ({error})"
             ) from None
         if reader.path != path:
-            raise RefusedTicketError("its ticket is for another stream")
+            raise RefusedTicketError("its ticket is for something else")
         if time.time() >= reader.expires_at:
             raise RefusedTicketError(
                 f"its ticket is older than {TICKET_SECONDS} s: the clocks of both hosts have to agree"

@@ -27,8 +27,9 @@ _NOT_HANDED_OVER = frozenset(
     {
         # nginx passes these on itself, beside those of the gateway's response.
         *("set-cookie", "cache-control", "expires", "content-disposition", "accept-ranges"),
-        # The gateway's response has its own.
-        *("content-type", "content-length", "date", "server", "connection", "x-accel-redirect"),
+        # These tell of the empty response. The gateway's has its own.
+        *("content-type", "content-length", "content-encoding", "etag", "last-modified"),
+        *("date", "server", "connection", "transfer-encoding", "x-accel-redirect"),
     }
 )
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flask_sluice.channels import Channels
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import HandoffTickets
 from flask_sluice.extension.streams import AppStreams
@@ -120,7 +121,8 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.register_blueprint(streams.blueprint(open_feed, kept_streams, settings, tickets))
     if settings.secret_key:
-        app.register_blueprint(handoff.blueprint(kept_streams, settings.stream_options))
+        channels = _channels(settings)
+        app.register_blueprint(handoff.blueprint(kept_streams, channels, settings.stream_options))
     app.register_blueprint(demo.blueprint(settings))
     app.register_blueprint(operations.blueprint(Readiness(upstreams, journal, board()), metrics))
     return app
@@ -146,3 +148,8 @@ def _streams(settings: Settings) -> AppStreams:
             streams_per_owner=settings.streams_per_client,
         )
     )
+
+
+def _channels(settings: Settings) -> Channels:
+    """Return the channels of all apps, for the readers that they hand over."""
+    return Channels(settings.redis_url or None, history_seconds=settings.channel_history_seconds)

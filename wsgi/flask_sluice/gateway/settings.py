@@ -218,6 +218,11 @@ class Settings:
         *_COUNT,
         "How much one worker keeps of all resumable streams together; beyond it, finished ones go first.",
     )
+    channel_history_seconds: float = _setting(
+        300.0,
+        *_SECONDS,
+        "How long an app keeps the events of its channels, whose readers it hands over; the same as in the app.",
+    )
     abandon_seconds: float = _setting(
         60.0, *_SECONDS_OR_NEVER, "A resumable stream without a reader is stopped after so long."
     )

@@ -5,7 +5,13 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
-from flask_sluice.extension.handed_readers import LOCATION, HandedReader, StreamReader
+from flask_sluice.channels import Channels
+from flask_sluice.extension.handed_readers import (
+    LOCATION,
+    ChannelsReader,
+    HandedReader,
+    StreamReader,
+)
 from flask_sluice.extension.reading import ReadingResponse
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.request.access.handed_over import handed_reader
@@ -15,10 +21,11 @@ from flask_sluice.stream.responses import context_of
 from flask_sluice.stream.transport.client_socket import client_of
 
 
-def blueprint(streams: AppStreams, options: StreamOptions) -> Blueprint:
+def blueprint(streams: AppStreams, channels: Channels, options: StreamOptions) -> Blueprint:
     """Return the routes below ``/_sluice/``, where each request has a ticket that ``handed_over`` has checked.
 
-    options: of the streams, where the app says nothing else
+    channels: those of all apps with this Redis
+    options: of the responses, where the app says nothing else
     """
     routes = Blueprint("handoff", __name__, url_prefix=LOCATION.rstrip("/"))
 
@@ -34,6 +41,20 @@ def blueprint(streams: AppStreams, options: StreamOptions) -> Blueprint:
             partial(_reading(reader, options).on_gevent, follow, client_of(request.environ)),
             reader.readers_per_owner,
         )
+
+    @routes.get("/channels")
+    def read_channels() -> Response:
+        reader = handed_reader(request.environ)
+        assert isinstance(reader, ChannelsReader)
+        follow = partial(
+            channels.follow,
+            reader.names,
+            reader.last_event_id,
+            owner=reader.owner,
+            details=reader.details,
+            readers_per_owner=reader.readers_per_owner,
+        )
+        return _reading(reader, options).on_gevent(follow, client_of(request.environ))
 
     @routes.before_request
     def require_redis() -> None:
