@@ -10,6 +10,8 @@ from tests.support.server import ROOT, wait_until
 from tests.system.hand_off import HandOffSite
 from tests.system.redis_server import RedisServer
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "examples/hand-off/README.md").read_text()
 
 

@@ -284,6 +284,7 @@ def test_readers_stay_while_the_app_is_restarted(site, running):
     assert ask(site.nginx, get("/plain"))[0].status == 200
 
 
+@pytest.mark.slow
 def test_the_location_may_have_another_name(redis, finished):
     with HandOffSite(
         redis.url,
@@ -297,3 +298,27 @@ def test_the_location_may_have_another_name(redis, finished):
     ) as site:
         assert len(read(site.nginx, f"/streams/{finished}?owner=ada")) == EVENTS + 1
         assert ask(site.nginx, get("/kept/by/sluice/x"))[0].status == 404
+
+
+@pytest.mark.slow
+def test_a_location_of_two_lines_hands_over_too(redis, finished, running):
+    """Somebody's own: HTTP/1.0, and with the client's body, its credentials and another host."""
+    lines = (
+        *("proxy_http_version 1.1;", "proxy_pass_request_body off;"),
+        *('proxy_set_header Content-Length "";', 'proxy_set_header Content-Type "";'),
+        *('proxy_set_header Authorization "";', 'proxy_set_header Cookie "";'),
+        "proxy_set_header Host $http_host;",
+    )
+    with HandOffSite(
+        redis.url,
+        "tests.system.handing_app:app",
+        folder=ROOT,
+        nginx_changes=dict.fromkeys(lines, ""),
+    ) as site:
+        response, body = ask(site.nginx, post(f"/streams/{finished}?owner=ada", b"x", Cookie="a=b"))
+        assert (response.status, b"event: done\n" in body) == (200, True)
+        sock, response = open_stream(site.nginx, f"/streams/{running.id}?owner=ada")
+        with sock:
+            running.publish(Event(data="second"))
+            assert response.until(b"data: second\n")
+        wait_until(lambda: ended(site.sluice, running.id, outcome="cancelled"))

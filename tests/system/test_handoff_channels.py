@@ -130,6 +130,7 @@ def test_an_id_that_no_channel_has_given_out_is_a_400_of_the_view(site):
     assert ask(site.app, get("/channels?name=x&last_event_id=nonsense"))[0].status == 400
 
 
+@pytest.mark.slow
 def test_the_readers_of_an_owner_are_limited_as_the_app_says(redis, name):
     with (
         HandOffSite(

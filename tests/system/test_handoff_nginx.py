@@ -56,7 +56,7 @@ class Recorded(NamedTuple):
         return [seen for seen in requests if seen["path"].startswith("/_sluice/")][-1]
 
 
-@pytest.fixture(scope="module", params=["shipped", "example"])
+@pytest.fixture(scope="module", params=["shipped", pytest.param("example", marks=pytest.mark.slow)])
 def recorded(request, app) -> Iterator[Recorded]:
     with ExitStack() as running:
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="sluice-"))
