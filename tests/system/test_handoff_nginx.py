@@ -165,3 +165,12 @@ def test_a_stream_is_handed_over_with_the_file_that_is_shipped(shipped_site, cli
 def test_the_location_is_a_404_to_clients(shipped_site, client: Client, target, prefix):
     response = client.get(shipped_site.nginx, prefix + target)
     assert (response.status, b"nginx" in response.body()) == (404, True)
+
+
+def test_a_sluice_without_keys_leaves_the_page_and_the_host_to_the_app(shipped_site, stream_id):
+    request = get(
+        f"/streams/{stream_id}", Origin="https://other.example.com", Sec_Fetch_Site="cross-site"
+    ).replace(b"Host: localhost", b"Host: app.example.com")
+    assert ask(shipped_site.nginx, request)[0].status == 200
+    # Without a ticket it looks at both.
+    assert ask(shipped_site.gunicorn, request)[0].status == 400

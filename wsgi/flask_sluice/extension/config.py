@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from flask_sluice.extension.handed_readers import LOCATION
 from flask_sluice.extension.ticket_signer import parse_keys
 from flask_sluice.stream.options import SETTINGS as STREAM_SETTINGS
 
@@ -32,7 +33,7 @@ class ExtensionConfig:
     channel_history_bytes: int | None = None
     channel_history_seconds: float | None = None
     secret_key: str | None = None
-    handoff_location: str = "/_sluice/"
+    handoff_location: str = LOCATION
 
 
 class _Setting(NamedTuple):
