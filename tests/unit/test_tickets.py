@@ -1,6 +1,7 @@
 """Tickets: what each permits, and what a change of the keys does to them."""
 
 import time
+from string import ascii_letters, digits
 
 import pytest
 
@@ -54,3 +55,14 @@ def test_a_guess_of_the_key_costs_milliseconds(tickets):
     started_at = time.process_time()
     Tickets((B,))
     assert time.process_time() - started_at > 0.005
+
+
+def test_a_signature_has_one_spelling(tickets):
+    for stream_id in ("x", "y", "z"):
+        ticket = tickets.issue(stream_id, LATER, "read")
+        spellings = [ticket[:-1] + last for last in ascii_letters + digits + "-_"]
+        assert [
+            spelling
+            for spelling in spellings
+            if tickets.permission_of(spelling, stream_id) is not None
+        ] == [ticket]
