@@ -64,6 +64,29 @@ def test_an_app_that_is_not_prepared_is_told_what_to_set_here_and_there(app, con
         sluice.streams.handoff("s")
 
 
+def test_channels_ask_for_the_same_settings(app):
+    sluice = Sluice(app)
+    with app.test_request_context(), pytest.raises(RuntimeError, match="SLUICE_SECRET_KEY"):
+        sluice.channels.handoff("news")
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "message"),
+    [
+        ((), {}, "at least one channel"),
+        (("",), {}, "must not be empty"),
+        ((7,), {}, r"str\(\) makes text"),
+        (("news",), {"owner": 1.5}, "owner takes text"),
+        (("news",), {"details": {"owner": "x"}}, "an argument of its own"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_of_the_view(app, names, given, message):
+    app.config.update(SLUICE_SECRET_KEY=KEY, SLUICE_REDIS_URL=REDIS)
+    sluice = Sluice(app)
+    with app.test_request_context(), pytest.raises((TypeError, ValueError), match=message):
+        sluice.channels.handoff(*names, **given)
+
+
 @pytest.mark.parametrize(
     "key", ["short", "sixteen letters or more", f"{KEY},short", f"{KEY},", 1234567890123456, [KEY]]
 )
