@@ -13,7 +13,7 @@ import pytest
 from flask_sluice import Event, Streams
 from tests.support.server import ROOT, Server
 from tests.support.stream import Response, ask, get, post
-from tests.system.hand_off import SECRET_KEY, HandOffNginx, app_server
+from tests.system.hand_off import SECRET_KEY, HandOffNginx, HandOffSite, app_server
 from tests.system.nginx_server import Nginx
 from tests.system.site import Client, Site
 
@@ -36,11 +36,16 @@ def app(redis) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def stream_id(redis) -> str:
+def streams(redis) -> Iterator[Streams]:
     streams = Streams(redis.url)
+    yield streams
+    streams.close()
+
+
+@pytest.fixture(scope="module")
+def stream_id(streams) -> str:
     with streams.create() as stream:
         stream.publish(Event(data="x"))
-    streams.close()
     return stream.id
 
 
@@ -174,3 +179,47 @@ def test_a_sluice_without_keys_leaves_the_page_and_the_host_to_the_app(shipped_s
     assert ask(shipped_site.nginx, request)[0].status == 200
     # Without a ticket it looks at both.
     assert ask(shipped_site.gunicorn, request)[0].status == 400
+
+
+# With other locations.
+
+
+@pytest.mark.slow
+def test_the_location_may_have_another_name(redis, stream_id):
+    with HandOffSite(
+        redis.url,
+        HANDING_APP,
+        folder=ROOT,
+        app_settings={"handoff_location": "/kept/by/sluice/"},
+        nginx_changes={
+            "location /_sluice/": "location /kept/by/sluice/",
+            "proxy_pass http://sluice;": "proxy_pass http://sluice/_sluice/;",
+        },
+    ) as site:
+        assert b"data: x\n" in ask(site.nginx, get(f"/streams/{stream_id}"))[1]
+        assert ask(site.nginx, get("/kept/by/sluice/x"))[0].status == 404
+
+
+@pytest.mark.slow
+def test_a_location_of_two_lines_hands_over_too(redis, stream_id, streams):
+    """Somebody's own: HTTP/1.0, and with the client's body, its credentials and another host."""
+    lines = (
+        *("proxy_http_version 1.1;", "proxy_pass_request_body off;"),
+        *('proxy_set_header Content-Length "";', 'proxy_set_header Content-Type "";'),
+        *('proxy_set_header Authorization "";', 'proxy_set_header Cookie "";'),
+        "proxy_set_header Host $http_host;",
+    )
+    with HandOffSite(
+        redis.url,
+        HANDING_APP,
+        folder=ROOT,
+        nginx_changes=dict.fromkeys(lines, ""),
+    ) as site:
+        response, body = ask(site.nginx, post(f"/streams/{stream_id}", b"x", Cookie="a=b"))
+        assert (response.status, b"event: done\n" in body) == (200, True)
+        with streams.create() as stream, site.nginx.connect() as sock:
+            sock.sendall(get(f"/streams/{stream.id}"))
+            response = Response(sock)
+            for data in ("first", "second"):
+                stream.publish(Event(data=data))
+                assert response.until(f"data: {data}\n\n".encode())
