@@ -1,0 +1,137 @@
+"""What an event of a channel costs its reader's worker, beside the same event of a stream of the reader's own."""
+
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from benchmarks.usage import cpu_seconds
+from tests.support.server import ROOT, Server, clean_environment, wait_until
+from tests.system.costing_app import READERS
+from tests.system.redis_server import RedisServer
+
+pytestmark = [pytest.mark.measures, pytest.mark.slow, pytest.mark.timeout(300)]
+
+MAX_RATIO = 1.5
+MIN_ROUNDS, MAX_ROUNDS = 3, 15
+WINDOW_SECONDS = 2
+EVENT = b"data: "
+
+
+class Readers:
+    """Connections that count what comes, in one process that does nothing else."""
+
+    def __init__(self, server: Server, path: str, channels: int) -> None:
+        self._epoll = select.epoll()
+        self._sockets: dict[int, socket.socket] = {}
+        for number in range(READERS):
+            sock = server.connect()
+            sock.sendall(
+                f"GET {path}/{number % channels} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
+            sock.setblocking(False)
+            self._sockets[sock.fileno()] = sock
+            self._epoll.register(sock, select.EPOLLIN)
+            if number % 20 == 0:
+                self.read(0.01)
+
+    def read(self, seconds: float) -> int:
+        """Return how many events come in this time."""
+        count, ends_at = 0, time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            for fd, _ in self._epoll.poll(left):
+                count += self._sockets[fd].recv(65536).count(EVENT)
+        return count
+
+    def close(self) -> None:
+        self._epoll.close()
+        for sock in self._sockets.values():
+            sock.close()
+
+
+def cost(server: Server, path: str, channels: int) -> float:
+    """Return the CPU seconds of the workers for each event that readers get."""
+    readers = Readers(server, path, channels)
+    try:
+        readers.read(1)
+        before = cpu_seconds(server.pid)
+        count = readers.read(WINDOW_SECONDS)
+        spent = cpu_seconds(server.pid) - before
+    finally:
+        readers.close()
+    assert count > READERS
+    return spent / count
+
+
+@contextmanager
+def costing_server(redis_url: str = "", workers: int = 1) -> Iterator[Server]:
+    with Server(
+        "tests.system.costing_app:app",
+        configuration="python:flask_sluice.server.settings",
+        arguments=("-w", str(workers), "--worker-connections", str(2 * READERS)),
+        environment={"COSTING_REDIS_URL": redis_url} if redis_url else {},
+    ) as server:
+        yield server
+
+
+@contextmanager
+def publisher_in(server: Server, channels: int) -> Iterator[None]:
+    """Publish in the worker itself, while events of channels are counted and not otherwise."""
+    requests.post(f"{server.url}/publish/{channels}", timeout=30).raise_for_status()
+    yield
+    requests.delete(f"{server.url}/publish", timeout=30).raise_for_status()
+
+
+@contextmanager
+def publisher_over(redis: RedisServer, channels: int) -> Iterator[None]:
+    publisher = subprocess.Popen(
+        [sys.executable, "-m", "tests.system.channel_publisher", redis.url, str(channels)],
+        cwd=ROOT,
+        env=clean_environment(),
+    )
+    try:
+        wait_until(lambda: redis.client.keys("*channel-0*"))
+        yield
+    finally:
+        publisher.kill()
+        publisher.wait()
+
+
+def assert_costs_little_more(measure) -> None:
+    """measure: returns the ratio of an event of a channel to one of a stream, both of the same moment"""
+    ratios = [measure() for _ in range(MIN_ROUNDS)]
+    while statistics.median(ratios) > MAX_RATIO and len(ratios) < MAX_ROUNDS:
+        ratios.append(measure())
+    print([round(ratio, 2) for ratio in ratios])
+    assert statistics.median(ratios) <= MAX_RATIO
+
+
+@pytest.mark.parametrize("channels", [1, READERS])
+def test_an_event_of_a_channel_in_memory_costs_little_more_than_one_of_a_stream(channels):
+    with costing_server() as server:
+
+        def measure():
+            direct = cost(server, "/direct", READERS)
+            with publisher_in(server, channels):
+                return cost(server, "/channel", channels) / direct
+
+        assert_costs_little_more(measure)
+
+
+@pytest.mark.parametrize("channels", [1, READERS])
+def test_an_event_of_a_channel_over_redis_costs_little_more_than_one_of_a_stream(redis, channels):
+    with costing_server(redis.url, workers=2) as server:
+
+        def measure():
+            direct = cost(server, "/direct", READERS)
+            with publisher_over(redis, channels):
+                return cost(server, "/channel", channels) / direct
+
+        assert_costs_little_more(measure)
