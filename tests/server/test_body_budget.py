@@ -15,6 +15,8 @@ HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/js
 LIMITS = {"total_body_bytes": 400_000, "max_body_bytes": 300_000, "body_timeout_seconds": 30}
 SHORT = post(PATH, chat(stream=False, simulator={"text": "hi"}))
 PART = 150_000
+QUICK = {"tokens": 1}
+"""Of the simulator, which otherwise takes seconds for an answer."""
 
 
 def long(size: int = PART, **fields: object) -> bytes:
@@ -73,13 +75,13 @@ def test_bodies_beyond_the_limit_in_all_are_503(server, unfinished):
 
 def test_bodies_that_were_only_announced_take_nothing(server):
     with requests(server, 50, HEAD + b"Content-Length: 300000\r\n\r\n"):
-        assert ask(server, long(250_000, stream=False))[0].status == 200
+        assert ask(server, long(250_000, stream=False, simulator=QUICK))[0].status == 200
 
 
 def test_clients_that_leave_give_their_room_back(server):
     with requests(server, 3, counted(PART)) as socks:
         wait_until(lambda: answered(socks))
-    wait_until(lambda: ask(server, long(250_000, stream=False))[0].status == 200)
+    wait_until(lambda: ask(server, long(250_000, stream=False, simulator=QUICK))[0].status == 200)
 
 
 def test_a_body_counts_until_the_upstream_has_begun_to_answer():
@@ -137,7 +139,7 @@ def test_a_body_that_is_held_back_makes_room_for_others():
         (post(PATH, b" " * 350_000), 413),
         (post("/v1/streams", b"[" + b" " * PART), 400),
         (post("/nothing", b" " * PART), 404),
-        (long(stream=False, simulator={"tokens": 1}), 200),
+        (long(stream=False, simulator=QUICK), 200),
     ],
     ids=["no JSON", "too large", "no JSON for a kept stream", "unknown path", "answered"],
 )
@@ -145,4 +147,4 @@ def test_nothing_is_counted_of_requests_that_are_over(server, request_, status):
     assert [ask(server, request_)[0].status for _ in range(4)] == [status] * 4
     # It is alone then, and so has room even if it were too large; beside another it has not.
     with requests(server, 1, counted(PART)):
-        assert ask(server, long(200_000, stream=False))[0].status == 200
+        assert ask(server, long(200_000, stream=False, simulator=QUICK))[0].status == 200
