@@ -63,3 +63,7 @@ class JournalLostError(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(503, "producer_lost", message)
+
+
+PRODUCER_LOST = ApiError(502, "producer_lost", "the process that generated the answer is gone")
+"""What readers are told of a stream whose producer has died."""

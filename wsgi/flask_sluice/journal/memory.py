@@ -33,7 +33,7 @@ class MemoryStore:
         self._limits = limits
         self._now = now
         self._streams: dict[str, MemoryRecorder] = {}
-        self._newest_of_key: dict[str, str] = {}
+        self._newest_of_name: dict[str, str] = {}
         # For a running stream, when it counts as abandoned; for a finished one, when it is forgotten.
         self._deadlines: StreamDeadlines[str] = StreamDeadlines()
         self._deadline_is_new = turns.new_flag()
@@ -48,8 +48,8 @@ class MemoryStore:
         self._make_room(lambda: budget.has_room_for_stream)
         recorder = MemoryRecorder(self, stream_id, on_stop, about, budget.add_stream(about.owner))
         self._streams[stream_id] = recorder
-        if about.key:
-            self._newest_of_key[about.key] = stream_id
+        for name in about.names:
+            self._newest_of_name[name] = stream_id
         self._begin_to_wait_for_readers(stream_id)
         return recorder
 
@@ -72,8 +72,8 @@ class MemoryStore:
         terminal_event = window.events[-1] if window.is_finished else None
         return Description(recorder.about, window.last_id, terminal_event, expires_at)
 
-    def find(self, key: str) -> str | None:
-        return self._newest_of_key.get(key)
+    def find(self, name: str) -> str | None:
+        return self._newest_of_name.get(name)
 
     def stop(self, stream_id: str) -> None:
         self._stream(stream_id).stop_request.give("stopped")
@@ -131,8 +131,9 @@ class MemoryStore:
 
     def _forget(self, recorder: "MemoryRecorder") -> None:
         del self._streams[recorder.stream_id]
-        if self._newest_of_key.get(recorder.about.key) == recorder.stream_id:
-            del self._newest_of_key[recorder.about.key]
+        for name in recorder.about.names:
+            if self._newest_of_name.get(name) == recorder.stream_id:
+                del self._newest_of_name[name]
         self._budget.forget_stream(recorder.share, recorder.stream_id, recorder.window.byte_count)
 
     def _stream(self, stream_id: str) -> "MemoryRecorder":

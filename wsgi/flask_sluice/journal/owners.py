@@ -1,5 +1,6 @@
 """How many of something each owner has, and may have."""
 
+import os
 from collections import Counter
 
 from flask_sluice.stream.errors import ApiError
@@ -18,6 +19,7 @@ class PerOwner:
         self._limit = limit
         self._what = what
         self._counts: Counter[str] = Counter()
+        self._pid = os.getpid()
 
     def add(self, owner: str, limit: int | None = None) -> None:
         """Check and count one more, in one step. Raises ApiError 429 at the limit.
@@ -25,6 +27,9 @@ class PerOwner:
         limit: in place of the one for all owners; None: that
         """
         limit = self._limit if limit is None else limit
+        if os.getpid() != self._pid:
+            # After a fork: what was counted is the parent's.
+            self._counts, self._pid = Counter(), os.getpid()
         count = self._counts[owner]
         if owner and limit is not None and count >= limit:
             raise ApiError(
@@ -36,6 +41,7 @@ class PerOwner:
         self._counts[owner] += 1
 
     def remove(self, owner: str) -> None:
+        """Count one less. The process that has counted it calls this."""
         self._counts[owner] -= 1
         if not self._counts[owner]:
             del self._counts[owner]

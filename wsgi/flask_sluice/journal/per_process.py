@@ -84,10 +84,10 @@ class PerProcessJournal(PerProcess[J]):
         with journal.turns:
             return journal.describe(stream_id)
 
-    def find(self, key: str) -> str | None:
+    def find(self, name: str) -> str | None:
         journal = self.here
         with journal.turns:
-            return journal.find(key)
+            return journal.find(name)
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> Follower:
         journal = self.here

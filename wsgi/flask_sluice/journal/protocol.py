@@ -43,6 +43,15 @@ class About:
     key: str = ""
     created_at: float = field(default_factory=time.time)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the stream is found by: its key, and then its key among those of its owner."""
+        if not self.key:
+            return ()
+        of_all = f"*:{self.key}"
+        # The length says where the owner's name ends, whatever it holds.
+        return (of_all, f"{len(self.owner)}:{self.owner}:{self.key}") if self.owner else (of_all,)
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -175,9 +184,12 @@ class Journal(Protocol):
     def describe(self, stream_id: str) -> Description:
         """Return what is known of a stream. May block. Raises UnknownStreamError, JournalUnavailableError."""
 
-    def find(self, key: str) -> str | None:
-        """Return the id of the stream of this key that was created last, which may be forgotten already; None if there
-        never was one, or long ago. May block. Raises JournalUnavailableError."""
+    def find(self, name: str) -> str | None:
+        """Return the id of the stream of this name that was created last, which may be forgotten already; None if there
+        never was one, or long ago. May block. Raises JournalUnavailableError.
+
+        name: one of ``About.names``
+        """
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> Follower:
         """Read a stream from the event after number ``after`` on. May block.

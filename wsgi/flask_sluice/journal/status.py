@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flask_sluice.journal.protocol import Description
-from flask_sluice.journal.reading.reader import error_in
-from flask_sluice.stream.errors import ErrorBody, was_ended_by_app
+from flask_sluice.journal.reading.told_error import error_in
+from flask_sluice.stream.errors import ENDED_BY_APP, ErrorBody
 
 State = Literal["running", "complete", "error", "stopped"]
 
@@ -42,7 +42,7 @@ def status_of(stream_id: str, description: Description) -> StreamStatus:
     if terminal_event is not None:
         error = error_in(terminal_event)
         state = "complete" if error is None else "error"
-        if error is not None and was_ended_by_app(error):
+        if error is not None and error["code"] in ENDED_BY_APP:
             state = "stopped"
     return StreamStatus(
         stream_id,
@@ -50,5 +50,5 @@ def status_of(stream_id: str, description: Description) -> StreamStatus:
         description.last_id,
         None if about is None else about.created_at,
         description.expires_at,
-        None if error is None else error.body(),
+        error,
     )

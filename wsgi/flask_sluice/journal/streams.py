@@ -1,7 +1,5 @@
 """Streams that survive their readers, for any program: a web server, a Celery task, a script."""
 
-import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,25 +7,31 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask_sluice.journal.errors import UnknownStreamError
-from flask_sluice.journal.memory import MemoryJournal
 from flask_sluice.journal.owners import PerOwner
 from flask_sluice.journal.producing.app_events import AppEvents
+from flask_sluice.journal.producing.arguments import (
+    Owner,
+    about_of,
+    check,
+    checked_id,
+    error_renderer,
+    new_id,
+    open_journal,
+    refuse_flasks_context,
+    render_default_error,
+)
 from flask_sluice.journal.producing.generator_thread import KeptGenerator
 from flask_sluice.journal.producing.kept_stream import KeptStream
-from flask_sluice.journal.protocol import About, Description, Follower, Journal, Limits
-from flask_sluice.journal.reading.reader import marked
+from flask_sluice.journal.protocol import About, Description, Follower, Limits
 from flask_sluice.journal.status import StreamStatus, status_of
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
 from flask_sluice.stream.feeds.item_errors import check_items
 from flask_sluice.stream.feeds.terminal_event import IsTerminal
 from flask_sluice.stream.headers_and_errors import (
     ErrorEvent,
     RenderError,
-    error_for_event_source,
-    renderer,
 )
 from flask_sluice.stream.options import StreamOptions
 
@@ -35,16 +39,9 @@ if TYPE_CHECKING:
     from flask_sluice.journal.producing.generation import AnswerReader
     from flask_sluice.stream.feeds.feed import Feed
 
-Owner = str | int | None
-"""Whose stream it is, such as the id of a user; None: it belongs to none."""
+__all__ = ["Owner", "Streams", "new_id"]
 
-_LOST = ApiError(502, "producer_lost", "the process that generated the answer is gone")
 _DEFAULTS = Limits()
-_ID = re.compile(r"[\w-]{16,128}", re.ASCII)
-
-
-def _render_error(error: Exception) -> bytes:
-    return error_for_event_source(error, may_resume=False)
 
 
 class Streams:
@@ -78,7 +75,7 @@ class Streams:
             abandon_seconds=abandon_seconds,
             total_history_bytes=total_history_bytes,
         )
-        self.journal = _journal(url, limits)
+        self.journal = open_journal(url, limits)
         self._running = PerOwner(streams_per_owner, "streams of yours are running")
 
     def create(
@@ -103,17 +100,15 @@ class Streams:
         Raises ApiError: JournalUnavailableError where Redis does not answer, JournalFullError where there is no room, 429 where the
         owner has too many. ValueError for an id that can be guessed.
         """
-        stream = KeptStream(
-            self.journal,
-            new_id() if id is None else _checked(id),
+        check(is_terminal, error_event, context)
+        return self._begin(
+            new_id() if id is None else checked_id(id),
+            about_of(owner, key),
+            encoder=ItemEncoder(is_published=True),
             events=AppEvents(is_terminal),
-            context=context or StreamContext(),
-            render_error=_renderer(error_event),
-            on_end=self._count(about := _about(owner, key)),
+            context=self.context_for(context),
+            render_error=error_renderer(error_event),
         )
-        with self._uncounted_on_failure(about):
-            stream.begin(about)
-        return stream
 
     def start(
         self,
@@ -137,10 +132,12 @@ class Streams:
         interrupt: see ``sse_response``
         owner, key, is_terminal, error_event, context: see ``create``
 
-        Raises what ``create`` raises, TypeError for something that yields no events.
+        Raises what ``create`` raises, TypeError for something that yields no events or has Flask's context.
         """
-        check_items(items)
-        context = context or StreamContext()
+        check(is_terminal, error_event, context, interrupt=interrupt)
+        check_items(items, "start")
+        refuse_flasks_context(items)
+        context, deadline = self.context_for(context), self.deadline_for(deadline)
         if isinstance(self.journal.turns, GreenletTurns):
             # Not above: this package can be imported where gevent is not installed.
             from flask_sluice.stream.feeds.event_queue import EventQueue  # noqa: PLC0415
@@ -154,20 +151,52 @@ class Streams:
                 context,
                 options,
                 AppEvents(is_terminal),
-                render_error=_renderer(error_event),
+                render_error=error_renderer(error_event),
                 owner=owner,
                 key=key,
             )
         generator = KeptGenerator(items, context, deadline)
-        stream = self.create(
-            owner=owner,
-            key=key,
-            is_terminal=is_terminal,
-            error_event=error_event,
+        stream = self._begin(
+            new_id(),
+            about_of(owner, key),
+            encoder=ItemEncoder(),
+            events=AppEvents(is_terminal),
             context=context,
+            render_error=error_renderer(error_event),
         )
-        self.journal.turns.start(partial(generator.run, stream))
+        generator.start(stream, self.journal.turns)
         return _just_begun(stream.id)
+
+    def context_for(self, context: StreamContext | None) -> StreamContext:
+        """Return the context of a stream that begins: the given one, or else a new one."""
+        return context or StreamContext()
+
+    def deadline_for(self, deadline: float | None) -> float | None:
+        """Return the seconds that a generator may take: those given, or else the default."""
+        return deadline
+
+    def _begin(
+        self,
+        stream_id: str,
+        about: About,
+        *,
+        encoder: ItemEncoder,
+        events: AppEvents,
+        context: StreamContext,
+        render_error: RenderError,
+    ) -> KeptStream:
+        stream = KeptStream(
+            self.journal,
+            stream_id,
+            encoder=encoder,
+            events=events,
+            context=context,
+            render_error=render_error,
+            on_end=self._count(about),
+        )
+        with self._uncounted_on_failure(about):
+            stream.begin(about)
+        return stream
 
     def generate(
         self,
@@ -176,14 +205,14 @@ class Streams:
         options: StreamOptions,
         answer: "AnswerReader",
         *,
-        render_error: RenderError = _render_error,
+        render_error: RenderError = render_default_error,
         owner: Owner = None,
         key: str | None = None,
     ) -> StreamStatus:
         """Keep what a feed gives: see ``Generation``. On gevent only. Raises what ``create`` raises."""
         from flask_sluice.journal.producing.generation import Generation  # noqa: PLC0415
 
-        stream_id, about = new_id(), _about(owner, key)
+        stream_id, about = new_id(), about_of(owner, key)
         with ExitStack() as on_failure:
             on_failure.callback(feed.stop)
             generation = Generation(
@@ -217,11 +246,14 @@ class Streams:
         return status_of(stream_id, description)
 
     def find(self, *, key: str, owner: Owner = None) -> StreamStatus | None:
-        """Return the newest stream of a key: its running or last one. None if there is none, or it is another owner's.
+        """Return the newest stream of a key: its running or last one. None if there is none.
+
+        owner: whose streams count; None: all
 
         Raises JournalUnavailableError.
         """
-        stream_id = self.journal.find(key)
+        about = about_of(owner, key)
+        stream_id = self.journal.find(about.names[-1]) if about.names else None
         if stream_id is None:
             return None
         try:
@@ -261,23 +293,6 @@ class Streams:
             raise
 
 
-def new_id() -> str:
-    """Return an id for a stream, which is impossible to guess."""
-    return secrets.token_urlsafe(16)
-
-
-def _checked(stream_id: str) -> str:
-    if not isinstance(stream_id, str) or not _ID.fullmatch(stream_id):
-        raise ValueError(
-            f"id takes what new_id() returns, since who knows it may read the stream; got {stream_id!r}"
-        )
-    return stream_id
-
-
-def _about(owner: Owner, key: str | None) -> About:
-    return About("" if owner is None else str(owner), key or "")
-
-
 def _is_owned(description: Description, owner: Owner) -> bool:
     if owner is None:
         return True
@@ -286,22 +301,3 @@ def _is_owned(description: Description, owner: Owner) -> bool:
 
 def _just_begun(stream_id: str) -> StreamStatus:
     return StreamStatus(stream_id, "running", 0, time.time())
-
-
-def _renderer(error_event: ErrorEvent | None) -> RenderError:
-    if error_event is None:
-        return _render_error
-    return partial(_render_marked, renderer(error_event, _render_error))
-
-
-def _render_marked(render: RenderError, error: Exception) -> bytes:
-    return marked(render(error), error)
-
-
-def _journal(url: str | None, limits: Limits) -> Journal:
-    if url is None:
-        return MemoryJournal(limits)
-    # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
-    from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415
-
-    return RedisJournal(url, limits, lost_event=error_for_event_source(_LOST))

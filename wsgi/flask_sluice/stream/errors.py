@@ -60,12 +60,12 @@ class ApiError(Exception):
 
 
 STOPPED = ApiError(503, "stopped", "the answer was stopped")
-_ENDED_BY_THE_APP = (STOPPED.code, "kicked")
+ENDED_BY_APP = (STOPPED.code, "kicked")
 
 
 def was_ended_by_app(error: ApiError) -> bool:
     """Whether the app, or a client through it, has ended the stream: it is cancelled, and has not failed."""
-    return error.code in _ENDED_BY_THE_APP
+    return error.code in ENDED_BY_APP
 
 
 def draining() -> ApiError:

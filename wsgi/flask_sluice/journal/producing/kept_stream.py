@@ -1,11 +1,13 @@
 """A stream that is kept, for a program that publishes its events one by one."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from flask_sluice.journal.errors import PRODUCER_LOST
 from flask_sluice.journal.producing.app_events import AppEvents
 from flask_sluice.journal.protocol import About, Journal, wait_for_room
 from flask_sluice.observe.outcome import Outcome
@@ -19,10 +21,13 @@ from flask_sluice.stream.threads.open_streams import open_streams
 logger = logging.getLogger("sluice.stream")
 
 ABANDONED = ApiError(503, "stopped", "the answer was stopped: nobody was reading it")
+_STOP_ERRORS = {"stopped": STOPPED, "abandoned": ABANDONED, "lost": PRODUCER_LOST}
 
 _LOOK_SECONDS = 0.002
 _STORE_SECONDS = 5.0
 """How long the end of a stream waits for the store to have all of it."""
+_DRAIN_SECONDS = 0.5
+"""How long a program that ends may go on with its stream. Less than the process waits for its streams."""
 
 
 class KeptStream(AbstractContextManager["KeptStream"]):
@@ -30,6 +35,8 @@ class KeptStream(AbstractContextManager["KeptStream"]):
 
     The end of the ``with`` is the stream's terminal event, and returns when the store has it. An exception that leaves the
     ``with`` becomes the stream's error event. If the process is killed, readers are told ``producer_lost`` within 10 s.
+
+    If it ends by itself before the ``with``, the stream ends with an error event that says so.
 
     id: for readers; impossible to guess
     """
@@ -41,6 +48,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         journal: Journal,
         stream_id: str,
         *,
+        encoder: ItemEncoder,
         events: AppEvents,
         context: StreamContext,
         render_error: RenderError,
@@ -49,7 +57,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         self.id = stream_id
         self._turns = journal.turns
         self._journal = journal
-        self._encoder = ItemEncoder()
+        self._encoder = encoder
         self._events = events
         context.use_threads()
         self._context = context
@@ -58,6 +66,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         self._account = StreamAccount(context, has_response=False)
         self._stop_error: ApiError | None = None
         self._is_ended = False
+        self._pid = os.getpid()
 
     def begin(self, about: About) -> None:
         """Begin the stream. Raises what ``Journal.create`` raises."""
@@ -81,8 +90,13 @@ class KeptStream(AbstractContextManager["KeptStream"]):
 
     @property
     def is_over(self) -> bool:
-        """Whether the terminal event has been published."""
-        return self._events.is_over or self._is_ended
+        """Whether nothing can be published any more."""
+        return self.has_terminal_event or self._is_ended
+
+    @property
+    def has_terminal_event(self) -> bool:
+        """Whether the program has published it, and so completed the stream."""
+        return self._events.is_over
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for ``seconds``, None: without a limit. Returns True at once when the stream is stopped, else False."""
@@ -99,9 +113,13 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         ``data: [DONE]``, or what ``is_terminal`` tells) ends the stream.
 
         Raises TypeError for an item of another type, ValueError for text that is no event and for an event with an id,
-        RuntimeError after the end, JournalLostError when the stream cannot go on: Redis took no events for too long, or
+        RuntimeError after the end and in a child process, JournalLostError when the stream cannot go on: Redis took no events for too long, or
         other processes took this one for dead.
         """
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "a stream is published by the process that has begun it: begin one in this process, after the fork"
+            )
         if self.is_over:
             raise RuntimeError("the stream has ended: nothing may follow its terminal event")
         with self._turns:
@@ -113,7 +131,12 @@ class KeptStream(AbstractContextManager["KeptStream"]):
             self._end(None)
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the stream: with an error event, if there is an error. Only the first call counts."""
+        """End the stream: with an error event, if there is an error. Only the first call counts.
+
+        Does nothing in a child process, whose parent's the stream is.
+        """
+        if os.getpid() != self._pid:
+            return
         if error is None and not self._is_ended:
             try:
                 self._encoder.finish()
@@ -135,9 +158,17 @@ class KeptStream(AbstractContextManager["KeptStream"]):
     def on_drain(self) -> None:
         """The process ends."""
         self._end_early(draining())
+        self._turns.start(self._end_with_process)
+
+    def _end_with_process(self) -> None:
+        """End the stream in place of a program that does not."""
+        ends_at = time.monotonic() + _DRAIN_SECONDS
+        while not self._is_ended and time.monotonic() < ends_at:
+            time.sleep(_LOOK_SECONDS)
+        self._end(self._stop_error)
 
     def _stop(self, reason: str) -> None:
-        self._end_early(ABANDONED if reason == "abandoned" else STOPPED)
+        self._end_early(_STOP_ERRORS[reason])
 
     def _end_early(self, error: ApiError) -> None:
         self._stop_error = self._stop_error or error
@@ -171,7 +202,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
             self._context.outcome = Outcome.COMPLETE
             return self._events.terminal_event()
         told = failure(error)
-        was_stopped = told is self._stop_error
+        was_stopped = told is self._stop_error and told is not PRODUCER_LOST
         self._context.outcome = Outcome.CANCELLED if was_stopped else Outcome.ERROR
         self._account.error = told
         return self._render_error(told)

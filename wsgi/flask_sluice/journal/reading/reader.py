@@ -1,15 +1,13 @@
 """What a reader's response takes from a follower, on servers of either kind."""
 
-import re
 from collections.abc import Callable
 
-import msgspec
-
+from flask_sluice.journal.errors import PRODUCER_LOST
 from flask_sluice.journal.protocol import Follower
+from flask_sluice.journal.reading.told_error import error_in
 from flask_sluice.journal.window import numbered
-from flask_sluice.sse import Event, EventParser
 from flask_sluice.stream.context import StreamContext
-from flask_sluice.stream.errors import ApiError, as_api_error
+from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.headers_and_errors import RenderError
 
 Follow = Callable[[Callable[[], None]], Follower]
@@ -23,7 +21,6 @@ _OWN_CODES = frozenset(
     }
 )
 """An upstream's own code, passed on in its words, is not for the log and the metrics: it may say anything there."""
-_MARK = re.compile(rb"^: error (.+?): (.*)$", re.MULTILINE)
 _RESET = ApiError(410, "reset", "events that the reader had asked for were gone")
 
 
@@ -74,44 +71,13 @@ class Reader:
         """Tell the reader's stream how the answer ended for the reader. Return its last events, in the reader's form."""
         terminal_event = self.follower.terminal_event
         told = error_in(terminal_event)
-        if told is None and self.follower.was_reset:
-            told = _RESET
-        self._context.told_error = told
-        if told is None or told.code != "producer_lost" or self._render_lost is None:
+        if told is None:
+            self._context.told_error = _RESET if self.follower.was_reset else None
+            return events
+        code = str(told["code"]) if told["code"] in _OWN_CODES else "upstream_error"
+        error = self._context.told_error = ApiError(502, code, told["message"])
+        if code != PRODUCER_LOST.code or self._render_lost is None:
             return events
         # Another worker has ended the stream, which does not know what form the app gives to its errors.
         number = int(terminal_event[len(b"id: ") : terminal_event.index(b"\n")])
-        return events.removesuffix(terminal_event) + numbered(number, self._render_lost(told))
-
-
-class _Told(msgspec.Struct):
-    code: str | int | None = None
-    message: str = ""
-
-
-class _ErrorData(msgspec.Struct):
-    error: _Told
-
-
-def marked(event: bytes, error: Exception) -> bytes:
-    """Return an error event of an app's own form with a comment, by which ``error_in`` tells it from a terminal event."""
-    told = as_api_error(error)
-    return Event(comment=f"error {told.code}: {told.message}").encode() + event
-
-
-def error_in(event: bytes) -> ApiError | None:
-    """Return the error that a terminal event tells of; None if it completes the answer."""
-    if mark := _MARK.search(event):
-        return _told_by(*(text.decode() for text in mark.groups()))
-    for received in EventParser().feed(event):
-        if received.event == "error":
-            try:
-                told = msgspec.json.decode(received.data, type=_ErrorData).error
-            except msgspec.DecodeError:  # An app's own, in a form of its own.
-                told = _Told()
-            return _told_by(told.code, told.message)
-    return None
-
-
-def _told_by(code: str | int | None, message: str) -> ApiError:
-    return ApiError(502, str(code) if code in _OWN_CODES else "upstream_error", message)
+        return events.removesuffix(terminal_event) + numbered(number, self._render_lost(error))

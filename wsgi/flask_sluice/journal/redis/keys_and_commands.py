@@ -39,9 +39,9 @@ def about_key(stream_id: str) -> str:
     return f"sluice:{{{stream_id}}}:about"
 
 
-def key_key(key: str) -> str:
-    """The key of the id of the newest stream of an app's own key."""
-    return f"sluice:key:{key}"
+def name_key(name: str) -> str:
+    """The key of the id of the newest stream of a name; see ``About.names``."""
+    return f"sluice:name:{name}"
 
 
 def readers_key(stream_id: str) -> str:
@@ -79,13 +79,15 @@ def say_about(stream_id: str, about: About, ttl_ms: int) -> list[Command]:
     return [("HSET", key, *values), ("PEXPIRE", key, ttl_ms)]
 
 
-def name_stream(key: str, stream_id: str, ttl_ms: int) -> Command:
-    """Have the app's own key lead to the stream."""
-    return ("SET", key_key(key), stream_id, "PX", ttl_ms)
+def name_stream(name: str, stream_id: str, ttl_ms: int) -> Command:
+    """Have the name lead to the stream."""
+    return ("SET", name_key(name), stream_id, "PX", ttl_ms)
 
 
-def renew_name(key: str, ttl_ms: int) -> Command:
-    return ("PEXPIRE", key_key(key), ttl_ms)
+def renew_name(name: str, stream_id: str, ttl_ms: int) -> list[Command]:
+    """Keep the name, whichever stream it leads to by now; have it lead to this one if it is gone."""
+    key = name_key(name)
+    return [("SET", key, stream_id, "NX", "PX", ttl_ms), ("PEXPIRE", key, ttl_ms)]
 
 
 def produce_stream(stream_id: str, worker_id: str, lease_ms: int) -> Command:

@@ -185,8 +185,8 @@ class LeaseKeeper:
                 )
             if not had_about:
                 missing += keys_and_commands.say_about(stream_id, recorder.about, self.running_ms)
-            if recorder.about.key:
-                missing.append(keys_and_commands.renew_name(recorder.about.key, self.name_ms))
+            for name in recorder.about.names:
+                missing += keys_and_commands.renew_name(name, stream_id, self.name_ms)
         if missing:
             self._client.execute(*missing)
 

@@ -24,7 +24,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
     about_of,
     event_of,
     inbox_key,
-    key_key,
+    name_key,
     stream_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
@@ -116,9 +116,13 @@ class RedisStore:
         )
         try:
             self._client.transaction(*self._create_commands(recorder))
-            if about.key:
-                name = commands.name_stream(about.key, stream_id, self._keeper.name_ms)
-                self._client.execute(name)
+            if about.names:
+                self._client.execute(
+                    *(
+                        commands.name_stream(name, stream_id, self._keeper.name_ms)
+                        for name in about.names
+                    )
+                )
         except BaseException:
             self._kept.withdraw(recorder)
             raise
@@ -178,9 +182,9 @@ class RedisStore:
                 # A producer that lives may be writing again that it does.
                 self.turns.sleep(LOOK_SECONDS)
 
-    def find(self, key: str) -> str | None:
+    def find(self, name: str) -> str | None:
         self._start()
-        (stream_id,) = self._client.execute(("GET", key_key(key)))
+        (stream_id,) = self._client.execute(("GET", name_key(name)))
         return None if stream_id is None else str(stream_id.decode())
 
     def stop(self, stream_id: str) -> None:

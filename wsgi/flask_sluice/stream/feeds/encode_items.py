@@ -35,12 +35,16 @@ class ItemEncoder:
     of the generator's own are complete without a blank line.
 
     is_terminal: tells the event that completes the answer; None: ``event: done`` or ``data: [DONE]``
+    is_published: whether a program publishes the items, and no generator yields them; for the errors' messages
     has_terminal_event: whether the last event was it
     """
 
-    __slots__ = ("_framer", "_is_part_held", "_is_terminal", "has_terminal_event")
+    __slots__ = ("_framer", "_is_part_held", "_is_published", "_is_terminal", "has_terminal_event")
 
-    def __init__(self, is_terminal: IsTerminal | None = None) -> None:
+    def __init__(
+        self, is_terminal: IsTerminal | None = None, *, is_published: bool = False
+    ) -> None:
+        self._is_published = is_published
         self._is_terminal = is_terminal_event if is_terminal is None else _named(is_terminal)
         self._framer: EventFramer | None = None
         """Made for the first text that is not whole events."""
@@ -62,7 +66,7 @@ class ItemEncoder:
             # UTF-8 has no form for half of a surrogate pair.
             item = item.encode("utf-8", "replace")
         elif not isinstance(item, bytes):
-            raise wrong_type(item)
+            raise wrong_type(item, is_published=self._is_published)
         # Nearly all items are whole events.
         if not self._is_part_held and item.endswith(BLANK_LINE_ENDS[0]):
             events = item
@@ -71,7 +75,7 @@ class ItemEncoder:
         # Nearly all events begin so: to look closer takes a twentieth of an event's cost.
         if not events.startswith(_USUAL_STARTS):
             if _is_text_alone(events):
-                raise no_event(events)
+                raise no_event(events, is_published=self._is_published)
             if not (events and holds_event(events)):
                 return events
         self.has_terminal_event = holds_terminal_event(events, self._is_terminal)
@@ -87,7 +91,7 @@ class ItemEncoder:
             self._framer = EventFramer()
         framer = self._framer
         if not self._is_part_held and _is_no_line_of_an_event(item):
-            raise no_event(item)
+            raise no_event(item, is_published=self._is_published)
         events = framer.feed(item)
         if _is_whole_comment(framer):
             events += framer.part
@@ -97,7 +101,7 @@ class ItemEncoder:
 
     def _unfinished(self) -> ValueError:
         assert self._framer is not None
-        return no_event(self._framer.part)
+        return no_event(self._framer.part, is_published=self._is_published)
 
 
 def encode(item: Event | bytes) -> bytes:

@@ -54,37 +54,46 @@ _HINTS = (
 """What to do about an exception of a generator that views do not know, by a part of its message."""
 
 
-def check_items(items: object) -> None:
-    """Raise TypeError, saying what to do, for something that is not an iterable of events."""
+def check_items(items: object, function: str = "sse_response") -> None:
+    """Raise TypeError, saying what to do, for something that is not an iterable of events.
+
+    function: that takes the items, and is named in the message
+    """
     # Nearly all are generators: the questions below take 2 us.
     if not inspect.isgenerator(items):
         problem = _not_iterable(items) or _not_of_events(items)
         if problem is not None:
-            raise TypeError(f"sse_response takes {problem}")
+            raise TypeError(f"sse_response takes {problem}".replace("sse_response", function))
     elif items.gi_frame is None or items.gi_running:
         name = _name(items)
         raise TypeError(
             f"the generator {name} has been read before, by another response for example: "
-            f"make a new one for each response, sse_response({name}())"
+            f"make a new one for each response, {function}({name}())"
         )
 
 
-def wrong_type(item: object) -> TypeError:
-    """Return the error of a generator that has yielded something else than an event."""
+def wrong_type(item: object, *, is_published: bool = False) -> TypeError:
+    """Return the error of a generator that has yielded something else than an event, or of a program that has published it."""
     kind = "None" if item is None else type(item).__name__
+    takes = "publish takes an" if is_published else "a stream's generator yields"
+    advice = _advice(item, kind)
+    if is_published and item is None:
+        advice = "leave the call out where there is nothing to tell"
+    elif is_published and inspect.isgenerator(item):
+        advice = "publish its events one by one, or give the generator to start()"
     return TypeError(
-        f"a stream's generator yields Event, or text or bytes that are framed events, not {kind}; "
-        + _advice(item, kind)
+        f"{takes} Event, or text or bytes that are framed events, not {kind}; {advice}"
     )
 
 
-def no_event(text: bytes) -> ValueError:
-    """Return the error of a generator that has yielded text that is not an event."""
+def no_event(text: bytes, *, is_published: bool = False) -> ValueError:
+    """Return the error of a generator that has yielded text that is not an event, or of a program that has published it."""
     shown = text.decode("utf-8", "replace")
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "..."
+    given = "publish was given" if is_published else "the generator yielded"
     return ValueError(
-        f"the generator yielded the text {shown!r}, which is not a server-sent event (`data: text` and a blank line); "
+        f"{given} the text {shown!r}, which is not a server-sent event (`data: text` and a blank line); "
         "wrap it in Event(data=…)"
     )
 
