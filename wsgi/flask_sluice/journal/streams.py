@@ -154,6 +154,7 @@ class Streams:
                 render_error=error_renderer(error_event),
                 owner=owner,
                 key=key,
+                hears_stop=True,
             )
         generator = KeptGenerator(items, context, deadline)
         stream = self._begin(
@@ -208,6 +209,7 @@ class Streams:
         render_error: RenderError = render_default_error,
         owner: Owner = None,
         key: str | None = None,
+        hears_stop: bool = False,
     ) -> StreamStatus:
         """Keep what a feed gives: see ``Generation``. On gevent only. Raises what ``create`` raises."""
         from flask_sluice.journal.producing.generation import Generation  # noqa: PLC0415
@@ -222,6 +224,7 @@ class Streams:
                 answer,
                 render_error=render_error,
                 on_end=self._count(about),
+                hears_stop=hears_stop,
             )
             with self._uncounted_on_failure(about):
                 generation.start(self.journal, stream_id, about)

@@ -60,6 +60,7 @@ class Generation:
     answer: reads the events
     render_error: makes the error event of an answer that fails
     on_end: called once, when a generation that was started is over
+    hears_stop: whether the feed has an app's generator, which may listen for a stop and still yield a last event
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Generation:
         "_context",
         "_failure",
         "_feed",
+        "_hears_stop",
         "_kept",
         "_on_end",
         "_recorder",
@@ -86,7 +88,9 @@ class Generation:
         *,
         render_error: RenderError,
         on_end: Callable[[], None],
+        hears_stop: bool = False,
     ) -> None:
+        self._hears_stop = hears_stop
         self._render_error = render_error
         self._feed = feed
         self._context = context
@@ -178,12 +182,21 @@ class Generation:
                 break
             else:
                 error = self._stop_error or self._timers.overdue(time.monotonic())
-                if error is not None:
+                if error is not None and not self._may_hear(error):
                     return error
                 feed.wait(self._append)
             if self._failure is not None:
                 raise self._failure
-        return None
+        return self._stop_error if self._context.is_stopped and not self._answer.is_over else None
+
+    def _may_hear(self, error: ApiError) -> bool:
+        """Whether the generator ends by itself: it is told of the stop, and listens."""
+        if not (self._hears_stop and self._context.listens and error is self._stop_error):
+            return False
+        # In the background: a callback of the app may block.
+        if not self._context.is_stopped:
+            self._turns.start(self._context.stop_generating)
+        return error.code == STOPPED.code
 
     def _append(self, events: bytes) -> bool:
         """Append the answer's next events. Return whether more are wanted."""
