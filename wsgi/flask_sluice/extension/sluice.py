@@ -44,7 +44,7 @@ class Sluice:
         Raises ValueError for a setting with a bad value.
         """
         config = read_config(app.config)
-        app.extensions[_NAME] = _State(AppStreams(config), AppChannels(app, config))
+        app.extensions[_NAME] = _State(AppStreams(config, app.config), AppChannels(app, config))
         app.register_error_handler(ApiError, _answer)
         self._app = app
 

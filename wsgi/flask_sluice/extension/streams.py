@@ -1,12 +1,12 @@
 """An app's kept streams, with the responses that read them."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from flask import Response, current_app, has_request_context, request
+from flask import Response, has_request_context, request
 
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import StreamReader
@@ -21,10 +21,9 @@ from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
 from flask_sluice.journal.owners import PerOwner
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
-from flask_sluice.journal.status import StreamStatus
 from flask_sluice.journal.streams import Owner, Streams
+from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
-from flask_sluice.stream.feeds.encode_items import StreamItem
 from flask_sluice.stream.headers_and_errors import ErrorEvent, error_for_event_source, renderer
 from flask_sluice.stream.options import stream_options
 from flask_sluice.stream.responses import GivenHeaders, context_of, headers_with
@@ -35,10 +34,11 @@ _LOOK_SECONDS = 0.1
 class AppStreams(Streams):
     """``Streams`` for the views of a Flask app.
 
-    readers_per_owner: how many connections of one owner may read on a worker; None: any number
+    config: what the app's config says of kept streams
+    app_config: all of it, with the options of each stream; these may be changed later
     """
 
-    def __init__(self, config: ExtensionConfig) -> None:
+    def __init__(self, config: ExtensionConfig, app_config: Mapping[str, Any]) -> None:
         given = {
             name: value
             for name in (
@@ -48,21 +48,23 @@ class AppStreams(Streams):
             if (value := getattr(config, name)) is not None
         }
         super().__init__(config.redis_url, **given)
+        self._app_config = app_config
         self._readers = PerOwner(config.readers_per_owner, "readers of yours are connected")
         self._hand_off = HandOff(config)
 
-    def start(self, items: Iterable[StreamItem], **options: Any) -> StreamStatus:
-        """See ``Streams.start``. The deadline's default is ``SLUICE_STREAM_TIMEOUT_SECONDS`` of the app's config.
+    def context_for(self, context: StreamContext | None) -> StreamContext:
+        """See ``Streams``. In a view the stream has the request's id in the log.
 
-        In a view the stream has the request's id in the log. Raises ApiError 503, too, where Redis is missing and there are
-        several processes.
+        Raises ApiError 503 where Redis is missing and there are several processes.
         """
-        if has_request_context():
-            self.require_shared()
-            options["context"] = context_of(request, options.get("context"))
-        if options.get("deadline") is None:
-            options["deadline"] = stream_options(current_app.config, None, None).deadline_seconds
-        return super().start(items, **options)
+        if not has_request_context():
+            return super().context_for(context)
+        self.require_shared()
+        return context_of(request, context)
+
+    def deadline_for(self, deadline: float | None) -> float | None:
+        """See ``Streams``. The default is ``SLUICE_STREAM_TIMEOUT_SECONDS`` of the app's config."""
+        return stream_options(self._app_config, None, deadline).deadline_seconds
 
     def response(
         self,
@@ -96,7 +98,7 @@ class AppStreams(Streams):
         context = context_of(request)
         reading = ReadingResponse(
             context,
-            stream_options(current_app.config, keepalive, None),
+            stream_options(self._app_config, keepalive, None),
             headers=headers_with(context.request_id, headers),
             render_error=renderer(error_event, error_for_event_source),
             retry_ms=retry,

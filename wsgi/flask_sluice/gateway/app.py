@@ -146,7 +146,8 @@ def _streams(settings: Settings) -> AppStreams:
             abandon_seconds=settings.abandon_seconds,
             total_history_bytes=settings.total_history_bytes,
             streams_per_owner=settings.streams_per_client,
-        )
+        ),
+        app_config={},
     )
 
 
