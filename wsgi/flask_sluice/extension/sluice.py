@@ -44,7 +44,11 @@ class Sluice:
         Raises ValueError for a setting with a bad value.
         """
         config = read_config(app.config)
-        app.extensions[_NAME] = _State(AppStreams(config, app.config), AppChannels(app, config))
+        try:
+            state = _State(AppStreams(config, app.config), AppChannels(app, config))
+        except ValueError as error:
+            raise ValueError(f"SLUICE_REDIS_URL: {error}") from None
+        app.extensions[_NAME] = state
         app.register_error_handler(ApiError, _answer)
         self._app = app
 

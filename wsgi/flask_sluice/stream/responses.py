@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import werkzeug.datastructures
 from flask import Request, Response, after_this_request, has_request_context, json
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 from flask_sluice.observe.tracing.spans import current_spans, is_traced
 from flask_sluice.stream.context import StreamContext, new_request_id
@@ -112,7 +112,9 @@ def http_exception(error: ApiError) -> HTTPException:
     response = Response(status=error.status, headers=error.headers)
     response.content_type = "application/json"
     response.data = json.dumps({"error": error.body()})
-    exception = HTTPException(error.message, response)
+    # Flask looks for the handler of a status by the class.
+    kind = default_exceptions.get(error.status, HTTPException)
+    exception = kind(description=error.message, response=response)
     exception.code = error.status
     return exception
 
