@@ -1,4 +1,4 @@
-"""What tests/unit/test_kept_streams.py holds in memory and on threads, over Redis and on gevent."""
+"""What the unit tests of kept streams hold in memory and on threads, over Redis and on gevent."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def test_kept_streams_are_the_same(redis, place, patch):
     run = subprocess.run(
         [
             *(sys.executable, "-c", patch + _PROGRAM, "-q", "-p", "no:cacheprovider"),
-            "tests/unit/test_kept_streams.py",
+            *("tests/unit/test_kept_streams.py", "tests/unit/test_extension.py"),
         ],
         cwd=ROOT,
         env={**os.environ, **url},

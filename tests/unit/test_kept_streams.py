@@ -759,6 +759,7 @@ class TestAProcess:
             "{}",
         ]
 
+    @pytest.mark.slow
     def test_ends_its_open_streams_when_it_exits(self):
         ended = run(
             """
@@ -771,6 +772,7 @@ class TestAProcess:
         line = json.loads(ended.stderr)
         assert (line["outcome"], line["code"], line["events"]) == ("cancelled", "draining", 2)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(is_patched(), reason="the servers of greenlets wait for them")
     def test_lets_a_generator_save_its_answer_when_it_exits(self):
         ended = run(
@@ -778,7 +780,7 @@ class TestAProcess:
             import time
             def answer():
                 yield Event(data="[DONE]")
-                time.sleep(1.5)
+                time.sleep(1.2)
                 print("saved")
             stream = streams.start(answer())
             while streams.status(stream.id).state == "running":
@@ -787,6 +789,7 @@ class TestAProcess:
         )
         assert ended.stdout == "saved\n", ended.stderr
 
+    @pytest.mark.slow
     def test_exits_although_a_generator_hangs(self):
         ended = run(
             """

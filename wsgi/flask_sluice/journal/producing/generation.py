@@ -187,7 +187,8 @@ class Generation:
                 feed.wait(self._append)
             if self._failure is not None:
                 raise self._failure
-        return self._stop_error if self._context.is_stopped and not self._answer.is_over else None
+        has_returned = self._hears_stop and feed.error is None and not self._answer.is_over
+        return self._stop_error if has_returned else None
 
     def _may_hear(self, error: ApiError) -> bool:
         """Whether the generator ends by itself: it is told of the stop, and listens."""
