@@ -78,6 +78,11 @@ class Streams:
         self.journal = open_journal(url, limits)
         self._running = PerOwner(streams_per_owner, "streams of yours are running")
 
+    @staticmethod
+    def new_id() -> str:
+        """Return an id for a stream that others are told of before it begins. It is impossible to guess."""
+        return new_id()
+
     def create(
         self,
         *,
