@@ -101,6 +101,18 @@ def with_gevent(
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def with_redis(
+    environment: Environment, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    """An environment of the same versions with the extra ``redis`` alone, for servers with threads, Celery and scripts."""
+    folder = tmp_path_factory.mktemp(f"redis-{environment.versions.name}")
+    with_redis = Environment(folder, environment.versions)
+    with_redis.install(wheel, "[redis]")
+    yield with_redis
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with somebody's ``app.py`` and ``wsgi.py``, and nothing else."""

@@ -7,6 +7,7 @@ import pytest
 
 import flask_sluice
 from tests.support.server import ROOT
+from tests.system.redis_server import RedisServer
 from tests.wheel.serving import serve
 from tests.wheel.test_streaming import EVENTS
 
@@ -15,6 +16,22 @@ IMPORTED_EXTRAS = f"""
 import sys
 print(sorted(set({EXTRAS}) & sys.modules.keys()))
 """
+PUBLISH_AND_READ = f"""
+from flask_sluice import Event, Streams
+from flask import Flask
+from flask_sluice import Sluice
+streams = Streams({{url!r}})
+with streams.create(owner=7, key="k") as stream:
+    stream.publish(Event(data="a"))
+status = streams.find(key="k", owner=7)
+print(status.state, status.last_id)
+app = Flask("app")
+app.config["SLUICE_REDIS_URL"] = {{url!r}}
+sluice = Sluice(app)
+app.get("/")(lambda: sluice.streams.response(stream.id, owner=7))
+body = app.test_client().get("/").text
+print([int(line[4:]) for line in body.splitlines() if line.startswith("id: ")])
+{IMPORTED_EXTRAS}"""
 WITHOUT_UNIX = (ROOT / "tests/support/without_unix.py").read_text()
 WITHOUT_UNIX_PRINTS = "complete 3\nleft True\n201 one\nthe generator was closed"
 
@@ -69,6 +86,19 @@ def test_without_extras_flask_run_streams(bare, project):
 @pytest.mark.oldest_and_newest
 def test_without_extras_and_without_unix_a_server_with_threads_streams(bare, project):
     assert bare.evaluate(WITHOUT_UNIX, project) == WITHOUT_UNIX_PRINTS
+
+
+@pytest.mark.oldest_and_newest
+def test_with_redis_alone_streams_are_kept_in_redis(with_redis, project):
+    with RedisServer() as redis:
+        printed = with_redis.evaluate(PUBLISH_AND_READ.format(url=redis.url), project)
+    assert printed.splitlines() == ["complete 2", "[1, 2]", "['redis']"]
+
+
+@pytest.mark.oldest_and_newest
+def test_without_extras_a_redis_url_says_what_to_install(bare, project):
+    program = "from flask_sluice import Streams\ntry: Streams('redis://')\nexcept ImportError as error: print(error)"
+    assert "pip install 'flask-sluice[redis]'" in bare.evaluate(program, project)
 
 
 @pytest.mark.oldest_and_newest
