@@ -11,8 +11,7 @@ from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
-from flask_sluice.journal.redis.store import RedisStore
-from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
+from flask_sluice.journal.redis.streams import FollowedStream, StoredStreams, WorkerStreams
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from tests.unit.greenlets import run_all
@@ -465,6 +464,6 @@ class RestoringRedis:
 
 def test_events_that_are_stored_again_between_two_looks_are_read():
     redis = RestoringRedis()
-    store = RedisStore.__new__(RedisStore)
-    store._client = store._stored = redis
-    assert store._read_history("x", 1, 1) == [(1, event("one"))]
+    stored = StoredStreams.__new__(StoredStreams)
+    stored._client, stored.awaits = redis, redis.awaits
+    assert stored.read_history("x", 1, 1) == [(1, event("one"))]

@@ -1,5 +1,6 @@
 """What is known of a stream, for a page that is loaded again."""
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,11 @@ class StreamStatus:
     def as_dict(self) -> dict[str, object]:
         """Return it for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def just_begun(stream_id: str) -> StreamStatus:
+    """Return the status of a stream that has begun at this moment."""
+    return StreamStatus(stream_id, "running", 0, time.time())
 
 
 def status_of(stream_id: str, description: Description) -> StreamStatus:

@@ -1,6 +1,5 @@
 """Streams that survive their readers, for any program: a web server, a Celery task, a script."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,8 +21,8 @@ from flask_sluice.journal.producing.arguments import (
 )
 from flask_sluice.journal.producing.generator_thread import KeptGenerator
 from flask_sluice.journal.producing.kept_stream import KeptStream
-from flask_sluice.journal.protocol import About, Description, Follower, Limits
-from flask_sluice.journal.status import StreamStatus, status_of
+from flask_sluice.journal.protocol import About, Follower, Limits
+from flask_sluice.journal.status import StreamStatus, just_begun, status_of
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
@@ -171,7 +170,7 @@ class Streams:
             render_error=error_renderer(error_event),
         )
         generator.start(stream, self.journal.turns)
-        return _just_begun(stream.id)
+        return just_begun(stream.id)
 
     def context_for(self, context: StreamContext | None) -> StreamContext:
         """Return the context of a stream that begins: the given one, or else a new one."""
@@ -234,7 +233,7 @@ class Streams:
             with self._uncounted_on_failure(about):
                 generation.start(self.journal, stream_id, about)
             on_failure.pop_all()
-        return _just_begun(stream_id)
+        return just_begun(stream_id)
 
     def stop(self, stream_id: str, *, owner: Owner = None) -> None:
         """Ask the program that produces a stream to stop, wherever it runs. Does nothing to a finished stream.
@@ -249,7 +248,7 @@ class Streams:
     def status(self, stream_id: str, *, owner: Owner = None) -> StreamStatus:
         """Return how a stream is doing. Raises what ``stop`` raises."""
         description = self.journal.describe(stream_id)
-        if not _is_owned(description, owner):
+        if not description.belongs_to(owner):
             raise UnknownStreamError
         return status_of(stream_id, description)
 
@@ -282,7 +281,7 @@ class Streams:
         self.journal.close()
 
     def _check_owner(self, stream_id: str, owner: Owner) -> None:
-        if owner is not None and not _is_owned(self.journal.describe(stream_id), owner):
+        if owner is not None and not self.journal.describe(stream_id).belongs_to(owner):
             raise UnknownStreamError
 
     def _count(self, about: About) -> Callable[[], None]:
@@ -299,13 +298,3 @@ class Streams:
             with self.journal.turns:
                 self._running.remove(about.owner)
             raise
-
-
-def _is_owned(description: Description, owner: Owner) -> bool:
-    if owner is None:
-        return True
-    return description.about is not None and description.about.owner == str(owner)
-
-
-def _just_begun(stream_id: str) -> StreamStatus:
-    return StreamStatus(stream_id, "running", 0, time.time())

@@ -12,6 +12,7 @@ and is not used.
 """
 
 import inspect
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.health import RedisHealth, code_of
 from flask_sluice.journal.turns import Turns, turns_of_process
+
+logger = logging.getLogger("sluice.journal")
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
@@ -122,6 +125,16 @@ class RedisClient:
         finally:
             connection.disconnect()
         return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None
+
+    def check_settings(self) -> None:
+        """See ``Journal``."""
+        policy = self.setting("maxmemory-policy")
+        if policy not in (None, "noeviction"):
+            logger.warning(
+                "Redis has maxmemory-policy %s: when it is full it drops streams and the leases of workers. "
+                "Set noeviction",
+                policy,
+            )
 
     def keep_connection(
         self, *, may_repeat: bool = True, reply_seconds: float | None = None

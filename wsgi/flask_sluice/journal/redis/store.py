@@ -19,13 +19,7 @@ from flask_sluice.journal.redis import subscriber, writer
 from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import RedisFollower
 from flask_sluice.journal.redis.keys_and_commands import (
-    LastEvent,
-    about_key,
-    about_of,
-    event_of,
     inbox_key,
-    name_key,
-    stream_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
@@ -34,9 +28,9 @@ from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,
     FollowedStream,
     KeptStreams,
-    StoredStream,
     StoredStreams,
     WorkerStreams,
+    window_from,
 )
 from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
@@ -45,7 +39,6 @@ from flask_sluice.journal.window import Window
 
 logger = logging.getLogger("sluice.journal")
 
-_FETCHED_EVENTS = 500
 _LEAST_QUEUE_BYTES = 1024 * 1024
 """How much may wait for Redis, however little history is kept: a burst of events is not an outage."""
 
@@ -89,13 +82,7 @@ class RedisStore:
             lease_seconds=lease_seconds,
             lost_event=lost_event,
         )
-        self._stored = StoredStreams(
-            self._client,
-            self._streams,
-            self._keeper.may_return,
-            self._keeper.doubt_seconds,
-            lost_event,
-        )
+        self._stored = StoredStreams(self._client, self._streams, self._keeper, lost_event)
         self._budget = Budget(limits)
         self._kept = KeptStreams(self._budget, limits.history_seconds, self._delete)
         self._steps: list[RepeatedStep] = []
@@ -148,44 +135,11 @@ class RedisStore:
 
     def describe(self, stream_id: str) -> Description:
         self._start()
-        last = self._settled(stream_id).last
-        about, left_ms = self._client.execute(
-            ("HGETALL", about_key(stream_id)), ("PTTL", stream_key(stream_id))
-        )
-        is_kept = last.is_terminal and left_ms > 0
-        return Description(
-            about_of(about),
-            last.number,
-            last.event if last.is_terminal else None,
-            time.time() + left_ms / 1000 if is_kept else None,
-        )
-
-    def _settled(self, stream_id: str) -> StoredStream:
-        """Return what Redis has of a stream; one whose producer is dead gets its end before.
-
-        Raises UnknownStreamError, JournalUnavailableError.
-        """
-        ends_at = time.monotonic() + self._keeper.doubt_seconds
-        while True:
-            stored = self._stored.look_up(stream_id)
-            if not stored.is_there and stream_id not in self._streams.own:
-                raise UnknownStreamError
-            may_run = stored.may_return or stream_id in self._streams.own
-            if stored.last.is_terminal or may_run or self._stored.produces(stored.producer):
-                return stored
-            now = time.monotonic()
-            if not self._keeper.would_know(now):
-                return stored
-            if now >= ends_at:
-                self._keeper.end_streams([stream_id])
-            else:
-                # A producer that lives may be writing again that it does.
-                self.turns.sleep(LOOK_SECONDS)
+        return self._stored.describe(stream_id)
 
     def find(self, name: str) -> str | None:
         self._start()
-        (stream_id,) = self._client.execute(("GET", name_key(name)))
-        return None if stream_id is None else str(stream_id.decode())
+        return self._stored.id_of(name)
 
     def stop(self, stream_id: str) -> None:
         self._start()
@@ -214,13 +168,7 @@ class RedisStore:
         return self._client.check(*commands.everything())
 
     def check_settings(self) -> None:
-        policy = self._client.setting("maxmemory-policy")
-        if policy not in (None, "noeviction"):
-            logger.warning(
-                "Redis has maxmemory-policy %s: when it is full it drops streams and the leases of workers. "
-                "Set noeviction",
-                policy,
-            )
+        self._client.check_settings()
 
     def close(self) -> None:
         if self._steps and os.getpid() == self._pid:
@@ -260,7 +208,7 @@ class RedisStore:
         if stream is not None:
             return self._follower(stream_id, stream.window, after, wake)
         last = stored.last
-        stream = FollowedStream(stream_id, stored.producer, _window_from(last))
+        stream = FollowedStream(stream_id, stored.producer, window_from(last))
         follower = self._follower(stream_id, stream.window, after, wake)
         if not last.is_terminal:
             self._streams.followed[stream_id] = stream
@@ -293,11 +241,13 @@ class RedisStore:
             if not window.is_followed:
                 self._has_no_reader(stream_id, window)
 
-        def fetch_history(first: int, last: int) -> list[tuple[int, bytes]]:
-            return self._read_history(stream_id, first, last)
-
         follower = RedisFollower(
-            window, after, wake, on_close, fetch_history=fetch_history, turns=self.turns
+            window,
+            after,
+            wake,
+            on_close,
+            fetch_history=partial(self._stored.read_history, stream_id),
+            turns=self.turns,
         )
         self._keeper.readers.add(follower)
         return follower
@@ -309,23 +259,6 @@ class RedisStore:
         stream = self._streams.followed.get(stream_id)
         if stream is not None and stream.window is window:
             self._streams.unfollow(stream)
-
-    def _read_history(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
-        events = self._read_events(stream_id, first, last)
-        if events and events[0][0] == first:
-            return events
-        if self._stored.awaits(stream_id, last):
-            raise JournalUnavailableError("Redis has lost events that are being stored again")
-        # They may have been stored again between these two looks.
-        return self._read_events(stream_id, first, last)
-
-    def _read_events(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
-        (entries,) = self._client.execute(
-            commands.read_events(stream_id, first, last, _FETCHED_EVENTS)
-        )
-        if isinstance(entries, Exception):
-            return []  # The key is used by something else: the stream is gone.
-        return [(number, event) for number, event in map(event_of, entries) if number is not None]
 
     # Streams that this worker produces.
 
@@ -363,12 +296,3 @@ class RedisStore:
                 stream = FollowedStream(stream_id, self._streams.worker_id, recorder.window)
                 self._streams.followed[stream_id] = stream
                 self.turns.start(partial(self._announce_lost, stream))
-
-
-def _window_from(last: LastEvent) -> Window:
-    """Return a window that begins with the stream's last event; older events are fetched, newer ones will come."""
-    window = Window(max(1, last.number))
-    if last.number:
-        window.append(last.event)
-        window.is_finished = last.is_terminal
-    return window

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
@@ -13,17 +13,26 @@ from flask_sluice.journal.errors import (
     JournalUnavailableError,
     UnknownStreamError,
 )
+from flask_sluice.journal.protocol import Description
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.client import RedisClient
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
+    about_key,
+    about_of,
+    event_of,
     inbox_key,
+    name_key,
     producer_key,
     stream_key,
 )
 from flask_sluice.journal.redis.recorder import RedisRecorder
 from flask_sluice.journal.window import Window, numbered
 
+if TYPE_CHECKING:
+    from flask_sluice.journal.redis.leases import LeaseKeeper
+
+_FETCHED_EVENTS = 500
 LOOK_SECONDS = 0.1
 """Between looks for what a producer is expected to write again."""
 
@@ -62,6 +71,15 @@ class WorkerStreams:
             del self.followed[stream.stream_id]
 
 
+def window_from(last: LastEvent) -> Window:
+    """Return a window that begins with the stream's last event; older events are fetched, newer ones will come."""
+    window = Window(max(1, last.number))
+    if last.number:
+        window.append(last.event)
+        window.is_finished = last.is_terminal
+    return window
+
+
 class StoredStream(NamedTuple):
     """What Redis has of a stream.
 
@@ -79,8 +97,7 @@ class StoredStream(NamedTuple):
 class StoredStreams:
     """Looks streams up in Redis.
 
-    may_return: whether producers may be writing again what Redis has lost; called with whether it has this worker's lease
-    restore_seconds: how long they may take for that
+    keeper: knows whether a producer may be writing again what is missing, and ends streams whose producer is dead
     lost_event: the terminal event of a stream whose producer is dead, without an id
     """
 
@@ -88,16 +105,46 @@ class StoredStreams:
         self,
         client: RedisClient,
         streams: WorkerStreams,
-        may_return: Callable[[bool], bool],
-        restore_seconds: float,
+        keeper: "LeaseKeeper",
         lost_event: bytes,
     ) -> None:
         self._client = client
-        self._worker_id = streams.worker_id
+        self._streams = streams
+        self._keeper = keeper
         self._inbox_key = inbox_key(streams.worker_id)
-        self._may_return = may_return
-        self._restore_seconds = restore_seconds
         self._lost_event = lost_event
+
+    def describe(self, stream_id: str) -> Description:
+        """See ``Journal``."""
+        last = self._settled(stream_id).last
+        about, left_ms = self._client.execute(
+            ("HGETALL", about_key(stream_id)), ("PTTL", stream_key(stream_id))
+        )
+        is_kept = last.is_terminal and left_ms > 0
+        return Description(
+            about_of(about),
+            last.number,
+            last.event if last.is_terminal else None,
+            time.time() + left_ms / 1000 if is_kept else None,
+        )
+
+    def id_of(self, name: str) -> str | None:
+        """See ``Journal.find``."""
+        (stream_id,) = self._client.execute(("GET", name_key(name)))
+        return None if stream_id is None else str(stream_id.decode())
+
+    def read_history(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        """Return the stored events from one number to another with their numbers, or the first of them.
+
+        Raises JournalUnavailableError.
+        """
+        events = self._read_events(stream_id, first, last)
+        if events and events[0][0] == first:
+            return events
+        if self.awaits(stream_id, last):
+            raise JournalUnavailableError("Redis has lost events that are being stored again")
+        # They may have been stored again between these two looks.
+        return self._read_events(stream_id, first, last)
 
     def find(self, stream_id: str, after: int) -> StoredStream:
         """Return a stream that has given out this number; wait for its producer where Redis may have lost the stream.
@@ -107,7 +154,7 @@ class StoredStreams:
 
         Raises UnknownStreamError, InvalidEventIdError, JournalUnavailableError.
         """
-        ends_at = time.monotonic() + self._restore_seconds
+        ends_at = time.monotonic() + self._keeper.doubt_seconds
         may_return = False
         while True:
             stored = self.look_up(stream_id)
@@ -122,6 +169,37 @@ class StoredStreams:
         if after < 0 or not is_given_out:
             raise InvalidEventIdError(last.number)
         return stored
+
+    def _settled(self, stream_id: str) -> StoredStream:
+        """Return what Redis has of a stream; one whose producer is dead gets its end before.
+
+        Raises UnknownStreamError, JournalUnavailableError.
+        """
+        own, keeper = self._streams.own, self._keeper
+        ends_at = time.monotonic() + keeper.doubt_seconds
+        while True:
+            stored = self.look_up(stream_id)
+            if not stored.is_there and stream_id not in own:
+                raise UnknownStreamError
+            may_run = stored.may_return or stream_id in own
+            if stored.last.is_terminal or may_run or self.produces(stored.producer):
+                return stored
+            now = time.monotonic()
+            if not keeper.would_know(now):
+                return stored
+            if now >= ends_at:
+                keeper.end_streams([stream_id])
+            else:
+                # A producer that lives may be writing again that it does.
+                self._client.turns.sleep(LOOK_SECONDS)
+
+    def _read_events(self, stream_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        (entries,) = self._client.execute(
+            keys_and_commands.read_events(stream_id, first, last, _FETCHED_EVENTS)
+        )
+        if isinstance(entries, Exception):
+            return []  # The key is used by something else: the stream is gone.
+        return [(number, event) for number, event in map(event_of, entries) if number is not None]
 
     def awaits(self, stream_id: str, number: int) -> bool:
         """Return whether a producer may be about to store the stream again up to this number. Raises JournalUnavailableError."""
@@ -142,7 +220,7 @@ class StoredStreams:
 
     def produces(self, producer: str) -> bool:
         """Return whether this is a worker that lives. This one would have the stream among its own."""
-        if producer in ("", self._worker_id):
+        if producer in ("", self._streams.worker_id):
             return False
         (has_lease,) = self._client.execute(("EXISTS", inbox_key(producer)))
         return bool(has_lease)
@@ -158,7 +236,9 @@ class StoredStreams:
         for reply in (entries, producer):
             if isinstance(reply, Exception):
                 raise JournalUnavailableError(f"Redis refuses to read: {reply}")
-        may_return = (producer is not None and not is_there) or self._may_return(bool(has_lease))
+        may_return = (producer is not None and not is_there) or self._keeper.may_return(
+            bool(has_lease)
+        )
         if not (is_there or may_return):
             raise UnknownStreamError
         return StoredStream(
