@@ -13,7 +13,7 @@ from flask_sluice.journal.errors import UnknownStreamError
 from flask_sluice.sse import EventParser
 from tests.examples.installed import python_with
 from tests.support.server import ROOT, clean_environment, wait_until
-from tests.unit.kept_streams import Reader, events
+from tests.unit.kept_streams import Reader, events, read_with_breaks
 
 # Installing takes half a minute, once.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
@@ -160,6 +160,16 @@ def test_a_job_of_rq_publishes_from_the_process_that_rq_forks(streams, stream_id
     )
     assert streams.status(stream_id).state == "complete"
     assert len(events(streams, stream_id)) == 21
+
+
+def test_readers_of_another_process_get_each_event_once_however_often_they_leave(
+    streams, stream_id, run
+):
+    run("publish", stream_id, 200)
+    until_begun(streams, stream_id)
+    joins, failed = read_with_breaks(streams, stream_id, readers=300, seconds=1)
+    assert joins > 600
+    assert failed == []
 
 
 @pytest.mark.measures

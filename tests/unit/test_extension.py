@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask, Response, current_app, request, stream_with_context
@@ -225,6 +226,46 @@ class TestReading:
                 assert read_events(client, f"/answers/{stream.id}", leave_after=1).outcome == "left"
             wait_until(lambda: len(open_streams()) == 1)
         assert registry.admission().count == 0
+
+    def test_slowly_misses_nothing_and_holds_up_no_one(self, client, streams):
+        with streams.create() as stream, open_stream(client, f"/answers/{stream.id}") as slow:
+            for number in range(2000):
+                stream.publish(Event(data=f"{number} {'x' * 500}"))
+            stream.publish(Event(data="[DONE]"))
+            quick = read_events(client, f"/answers/{stream.id}")
+            assert len(quick.events) == 2001
+            assert [int(event.id) for event in slow] == list(range(1, 2002))
+
+    def test_by_many_threads_at_once_gives_each_of_them_everything(self, app, streams):
+        def answer():
+            for _ in range(200):
+                yield Event(data="x" * 100)
+                time.sleep(0.0005)
+
+        stream_id = streams.start(answer()).id
+        with ThreadPoolExecutor(20) as pool:
+            readers = [
+                pool.submit(read_events, app.test_client(), f"/answers/{stream_id}")
+                for _ in range(20)
+            ]
+        for reader in readers:
+            assert [int(event.id) for event in reader.result().events] == list(range(1, 202))
+        wait_until(lambda: len(open_streams()) == 0)
+
+    def test_is_logged_with_its_route_and_outcome(self, client, finished, log):
+        read_events(client, f"/answers/{finished}", headers={"X-Request-Id": "the-reader"})
+        wait_until(lambda: [line for line in log() if line["message"] == "stream ended"])
+        (line,) = [line for line in log() if line["message"] == "stream ended"]
+        assert (line["request_id"], line["route"]) == ("the-reader", "/answers/<stream_id>")
+        assert (line["outcome"], line["status"], line["events"]) == ("complete", 200, 3)
+
+    def test_of_a_stream_that_was_stopped_is_no_failure(self, client, streams, log):
+        with streams.create() as stream:
+            streams.stop(stream.id)
+            assert stream.wait(10)
+        assert read_events(client, f"/answers/{stream.id}").events[-1].event == "error"
+        lines = wait_until(lambda: [line for line in log() if line["message"] == "stream ended"])
+        assert [(line["outcome"], line["code"]) for line in lines] == [("cancelled", "stopped")]
 
     def test_is_possible_through_the_fixture_of_tests(self, sse, finished):  # noqa: F811
         assert [event.data for event in sse(f"/answers/{finished}").events] == ["a", "b", "{}"]
