@@ -1,6 +1,7 @@
 """Streams that survive their readers, as a program without a web server has them."""
 
 import contextvars
+import gc
 import json
 import os
 import subprocess
@@ -740,6 +741,41 @@ class TestAProcess:
                     other.status(stream.id)
             else:
                 assert other.status(stream.id).state == "running"
+
+    def test_may_make_streams_anew_for_each_of_its_jobs(self):
+        """As a Celery task does that has them inside of its function. Nothing is left of those that are done."""
+
+        def job():
+            with make_streams().create() as stream:
+                stream.publish(Event(data="a"))
+            return stream.id
+
+        last = job()
+        before = threading.active_count()
+        for _ in range(20):
+            last = job()
+        wait_until(lambda: threading.active_count() <= before)
+        if REDIS_URL is not None:
+            assert events(make_streams(), last) == [("message", "a"), DONE]
+
+    def test_may_forget_the_streams_of_a_generator_that_runs(self):
+        go_on = threading.Event()
+
+        def answer():
+            yield Event(data="a")
+            go_on.wait(30)
+            saved.append(True)
+            yield Event(data="b")
+
+        saved = []
+        began = make_streams().start(answer())
+        gc.collect()
+        go_on.set()
+        wait_until(lambda: saved)
+        wait_until(lambda: registry.admission().count == 0)
+        assert registry.stats().errors == {}
+        if REDIS_URL is not None:
+            assert len(events(make_streams(), began.id)) == 3
 
     def test_may_be_forked_while_it_has_streams(self, open_streams_with):
         streams = open_streams_with(streams_per_owner=1)

@@ -1,9 +1,9 @@
 """What each process makes for itself."""
 
 import os
-import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from flask_sluice.journal.protocol import About, Description, Follower, Journal, Recorder
@@ -29,46 +29,41 @@ class PerProcess(Generic[C]):
 
     def __init__(self, make: Callable[[], C]) -> None:
         self._make = make
-        self._made: C | None = None
-        self._pid = 0
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            renew = weakref.WeakMethod(self._renew_lock)
-            os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
+        # By process. There is no lock, which another thread could have held at the fork: a dictionary's steps are atomic.
+        self._made: dict[int, C] = {}
 
     @property
     def here(self) -> C:
         """The object of this process."""
-        made = self._made
-        if made is None or os.getpid() != self._pid:
-            with self._lock:
-                made = self._made_in(os.getpid())
+        pid = os.getpid()
+        made = self._made.get(pid)
+        if made is None:
+            # Two threads may each make one, of which neither has done anything so far.
+            made = self._made.setdefault(pid, self._make())
+            for other in [each for each in self._made if each != pid]:
+                if (inherited := self._made.pop(other, None)) is not None:
+                    # Not in a turn: a thread that the child does not have may hold that.
+                    inherited.close()
         return made
 
     @property
     def made_here(self) -> C | None:
         """The object of this process, if it has been made."""
-        return self._made if os.getpid() == self._pid else None
-
-    def _made_in(self, pid: int) -> C:
-        inherited = self._made if pid != self._pid else None
-        if self._made is None or inherited is not None:
-            self._made = self._make()
-            self._pid = pid
-        if inherited is not None:
-            # Not in a turn: a thread that the child does not have may hold that.
-            inherited.close()
-        return self._made
-
-    def _renew_lock(self) -> None:
-        """In a child: a thread that it does not have may hold the lock."""
-        self._lock = threading.Lock()
+        return self._made.get(os.getpid())
 
 
 class PerProcessJournal(PerProcess[J]):
-    """Passes each call on to the journal of this process."""
+    """Passes each call on to the journal of this process.
+
+    When nothing refers to this object any more, neither a program nor a stream that runs, it releases what it has.
+    """
 
     is_shared: bool
+
+    def __init__(self, make: Callable[[], J]) -> None:
+        super().__init__(make)
+        release = weakref.finalize(self, _release, self._made)
+        release.atexit = False
 
     @property
     def turns(self) -> Turns:
@@ -114,3 +109,15 @@ class PerProcessJournal(PerProcess[J]):
         if journal is not None:
             with journal.turns:
                 journal.close()
+
+
+def _release(made: dict[int, J]) -> None:
+    journal = made.pop(os.getpid(), None)
+    if journal is not None:
+        # In the background: the garbage collector may call this anywhere, and closing may block.
+        journal.turns.start(partial(_close, journal))
+
+
+def _close(journal: Journal) -> None:
+    with journal.turns:
+        journal.close()

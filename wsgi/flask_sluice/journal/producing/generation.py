@@ -70,6 +70,7 @@ class Generation:
         "_failure",
         "_feed",
         "_hears_stop",
+        "_journal",
         "_kept",
         "_on_end",
         "_recorder",
@@ -114,6 +115,8 @@ class Generation:
         self._timers.begin(time.monotonic(), None)
         self._account.open(self, self._timers.started_at)
         try:
+            # Which is released when nothing refers to it any more.
+            self._journal = journal
             self._turns = journal.turns
             self._recorder = journal.create(stream_id, self.stop, about)
         except BaseException:

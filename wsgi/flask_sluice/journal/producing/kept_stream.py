@@ -56,6 +56,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
     ) -> None:
         self.id = stream_id
         self._turns = journal.turns
+        # Which is released when nothing refers to it any more.
         self._journal = journal
         self._encoder = encoder
         self._events = events
