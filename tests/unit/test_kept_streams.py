@@ -188,6 +188,14 @@ class TestPublishing:
             stream.publish("data: an id: is text here\n\n")
         assert ids(read(streams, stream.id)) == [1, 2]
 
+    def test_of_an_event_that_is_larger_than_the_history_says_so(self, open_streams_with):
+        streams = open_streams_with(history_bytes=2_000_000)
+        with streams.create() as stream:
+            stream.publish(Event(data="x" * 1_900_000))
+            with pytest.raises(ValueError, match=r"larger than the history.*history_bytes"):
+                stream.publish(Event(data="x" * 2_000_001))
+        assert streams.status(stream.id).state == "complete"
+
     def test_after_the_end_says_so(self, streams):
         with streams.create() as stream:
             stream.publish(Event(data="a"))
@@ -371,10 +379,12 @@ class TestAnOwner:
             assert streams.find(key=key, owner="8") is None
         assert ids(read(streams, stream.id, owner="7")) == [1]
 
-    def test_may_be_a_number_or_its_text(self, streams):
-        with streams.create(owner=7) as stream:
-            assert streams.status(stream.id, owner="7").id == stream.id
-            assert streams.status(stream.id, owner=7).id == stream.id
+    @pytest.mark.parametrize("owner", [7, uuid.uuid4(), "ada", "Ünï 7:*"])
+    def test_may_be_a_number_or_its_text(self, streams, owner, key):
+        with streams.create(owner=owner, key=key) as stream:
+            assert streams.status(stream.id, owner=str(owner)).id == stream.id
+            assert streams.status(stream.id, owner=owner).id == stream.id
+            assert streams.find(key=key, owner=owner).id == stream.id
 
     def test_does_not_get_a_stream_that_belongs_to_none(self, streams):
         with streams.create() as stream, pytest.raises(UnknownStreamError):

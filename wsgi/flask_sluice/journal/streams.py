@@ -50,8 +50,8 @@ class Streams:
 
     url: redis://, rediss:// or unix://, as redis-py takes it; None: memory
     history_bytes: how much of one stream is kept; beyond it, its oldest events are dropped
-    history_seconds: how long a stream is kept after its end
-    abandon_seconds: a stream without readers for so long is stopped; 0: never
+    history_seconds: how long it is kept after its end
+    abandon_seconds: without readers for so long, it is stopped; 0: never
     total_history_bytes: of all streams that this process produces
     streams_per_owner: how many streams of one owner may run in this process; None: any number
 
@@ -74,6 +74,7 @@ class Streams:
             abandon_seconds=abandon_seconds,
             total_history_bytes=total_history_bytes,
         )
+        self._history_bytes = history_bytes
         self.journal = open_journal(url, limits)
         self._running = PerOwner(streams_per_owner, "streams of yours are running")
 
@@ -109,7 +110,7 @@ class Streams:
             new_id() if id is None else checked_id(id),
             about_of(owner, key),
             encoder=ItemEncoder(is_published=True),
-            events=AppEvents(is_terminal),
+            events=AppEvents(is_terminal, self._history_bytes),
             context=self.context_for(context),
             render_error=error_renderer(error_event),
         )
@@ -154,7 +155,7 @@ class Streams:
                 feed,
                 context,
                 options,
-                AppEvents(is_terminal),
+                AppEvents(is_terminal, self._history_bytes),
                 render_error=error_renderer(error_event),
                 owner=owner,
                 key=key,
@@ -165,7 +166,7 @@ class Streams:
             new_id(),
             about_of(owner, key),
             encoder=ItemEncoder(),
-            events=AppEvents(is_terminal),
+            events=AppEvents(is_terminal, self._history_bytes),
             context=context,
             render_error=error_renderer(error_event),
         )
@@ -271,8 +272,7 @@ class Streams:
     def follow(
         self, stream_id: str, after: int, wake: Callable[[], None], *, owner: Owner = None
     ) -> Follower:
-        """Read a stream from the event after number ``after`` on; see ``Journal.follow``. Raises what ``stop`` raises, and
-        InvalidEventIdError."""
+        """Read a stream from the event after number ``after`` on; see ``Journal.follow``, which raises the same."""
         self._check_owner(stream_id, owner)
         return self.journal.follow(stream_id, after, wake)
 

@@ -2,6 +2,7 @@
 
 import re
 
+from flask_sluice.journal.protocol import Limits
 from flask_sluice.sse import Event
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.feeds.feed import holds_event
@@ -23,13 +24,17 @@ class AppEvents:
     Comments and blank lines are left out: a reader gets the keep-alives of its own connection.
 
     is_terminal: tells the event that completes the stream; None: ``event: done`` or ``data: [DONE]``
+    max_event_bytes: of one event; a stream keeps no more than that
     """
 
     error: ApiError | None = None
     has_finish_reason = True
     """An app that returns has completed its stream."""
 
-    def __init__(self, is_terminal: IsTerminal | None = None) -> None:
+    def __init__(
+        self, is_terminal: IsTerminal | None = None, max_event_bytes: int = Limits().history_bytes
+    ) -> None:
+        self._max_event_bytes = max_event_bytes
         self._is_terminal = is_terminal or is_terminal_event
         self._terminal_event = DONE
         self.is_over = False
@@ -37,7 +42,7 @@ class AppEvents:
     def read(self, events: bytes) -> list[bytes]:
         """Return the events before the terminal one, each by itself. What follows that is dropped.
 
-        Raises ValueError for an event with an id of the app's own.
+        Raises ValueError for an event with an id of the app's own, and for one that is larger than the whole history.
         """
         if b"\r" in events:
             events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -49,6 +54,11 @@ class AppEvents:
             if _ID_LINE.search(event):
                 raise ValueError(
                     f"a kept stream numbers its events itself, leave the id out: {event[:100]!r}"
+                )
+            if len(event) > self._max_event_bytes:
+                raise ValueError(
+                    f"an event of {len(event):,} bytes is larger than the history of a stream: "
+                    f"send less at a time, or raise history_bytes ({self._max_event_bytes:,})"
                 )
             if holds_terminal_event(event, self._is_terminal):
                 self._terminal_event, self.is_over = event, True

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import uuid
 from collections.abc import Iterable
 from functools import partial
 
@@ -19,7 +20,7 @@ from flask_sluice.stream.headers_and_errors import (
 )
 from flask_sluice.stream.options import check_arguments
 
-Owner = str | int | None
+Owner = str | int | uuid.UUID | None
 """Whose stream it is, such as the id of a user; None: it belongs to none."""
 
 _ID = re.compile(r"[\w-]{16,128}", re.ASCII)

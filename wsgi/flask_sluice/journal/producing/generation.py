@@ -19,10 +19,13 @@ from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.headers_and_errors import RenderError
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS, give_way
 from flask_sluice.stream.options import StreamOptions
+from flask_sluice.stream.threads.open_streams import open_streams
 from flask_sluice.stream.timers import Timers
 
 logger = logging.getLogger("sluice.stream")
 
+_LOOK_SECONDS = 0.01
+_STORE_SECONDS = 1.0
 _TRUNCATED = ApiError(502, "upstream_truncated", "the answer ended without its last event")
 _NO_STREAM = ApiError(502, "upstream_invalid", "the answer was no stream")
 
@@ -62,6 +65,8 @@ class Generation:
     on_end: called once, when a generation that was started is over
     hears_stop: whether the feed has an app's generator, which may listen for a stop and still yield a last event
     """
+
+    is_saving = False
 
     __slots__ = (
         "_account",
@@ -124,6 +129,8 @@ class Generation:
             raise
         # From now on a failure is reported in the stream, since its URL has been given out.
         self._context.is_committed = True
+        # Where gunicorn's own gevent worker ends, nothing else tells the stream.
+        open_streams().add(self)
         registry.ticker().add(self, self._timers.next_look(self._timers.started_at))
         self._feed.start()
         registry.greenlet_pool().start(self._run)
@@ -157,6 +164,15 @@ class Generation:
             events = 0 if self._recorder is None else self._recorder.last_id
             self._account.close(self, "generation ended", events=events, reason=None)
             self._on_end()
+            if self._stop_error is not None and self._stop_error.code == draining().code:
+                self._wait_until_stored()
+            open_streams().discard(self)
+
+    def _wait_until_stored(self) -> None:
+        """Let the process that ends wait for the store."""
+        recorder, ends_at = self._recorder, time.monotonic() + _STORE_SECONDS
+        while recorder is not None and not recorder.is_stored and time.monotonic() < ends_at:
+            self._turns.sleep(_LOOK_SECONDS)
 
     def _record(self) -> Exception | None:
         """Append the answer's events. Return why the answer is not whole, None if it is."""
