@@ -8,11 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_sluice import Streams
-from flask_sluice.journal.errors import UnknownStreamError
+from flask_sluice import Event, Streams
+from flask_sluice.journal.errors import (
+    JournalLostError,
+    JournalUnavailableError,
+    UnknownStreamError,
+)
 from flask_sluice.sse import EventParser
 from tests.examples.installed import python_with
 from tests.support.server import ROOT, clean_environment, wait_until
+from tests.system.redis_server import RedisServer
+from tests.unit.journals import ids
 from tests.unit.kept_streams import Reader, events, read_with_breaks
 
 # Installing takes half a minute, once.
@@ -170,6 +176,71 @@ def test_readers_of_another_process_get_each_event_once_however_often_they_leave
     joins, failed = read_with_breaks(streams, stream_id, readers=300, seconds=1)
     assert joins > 600
     assert failed == []
+
+
+class TestWhenRedisIsAway:
+    """The producer and its readers are threads of this process."""
+
+    @pytest.fixture
+    def own_redis(self) -> Iterator[RedisServer]:
+        with RedisServer() as redis:
+            yield redis
+
+    def test_a_producer_goes_on_and_readers_get_everything(self, own_redis):
+        streams = Streams(own_redis.url)
+        with streams.create() as stream:
+            stream.publish(Event(data="before"))
+            reader = Reader(streams, stream.id)
+            wait_until(lambda: not reader.read_for(0.01) and reader.received)
+            own_redis.kill()
+            began_at = time.monotonic()
+            for _ in range(100):
+                stream.publish(Event(data="meanwhile"))
+            assert time.monotonic() - began_at < 5
+            own_redis.start()
+            stream.publish(Event(data="after"))
+        assert reader.read_for(20)
+        reader.close()
+        assert ids(reader.received) == list(range(1, 104))
+        assert streams.status(stream.id).state == "complete"
+        streams.close()
+
+    def test_a_producer_is_told_when_too_much_waits(self, own_redis):
+        streams = Streams(own_redis.url, history_bytes=2_000_000)
+        stream = streams.create()
+        own_redis.kill()
+
+        def publish():
+            with stream:
+                for _ in range(50):
+                    stream.publish(Event(data="x" * 100_000))
+
+        with pytest.raises(JournalLostError):
+            publish()
+        own_redis.start()
+        status = until_ended(streams, stream.id, 30)
+        assert (status.state, status.error["code"]) == ("error", "producer_lost")
+        streams.close()
+
+    def test_a_stream_cannot_begin_and_the_owner_is_not_counted(self, own_redis):
+        streams = Streams(own_redis.url, streams_per_owner=1)
+        own_redis.kill()
+        for _ in range(2):
+            with pytest.raises(JournalUnavailableError):
+                streams.create(owner="a")
+            with pytest.raises(JournalUnavailableError):
+                streams.start([], owner="a")
+        own_redis.start()
+
+        def begins():
+            try:
+                streams.create(owner="a").close()
+            except JournalUnavailableError:
+                return False
+            return True
+
+        wait_until(begins, 20)
+        streams.close()
 
 
 @pytest.mark.measures
