@@ -4,6 +4,7 @@ import contextvars
 import gc
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -283,6 +284,20 @@ class TestAnException:
         (_, (_, data)) = events(streams, stream_id)
         assert json.loads(data)["error"]["message"] == "the quota is used up"
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ApiError(429, "quota", "used up", param="n", headers={"Retry-After": "5"}),
+            UnknownStreamError(),
+        ],
+    )
+    def test_can_be_passed_on_to_another_process(self, error):
+        """As Celery does with what a task raises, and multiprocessing."""
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            passed_on = pickle.loads(pickle.dumps(error, protocol))
+            assert type(passed_on) is type(error)
+            assert (str(passed_on), vars(passed_on)) == (str(error), vars(error))
+
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()])
     def test_that_ends_the_program_is_one_too(self, streams, error):
         assert until_ended(streams, fail(streams, error)).state == "error"
@@ -487,7 +502,7 @@ class TestTheStatus:
             streams.status(new_id())
         assert caught.value.status == 404
 
-    def test_survives_the_producer_and_its_readers(self, open_streams_with):
+    def test_is_forgotten_with_the_stream(self, open_streams_with):
         streams = open_streams_with(history_seconds=0.2)
         with streams.create() as stream:
             pass
@@ -499,7 +514,6 @@ class TestTheStatus:
                 return True
             return False
 
-        assert not is_forgotten()
         wait_until(is_forgotten)
 
 

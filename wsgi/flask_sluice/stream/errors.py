@@ -1,7 +1,8 @@
 """The errors with which a stream, or a request, can end. Clients see them in the shape of the OpenAI API."""
 
+import copyreg
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class _ErrorFields(TypedDict):
@@ -48,6 +49,10 @@ class ApiError(Exception):
         self.message = message
         self.param = param
         self.headers = dict(headers or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it be pickled, as Celery and pools of processes do with what a task raises."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def body(self) -> ErrorBody:
         """Return the value of ``error`` in the JSON that the client gets."""

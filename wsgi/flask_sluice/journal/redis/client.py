@@ -11,8 +11,8 @@ Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_respo
 and is not used.
 """
 
+import contextlib
 import inspect
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,8 +26,6 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.health import RedisHealth, code_of
 from flask_sluice.journal.turns import Turns, turns_of_process
-
-logger = logging.getLogger("sluice.journal")
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
@@ -125,16 +123,6 @@ class RedisClient:
         finally:
             connection.disconnect()
         return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None
-
-    def check_settings(self) -> None:
-        """See ``Journal``."""
-        policy = self.setting("maxmemory-policy")
-        if policy not in (None, "noeviction"):
-            logger.warning(
-                "Redis has maxmemory-policy %s: when it is full it drops streams and the leases of workers. "
-                "Set noeviction",
-                policy,
-            )
 
     def keep_connection(
         self, *, may_repeat: bool = True, reply_seconds: float | None = None
@@ -259,7 +247,9 @@ class RedisConnection:
         return results
 
     def close(self) -> None:
-        self._connection.disconnect()
+        # The thread that waits for a reply is woken, and disconnects at the same time: one of them finds no socket any more.
+        with contextlib.suppress(AttributeError):
+            self._connection.disconnect()
 
     def _disconnect(self) -> None:
         self._connection.disconnect()

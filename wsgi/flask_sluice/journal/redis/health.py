@@ -114,6 +114,15 @@ class RedisHealth:
                 "running streams are stored again"
             )
 
+    def note_policy(self, policy: str | None) -> None:
+        """Warn of a ``maxmemory-policy`` with which streams may be lost. None: it may not be read."""
+        if policy not in (None, "noeviction"):
+            logger.warning(
+                "Redis has maxmemory-policy %s: when it is full it drops streams and the leases of workers. "
+                "Set noeviction",
+                policy,
+            )
+
     def close(self) -> None:
         self.is_closed = True
         self._has_problem.set()

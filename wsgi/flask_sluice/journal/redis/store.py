@@ -168,7 +168,7 @@ class RedisStore:
         return self._client.check(*commands.everything())
 
     def check_settings(self) -> None:
-        self._client.check_settings()
+        self._health.note_policy(self._client.setting("maxmemory-policy"))
 
     def close(self) -> None:
         if self._steps and os.getpid() == self._pid:
