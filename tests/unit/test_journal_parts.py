@@ -10,6 +10,7 @@ from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
+from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
 from flask_sluice.journal.redis.streams import FollowedStream, StoredStreams, WorkerStreams
 from flask_sluice.journal.turns import GreenletTurns
@@ -467,3 +468,20 @@ def test_events_that_are_stored_again_between_two_looks_are_read():
     stored = StoredStreams.__new__(StoredStreams)
     stored._client, stored.awaits = redis, redis.awaits
     assert stored.read_history("x", 1, 1) == [(1, event("one"))]
+
+
+class RedisWithoutProducers:
+    """Has the streams, and nothing of who produces them."""
+
+    def execute(self, *commands):
+        return [1 if name == "EXISTS" else None for name, _ in commands]
+
+
+def test_a_producer_that_is_known_stays_known_when_its_key_has_expired():
+    """Or else its stream would be given up later: its lease tells sooner that it is dead."""
+    streams = WorkerStreams()
+    streams.followed["x"] = FollowedStream("x", "the-producer", Window())
+    keeper = LeaseKeeper.__new__(LeaseKeeper)
+    keeper._client, keeper._streams = RedisWithoutProducers(), streams
+    keeper._check_stored()
+    assert streams.followed["x"].producer == "the-producer"

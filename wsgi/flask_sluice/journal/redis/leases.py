@@ -223,7 +223,7 @@ class LeaseKeeper:
         now = time.monotonic()
         are_there, producers = replies[: len(streams)], replies[len(streams) :]
         for stream, is_there, producer in zip(streams, are_there, producers, strict=True):
-            stream.producer = producer.decode() if isinstance(producer, bytes) else ""
+            stream.producer = producer.decode() if isinstance(producer, bytes) else stream.producer
             if is_there:
                 stream.missing_since = None
             else:

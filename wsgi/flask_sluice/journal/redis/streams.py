@@ -41,7 +41,8 @@ LOOK_SECONDS = 0.1
 class FollowedStream:
     """A running stream that readers of this worker follow and another worker produces.
 
-    producer: the id of the worker that produces it; "" if that is not known
+    producer: the id of the worker that produces it; "" if that is not known. It never changes: that it is known is kept, since
+        the lease of a known one tells sooner that it is dead
     silent_since: when that was first seen not to be known, or that worker not to have a lease
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
     """
