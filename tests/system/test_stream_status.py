@@ -1,8 +1,6 @@
 """/v1/streams/{id}/status: how an answer is doing, for a page that is loaded again."""
 
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -111,21 +109,6 @@ def test_it_can_only_be_read(server, method):
     url = status_url(start(server)["url"])
     response, _ = ask(server, get(url).replace(b"GET", method, 1))
     assert response.status == 405
-
-
-@pytest.mark.slow
-def test_an_answer_whose_worker_was_killed_is_an_error_within_10_seconds(redis):
-    with Server(workers=2, redis_url=redis.url) as server:
-        stream = start(server, itl_ms=100, tokens=5000)
-        wait_until(lambda: status(server, stream)["last_id"] > 0)
-        for worker in server.workers():
-            os.kill(worker, signal.SIGKILL)
-        killed_at = time.monotonic()
-        wait_until(lambda: len(server.workers()) == 2)
-        server.wait_until_ready()
-        found = until_ended(server, stream)
-        assert (found["state"], found["error"]["code"]) == ("error", "producer_lost")
-        assert time.monotonic() - killed_at < 10
 
 
 class TestWithKeys:
