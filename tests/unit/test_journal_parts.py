@@ -7,9 +7,15 @@ from hypothesis import strategies as st
 from flask_sluice.journal import About, JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.deadlines import StreamDeadlines
+from flask_sluice.journal.redis import leases
 from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
-from flask_sluice.journal.redis.keys_and_commands import LastEvent
+from flask_sluice.journal.redis.keys_and_commands import (
+    LastEvent,
+    inbox_key,
+    producer_key,
+    stream_key,
+)
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import History, RedisRecorder
 from flask_sluice.journal.redis.streams import FollowedStream, StoredStreams, WorkerStreams
@@ -470,18 +476,54 @@ def test_events_that_are_stored_again_between_two_looks_are_read():
     assert stored.read_history("x", 1, 1) == [(1, event("one"))]
 
 
-class RedisWithoutProducers:
-    """Has the streams, and nothing of who produces them."""
+class RedisWithKeys:
+    """Has these keys; the value of each is the producer."""
+
+    def __init__(self, *keys):
+        self._keys = keys
 
     def execute(self, *commands):
-        return [1 if name == "EXISTS" else None for name, _ in commands]
+        present = [key in self._keys for _, key in commands]
+        return [
+            is_there if name == "EXISTS" else (b"the-producer" if is_there else None)
+            for (name, _), is_there in zip(commands, present, strict=True)
+        ]
 
 
-def test_a_producer_that_is_known_stays_known_when_its_key_has_expired():
-    """Or else its stream would be given up later: its lease tells sooner that it is dead."""
-    streams = WorkerStreams()
-    streams.followed["x"] = FollowedStream("x", "the-producer", Window())
+@pytest.fixture
+def keeper(monkeypatch):
+    """Looks after one followed stream, at a time that stands still."""
+    monkeypatch.setattr(leases, "time", clock := FixedTime())
     keeper = LeaseKeeper.__new__(LeaseKeeper)
-    keeper._client, keeper._streams = RedisWithoutProducers(), streams
-    keeper._check_stored()
-    assert streams.followed["x"].producer == "the-producer"
+    keeper._streams = WorkerStreams()
+    keeper._streams.followed["x"] = FollowedStream("x", "the-producer", Window())
+    keeper._lease_doubt_seconds, keeper.doubt_seconds = 1.5, 3.0
+    keeper.would_know = lambda _now: True
+    keeper.clock = clock
+    return keeper
+
+
+class FixedTime:
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+class TestAProducerIsTakenForDead:
+    def orphaned_after(self, keeper, seconds):
+        keeper._check_stored()
+        keeper._check_producers()
+        keeper.clock.now += seconds
+        keeper._check_stored()
+        return keeper._check_producers() == {"x"}
+
+    @pytest.mark.parametrize("keys", [[], [producer_key("x")]])
+    def test_soon_after_its_lease_is_gone_whether_or_not_its_key_is(self, keeper, keys):
+        keeper._client = RedisWithKeys(stream_key("x"), *keys)
+        assert self.orphaned_after(keeper, 1.6)
+
+    def test_later_where_it_lives_and_does_not_claim_the_stream(self, keeper):
+        keeper._client = RedisWithKeys(stream_key("x"), inbox_key("the-producer"))
+        assert not self.orphaned_after(keeper, 1.6)
+        assert self.orphaned_after(keeper, 1.5)

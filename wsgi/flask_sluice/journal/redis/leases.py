@@ -201,12 +201,12 @@ class LeaseKeeper:
         now = time.monotonic()
         orphaned: set[str] = set()
         for stream in self._streams.followed.values():
-            if stream.producer in living:
+            if stream.is_claimed and stream.producer in living:
                 stream.silent_since = None
             elif stream.silent_since is None:
                 stream.silent_since = now
             else:
-                doubt = self._lease_doubt_seconds if stream.producer else self.doubt_seconds
+                doubt = self._lease_doubt_seconds if stream.is_dead(living) else self.doubt_seconds
                 if now - stream.silent_since >= doubt and self.would_know(now):
                     orphaned.add(stream.stream_id)
         return orphaned
@@ -223,7 +223,7 @@ class LeaseKeeper:
         now = time.monotonic()
         are_there, producers = replies[: len(streams)], replies[len(streams) :]
         for stream, is_there, producer in zip(streams, are_there, producers, strict=True):
-            stream.producer = producer.decode() if isinstance(producer, bytes) else stream.producer
+            stream.note_producer(producer)
             if is_there:
                 stream.missing_since = None
             else:

@@ -1,11 +1,13 @@
-"""A stream that this worker produces, and that is kept in Redis."""
+"""The streams that this worker produces, and that are kept in Redis."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
 from flask_sluice.journal.budget import Budget, Share
+from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalLostError
 from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis import keys_and_commands
@@ -249,3 +251,49 @@ class RedisRecorder:
             and last.number == self.last_id
             and last.event == numbered(last.number, terminal)
         )
+
+
+class KeptStreams:
+    """The finished streams that this worker has left in Redis.
+
+    Counts each one for as long as Redis keeps it, or deletes it before, where others need its room.
+
+    delete: deletes a stream in Redis. May block
+    """
+
+    def __init__(
+        self, budget: Budget, history_seconds: float, delete: Callable[[str], None]
+    ) -> None:
+        self._budget = budget
+        self._history_seconds = history_seconds
+        self._delete = delete
+        self._deadlines: StreamDeadlines[str] = StreamDeadlines()
+        self._kept: dict[str, tuple[Share, int]] = {}
+        """By id: where its bytes count, and how many there are."""
+
+    def add(self, recorder: RedisRecorder) -> None:
+        """Note that a stream has its end."""
+        stream_id = recorder.stream_id
+        self._budget.end_stream(recorder.share, stream_id)
+        self._kept[stream_id] = recorder.share, recorder.history.byte_count
+        self._deadlines.set(stream_id, time.monotonic() + self._history_seconds)
+
+    def begin_stream(self, owner: str) -> Share:
+        """Make room for a stream and count it. Raises JournalFullError, and what ``delete`` raises."""
+        for stream_id in self._deadlines.pop_due(time.monotonic()):
+            self._forget(stream_id)
+        budget = self._budget
+        while not budget.has_room_for_stream and (first := budget.first_to_go()) is not None:
+            self._deadlines.clear(first)
+            self._forget(first)
+            self._delete(first)
+        return budget.add_stream(owner)
+
+    def withdraw(self, recorder: RedisRecorder) -> None:
+        """Stop counting a stream that could not be begun."""
+        self._budget.end_stream(recorder.share, recorder.stream_id)
+        self._budget.forget_stream(recorder.share, recorder.stream_id, 0)
+
+    def _forget(self, stream_id: str) -> None:
+        share, history_bytes = self._kept.pop(stream_id)
+        self._budget.forget_stream(share, stream_id, history_bytes)

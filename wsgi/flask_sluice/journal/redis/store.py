@@ -22,12 +22,11 @@ from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
-from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.recorder import KeptStreams, RedisRecorder
 from flask_sluice.journal.redis.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,
     FollowedStream,
-    KeptStreams,
     StoredStreams,
     WorkerStreams,
     window_from,

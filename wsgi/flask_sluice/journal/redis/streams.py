@@ -2,12 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from flask_sluice.journal.budget import Budget, Share
-from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import (
     InvalidEventIdError,
     JournalUnavailableError,
@@ -15,7 +12,7 @@ from flask_sluice.journal.errors import (
 )
 from flask_sluice.journal.protocol import Description
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.client import RedisClient, Reply
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     about_key,
@@ -41,17 +38,28 @@ LOOK_SECONDS = 0.1
 class FollowedStream:
     """A running stream that readers of this worker follow and another worker produces.
 
-    producer: the id of the worker that produces it; "" if that is not known. It never changes: that it is known is kept, since
-        the lease of a known one tells sooner that it is dead
-    silent_since: when that was first seen not to be known, or that worker not to have a lease
+    producer: the id of the worker that produces it, which never changes; "" if that is not known
+    is_claimed: whether Redis says so at present
+    silent_since: when that was first seen not to be said, or that worker not to have a lease
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
     """
 
     stream_id: str
     producer: str
     window: Window
+    is_claimed: bool = True
     silent_since: float | None = None
     missing_since: float | None = None
+
+    def note_producer(self, reply: Reply) -> None:
+        """Take Redis's reply to who produces it: an id, or None."""
+        self.is_claimed = isinstance(reply, bytes)
+        if isinstance(reply, bytes):
+            self.producer = reply.decode()
+
+    def is_dead(self, living: set[str]) -> bool:
+        """Whether it is known that no worker with a lease produces it. living: the workers that have one"""
+        return self.producer != "" and self.producer not in living
 
 
 @dataclass(slots=True)
@@ -248,49 +256,3 @@ class StoredStreams:
             is_there=bool(is_there),
             may_return=may_return,
         )
-
-
-class KeptStreams:
-    """The finished streams that this worker has left in Redis.
-
-    Counts each one for as long as Redis keeps it, or deletes it before, where others need its room.
-
-    delete: deletes a stream in Redis. May block
-    """
-
-    def __init__(
-        self, budget: Budget, history_seconds: float, delete: Callable[[str], None]
-    ) -> None:
-        self._budget = budget
-        self._history_seconds = history_seconds
-        self._delete = delete
-        self._deadlines: StreamDeadlines[str] = StreamDeadlines()
-        self._kept: dict[str, tuple[Share, int]] = {}
-        """By id: where its bytes count, and how many there are."""
-
-    def add(self, recorder: RedisRecorder) -> None:
-        """Note that a stream has its end."""
-        stream_id = recorder.stream_id
-        self._budget.end_stream(recorder.share, stream_id)
-        self._kept[stream_id] = recorder.share, recorder.history.byte_count
-        self._deadlines.set(stream_id, time.monotonic() + self._history_seconds)
-
-    def begin_stream(self, owner: str) -> Share:
-        """Make room for a stream and count it. Raises JournalFullError, and what ``delete`` raises."""
-        for stream_id in self._deadlines.pop_due(time.monotonic()):
-            self._forget(stream_id)
-        budget = self._budget
-        while not budget.has_room_for_stream and (first := budget.first_to_go()) is not None:
-            self._deadlines.clear(first)
-            self._forget(first)
-            self._delete(first)
-        return budget.add_stream(owner)
-
-    def withdraw(self, recorder: RedisRecorder) -> None:
-        """Stop counting a stream that could not be begun."""
-        self._budget.end_stream(recorder.share, recorder.stream_id)
-        self._budget.forget_stream(recorder.share, recorder.stream_id, 0)
-
-    def _forget(self, stream_id: str) -> None:
-        share, history_bytes = self._kept.pop(stream_id)
-        self._budget.forget_stream(share, stream_id, history_bytes)
