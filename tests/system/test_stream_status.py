@@ -1,5 +1,6 @@
 """/v1/streams/{id}/status: how an answer is doing, for a page that is loaded again."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from flask_sluice import Event, Streams
 from tests.support.server import Server, wait_until
 from tests.support.stream import ask, chat, get, post
 
@@ -128,3 +130,18 @@ class TestWithKeys:
         one, other = (start(locked, {"Authorization": f"Bearer {KEY}"}) for _ in range(2))
         url = status_url(one["url"]).replace(one["id"], other["id"], 1)
         assert refusal(locked, get(url)) == (401, "invalid_api_key")
+
+
+def test_a_stream_of_an_app_in_the_same_redis_is_not_the_gateways_to_read(redis):
+    """Who may read it is for the app's views to say, even to somebody who knows its id."""
+    with (
+        Server(workers=2, redis_url=redis.url) as server,
+        contextlib.closing(Streams(redis.url)) as streams,
+        streams.create(owner="7") as stream,
+    ):
+        stream.publish(Event(data="x"))
+        url = f"{PATH}/{stream.id}"
+        delete = post(url, b"").replace(b"POST", b"DELETE", 1)
+        asked = [get(url), get(f"{url}/status"), delete]
+        assert [ask(server, each)[0].status for each in asked] == [404] * 3
+        assert not stream.is_stopped

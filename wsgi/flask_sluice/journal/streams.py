@@ -215,11 +215,12 @@ class Streams:
         owner: Owner = None,
         key: str | None = None,
         hears_stop: bool = False,
+        stream_id: str | None = None,
     ) -> StreamStatus:
         """Keep what a feed gives: see ``Generation``. On gevent only. Raises what ``create`` raises."""
         from flask_sluice.journal.producing.generation import Generation  # noqa: PLC0415
 
-        stream_id, about = new_id(), about_of(owner, key)
+        stream_id, about = stream_id or new_id(), about_of(owner, key)
         with ExitStack() as on_failure:
             on_failure.callback(feed.stop)
             generation = Generation(

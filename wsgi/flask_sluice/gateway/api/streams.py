@@ -12,10 +12,15 @@ from flask_sluice.gateway.relay.completion_chunks import ChunkReader
 from flask_sluice.gateway.request.access.tickets import Permission, Tickets
 from flask_sluice.gateway.request.client_identity import owner_name
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.journal.errors import UnknownStreamError
+from flask_sluice.journal.producing.arguments import new_id
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import context_of
+
+_OURS = "gw."
+"""How the ids of the gateway's streams begin. Those of apps, which may be kept in the same Redis, have no full stop."""
 
 
 def blueprint(
@@ -65,7 +70,9 @@ class StreamViews:
         # This reads the body, which may take a minute and names the user. Only then is the stream counted, and at once.
         feed = self._open_feed(context)
         owner = owner_name(self._settings)
-        stream = self._streams.generate(feed, context, self._options, ChunkReader(), owner=owner)
+        stream = self._streams.generate(
+            feed, context, self._options, ChunkReader(), owner=owner, stream_id=_new_id()
+        )
         expires_at = self._expires_at()
         url = self._url(stream.id, expires_at, "read")
         body: dict[str, object] = {
@@ -78,16 +85,16 @@ class StreamViews:
 
     def read(self, stream_id: str) -> Response:
         self._streams.require_shared()
-        follow = self._streams.reader(stream_id, last_event_id())
+        follow = self._streams.reader(_checked(stream_id), last_event_id())
         return follow_response(follow, context_of(request), self._settings)
 
     def status(self, stream_id: str) -> dict[str, object]:
         self._streams.require_shared()
-        return self._streams.status(stream_id).as_dict()
+        return self._streams.status(_checked(stream_id)).as_dict()
 
     def stop(self, stream_id: str) -> Response:
         self._streams.require_shared()
-        self._streams.stop(stream_id)
+        self._streams.stop(_checked(stream_id))
         return Response(status=204)
 
     def _expires_at(self) -> int:
@@ -100,3 +107,14 @@ class StreamViews:
         if self._tickets is None:
             return url
         return f"{url}?ticket={self._tickets.issue(stream_id, expires_at, permission)}"
+
+
+def _new_id() -> str:
+    return _OURS + new_id()
+
+
+def _checked(stream_id: str) -> str:
+    """Raise UnknownStreamError for a stream of an app's own, which only the app's views may hand out."""
+    if not stream_id.startswith(_OURS):
+        raise UnknownStreamError
+    return stream_id
