@@ -15,7 +15,15 @@ import pytest
 
 from benchmarks.ports import free_port
 from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
-from tests.support.readme import README, SIMULATOR, Example, code_blocks, examples, pages
+from tests.support.readme import (
+    PAGES_OF_EXTENSION,
+    README,
+    SIMULATOR,
+    Example,
+    code_blocks,
+    examples,
+    pages,
+)
 from tests.support.server import (
     ROOT,
     START_TIMEOUT_SECONDS,
@@ -28,7 +36,7 @@ from tests.support.stream import Response, get
 PORT_OF_EXAMPLES = "localhost:8080"
 PATH = re.compile(r"`((?:benchmarks|deploy|docs|examples|static|tests|wsgi)/[\w./-]*)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
-PYTHON = examples("python")
+PYTHON = [each for each in examples("python") if each.page not in PAGES_OF_EXTENSION]
 CLIENTS = [example for example in PYTHON if PORT_OF_EXAMPLES in example.code]
 APPS = [example for example in PYTHON if "app = Flask(__name__)" in example.code]
 CONFIGURATIONS = [
@@ -63,6 +71,7 @@ ROUTES = (
 
 
 def test_every_example_in_python_is_run():
+    """Here, or by test_readme_extension.py."""
     kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 

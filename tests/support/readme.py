@@ -11,6 +11,8 @@ DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
 """Its commands are for a host of their own: tests/system/test_fresh_debian.py runs them."""
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 SIMULATOR = (ROOT / "docs/simulator.md").read_text()
+PAGES_OF_EXTENSION = ("docs/channels.md", "docs/from-flask-sse.md", "docs/kept-streams.md")
+"""tests/server/test_readme_extension.py runs their examples in Python."""
 
 
 class Example(NamedTuple):
