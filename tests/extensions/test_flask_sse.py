@@ -1,0 +1,239 @@
+"""An app that was written for Flask-SSE, as it is and moved over: the same client gets the same events from both."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from flask_sluice.sse import EventParser, ReceivedEvent
+from tests.examples.installed import python_with
+from tests.support.readme import code_blocks
+from tests.support.server import ROOT, Server, wait_until
+from tests.support.stream import Response, ask, get, post
+from tests.system.redis_server import RedisServer
+
+SOURCE = (Path(__file__).parent / "flask_sse_app.py").read_text()
+MODULE, _ = code_blocks("python", (ROOT / "docs/from-flask-sse.md").read_text())
+MOVE = (
+    ("from flask_sse import sse", "import sse"),
+    ('app.config["REDIS_URL"]', 'app.config["SLUICE_REDIS_URL"]'),
+    (
+        "app.register_blueprint(sse,",
+        "sse.sluice.init_app(app)\napp.register_blueprint(sse.blueprint,",
+    ),
+)
+"""What the page has an app change, beside its new module."""
+KINDS = {"gevent": ("-k", "gevent"), "gthread": ("-k", "gthread", "--threads", "40")}
+
+
+class Reader:
+    """Does with a stream what EventSource does."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._response: Response | None = None
+        self._parser = EventParser()
+        self._events: list[ReceivedEvent] = []
+
+    @property
+    def response(self) -> Response:
+        """Flask-SSE sends the head with the first event."""
+        if self._response is None:
+            self._response = Response(self._sock)
+        return self._response
+
+    def take(self, count: int) -> list[ReceivedEvent]:
+        """Return so many events as they come."""
+        while len(self._events) < count:
+            self._events += self._parser.feed(self.response.chunk())
+        taken, self._events = self._events[:count], self._events[count:]
+        return taken
+
+
+class Variant(NamedTuple):
+    """The app on a server, with Flask-SSE or moved over."""
+
+    server: Server
+    redis: RedisServer
+    is_moved: bool
+
+    @contextmanager
+    def reading(self, channel: str = "sse", **headers: str) -> Iterator[Reader]:
+        """A client that reads when the block begins, and leaves at its end."""
+        others = subscribers(self.redis)
+        with self.server.connect() as sock:
+            sock.sendall(
+                get(f"/stream?channel={channel}" if channel != "sse" else "/stream", **headers)
+            )
+            reader = Reader(sock)
+            if not self.is_moved:
+                wait_until(lambda: subscribers(self.redis) - others)
+            elif not headers:
+                reader.response.until(b"id: ")
+            yield reader
+
+    def post(self, path: str, body: object = None) -> None:
+        assert ask(self.server, post(path, body))[0].status == 201
+
+    def page(self) -> str:
+        return ask(self.server, get("/"))[1].decode()
+
+
+def subscribers(redis: RedisServer) -> set[str]:
+    """Return the connections on which Redis announces what is published."""
+    return {client["id"] for client in redis.client.client_list(_type="pubsub")}
+
+
+class Pair(NamedTuple):
+    before: Variant
+    after: Variant
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as redis:
+        yield redis
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request, redis, tmp_path_factory) -> Iterator[Pair]:
+    python = python_with(
+        *("Flask-SSE==1.0.0", "redis~=8.0", "Flask~=3.1", "gunicorn[gevent]~=27.0", "msgspec~=0.22")
+    )
+    with ExitStack() as servers:
+
+        def start(name: str, **modules: str) -> Server:
+            folder = tmp_path_factory.mktemp(name)
+            for module, code in modules.items():
+                (folder / f"{module}.py").write_text(code)
+            return servers.enter_context(
+                Server(
+                    "shop:app",
+                    configuration=os.devnull,
+                    arguments=(*KINDS[request.param], "--workers", "2", "--no-control-socket"),
+                    folder=folder,
+                    python=python,
+                    environment={"REDIS_URL": redis.url, "PYTHONPATH": f"{ROOT}/wsgi"},
+                )
+            )
+
+        before, after = start("before", shop=SOURCE), start("after", shop=moved(), sse=MODULE)
+        yield Pair(
+            Variant(before, redis, is_moved=False),
+            Variant(after, redis, is_moved=True),
+        )
+
+
+def moved() -> str:
+    """Return the app with what the page has it change, each once."""
+    source = SOURCE
+    for before, after in MOVE:
+        assert source.count(before) == 1
+        source = source.replace(before, after)
+    return source
+
+
+def seen(events: list[ReceivedEvent]) -> list[tuple[str, str]]:
+    return [(event.event, event.data) for event in events]
+
+
+def test_a_page_that_reads_with_event_source_is_the_same(pair):
+    assert pair.before.page() == pair.after.page()
+    assert 'EventSource("/stream?channel=users.social")' in pair.after.page()
+
+
+def test_an_event_with_a_type_is_the_same(pair):
+    got = []
+    for variant in pair:
+        with variant.reading() as reader:
+            variant.post("/orders/7")
+            got.append(seen(reader.take(1)))
+    assert got[0] == got[1]
+    assert got[0][0][0] == "order"
+
+
+@pytest.mark.parametrize(
+    "value", ["two\nlines", "Zoë", {"b": [1, 2.5], "a": None}, [], 17, True, None, '"quoted"']
+)
+def test_an_event_of_any_value_is_the_same(pair, value):
+    got = []
+    for variant in pair:
+        with variant.reading("users.social") as reader:
+            variant.post("/says", value)
+            got.append(seen(reader.take(1)))
+    assert got[0] == got[1]
+    assert got[0][0][0] == "message"
+
+
+def test_an_event_tells_when_to_reconnect(pair):
+    for variant in pair:
+        with variant.reading() as reader:
+            variant.post("/closing")
+            (event,) = reader.take(1)
+            assert (event.event, event.retry) == ("closing", 60_000)
+            assert event.data == "The shop closes.\nCome again!"
+
+
+def test_a_reader_gets_the_events_of_its_channel_alone(pair):
+    for variant in pair:
+        with variant.reading() as orders, variant.reading("users.social") as social:
+            for number in range(3):
+                variant.post("/says", number)
+                variant.post(f"/orders/{number}")
+            assert [event.data for event in social.take(3)] == ["0", "1", "2"]
+            assert {event.event for event in orders.take(3)} == {"order"}
+
+
+def test_every_reader_gets_every_event_of_both_workers(pair):
+    for variant in pair:
+        with ExitStack() as readers:
+            several = [readers.enter_context(variant.reading("users.social")) for _ in range(8)]
+            for number in range(10):
+                variant.post("/says", number)
+            for reader in several:
+                assert [event.data for event in reader.take(10)] == list("0123456789")
+
+
+def test_a_connection_that_breaks_loses_nothing_after_the_move(pair):
+    got = []
+    for variant in pair:
+        with variant.reading("users.social") as reader:
+            variant.post("/says", "first")
+            (first,) = reader.take(1)
+        variant.post("/says", "meanwhile")
+        headers = {"Last_Event_ID": first.id} if first.id else {}
+        with variant.reading("users.social", **headers) as reader:
+            variant.post("/says", "last")
+            got.append([event.data for event in reader.take(2 if variant.is_moved else 1)])
+    assert got == [["last"], ["meanwhile", "last"]]
+
+
+def test_a_worker_needs_one_connection_of_redis_for_all_readers_after_the_move(pair, redis):
+    needed = []
+    for variant in pair:
+        others = subscribers(redis)
+        with ExitStack() as readers:
+            for _ in range(30):
+                readers.enter_context(variant.reading("users.social"))
+            needed.append(len(subscribers(redis) - others))
+    assert needed[0] == 30
+    assert needed[1] <= 2
+
+
+def test_what_the_view_does_not_name_cannot_be_read_after_the_move(pair):
+    with pair.before.reading("salaries") as reader:
+        pair.before.post("/salaries")
+        assert seen(reader.take(1)) == [("message", '{"ada": 7000}')]
+    assert ask(pair.after.server, get("/stream?channel=salaries"))[0].status == 403
+
+
+def test_readers_stay_connected_when_redis_is_restarted_after_the_move(pair, redis):
+    with pair.after.reading("users.social") as reader:
+        redis.kill()
+        redis.start()
+        pair.after.post("/says", "again")
+        assert seen(reader.take(1)) == [("message", "again")]
