@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import NamedTuple
 
 import pytest
 
+from flask_sluice.client import SSEClient, Timeouts
 from flask_sluice.sse import EventParser, ReceivedEvent
 from tests.examples.installed import python_with
+from tests.server.raw_upstream import RawUpstream
+from tests.support.proxy import forwards_to
 from tests.support.readme import code_blocks
-from tests.support.server import ROOT, Server, wait_until
+from tests.support.server import ROOT, Server, clean_environment, wait_until
 from tests.support.stream import Response, ask, get, post
 from tests.system.redis_server import RedisServer
 
@@ -58,6 +62,7 @@ class Variant(NamedTuple):
     """The app on a server, with Flask-SSE or moved over."""
 
     server: Server
+    folder: Path
     redis: RedisServer
     is_moved: bool
 
@@ -99,32 +104,38 @@ def redis() -> Iterator[RedisServer]:
         yield redis
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def pair(request, redis, tmp_path_factory) -> Iterator[Pair]:
-    python = python_with(
+@pytest.fixture(scope="module")
+def python() -> str:
+    return python_with(
         *("Flask-SSE==1.0.0", "redis~=8.0", "Flask~=3.1", "gunicorn[gevent]~=27.0", "msgspec~=0.22")
     )
+
+
+@pytest.fixture(scope="module")
+def environment(redis) -> dict[str, str]:
+    return {"REDIS_URL": redis.url, "PYTHONPATH": f"{ROOT}/wsgi"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request, python, environment, redis, tmp_path_factory) -> Iterator[Pair]:
     with ExitStack() as servers:
 
-        def start(name: str, **modules: str) -> Server:
-            folder = tmp_path_factory.mktemp(name)
+        def start(*, is_moved: bool, **modules: str) -> Variant:
+            folder = tmp_path_factory.mktemp("shop")
             for module, code in modules.items():
                 (folder / f"{module}.py").write_text(code)
-            return servers.enter_context(
-                Server(
-                    "shop:app",
-                    configuration=os.devnull,
-                    arguments=(*KINDS[request.param], "--workers", "2", "--no-control-socket"),
-                    folder=folder,
-                    python=python,
-                    environment={"REDIS_URL": redis.url, "PYTHONPATH": f"{ROOT}/wsgi"},
-                )
+            server = Server(
+                "shop:app",
+                configuration=os.devnull,
+                arguments=(*KINDS[request.param], "--workers", "2", "--no-control-socket"),
+                folder=folder,
+                python=python,
+                environment=environment,
             )
+            return Variant(servers.enter_context(server), folder, redis, is_moved)
 
-        before, after = start("before", shop=SOURCE), start("after", shop=moved(), sse=MODULE)
         yield Pair(
-            Variant(before, redis, is_moved=False),
-            Variant(after, redis, is_moved=True),
+            start(is_moved=False, shop=SOURCE), start(is_moved=True, shop=moved(), sse=MODULE)
         )
 
 
@@ -237,3 +248,31 @@ def test_readers_stay_connected_when_redis_is_restarted_after_the_move(pair, red
         redis.start()
         pair.after.post("/says", "again")
         assert seen(reader.take(1)) == [("message", "again")]
+
+
+def test_a_program_publishes_without_an_app_context_after_the_move(pair, python, environment):
+    program = 'import shop, sse; sse.publish({"job": "done"}, channel="users.social")'
+    with pair.after.reading("users.social") as reader:
+        subprocess.run(
+            [python, "-c", program],
+            cwd=pair.after.folder,
+            env={**clean_environment(), **environment},
+            timeout=60,
+            check=True,
+        )
+        assert seen(reader.take(1)) == [("message", '{"job": "done"}')]
+
+
+def test_the_client_for_python_reads_on_when_its_connection_breaks_after_the_move(pair):
+    endless = Timeouts(idle_event_seconds=None, total_seconds=None)
+    port = pair.after.server.port
+    with (
+        RawUpstream(forwards_to(port)) as proxy,
+        SSEClient(f"http://{proxy.host}").stream(
+            "GET", "/stream?channel=users.social", timeouts=endless
+        ) as stream,
+    ):
+        for number in range(2):
+            pair.after.post("/says", number)
+            assert next(stream).data == str(number)
+            proxy.close_connections()
