@@ -22,11 +22,11 @@ sluice = Sluice(app)
 def page():
     if "user" not in session:
         return render_template("login.html")
-    # The id comes first: what is published after it is read is sent by /events.
+    # It is read before the messages, so that none is missed. One may be among both; the page knows it by its id.
     last_id = sluice.channels.last_id(*own_channels())
     with closing(database()) as connection:
         messages = connection.execute(
-            "SELECT sender, recipient, text FROM messages WHERE recipient IN ('', ?) ORDER BY id",
+            "SELECT id, sender, recipient, text FROM messages WHERE recipient IN ('', ?) ORDER BY id",
             [session["user"]],
         ).fetchall()
     return render_template("index.html", last_id=last_id, messages=messages, there=there())
@@ -51,9 +51,10 @@ def send():
         abort(400)
     message = {"sender": session["user"], "recipient": recipient, "text": text}
     with closing(database()) as connection, connection:
-        connection.execute(
+        added = connection.execute(
             "INSERT INTO messages VALUES (NULL, :sender, :recipient, :text)", message
         )
+    message["id"] = added.lastrowid
     sluice.channels.publish(channel_of(recipient) if recipient else "news", message)
     return "", 204
 

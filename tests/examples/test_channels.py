@@ -1,9 +1,11 @@
 """The app in examples/channels: with Flask's test client, and under gunicorn with two users in browsers."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import requests
@@ -11,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, Route, expect
 
+from flask_sluice import Channels
 from flask_sluice.testing import open_stream
 from tests.examples.pages import ExampleServer, load_example
 from tests.support.chromium import open_tab
@@ -84,19 +87,26 @@ def messages(events, count):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[ExampleServer]:
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as redis:
+        yield redis
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("database") / "messages.db"
+
+
+@pytest.fixture(scope="module")
+def server(redis, database) -> Iterator[ExampleServer]:
     """Two workers, with channels in Redis."""
-    database = tmp_path_factory.mktemp("database") / "messages.db"
-    with (
-        RedisServer() as redis,
-        ExampleServer(
-            ROOT / "examples/channels",
-            REDIS_URL=redis.url,
-            DATABASE=str(database),
-            GUNICORN_CMD_ARGS="--workers 2 --no-control-socket",
-            PYTHONPATH=f"{ROOT}/wsgi",
-        ) as server,
-    ):
+    with ExampleServer(
+        ROOT / "examples/channels",
+        REDIS_URL=redis.url,
+        DATABASE=str(database),
+        GUNICORN_CMD_ARGS="--workers 2 --no-control-socket",
+        PYTHONPATH=f"{ROOT}/wsgi",
+    ) as server:
         yield server
 
 
@@ -201,6 +211,23 @@ class TestInBrowsers:
         dan.route("**/events?**", connect_late)
         dan.reload()
         expect(shown(dan).filter(has_text="just in between")).to_have_count(1)
+
+    def test_a_message_that_is_stored_before_the_page_and_published_after_it_is_shown_once(
+        self, log_in, redis, database
+    ):
+        gil = log_in("Gil")
+        with closing(sqlite3.connect(database)) as connection, connection:
+            stored = connection.execute(
+                "INSERT INTO messages VALUES (NULL, 'Eve', 'Gil', 'stored')"
+            )
+        gil.reload()
+        message = {"id": stored.lastrowid, "sender": "Eve", "recipient": "Gil", "text": "stored"}
+        channels = Channels(redis.url)
+        channels.publish("user:Gil", message)
+        channels.publish("user:Gil", {**message, "id": -1, "text": "the next"})
+        channels.close()
+        expect(shown(gil).first).to_contain_text("the next")
+        expect(shown(gil).filter(has_text="stored")).to_have_count(1)
 
     def test_reloads_show_each_message_once_and_in_order(self, log_in, sender):
         fay = log_in("Fay")
