@@ -15,13 +15,16 @@ app.register_blueprint(sse, url_prefix="/stream")
 
 PAGE = """<!doctype html>
 <title>Shop</title>
-<ul id="orders"></ul>
+<link rel="icon" href="data:,">
+<ul id="shown"></ul>
 <script>
   const orders = new EventSource("{{ url_for('sse.stream') }}");
   const social = new EventSource("{{ url_for('sse.stream', channel='users.social') }}");
-  orders.addEventListener("order", (event) => show(JSON.parse(event.data).number));
+  orders.addEventListener("order", (event) => show("order " + JSON.parse(event.data).number));
   social.onmessage = (event) => show(event.data);
-  function show(text) { document.querySelector("#orders").append(text, " "); }
+  function show(text) {
+    document.querySelector("#shown").append(Object.assign(document.createElement("li"), { textContent: text }));
+  }
 </script>
 """
 

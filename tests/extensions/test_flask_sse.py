@@ -1,101 +1,25 @@
 """An app that was written for Flask-SSE, as it is and moved over: the same client gets the same events from both."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import ExitStack
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from flask_sluice.client import SSEClient, Timeouts
-from flask_sluice.sse import EventParser, ReceivedEvent
+from flask_sluice.sse import ReceivedEvent
 from tests.examples.installed import python_with
+from tests.extensions.shops import MODULE, SOURCE, Pair, Variant, moved, subscribers
 from tests.server.raw_upstream import RawUpstream
+from tests.support.chromium import open_tab, running_browser
 from tests.support.proxy import forwards_to
-from tests.support.readme import code_blocks
 from tests.support.server import ROOT, Server, clean_environment, wait_until
-from tests.support.stream import Response, ask, get, post
+from tests.support.stream import ask, get
 from tests.system.redis_server import RedisServer
 
-SOURCE = (Path(__file__).parent / "flask_sse_app.py").read_text()
-MODULE, _ = code_blocks("python", (ROOT / "docs/from-flask-sse.md").read_text())
-MOVE = (
-    ("from flask_sse import sse", "import sse"),
-    ('app.config["REDIS_URL"]', 'app.config["SLUICE_REDIS_URL"]'),
-    (
-        "app.register_blueprint(sse,",
-        "sse.sluice.init_app(app)\napp.register_blueprint(sse.blueprint,",
-    ),
-)
-"""What the page has an app change, beside its new module."""
 KINDS = {"gevent": ("-k", "gevent"), "gthread": ("-k", "gthread", "--threads", "40")}
-
-
-class Reader:
-    """Does with a stream what EventSource does."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._response: Response | None = None
-        self._parser = EventParser()
-        self._events: list[ReceivedEvent] = []
-
-    @property
-    def response(self) -> Response:
-        """Flask-SSE sends the head with the first event."""
-        if self._response is None:
-            self._response = Response(self._sock)
-        return self._response
-
-    def take(self, count: int) -> list[ReceivedEvent]:
-        """Return so many events as they come."""
-        while len(self._events) < count:
-            self._events += self._parser.feed(self.response.chunk())
-        taken, self._events = self._events[:count], self._events[count:]
-        return taken
-
-
-class Variant(NamedTuple):
-    """The app on a server, with Flask-SSE or moved over."""
-
-    server: Server
-    folder: Path
-    redis: RedisServer
-    is_moved: bool
-
-    @contextmanager
-    def reading(self, channel: str = "sse", **headers: str) -> Iterator[Reader]:
-        """A client that reads when the block begins, and leaves at its end."""
-        others = subscribers(self.redis)
-        with self.server.connect() as sock:
-            sock.sendall(
-                get(f"/stream?channel={channel}" if channel != "sse" else "/stream", **headers)
-            )
-            reader = Reader(sock)
-            if not self.is_moved:
-                wait_until(lambda: subscribers(self.redis) - others)
-            elif not headers:
-                reader.response.until(b"id: ")
-            yield reader
-
-    def post(self, path: str, body: object = None) -> None:
-        assert ask(self.server, post(path, body))[0].status == 201
-
-    def page(self) -> str:
-        return ask(self.server, get("/"))[1].decode()
-
-
-def subscribers(redis: RedisServer) -> set[str]:
-    """Return the connections on which Redis announces what is published."""
-    return {client["id"] for client in redis.client.client_list(_type="pubsub")}
-
-
-class Pair(NamedTuple):
-    before: Variant
-    after: Variant
 
 
 @pytest.fixture(scope="module")
@@ -139,15 +63,6 @@ def pair(request, python, environment, redis, tmp_path_factory) -> Iterator[Pair
         )
 
 
-def moved() -> str:
-    """Return the app with what the page has it change, each once."""
-    source = SOURCE
-    for before, after in MOVE:
-        assert source.count(before) == 1
-        source = source.replace(before, after)
-    return source
-
-
 def seen(events: list[ReceivedEvent]) -> list[tuple[str, str]]:
     return [(event.event, event.data) for event in events]
 
@@ -155,6 +70,29 @@ def seen(events: list[ReceivedEvent]) -> list[tuple[str, str]]:
 def test_a_page_that_reads_with_event_source_is_the_same(pair):
     assert pair.before.page() == pair.after.page()
     assert 'EventSource("/stream?channel=users.social")' in pair.after.page()
+
+
+def test_a_browser_shows_the_same(pair):
+    with running_browser() as browser:
+        for variant in pair:
+            with open_tab(browser) as page:
+                open_page(variant, page)
+                for number in range(3):
+                    variant.post(f"/orders/{number}")
+                    expect(page.locator("li").last).to_have_text(f"order {number}")
+                    variant.post("/says", {"rating": number})
+                    expect(page.locator("li").last).to_have_text(f'{{"rating": {number}}}')
+
+
+def open_page(variant: Variant, page: Page) -> None:
+    """Open the app's page, and wait until both of its connections are read."""
+    others = subscribers(variant.redis)
+    page.goto(variant.server.url)
+    if variant.is_moved:
+        page.wait_for_function("orders.readyState === 1 && social.readyState === 1")
+    else:
+        # With Flask-SSE, an EventSource is open when its first event has come.
+        wait_until(lambda: len(subscribers(variant.redis) - others) == 2)
 
 
 def test_an_event_with_a_type_is_the_same(pair):
