@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.client import RedisClient, disconnect
 from flask_sluice.journal.redis.health import RedisHealth, code_of
 from flask_sluice.journal.turns import GreenletTurns
 from tests.support.server import wait_until
@@ -56,6 +56,16 @@ def test_connections_have_the_name_and_the_database_of_the_client(redis):
     client.close()
 
 
+def test_a_connection_may_be_closed_while_another_thread_closes_it():
+    class Closing:
+        """redis-py's connection, up to 4.6, when its socket has just been taken away."""
+
+        def disconnect(self):
+            raise AttributeError("'NoneType' object has no attribute 'close'")
+
+    disconnect(Closing())
+
+
 def test_a_connection_that_redis_has_closed_is_replaced_where_that_may_be(redis, client):
     safe, unsafe = client.keep_connection(), client.keep_connection(may_repeat=False)
     for connection in (safe, unsafe):
@@ -79,7 +89,7 @@ def test_a_reply_may_take_as_long_as_its_connection_says(redis, client, stream_i
     command = ("XREAD", "BLOCK", 600, "STREAMS", stream_id, "0")
     assert patient.execute(command) == [None]
     started_at = time.monotonic()
-    with pytest.raises(JournalUnavailableError, match="store of resumable streams"):
+    with pytest.raises(JournalUnavailableError, match="store of streams and channels"):
         client.execute(("XREAD", "BLOCK", 20_000, "STREAMS", stream_id, "0"))
     assert time.monotonic() - started_at < 10
     client.close()

@@ -49,7 +49,7 @@ class JournalUnavailableError(ApiError):
         super().__init__(
             503,
             "redis_unreachable",
-            "the store of resumable streams does not answer; try again",
+            "the store of streams and channels does not answer; try again",
             headers={"Retry-After": str(_RETRY_SECONDS)},
         )
         self.reason = reason

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.channels.redis.messages import Message, MessageParser
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient
+from flask_sluice.journal.redis.client import Command, RedisClient, disconnect
 from flask_sluice.journal.turns import GreenletTurns
 
 PING_SECONDS = 3.0
@@ -57,7 +57,7 @@ class Subscription:
                 connection.connect()
                 _send(connection, commands)
         except (RedisError, OSError, ValueError) as error:
-            connection.disconnect()
+            disconnect(connection)
             raise self._failed(error) from None
         self._parser = MessageParser()
         self._heard_at = time.monotonic()
@@ -138,17 +138,17 @@ class Subscription:
             stop, self._stop_reading = self._stop_reading, None
             if stop is not None:
                 stop(RedisConnectionError("the connection was given up"))
-            connection.disconnect()
+            disconnect(connection)
 
     def _send_or_disconnect(self, connection: Any, commands: list[Command]) -> None:
         try:
             with self._turns.given_away():
                 _send(connection, commands)
         except (RedisError, OSError, ValueError):
-            connection.disconnect()
+            disconnect(connection)
         if connection is not self._connection:
             # It was given up meanwhile, and redis-py may just have connected it again.
-            connection.disconnect()
+            disconnect(connection)
 
 
 def _send(connection: Any, commands: list[Command] | tuple[Command, ...]) -> None:

@@ -11,11 +11,10 @@ Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_respo
 and is not used.
 """
 
-import contextlib
 import inspect
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore
 from typing import Any, TypeAlias
 
@@ -247,9 +246,7 @@ class RedisConnection:
         return results
 
     def close(self) -> None:
-        # The thread that waits for a reply is woken, and disconnects at the same time: one of them finds no socket any more.
-        with contextlib.suppress(AttributeError):
-            self._connection.disconnect()
+        disconnect(self._connection)
 
     def _disconnect(self) -> None:
         self._connection.disconnect()
@@ -276,6 +273,13 @@ class RedisConnection:
         except ResponseError as error:
             self._refusals.append(error)
             return error
+
+
+def disconnect(connection: Any) -> None:
+    """Disconnect a connection of redis-py's, which another thread may be using."""
+    # The thread that waits for a reply is woken, and disconnects at the same time: one of them finds no socket any more.
+    with suppress(AttributeError):
+        connection.disconnect()
 
 
 def _read_url(url: str) -> tuple[Any, dict[str, Any]]:
