@@ -58,11 +58,12 @@ def ask_json(server, path):
 
 
 class Connection:
-    """A client that reads. last_event_id: None: it is new"""
+    """A client that reads, as an EventSource does. last_event_id: None: it is new"""
 
-    def __init__(self, server, path, last_event_id=None):
+    def __init__(self, server, path, last_event_id=None, cache_control="no-cache"):
         self._sock = server.connect()
         headers = {"Last_Event_ID": last_event_id} if last_event_id else {}
+        headers["Cache_Control"] = cache_control
         self.received = b""
         try:
             self._sock.sendall(get(path, **headers))
@@ -102,7 +103,7 @@ def test_a_reader_gets_events_as_they_are_published(server, name):
             publish(server, name, {"number": number})
             reader.until(b'data: {"number":%d}\n\n' % number)
         assert len({event.id for event in reader.events}) == 3
-        assert b"\nretry: " in reader.received
+        assert b"\nretry: 2000\n" in reader.received
 
 
 def test_a_reader_that_comes_back_goes_on_after_its_last_event(server, name):
@@ -118,6 +119,15 @@ def test_a_reader_that_comes_back_goes_on_after_its_last_event(server, name):
     with Connection(server, f"/read?channel={name}&last_event_id={middle_id}") as third:
         third.until(b"\n\n")
         assert [event.data for event in third.events] == ["2"]
+
+
+def test_a_client_that_is_not_an_event_source_gets_no_block_without_data(server, name):
+    with Connection(server, f"/read?channel={name}", cache_control="no-store") as reader:
+        reader.until(b"\nid: ")
+        publish(server, name, 1)
+        reader.until(b"data: 1\n\n")
+        assert reader.received.count(b"\n\n") == 1
+        assert reader.events[0].id == reader.received.split(b"\nid: ")[-1].split(b"\n")[0].decode()
 
 
 def test_beyond_the_history_a_reader_is_told_a_reset(server, name):

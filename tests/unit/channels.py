@@ -34,6 +34,9 @@ class Reader:
         self._follower = None
         with channels.turns:
             self._follower = channels.follow(names, last_event_id or "", self._take, **who)
+            if new_id := self._follower.new_id:
+                # As the response of an EventSource begins.
+                self.received = b"id: %b\n\n" % new_id
             self._take()
 
     def _take(self):

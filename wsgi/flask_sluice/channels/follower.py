@@ -24,14 +24,6 @@ KICKED_EVENT = error_for_event_source(
 )
 
 
-def id_block(channel_ids: bytes) -> bytes:
-    """Return what tells a client an id without an event.
-
-    WHATWG HTML, section 9.2.6: a blank line after an id sets the last event id, and without data no event is dispatched.
-    """
-    return b"id: %b\n\n" % channel_ids
-
-
 def reset_event(channel: "LocalChannel", position: bytes, oldest: bytes | None) -> bytes:
     """Return the event that tells a reader that it has missed events. With its id a client goes on after it, and is not told again.
 
@@ -50,8 +42,7 @@ class ChannelFollower:
     after: the reader has all events up to this position
     number: of the event in the window that comes next; None: the reader is told that it has missed events, and gets those
         that are there
-    is_new: whether the client does not know the position yet. It is told, so that it misses nothing if it
-        disconnects before the first event
+    is_new: whether the client does not know the position yet
     on_close: called when the reader leaves
     """
 
@@ -70,6 +61,7 @@ class ChannelFollower:
         "is_closed",
         "is_finished",
         "is_kicked",
+        "new_id",
         "on_left",
         "was_reset",
     )
@@ -90,9 +82,10 @@ class ChannelFollower:
         self._wake = wake
         self._on_close = on_close
         # The last event that was taken, or what stands for it. From its id comes the position, which is rarely asked for.
-        self._last_event = id_block(channel.id_at(after))
+        self._last_event = with_id(channel.tag, position_text(after), b"")
+        self.new_id = channel.id_at(after) if is_new else b""
         # What comes before the events of the window.
-        self._queued: deque[bytes] = deque([self._last_event] if is_new else [])
+        self._queued: deque[bytes] = deque()
         self._next_number = 0 if number is None else number
         self.event_count = 0
         self.was_reset = False
@@ -158,8 +151,7 @@ class ChannelFollower:
             self._catch_up()
         events = self._take_queued() if self._queued else self._take_from_window()
         if events:
-            # The id of a client that is new is not an event.
-            self.event_count += len(events) - (events[0] is self._last_event)
+            self.event_count += len(events)
             self._last_event = events[-1]
         return events
 

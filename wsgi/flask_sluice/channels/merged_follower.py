@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from flask_sluice.channels.follower import KICKED_EVENT, ChannelFollower, id_block
+from flask_sluice.channels.follower import KICKED_EVENT, ChannelFollower
 from flask_sluice.channels.ids import id_of, with_ids
 from flask_sluice.stream.errors import ApiError
 
@@ -12,7 +12,7 @@ class MergedFollower:
     """Takes the events of several channels, each with an id that holds the positions in all. See ``Follower``.
 
     parts: its followers of the channels
-    is_new: whether the client is told its positions before the first event
+    is_new: whether the client does not know its position in one of them yet
     """
 
     def __init__(self, parts: Sequence[ChannelFollower], *, is_new: bool) -> None:
@@ -21,7 +21,7 @@ class MergedFollower:
         self.on_left: Callable[[], None] | None = None
         self._forwards = [partial(self._forward_event, place) for place in range(len(parts))]
         self._forward: Callable[[bytes], bool] | None = None
-        self._is_new = is_new
+        self.new_id = b",".join(self._ids) if is_new else b""
         # The part of which events are taken next, so that a busy channel does not hold up the others.
         self._turn = 0
 
@@ -39,7 +39,7 @@ class MergedFollower:
 
     @property
     def has_events(self) -> bool:
-        return self._is_new or any(part.has_events for part in self._parts)
+        return any(part.has_events for part in self._parts)
 
     @property
     def is_finished(self) -> bool:
@@ -65,9 +65,6 @@ class MergedFollower:
         kicked = next((part for part in self._parts if part.is_kicked), None)
         if kicked is not None:
             return kicked.take()
-        if self._is_new:
-            self._is_new = False
-            return id_block(b",".join(self._ids))
         for _ in self._parts:
             place, self._turn = self._turn, (self._turn + 1) % len(self._parts)
             if events := self._parts[place].take_events():

@@ -1,12 +1,13 @@
 """The response of a reader, of a stream that is kept or of channels, on any server."""
 
 import math
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
+from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
 from flask_sluice.journal.turns import Turns
 from flask_sluice.stream.context import StreamContext
@@ -68,6 +69,18 @@ def no_more_events() -> Response:
     return Response(status=204)
 
 
+def _told_id(event_id: bytes, retry_ms: int) -> bytes:
+    """Return what tells the client of the current request an id without an event.
+
+    For an EventSource that is a block without data, which dispatches no event (WHATWG HTML, section 9.2.6). Clients that make an empty
+    event of it do not say ``Cache-Control: no-cache``, as an EventSource does (the standard has its requests' cache mode as
+    no-store); some of them take the line alone.
+    """
+    is_event_source = "no-cache" in request.headers.get("Cache-Control", "")
+    end = b"\n" if is_event_source else b""
+    return b"retry: %d\nid: %b\n%b" % (retry_ms, event_id, end)
+
+
 class ReadingResponse:
     """What the responses of readers have in common, however their events come.
 
@@ -112,11 +125,24 @@ class ReadingResponse:
         """See ``follow``. client: the connection of the current request; None where there is none to watch"""
         from flask_sluice.journal.reading.feed import JournalFeed  # noqa: PLC0415
 
-        feed = JournalFeed(follow, self._retry_ms, self._context, self._render_error)
+        feed = JournalFeed(
+            self._beginning(follow), self._retry_ms, self._context, self._render_error
+        )
         if feed.is_finished and not feed.has_events:
             feed.stop()
             return no_more_events()
         return self.of_feed(feed, client)
+
+    def _beginning(self, follow: Follow) -> Follow:
+        """Return what follows, and has the response begin with the id that a new client is to know."""
+
+        def begin(wake: Callable[[], None]) -> Follower:
+            follower = follow(wake)
+            if follower.new_id:
+                self._preamble += _told_id(follower.new_id, self._retry_ms)
+            return follower
+
+        return begin
 
     def of_feed(self, feed: "Feed", client: "ClientSocket | None") -> Response:
         """Return the response of any feed, on gevent. The feed is stopped where this raises TooManyStreamsError."""
@@ -149,7 +175,7 @@ class ReadingResponse:
         is_test = is_test_client(environ)
         feed = JournalThreadFeed(
             turns,
-            follow,
+            self._beginning(follow),
             self._retry_ms,
             self._context,
             self._render_error,

@@ -124,6 +124,10 @@ class Follower(Protocol):
     forward: Callable[[bytes], bool] | None
 
     @property
+    def new_id(self) -> bytes:
+        """The id from which the client would go on, if it does not know that before the first event; else b""."""
+
+    @property
     def has_events(self) -> bool:
         """Whether ``take`` would return something."""
 

@@ -20,6 +20,8 @@ class WindowFollower:
     """
 
     error: ApiError | None = None
+    # A client without an id begins with the first event.
+    new_id = b""
 
     __slots__ = (
         "_next_id",
