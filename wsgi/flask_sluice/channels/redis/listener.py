@@ -142,7 +142,7 @@ class Listener:
         replies = run(self._client, *calls)
         for channel, start, reply in zip(channels, starts, replies, strict=True):
             if isinstance(reply, Refusal):
-                raise JournalUnavailableError(f"Redis refuses to read a channel: {reply}")
+                raise self._client.health.refused(reply)
             self._add_page(channel, start, Page.of(reply))
 
     def _add_page(self, channel: RemoteChannel, start: bytes, page: Page) -> None:

@@ -142,7 +142,7 @@ class RemotePresence:
     def _tell(self, change: _Change, reply: Reply) -> None:
         name, _, owner, value = change.joined
         if isinstance(reply, Refusal):
-            raise JournalUnavailableError(f"Redis refuses a script: {reply}")
+            raise self._client.health.refused(reply)
         if change.kind == "leave":
             self._tell_left(name, reply)
         elif reply:
@@ -182,7 +182,7 @@ class RemotePresence:
             self._turns.sleep(0.005)
         (reply,) = self._client.execute(("HGETALL", readers_key(name)))
         if isinstance(reply, Refusal):
-            raise JournalUnavailableError(f"Redis refuses to read: {reply}")
+            raise self._client.health.refused(reply)
         readers = {
             field.decode(): json.loads(value)
             for field, value in zip(reply[::2], reply[1::2], strict=True)

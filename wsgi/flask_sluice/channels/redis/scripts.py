@@ -18,7 +18,6 @@ all that Redis knows.
 import hashlib
 from collections.abc import Sequence
 
-from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
 
 MARKER_SECONDS = 24 * 3600
@@ -112,7 +111,7 @@ def run_one(client: RedisClient, call: Call) -> Reply:
     """Run a script. Raises JournalUnavailableError, also where Redis refuses it."""
     (reply,) = run(client, call)
     if isinstance(reply, Refusal):
-        raise JournalUnavailableError(f"Redis refuses a script: {reply}")
+        raise client.health.refused(reply)
     return reply
 
 
