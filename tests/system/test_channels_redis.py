@@ -461,18 +461,26 @@ class TestAPublisher:
 
 
 class TestKeys:
-    def test_expire_all_of_them(self, redis, open_channels, name):
-        channels = open_channels(history_seconds=50)
+    def test_expire_all_of_them(self, own_redis, open_channels, name):
+        redis, channels = own_redis, open_channels(own_redis.url, history_seconds=50)
         Reader(channels, name, owner="a")
         channels.publish(name, 1)
         wait_until(lambda: channels.present(name))
-        keys = [key.decode() for key in redis.client.scan_iter(f"*{name}*")]
-        assert keys
+        keys = [key.decode() for key in redis.client.scan_iter()]
+        assert len(keys) == 8
         for key in keys:
             assert redis.client.ttl(key) > 0, key
         # The last id outlives the events.
         assert redis.client.ttl(f"sluice:channel:{{{name}}}") <= 50
         assert redis.client.ttl(f"sluice:channel:{{{name}}}:last") > 3600
+
+    def test_of_the_last_id_outlive_a_history_that_is_kept_for_days(
+        self, redis, open_channels, name
+    ):
+        channels = open_channels(history_seconds=3 * 24 * 3600)
+        channels.publish(name, 1)
+        events = redis.client.ttl(f"sluice:channel:{{{name}}}")
+        assert redis.client.ttl(f"sluice:channel:{{{name}}}:last") > events > 2 * 24 * 3600
 
     def test_of_a_channel_are_in_one_slot_of_a_cluster(self, redis, open_channels):
         for name in ("user:7", "a}b{c", "}", "{}"):

@@ -70,6 +70,10 @@ class Listener:
             self.subscription.send(("SUBSCRIBE", *commands))
         return channels
 
+    def has(self, channel: RemoteChannel) -> bool:
+        """Whether this channel is heard."""
+        return self._channels.get(channel.name) is channel
+
     # The job that hears.
 
     def step(self) -> None:
@@ -166,7 +170,7 @@ class Listener:
                 return
 
     def call(self, name: str, after: bytes) -> scripts.Call:
-        ttl_ms = scripts.MARKER_SECONDS * 1000
+        ttl_ms = scripts.marker_ms(self._limits.history_seconds)
         arguments = (after, _READ_ENTRIES, milliseconds(self._limits.history_seconds), ttl_ms)
         return scripts.READ, (scripts.events_key(name), marker_key(name)), arguments
 
@@ -193,7 +197,7 @@ class Listener:
 
     def _renew_markers(self) -> None:
         """Have Redis know the last ids of channels that have readers, however long nothing is published in them."""
-        ttl_ms = scripts.MARKER_SECONDS * 1000
+        ttl_ms = scripts.marker_ms(self._limits.history_seconds)
         commands: list[Command] = [("PEXPIRE", marker_key(name), ttl_ms) for name in self._channels]
         if commands:
             self._client.execute(*commands)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from flask_sluice.channels.redis.scripts import (
+    MARKER_SECONDS,
     WORKERS_KEY,
     joined_key,
     lease_key,
@@ -89,10 +90,11 @@ class OtherWorkers:
         return [
             ("SADD", WORKERS_KEY, self._worker_id),
             ("SET", lease_key(self._worker_id), "", "PX", _LEASE_MS),
+            ("PEXPIRE", WORKERS_KEY, MARKER_SECONDS * 1000),
         ]
 
     def _renew(self) -> None:
-        is_missing, _ = self._client.transaction(*self._renewal())
+        is_missing, *_ = self._client.transaction(*self._renewal())
         self._renew_at = time.monotonic() + _RENEW_SECONDS
         if is_missing:
             self._on_return()

@@ -28,6 +28,8 @@ from flask_sluice.journal.redis.repeated_step import RepeatedStep
 
 _BATCH = 100
 _FLUSH_SECONDS = 2.0
+_TTL_MS = MARKER_SECONDS * 1000
+_RENEW_SECONDS = MARKER_SECONDS / 8
 
 
 class Joined(NamedTuple):
@@ -75,6 +77,7 @@ class RemotePresence:
         self._changes: deque[_Change] = deque()
         self._has_changes = self._turns.new_flag()
         self._others = OtherWorkers(client, worker_id, on_return=self._join_again)
+        self._renewed_at = time.monotonic()
         self._steps: list[RepeatedStep] = []
 
     # The readers of this process. These do not block.
@@ -130,7 +133,7 @@ class RemotePresence:
         noted = [change.joined.member for change in changes if change.kind != "leave"]
         if noted:
             self._others.register()
-            self._client.execute(("SADD", key, *noted))
+            self._client.execute(("SADD", key, *noted), ("PEXPIRE", key, _TTL_MS))
         replies = run(self._client, *map(_call, changes))
         for change, reply in zip(changes, replies, strict=True):
             self._changes.popleft()
@@ -155,6 +158,9 @@ class RemotePresence:
             self._queue.left(name, owner, details)
 
     def _look_step(self) -> None:
+        if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
+            self._renewed_at = time.monotonic()
+            self._join_again()
         for worker_id in self._others.look():
             self._bury(worker_id)
 
@@ -216,8 +222,7 @@ def _call(change: _Change) -> Call:
     if change.kind == "leave":
         return LEAVE, joined.keys, (joined.reader_id,)
     is_again = int(change.kind == "again")
-    ttl_ms = MARKER_SECONDS * 1000
-    return JOIN, joined.keys, (joined.reader_id, joined.owner, joined.value, is_again, ttl_ms)
+    return JOIN, joined.keys, (joined.reader_id, joined.owner, joined.value, is_again, _TTL_MS)
 
 
 def _by_owner(readers: Iterable[Presence]) -> list[Presence]:

@@ -14,7 +14,7 @@ from flask_sluice.journal.turns import Flag
 WINDOW_BYTES = 128 * 1024
 """How much of a channel a process keeps for its readers. A reader that is slower gets the events from Redis."""
 
-_MAX_EARLY = 1000
+_MAX_EARLY_BYTES = 1024 * 1024
 _EVENT_CODE = EVENT[0]
 
 
@@ -76,7 +76,7 @@ class RemoteChannel(LocalChannel):
     used_at: when it was seen with readers last, in monotonic seconds
     """
 
-    __slots__ = ("_early", "_missed_early", "is_ready", "needs_read", "used_at")
+    __slots__ = ("_early", "_early_bytes", "_missed_early", "is_ready", "needs_read", "used_at")
 
     def __init__(self, name: str, is_ready: Flag) -> None:
         super().__init__(name)
@@ -85,6 +85,7 @@ class RemoteChannel(LocalChannel):
         self.used_at = time.monotonic()
         # What has come while entries before it are still to be read.
         self._early: list[tuple[bytes, Entry]] = []
+        self._early_bytes = 0
         self._missed_early = False
 
     def add_message(self, payload: bytes) -> None:
@@ -160,13 +161,15 @@ class RemoteChannel(LocalChannel):
         if not self.needs_read and position_from(entry.position) <= self.last:
             return  # It was read already.
         self.needs_read = True
-        if len(self._early) < _MAX_EARLY:
+        self._early_bytes += len(entry.payload)
+        if self._early_bytes <= _MAX_EARLY_BYTES:
             self._early.append((previous, entry))
         else:
+            # It is read when what is kept has its place.
             self._missed_early = True
 
     def _add_waiting(self) -> None:
-        early, self._early = self._early, []
+        early, self._early, self._early_bytes = self._early, [], 0
         is_missing, self._missed_early = self._missed_early, False
         for previous, entry in early:
             if position_from(entry.position) <= self.last:

@@ -19,9 +19,16 @@ import hashlib
 from collections.abc import Sequence
 
 from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
+from flask_sluice.journal.redis.keys_and_commands import milliseconds
 
 MARKER_SECONDS = 24 * 3600
 """How long Redis knows a channel's last id after the channel was used last. Processes that have readers renew it."""
+
+
+def marker_ms(history_seconds: float) -> int:
+    """Return for how long Redis knows a channel's last id, in ms: longer than it keeps the events."""
+    return milliseconds(max(MARKER_SECONDS, 2 * history_seconds))
+
 
 EVENT = b"e"
 KICK = b"k"

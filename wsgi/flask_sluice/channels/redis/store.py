@@ -74,8 +74,8 @@ class RedisChannels:
         keys = (events_key(name), marker_key(name), scripts.token_key(name, secrets.token_hex(8)))
         arguments = (
             *(kind, payload, scripts.topic_of(name), limits.history_events, limits.history_bytes),
-            *(milliseconds(limits.history_seconds), scripts.MARKER_SECONDS * 1000, _REPEAT_MS),
-            tag_of(name),
+            *(milliseconds(limits.history_seconds), scripts.marker_ms(limits.history_seconds)),
+            *(_REPEAT_MS, tag_of(name)),
         )
         return position_from(self._run((scripts.PUBLISH, keys, arguments)))
 
@@ -115,6 +115,9 @@ class RedisChannels:
         is_new: bool,
     ) -> ChannelFollower:
         assert isinstance(channel, RemoteChannel)
+        if not self._listener.has(channel):
+            # Redis took so long for the reader's other channels that this one was taken for idle.
+            raise JournalUnavailableError("Redis is too slow for so many channels")
         follower = RemoteFollower(
             channel,
             channel.last if after is None else after,

@@ -95,7 +95,10 @@ class Subscription:
 
         reader = LoopReader(sock.fileno(), self._take)
         self._stop_reading = reader.stop
-        reader.run()
+        try:
+            reader.run()
+        finally:
+            self._stop_reading = None
 
     def _take(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
