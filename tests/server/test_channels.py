@@ -20,6 +20,11 @@ ON_THREADS = {
     "arguments": ("-k", "gthread", "--threads", "20", "--no-control-socket"),
 }
 
+ON_MANY_THREADS = {
+    **ON_THREADS,
+    "arguments": ("-k", "gthread", "--threads", "60", "--no-control-socket"),
+}
+
 
 @pytest.fixture(scope="module")
 def on_gevent():
@@ -269,9 +274,13 @@ class Client(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [False, True], ids=["as they are", "one killed"])
-def test_readers_of_two_workers_get_each_event_once_over_random_reconnects(name, kills):
-    with RedisServer() as redis, two_workers(redis) as server:
+@pytest.mark.parametrize(
+    ("options", "kills"),
+    [({}, False), ({}, True), (ON_MANY_THREADS, False)],
+    ids=["gevent", "gevent, one killed", "gthread"],
+)
+def test_readers_of_two_workers_get_each_event_once_over_random_reconnects(name, options, kills):
+    with RedisServer() as redis, two_workers(redis, **options) as server:
         clients = [
             Client(server, f"/read?channel={name}&channel={name}-{number}&keepalive=0.05", '"end"')
             for number in range(40)
@@ -294,9 +303,12 @@ def test_readers_of_two_workers_get_each_event_once_over_random_reconnects(name,
         assert sum(client.connections for client in clients) > 2 * len(clients)
 
 
-def two_workers(redis):
+def two_workers(redis, arguments=(), **options):
     return Server(
-        "tests.server.channels_app:app", redis_url=redis.url, arguments=("--workers", "2")
+        "tests.server.channels_app:app",
+        redis_url=redis.url,
+        arguments=("--workers", "2", *arguments),
+        **options,
     )
 
 

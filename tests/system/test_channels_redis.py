@@ -115,6 +115,7 @@ class TestSeveralProcesses:
         for worker, reader in others:
             assert not worker.is_finished(reader)
 
+    @pytest.mark.slow
     def test_have_one_connection_each_that_reads(self, start, own_redis, name):
         workers = [start(own_redis.url), start(own_redis.url, threads=True)]
         channels = [f"{name}-{number}" for number in range(50)]
@@ -148,6 +149,7 @@ class TestSeveralProcesses:
 
 
 class TestBrokenConnections:
+    @pytest.mark.slow
     def test_lose_no_event_and_double_none(self, redis, open_channels, name):
         channels, publisher = open_channels(), open_channels()
         readers = [Reader(channels, name) for _ in range(5)]
@@ -266,6 +268,7 @@ class TestRedis:
         intact = Reader(other, name, last_event_id=kept)
         assert intact.data == ['"new"'] * publishes_before
 
+    @pytest.mark.slow
     def test_that_is_away_keeps_its_readers_who_go_on_afterwards(
         self, own_redis, open_channels, name
     ):
@@ -278,6 +281,21 @@ class TestRedis:
         own_redis.start()
         wait_until(lambda: self.publishes(channels, name, 1))
         wait_until(lambda: reader.data == ["1"])
+
+    @pytest.mark.slow
+    def test_that_is_away_does_not_refuse_a_reader_whose_events_the_process_has(
+        self, own_redis, open_channels, name
+    ):
+        channels = open_channels(own_redis.url)
+        first = Reader(channels, name)
+        ids = [channels.publish(name, number) for number in range(3)]
+        wait_until(lambda: first.ids == ids)
+        own_redis.kill()
+        again = Reader(channels, name, last_event_id=ids[0])
+        assert again.ids == ids[1:]
+        own_redis.start()
+        wait_until(lambda: self.publishes(channels, name, "later"))
+        wait_until(lambda: again.data == ["1", "2", '"later"'])
 
     def test_that_has_forgotten_the_scripts_is_given_them_again(self, redis, open_channels, name):
         channels = open_channels()
@@ -315,6 +333,7 @@ class TestPresence:
         told = [about for worker in pair for about in worker.told() if about[1] == name]
         assert sorted(about[0] for about in told) == ["join", "leave"]
 
+    @pytest.mark.slow
     def test_is_right_within_a_second_after_a_process_is_killed(self, start, own_redis, name):
         victim, *others = [start(own_redis.url) for _ in range(3)]
         for worker in others:
@@ -350,6 +369,7 @@ class TestPresence:
         assert channels.present(name) == []
         assert time.monotonic() - asked_at < 1
 
+    @pytest.mark.slow
     def test_outlives_a_connection_that_breaks(self, start, redis, name):
         one, other = start(), start()
         one.follow_as(name, "a")
@@ -362,6 +382,7 @@ class TestPresence:
         told = [about[0] for about in [*one.told(), *other.told()] if about[1] == name]
         assert told == ["join", "join"]
 
+    @pytest.mark.slow
     def test_comes_back_after_redis_was_flushed(self, own_redis, start, name):
         worker = start(own_redis.url)
         worker.follow_as(name, "a")

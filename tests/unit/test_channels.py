@@ -135,6 +135,16 @@ class TestAReader:
         assert EventParser().feed(received) == quick.events
         slow.close()
 
+    def test_gets_events_as_large_as_the_history(self, channels, name):
+        reader = Reader(channels, name)
+        ids = [channels.publish(name, str(number) * 900 * KIB) for number in range(5)]
+        wait_until(lambda: len(reader.events) == 5)
+        assert [(len(event.data), event.data[1]) for event in reader.events] == [
+            (900 * KIB + 2, str(number)) for number in range(5)
+        ]
+        again = Reader(channels, name, last_event_id=ids[3])
+        wait_until(lambda: again.ids == ids[4:])
+
     def test_that_is_forwarded_events_is_not_woken_for_them(self, channels, name):
         reader = Reader(channels, name, forwards=True)
         channels.publish(name, 0)
