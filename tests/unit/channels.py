@@ -8,6 +8,7 @@ import contextlib
 import os
 import random
 import threading
+import time
 
 from flask_sluice.channels import Channels
 from flask_sluice.sse import EventParser
@@ -174,6 +175,8 @@ class Shuffle:
                 else:
                     reader.come()
                     count += 1
+                # Nothing of this makes a greenlet wait where the channels are in memory.
+                time.sleep(0)
             for reader in self._readers:
                 if not reader.is_here:
                     reader.come()

@@ -352,7 +352,7 @@ class TestExactlyOnce:
             for place in range(readers)
         ]
         published = []
-        shuffle = Shuffle(people, 2 * readers, lambda: len(published) > 150)
+        shuffle = Shuffle(people, readers, lambda: len(published) > 150)
 
         def publish(publisher):
             while not shuffle.is_over:
