@@ -1,5 +1,6 @@
 """The tickets of a hand-off: for one reader, for half a minute, for one purpose."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -7,12 +8,12 @@ import pytest
 
 from flask_sluice import Event, Streams
 from flask_sluice.extension.handed_readers import HandoffTickets, StreamReader
-from flask_sluice.gateway.request.access.tickets import Tickets
 from tests.support.server import ROOT, Server, wait_until
-from tests.support.stream import ask, get
+from tests.support.stream import ask, chat, get, post
 from tests.system.hand_off import SECRET_KEY, HandOffSite, ticket_target
 
 OTHER_KEY = "another-key-for-tests"
+API_KEY = "a-key-of-the-gateway"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def site(redis) -> Iterator[HandOffSite]:
         redis.url,
         "tests.system.handing_app:app",
         folder=ROOT,
-        api_keys="a-key-of-the-gateway",
+        api_keys=API_KEY,
         secret_key=f"{OTHER_KEY}-1,{SECRET_KEY}",
     ) as site:
         yield site
@@ -91,10 +92,15 @@ def test_a_ticket_signed_with_another_key_is_refused_and_the_log_says_what_to_se
     wait_until(lambda: "not signed with a key of SLUICE_SECRET_KEY" in site.sluice.log)
 
 
-def test_a_ticket_of_a_streams_url_is_refused_here(site, stream_ids):
-    ticket = Tickets([SECRET_KEY]).issue(stream_ids[0], int(time.time()) + 60, "read")
-    assert status(site.sluice, f"/v1/streams/{stream_ids[0]}?ticket={ticket}") == 200
-    assert status(site.sluice, f"/_sluice/streams/{stream_ids[0]}?ticket={ticket}") == 404
+def test_a_ticket_of_a_streams_url_is_refused_here(site):
+    body = chat(stream=False, simulator={"tokens": 1})
+    response, answer = ask(
+        site.sluice, post("/v1/streams", body, authorization=f"Bearer {API_KEY}")
+    )
+    assert response.status == 201, answer
+    url = json.loads(answer)["url"]
+    assert status(site.sluice, url) == 200
+    assert status(site.sluice, url.replace("/v1/", "/_sluice/")) == 404
 
 
 def test_a_ticket_of_a_hand_off_is_refused_in_a_streams_url(site, target):

@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 import random
+import sys
 import uuid
 import zlib
 
@@ -190,6 +191,12 @@ def test_signatures_for_another_purpose_are_worthless():
 # The gateway's side, where it is not prepared.
 
 
+@pytest.fixture
+def gunicorn_was_not_imported(monkeypatch):
+    """The gateway is not made in a gunicorn that gevent has not patched; other tests import gunicorn's arbiter."""
+    monkeypatch.delitem(sys.modules, "gunicorn.arbiter", raising=False)
+
+
 def gateway_says(**settings: object) -> tuple[int, str]:
     with Flask(__name__).test_request_context():
         target = hand_off().response(READER, None, None).headers["X-Accel-Redirect"]
@@ -197,14 +204,14 @@ def gateway_says(**settings: object) -> tuple[int, str]:
     return response.status_code, response.json["error"]["code"]
 
 
-def test_a_gateway_without_a_secret_key_has_no_such_route():
+def test_a_gateway_without_a_secret_key_has_no_such_route(gunicorn_was_not_imported):
     assert gateway_says() == (404, "not_found")
     assert gateway_says(api_keys=(KEY,)) == (404, "not_found")
 
 
-def test_a_gateway_with_another_secret_key_has_no_such_route():
+def test_a_gateway_with_another_secret_key_has_no_such_route(gunicorn_was_not_imported):
     assert gateway_says(secret_key=(KEY + "x",)) == (404, "not_found")
 
 
-def test_a_gateway_without_redis_says_what_it_needs():
+def test_a_gateway_without_redis_says_what_it_needs(gunicorn_was_not_imported):
     assert gateway_says(secret_key=(KEY,)) == (503, "needs_redis")
