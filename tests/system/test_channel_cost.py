@@ -31,6 +31,7 @@ class Readers:
     def __init__(self, server: Server, path: str, channels: int) -> None:
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
+        self._have_begun: set[int] = set()
         for number in range(READERS):
             sock = server.connect()
             sock.sendall(
@@ -41,6 +42,11 @@ class Readers:
             self._epoll.register(sock, select.EPOLLIN)
             if number % 20 == 0:
                 self.read(0.01)
+        wait_until(self._all_have_begun)
+
+    def _all_have_begun(self) -> bool:
+        self.read(0.1)
+        return len(self._have_begun) == READERS
 
     def read(self, seconds: float) -> int:
         """Return how many events come in this time."""
@@ -48,6 +54,7 @@ class Readers:
         while (left := ends_at - time.monotonic()) > 0:
             for fd, _ in self._epoll.poll(left):
                 count += self._sockets[fd].recv(65536).count(EVENT)
+                self._have_begun.add(fd)
         return count
 
     def close(self) -> None:
