@@ -42,7 +42,7 @@ class Readers:
             self._epoll.register(sock, select.EPOLLIN)
             if number % 20 == 0:
                 self.read(0.01)
-        wait_until(self._all_have_begun)
+        wait_until(self._all_have_begun, 60)
 
     def _all_have_begun(self) -> bool:
         self.read(0.1)
