@@ -74,6 +74,7 @@ def seen() -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
+@pytest.mark.slow
 def test_readers_do_not_block_each_other(seen):
     assert seen["concurrent"] == [["a"]] * READERS
 

@@ -70,6 +70,7 @@ def test_with_configure_the_successor_boots_before_a_worker_ends(file):
         assert server.log.index(f"pid: {second}") < server.log.index(f"exiting (pid: {first})")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [WORKER_ALONE, CONFIGURED], ids=["worker", "configure"])
 def test_streams_go_on_for_as_long_as_the_environment_says(file, text):
     with serve(file, text, drain_seconds=0.5) as server, server.connect() as sock:
@@ -83,6 +84,7 @@ def test_streams_go_on_for_as_long_as_the_environment_says(file, text):
         assert time.monotonic() - started_at < 15  # gunicorn's default would be 20.
 
 
+@pytest.mark.slow
 def test_a_drain_that_gunicorn_would_cut_short_is_said_and_fits(file):
     text = WORKER_ALONE + "graceful_timeout = 3\n"
     with serve(file, text, drain_seconds=60) as server, server.connect() as sock:

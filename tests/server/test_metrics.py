@@ -149,6 +149,7 @@ def test_resumable_streams_and_their_readers_are_told_apart(server, metrics):
     metrics.wait_for(0, "open_streams")
 
 
+@pytest.mark.slow
 def test_few_of_a_thousand_model_names_become_labels(server, metrics):
     with server.connect() as sock:
         for number in range(1000):
@@ -296,6 +297,7 @@ def pid_of_worker(sock: socket.socket) -> int:
     return Response(sock).json()["pid"]
 
 
+@pytest.mark.slow
 def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
     with Server("tests.server.inspected_app:app", workers=2) as server:
         metrics = Metrics(server)
@@ -320,6 +322,7 @@ def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
         assert metrics.value("first_event_seconds_count") == asked
 
 
+@pytest.mark.slow
 def test_a_reload_loses_none_of_the_last_second():
     with Server() as server, server.connect() as sock:
         sock.sendall(post(PATH, chat(simulator={"tokens": 30, "itl_ms": 20})))
@@ -338,6 +341,7 @@ def test_no_file_is_needed_or_left(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path):
     def value(name: str) -> float:
         with server.connect() as sock:

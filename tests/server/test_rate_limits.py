@@ -117,6 +117,7 @@ def test_keys_that_are_not_checked_do_not_tell_clients_apart():
         assert statuses(server, *asked) == [200, 200, 429]
 
 
+@pytest.mark.slow
 def test_several_workers_without_redis_say_that_each_counts_for_itself():
     with limited("2/day", workers=2) as server:
         # The first worker says so; the second may be ready before it.

@@ -110,12 +110,14 @@ def test_a_configuration_serves_streams(tmp_path, example):
         assert_streams(server, ROUTES[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", TESTS, ids=str)
 def test_a_test_passes(tmp_path, example):
     (tmp_path / "test_example.py").write_text(example.code)
     run_tests(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_test_with_the_fixture_passes(tmp_path):
     (conftest,), (tests,) = CONFTEST, FIXTURE_TESTS
     (tmp_path / "conftest.py").write_text(conftest.code)

@@ -151,6 +151,7 @@ def test_silence_after_the_first_event_ends_the_stream(impatient, upstream):
     assert wait_until(lambda: upstream.connections[0].closed_at)
 
 
+@pytest.mark.slow
 def test_a_stream_that_takes_too_long_is_ended(upstream):
     def handler(sock, request):
         sock.sendall(STREAM_HEAD)

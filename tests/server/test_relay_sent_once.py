@@ -180,6 +180,7 @@ def test_another_upstream_gets_an_idempotent_request_that_one_did_not_answer(
     assert upstream.requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [502, 503, 504, 529])
 @pytest.mark.parametrize("cut", [0, 1], ids=["whole", "cut"])
 def test_another_upstream_gets_a_post_that_one_refuses(pair, upstream, status, cut):
@@ -195,6 +196,7 @@ def test_another_upstream_gets_a_post_where_one_takes_no_connection(second):
         assert [ask_chat(server)[0].status for _ in range(2)] == [200, 200]
 
 
+@pytest.mark.slow
 def test_another_upstream_gets_a_post_whose_connection_was_reset_before_it_was_sent(second):
     """A new connection that is reset while TLS would have begun has carried nothing of the request."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -59,6 +59,7 @@ def test_a_head_that_trickles_is_not_waited_for(hurried):
             select.select([sock], [], [], 0.1)
 
 
+@pytest.mark.slow
 def test_silent_connections_do_not_keep_out_requests():
     # 110 connections fit. Those that are too many for it wait in the kernel's queue.
     with Server(max_streams=10) as server:
@@ -73,6 +74,7 @@ def test_silent_connections_do_not_keep_out_requests():
                 sock.close()
 
 
+@pytest.mark.slow
 def test_requests_without_their_bodies_do_not_keep_out_others():
     with Server(max_streams=10) as server:
         slow = [server.connect() for _ in range(300)]

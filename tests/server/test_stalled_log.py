@@ -48,6 +48,7 @@ def ask(server: Server, request: bytes) -> bytes:
         return Response(sock).body()
 
 
+@pytest.mark.slow
 def test_what_a_quick_reader_gets_later_is_whole_and_in_order(log):
     with Server(output=log.write_fd) as server:
         for number in range(400):  # Of some 380 bytes: more than a pipe takes.
@@ -60,6 +61,7 @@ def test_what_a_quick_reader_gets_later_is_whole_and_in_order(log):
     assert found == [str(number) for number in range(400)]
 
 
+@pytest.mark.slow
 def test_lines_are_dropped_and_counted_while_streams_and_signals_go_on(log):
     configuration = "python:flask_sluice.server.settings"
     app = "tests.server.talkative_app:app"

@@ -73,6 +73,7 @@ def test_a_taken_port_is_one_line():
     ]
 
 
+@pytest.mark.slow
 def test_a_unix_socket_in_use_is_one_line(tmp_path):
     path = tmp_path / "s"
     with Server(unix_socket=path):
@@ -89,6 +90,7 @@ def test_another_worker_class_is_one_line_that_says_which_to_use(worker):
     assert "-k gevent" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
 @pytest.mark.parametrize("more", [(), ("--preload",)], ids=["loaded-late", "preloaded"])
 @pytest.mark.parametrize("patches", [False, True])
@@ -130,11 +132,13 @@ def test_an_app_on_a_sync_worker_streams_and_is_told_once_that_others_wait(patch
 WARNING = "/v1/streams answers 503: with 2 workers it needs SLUICE_REDIS_URL"
 
 
+@pytest.mark.slow
 def test_workers_given_on_the_command_line_count():
     with Server(arguments=("-w", "2")) as server:
         wait_until(lambda: WARNING in server.log)
 
 
+@pytest.mark.slow
 def test_workers_given_in_the_environment_count():
     with Server(environment={"GUNICORN_CMD_ARGS": "--workers 2"}) as server:
         wait_until(lambda: WARNING in server.log)
@@ -149,6 +153,7 @@ def test_connections_given_on_the_command_line_limit_the_streams():
             assert Response(sock).status == (503 if number == 9 else 200)
 
 
+@pytest.mark.slow
 def test_an_installed_gateway_starts_in_an_empty_folder(tmp_path):
     with (
         Server(
@@ -252,6 +257,7 @@ def test_make_run_is_up_in_under_2_seconds_and_says_what_to_try():
     assert "Error" not in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "why"),
     [("missing/s", "there is no folder"), ("file", "is not a socket")],

@@ -29,6 +29,7 @@ def serving(**settings: object) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["user", "safety_identifier"])
 @pytest.mark.parametrize("has_upstream", [False, True], ids=["simulator", "relay"])
 def test_a_backend_with_one_key_has_streams_for_each_of_its_users(field, has_upstream):

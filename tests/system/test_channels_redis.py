@@ -72,6 +72,7 @@ def until_has(worker, reader, *data):
     wait_until(lambda: worker.data(reader) == list(data), 20, lambda: str(worker.data(reader)[-9:]))
 
 
+@pytest.mark.slow
 class TestSeveralProcesses:
     def test_have_the_same_channel(self, pair, name):
         readers = [(worker, worker.follow([name])) for worker in pair]
@@ -319,6 +320,7 @@ class TestKick:
         wait_until(lambda: worker.is_finished(reader))
 
 
+@pytest.mark.slow
 class TestPresence:
     def test_is_the_same_in_all_processes_and_two_tabs_are_one_join(self, pair, name):
         one, other = pair

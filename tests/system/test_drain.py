@@ -42,6 +42,7 @@ def test_a_stream_that_ends_in_time_is_whole():
         assert server.wait_for_exit() == 0
 
 
+@pytest.mark.slow
 def test_a_stream_that_lasts_longer_gets_an_error_event():
     with Server(drain_seconds=0.5) as server, server.connect() as sock:
         response = open_stream(server, sock, tokens=100_000)
@@ -72,6 +73,7 @@ def test_an_event_source_is_told_when_to_come_back():
     assert 1000 <= retry <= 5000
 
 
+@pytest.mark.slow
 def test_idle_connections_do_not_hold_the_end_up():
     with Server(drain_seconds=60) as server, server.connect() as idle, server.connect() as unused:
         idle.sendall(get("/healthz"))
@@ -81,6 +83,7 @@ def test_idle_connections_do_not_hold_the_end_up():
         assert unused.recv(1) == b""
 
 
+@pytest.mark.slow
 def test_a_client_that_had_connected_before_is_answered():
     with Server(drain_seconds=60) as server, server.connect() as sock:
         assert open_streams(server) == 0  # It has connected later, so the other is accepted, too.

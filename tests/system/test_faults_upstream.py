@@ -80,6 +80,7 @@ def test_an_upstream_that_was_away_is_asked_again():
             assert Response(sock).status == 200
 
 
+@pytest.mark.slow
 def test_a_worker_without_files_for_the_upstream_says_so_and_does_not_blame_it(server, upstream):
     upstream.handler = streams(ANSWER)
     upstream.close_connections()

@@ -74,6 +74,7 @@ def test_does_all_that_a_journal_in_memory_does(redis):
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.slow
 class TestTwoWorkers:
     def test_have_the_same_stream(self, pair, stream_id):
         one, other = pair
@@ -193,6 +194,7 @@ class TestTwoWorkers:
         assert max(Counter(client["name"] for client in clients).values()) <= 8
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_closed_writes_what_it_still_has(start, pair, stream_id):
     one, other = start(), pair[0]
     one.create(stream_id)
@@ -204,6 +206,7 @@ def test_a_worker_that_is_closed_writes_what_it_still_has(start, pair, stream_id
     assert other.all_ids(reader) == up_to(1001)
 
 
+@pytest.mark.slow
 class TestDeadProducer:
     """Its worker was killed by SIGKILL, or its host is gone."""
 
@@ -252,6 +255,7 @@ class TestDeadProducer:
         assert other.all_ids(other.follow(stream_id)) == up_to(4)
 
 
+@pytest.mark.slow
 class TestForkedWorker:
     """Its app, and so its journal, was made in its parent, as with gunicorn's preload_app."""
 

@@ -30,6 +30,7 @@ def status(server: Server, request: bytes = SHORT) -> int:
         return response.status
 
 
+@pytest.mark.slow
 def test_all_workers_and_hosts_count_together(redis):
     settings = {"rate_limit": "10/day", "redis_url": redis.url, "workers": 2}
     with Server(**settings) as one, Server(**settings) as other:

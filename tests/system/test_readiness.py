@@ -98,6 +98,7 @@ def test_one_full_worker_of_two_fails_no_probe_and_two_full_ones_fail_all():
         assert {ready(server)[1]["status"] for _ in range(20)} == {"overloaded"}
 
 
+@pytest.mark.slow
 def test_a_probe_hears_draining_for_the_delay_while_all_is_still_served(tmp_path):
     for at in ({}, {"unix_socket": tmp_path / "gunicorn.sock"}):
         with Server(drain_delay_seconds=1.5, allowed_hosts="*", **at) as server:
@@ -110,6 +111,7 @@ def test_a_probe_hears_draining_for_the_delay_while_all_is_still_served(tmp_path
             assert time.monotonic() - told_at >= 1.5
 
 
+@pytest.mark.slow
 def test_streams_have_the_whole_drain_after_the_delay():
     with (
         Server(drain_delay_seconds=1, drain_seconds=2) as server,
@@ -129,6 +131,7 @@ def test_the_port_is_closed_when_the_delay_is_over():
         wait_until(lambda: is_refused(server))
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_delay():
     with Server(drain_delay_seconds=60) as server:
         server.signal(signal.SIGTERM)
@@ -137,6 +140,7 @@ def test_an_interrupt_ends_the_delay():
         assert server.wait_for_exit() == 0
 
 
+@pytest.mark.slow
 def test_workers_that_get_the_signal_with_their_master_have_the_delay_too():
     with Server(workers=2, drain_delay_seconds=1) as server:
         wait_until(lambda: len(ready(server)[1]["workers"]) == 2)

@@ -47,17 +47,20 @@ def open_streams(server: Server, stack: contextlib.ExitStack, count: int) -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_crowd_that_comes_at_once_is_spread_over_the_workers(server, stack):
     open_streams(server, stack, CAPACITY * 3 // 4)
     streams = streams_by_worker(server)
     assert max(streams) <= 1.15 * sum(streams) / WORKERS, streams
 
 
+@pytest.mark.slow
 def test_no_stream_is_refused_below_95_percent_of_the_capacity(server, stack):
     open_streams(server, stack, CAPACITY * 95 // 100)
     assert Metrics(server).value("requests_refused_total") == 0
 
 
+@pytest.mark.slow
 def test_a_new_worker_gets_the_next_streams(server, stack):
     open_streams(server, stack, CAPACITY // 2)
     os.kill(server.workers()[0], signal.SIGTERM)
@@ -67,6 +70,7 @@ def test_a_new_worker_gets_the_next_streams(server, stack):
     assert min(streams_by_worker(server)) >= 10, streams_by_worker(server)
 
 
+@pytest.mark.slow
 def test_the_others_go_on_while_a_worker_is_stopped(server, stack):
     stopped = server.workers()[0]
     os.kill(stopped, signal.SIGSTOP)
@@ -80,6 +84,7 @@ def test_the_others_go_on_while_a_worker_is_stopped(server, stack):
         os.kill(stopped, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_counted_as_a_death_and_a_told_one_is_not(server):
     first, second = server.workers()[:2]
     os.kill(first, signal.SIGTERM)

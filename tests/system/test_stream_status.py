@@ -132,6 +132,7 @@ class TestWithKeys:
         assert refusal(locked, get(url)) == (401, "invalid_api_key")
 
 
+@pytest.mark.slow
 def test_a_stream_of_an_app_in_the_same_redis_is_not_the_gateways_to_read(redis):
     """Who may read it is for the app's views to say, even to somebody who knows its id."""
     with (

@@ -312,6 +312,7 @@ def test_a_stream_without_a_reader_is_stopped():
         assert b"nobody was reading" in ask(server, get(url))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept_in", ["memory", "redis"])
 def test_a_refused_reader_does_not_keep_a_stream_alive(kept_in, request):
     settings = {"redis_url": request.getfixturevalue("redis").url} if kept_in == "redis" else {}
@@ -341,6 +342,7 @@ def test_a_reader_whose_history_is_gone_is_told():
     assert numbers(events[1:]) == list(range(oldest, oldest + len(events) - 1))
 
 
+@pytest.mark.slow
 def test_one_stream_too_many_is_a_429():
     with Server(streams_per_client=2) as server:
         for _ in range(2):
@@ -493,6 +495,7 @@ def test_without_keys_the_stop_url_is_the_url():
     assert answer["stop_url"] == answer["url"] == f"{PATH}/{answer['id']}"
 
 
+@pytest.mark.slow
 def test_tickets_outlive_a_change_of_keys_where_a_secret_key_signs_them():
     secret, other = "a-secret-0123456789", "other-secret-012345"
     with (
@@ -513,6 +516,7 @@ def test_a_ticket_expires():
         wait_until(lambda: ask(server, get(url))[0].status == 401)
 
 
+@pytest.mark.slow
 def test_a_clients_key_does_not_reach_the_upstream():
     with Server(api_keys="upstreams-own-key") as upstream:
         with Server(upstream=f"{upstream.url}/v1", api_keys=KEY) as server:

@@ -241,6 +241,7 @@ def test_two_fields_together_take_the_loop_for_a_few_milliseconds(monkeypatch):
         assert took < SLOWER_MACHINE * LIMIT_SECONDS, f"{shown}: {took} s"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["true", "false"])
 @pytest.mark.parametrize(
     "values",
