@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
@@ -39,6 +38,7 @@ class MemoryStore:
         self._deadline_is_new = turns.new_flag()
         self._has_started = False
         self._is_closed = False
+        self._pid = os.getpid()
         self._budget = Budget(limits)
 
     def create(
@@ -86,7 +86,9 @@ class MemoryStore:
 
     def close(self) -> None:
         self._is_closed = True
-        self._deadline_is_new.set()
+        # In a child process another thread of the parent's may hold the flag's lock, and never give it back.
+        if os.getpid() == self._pid:
+            self._deadline_is_new.set()
 
     def tick(self) -> None:
         """Forget finished streams and give up abandoned ones, where it is time."""
@@ -151,12 +153,12 @@ class MemoryStore:
         self._deadline_is_new.set()
         if not self._has_started:
             self._has_started = True
-            self.turns.start(partial(self._run, os.getpid()))
+            self.turns.start(self._run)
 
-    def _run(self, pid: int) -> None:
+    def _run(self) -> None:
         # A fork copies a greenlet, too, and the child must not act on its parent's streams.
         with self.turns:
-            while not self._is_closed and os.getpid() == pid:
+            while not self._is_closed and os.getpid() == self._pid:
                 due = self._deadlines.next_due
                 self._deadline_is_new.clear()
                 seconds = None if due is None else max(0.0, due - self._now())

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 from flask_sluice.stream.serving import is_patched
 
@@ -83,35 +83,27 @@ class ThreadTurns:
     """One lock, which the thread that holds it may take again."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        # Both are changed by the thread that holds the lock.
-        self._holder: int | None = None
-        self._depth = 0
+        # Of what Condition uses of it, for the same purpose: giving the lock away altogether, and taking it back however
+        # long that lasts. A signal's exception (Ctrl-C, Celery's time limit) does not come in between, and would else leave
+        # a turn that was not taken and is given back.
+        self._lock: Any = threading.RLock()
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        self._holder = threading.get_ident()
-        self._depth += 1
 
     def __exit__(self, *exception: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._holder = None
         self._lock.release()
 
     @contextmanager
     def given_away(self) -> Iterator[None]:
-        if self._holder != threading.get_ident():
+        if not self._lock._is_owned():
             yield
             return
-        depth = self._depth
-        for _ in range(depth):
-            self.__exit__()
+        held = self._lock._release_save()
         try:
             yield
         finally:
-            for _ in range(depth):
-                self.__enter__()
+            self._lock._acquire_restore(held)
 
     def sleep(self, seconds: float) -> None:
         with self.given_away():

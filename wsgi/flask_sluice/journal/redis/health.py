@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import time
 
 from redis.exceptions import RedisError, ResponseError
@@ -47,6 +48,7 @@ class RedisHealth:
         self.recovery_count = 0
         """How many problems are over."""
         self.is_closed = False
+        self._pid = os.getpid()
         self._has_problem = turns.new_flag()
         # Each kind of failure is logged once in a problem.
         self._logged: set[str] = set()
@@ -125,7 +127,9 @@ class RedisHealth:
 
     def close(self) -> None:
         self.is_closed = True
-        self._has_problem.set()
+        # In a child process another thread of the parent's may hold the flag's lock, and never give it back.
+        if os.getpid() == self._pid:
+            self._has_problem.set()
 
     def _failed(self, kind: str, reason: str, sent_after: int | None) -> JournalUnavailableError:
         if sent_after not in (None, self.recovery_count):
