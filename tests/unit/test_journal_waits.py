@@ -103,6 +103,7 @@ def worker(redis):
 
 def overflow(recorder):
     """Loses the stream, as an append does for which there is no room."""
+    recorder.append(event("x" * 2000))
     with pytest.raises(Exception, match="Redis has taken no events"):
         recorder.append(event("x" * 2000))
 

@@ -197,6 +197,14 @@ class TestPublishing:
                 stream.publish(Event(data="x" * 2_000_001))
         assert streams.status(stream.id).state == "complete"
 
+    def test_of_events_of_any_size_up_to_the_history_loses_none(self, streams):
+        sizes = [1_500_000, 3_000_000] * 2
+        with streams.create() as stream:
+            for size in sizes:
+                stream.publish(Event(data="x" * size))
+        status = streams.status(stream.id)
+        assert (status.state, status.last_id) == ("complete", len(sizes) + 1)
+
     def test_after_the_end_says_so(self, streams):
         with streams.create() as stream:
             stream.publish(Event(data="a"))
@@ -691,6 +699,16 @@ class TestAGenerator:
         go_on.set()
         until_ended(streams, first.id)
         wait_until(lambda: until_ended(streams, streams.start([], owner="a").id))
+
+    @pytest.mark.parametrize(
+        "items",
+        [("data: " + "x" * 4000 + "\n\n") * 2000, [Event(data="x" * 3_000_000)] * 3],
+        ids=["many events at once", "large ones"],
+    )
+    def test_may_yield_more_at_once_than_redis_takes(self, streams, items):
+        began = streams.start([items] if isinstance(items, str) else items)
+        ended = until_ended(streams, began.id)
+        assert (ended.state, ended.error) == ("complete", None)
 
 
 class TestReaders:

@@ -190,11 +190,11 @@ class Generation:
         feed, recorder = self._feed, self._recorder
         assert recorder is not None
         while self._kept or not self._answer.is_over:
-            if self._kept:
+            if not recorder.has_room:
+                wait_for_room(recorder, self._turns)
+            elif self._kept:
                 give_way()
                 self._append_kept()
-            elif not recorder.has_room:
-                wait_for_room(recorder, self._turns)
             elif events := feed.take():
                 self._append(events)
             elif feed.is_finished:
@@ -238,10 +238,11 @@ class Generation:
 
     def _append_kept(self) -> None:
         """Append what is kept, for 5 ms at most: one read may bring hundreds of events, and each is written to all readers."""
-        assert self._recorder is not None
+        recorder = self._recorder
+        assert recorder is not None
         ends_at = time.monotonic() + LONGEST_TURN_SECONDS
-        while self._kept and time.monotonic() < ends_at:
-            self._recorder.append(self._kept.popleft())
+        while self._kept and recorder.has_room and time.monotonic() < ends_at:
+            recorder.append(self._kept.popleft())
 
     def _verdict(self) -> Exception | None:
         """Return why the answer that has ended is not whole, None if it is."""

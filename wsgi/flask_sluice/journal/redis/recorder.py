@@ -72,7 +72,7 @@ class RedisRecorder:
 
     about: its owner and key
     share: where the owner's bytes count
-    max_queue_bytes: how much may wait
+    max_queue_bytes: how much may wait; where less than half does, one event of any size may be added
     history_ms: how long the stream is kept after its end
     is_out: returns whether Redis does not work at present
     has_events: called when there is something to write, also from the hub
@@ -122,8 +122,11 @@ class RedisRecorder:
 
     @property
     def has_room(self) -> bool:
-        keeps_up = self._queued_bytes < self._max_queue_bytes // 2
-        return keeps_up or not self.is_open or self._is_out()
+        return self._keeps_up or not self.is_open or self._is_out()
+
+    @property
+    def _keeps_up(self) -> bool:
+        return self._queued_bytes < self._max_queue_bytes // 2
 
     @property
     def is_stored(self) -> bool:
@@ -132,7 +135,9 @@ class RedisRecorder:
     def append(self, event: bytes) -> None:
         if self._terminal_event is not None:
             raise RuntimeError("nothing may follow the terminal event")
-        if not self.is_lost and self._queued_bytes + len(event) > self._max_queue_bytes:
+        # A producer that has waited for room may add an event of any size.
+        is_too_much = self._queued_bytes + len(event) > self._max_queue_bytes
+        if is_too_much and not (self._keeps_up or self.is_lost):
             self.lose()
         if self.is_lost:
             raise JournalLostError(
