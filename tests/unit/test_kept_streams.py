@@ -646,6 +646,28 @@ class TestAGenerator:
         status = until_ended(streams, streams.start(answer(), deadline=0.1).id)
         assert (status.state, error_of(status)) == ("error", "stream_timeout")
 
+    @pytest.mark.parametrize("code", ["stopped", "stream_timeout"])
+    def test_that_hangs_is_ended_all_the_same(self, streams, code):
+        go_on = threading.Event()
+        closed = []
+
+        def answer():
+            try:
+                yield Event(data="a")
+                go_on.wait(30)
+                yield Event(data="too late")
+            finally:
+                closed.append(True)
+
+        began = streams.start(answer(), deadline=0.1 if code == "stream_timeout" else None)
+        if code == "stopped":
+            wait_until(lambda: streams.status(began.id).last_id == 1)
+            streams.stop(began.id)
+        ended = until_ended(streams, began.id)
+        go_on.set()
+        assert (error_of(ended), ended.last_id) == (code, 2)
+        wait_until(lambda: closed == [True])
+
     def test_has_the_context_variables_of_its_caller(self, streams):
         variable = contextvars.ContextVar("variable", default="none")
         variable.set("the caller's")

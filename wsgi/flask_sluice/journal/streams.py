@@ -169,6 +169,7 @@ class Streams:
             events=AppEvents(is_terminal, self._history_bytes),
             context=context,
             render_error=error_renderer(error_event),
+            ends_at_stop=True,
         )
         generator.start(stream, self.journal.turns)
         return just_begun(stream.id)
@@ -190,6 +191,7 @@ class Streams:
         events: AppEvents,
         context: StreamContext,
         render_error: RenderError,
+        ends_at_stop: bool = False,
     ) -> KeptStream:
         stream = KeptStream(
             self.journal,
@@ -199,6 +201,7 @@ class Streams:
             context=context,
             render_error=render_error,
             on_end=self._count(about),
+            ends_at_stop=ends_at_stop,
         )
         with self._uncounted_on_failure(about):
             stream.begin(about)

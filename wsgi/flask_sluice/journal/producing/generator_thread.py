@@ -1,7 +1,7 @@
 """A generator whose events are kept, on a server with threads. On gevent a ``Generation`` does this."""
 
 import logging
-import time
+import threading
 from collections.abc import Iterable
 from functools import partial
 
@@ -20,10 +20,11 @@ logger = logging.getLogger("sluice.stream")
 class KeptGenerator:
     """Runs a generator in a thread of its own and publishes what it yields.
 
-    When the stream is stopped, a generator that does not listen to its context ends at its next ``yield``. After its terminal
-    event it is left alone, so that it can save its answer; the process waits for that, for a while, before it ends.
+    When the stream is stopped, or takes too long, it ends at once, and its generator at the next ``yield``; one that listens to
+    its context ends a stopped stream itself. After its terminal event it is left alone, so that it can save its answer; the
+    process waits for that, for a while, before it ends.
 
-    deadline_seconds: None: without a limit. It is looked at when the generator yields
+    deadline_seconds: None: without a limit
     """
 
     def __init__(
@@ -36,12 +37,15 @@ class KeptGenerator:
         self._context = context
         self._deadline_seconds = deadline_seconds
         self._variables = variables_without_flask()
+        self._is_done = threading.Event()
 
     def start(self, stream: KeptStream, turns: Turns) -> None:
         """Publish all items in the background, and end the stream."""
         self._stream = stream
         open_streams().add(self)
         turns.start(partial(self._variables.run, self._run, stream))
+        if self._deadline_seconds is not None:
+            turns.start(partial(self._end_in_time, stream, self._deadline_seconds))
 
     @property
     def is_saving(self) -> bool:
@@ -63,24 +67,28 @@ class KeptGenerator:
             log_unforeseen(told, self._context)
             stream.close(told)
         finally:
+            self._is_done.set()
             close(self._items, self._context)
             open_streams().discard(self)
 
     def _publish_all(self, stream: KeptStream) -> None:
-        ends_at = time.monotonic() + (self._deadline_seconds or float("inf"))
         for item in self._items:
             if stream.has_terminal_event:
                 continue
-            if stream.is_over:
-                return  # The process ends.
-            stream.publish(item)
+            try:
+                stream.publish(item)
+            except RuntimeError:
+                if not stream.is_over:
+                    raise
+                return  # It has ended early, perhaps at this moment.
             if stream.has_terminal_event:
                 continue
             if self._context.is_stopped and not self._context.listens:
                 return
-            if time.monotonic() >= ends_at:
-                raise ApiError(
-                    504,
-                    "stream_timeout",
-                    f"the answer took longer than {self._deadline_seconds:g} seconds",
-                )
+
+    def _end_in_time(self, stream: KeptStream, seconds: float) -> None:
+        if not self._is_done.wait(seconds):
+            stream.close(
+                ApiError(504, "stream_timeout", f"the answer took longer than {seconds:g} seconds")
+            )
+            self._context.stop_generating()

@@ -39,6 +39,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
     If it ends by itself before the ``with``, the stream ends with an error event that says so.
 
     id: for readers; impossible to guess
+    ends_at_stop: whether a stop ends the stream, unless its producer listens to the context and ends it itself
     """
 
     is_saving = False
@@ -53,8 +54,10 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         context: StreamContext,
         render_error: RenderError,
         on_end: Callable[[], None],
+        ends_at_stop: bool = False,
     ) -> None:
         self.id = stream_id
+        self._ends_at_stop = ends_at_stop
         self._turns = journal.turns
         # Which is released when nothing refers to it any more.
         self._journal = journal
@@ -174,7 +177,12 @@ class KeptStream(AbstractContextManager["KeptStream"]):
     def _end_early(self, error: ApiError) -> None:
         self._stop_error = self._stop_error or error
         # Not here, in the journal's turn: a callback of the app may block.
-        self._turns.start(self._context.stop_generating)
+        self._turns.start(self._stop_generating)
+
+    def _stop_generating(self) -> None:
+        self._context.stop_generating()
+        if self._ends_at_stop and not self._context.listens:
+            self._end(self._stop_error)
 
     # The end.
 
