@@ -541,6 +541,16 @@ class TestAnId:
         with pytest.raises(ValueError, match=r"new_id\(\)"):
             streams.create(id=given)
 
+    @pytest.mark.parametrize("is_over", [True, False])
+    def test_is_for_one_stream_also_where_a_task_is_run_again(self, streams, is_over):
+        with streams.create() as stream:
+            stream.publish(Event(data="a"))
+            if is_over:
+                stream.close()
+            with pytest.raises(ValueError, match=r"has the id .* already: take a new one"):
+                streams.create(id=stream.id)
+        assert events(streams, stream.id) == [("message", "a"), DONE]
+
     def test_is_impossible_to_guess(self, streams):
         with streams.create() as one, streams.create() as other:
             assert one.id != other.id

@@ -19,6 +19,11 @@ from flask_sluice.extension.reading import (
 )
 from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
 from flask_sluice.journal.owners import PerOwner
+from flask_sluice.journal.producing.checked_values import (
+    check_milliseconds,
+    check_seconds_or_0,
+    owner_text,
+)
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
 from flask_sluice.journal.streams import Owner, Streams
@@ -95,6 +100,7 @@ class AppStreams(Streams):
         owner has too many readers; 503 where Redis does not answer, or is missing and there are several processes.
         """
         self.require_shared()
+        check_milliseconds("retry", retry)
         context = context_of(request)
         reading = ReadingResponse(
             context,
@@ -124,6 +130,8 @@ class AppStreams(Streams):
         Raises what ``response`` raises; RuntimeError, saying what to set, if the app is not prepared for it.
         """
         self._hand_off.check()
+        check_milliseconds("retry", retry)
+        check_seconds_or_0("wait", wait, "not at all")
         after = last_event_id()
         try:
             status = self.status(stream_id, owner=owner)
@@ -138,7 +146,7 @@ class AppStreams(Streams):
                     return no_more_events()
         reader = StreamReader(
             stream_id=stream_id,
-            owner=None if owner is None else str(owner),
+            owner=owner_text(owner),
             after=after,
             wait_seconds=wait,
             retry_ms=retry,
@@ -155,7 +163,7 @@ class AppStreams(Streams):
 
         Raises ApiError 429 where the owner has too many, and what ``answer`` raises.
         """
-        counted = "" if owner is None else str(owner)
+        counted = owner_text(owner) or ""
         with ExitStack() as on_failure:
             with self.journal.turns:
                 self._readers.add(counted, limit)
@@ -172,6 +180,7 @@ class AppStreams(Streams):
 
     def reader(self, stream_id: str, after: int, *, owner: Owner = None, wait: float = 0) -> Follow:
         """Return what begins to read a stream from the event after number ``after`` on; see ``response``."""
+        check_seconds_or_0("wait", wait, "not at all")
         ends_at = time.monotonic() + wait
 
         def follow(wake: Any) -> Follower:

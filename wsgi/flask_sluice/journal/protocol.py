@@ -68,9 +68,9 @@ class Description:
     terminal_event: bytes | None
     expires_at: float | None
 
-    def belongs_to(self, owner: object) -> bool:
+    def belongs_to(self, owner: str | None) -> bool:
         """Whether the stream is this owner's; every stream is None's."""
-        return owner is None or (self.about is not None and self.about.owner == str(owner))
+        return owner is None or (self.about is not None and self.about.owner == owner)
 
 
 class Recorder(Protocol):

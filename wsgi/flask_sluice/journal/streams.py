@@ -9,8 +9,6 @@ from flask_sluice.journal.errors import UnknownStreamError
 from flask_sluice.journal.owners import PerOwner
 from flask_sluice.journal.producing.app_events import AppEvents
 from flask_sluice.journal.producing.arguments import (
-    Owner,
-    about_of,
     check,
     checked_id,
     error_renderer,
@@ -18,6 +16,14 @@ from flask_sluice.journal.producing.arguments import (
     open_journal,
     refuse_flasks_context,
     render_default_error,
+)
+from flask_sluice.journal.producing.checked_values import (
+    Owner,
+    about_of,
+    check_is_id,
+    check_limits,
+    check_seconds,
+    owner_text,
 )
 from flask_sluice.journal.producing.generator_thread import KeptGenerator
 from flask_sluice.journal.producing.kept_stream import KeptStream
@@ -28,10 +34,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.encode_items import ItemEncoder, StreamItem
 from flask_sluice.stream.feeds.item_errors import check_items
 from flask_sluice.stream.feeds.terminal_event import IsTerminal
-from flask_sluice.stream.headers_and_errors import (
-    ErrorEvent,
-    RenderError,
-)
+from flask_sluice.stream.headers_and_errors import ErrorEvent, RenderError
 from flask_sluice.stream.options import StreamOptions
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ class Streams:
     total_history_bytes: of all streams that this process produces
     streams_per_owner: how many streams of one owner may run in this process; None: any number
 
-    Raises ValueError for a URL that cannot be read, ImportError where redis-py is missing.
+    Raises ValueError for a URL that cannot be read and for a wrong limit, ImportError where redis-py is missing.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Streams:
             abandon_seconds=abandon_seconds,
             total_history_bytes=total_history_bytes,
         )
+        check_limits(limits, streams_per_owner)
         self._history_bytes = history_bytes
         self.journal = open_journal(url, limits)
         self._running = PerOwner(streams_per_owner, "streams of yours are running")
@@ -103,11 +107,11 @@ class Streams:
         context: None: a new one
 
         Raises ApiError: JournalUnavailableError where Redis does not answer, JournalFullError where there is no room, 429 where the
-        owner has too many. ValueError for an id that can be guessed.
+        owner has too many. ValueError for an id that can be guessed, or that a stream has.
         """
         check(is_terminal, error_event, context)
         return self._begin(
-            new_id() if id is None else checked_id(id),
+            new_id() if id is None else self._unused(id),
             about_of(owner, key),
             encoder=ItemEncoder(is_published=True),
             events=AppEvents(is_terminal, self._history_bytes),
@@ -180,6 +184,8 @@ class Streams:
 
     def deadline_for(self, deadline: float | None) -> float | None:
         """Return the seconds that a generator may take: those given, or else the default."""
+        if deadline is not None:
+            check_seconds("deadline", deadline)
         return deadline
 
     def _begin(
@@ -223,7 +229,8 @@ class Streams:
         """Keep what a feed gives: see ``Generation``. On gevent only. Raises what ``create`` raises."""
         from flask_sluice.journal.producing.generation import Generation  # noqa: PLC0415
 
-        stream_id, about = stream_id or new_id(), about_of(owner, key)
+        # Clients of the gateway may have no name.
+        stream_id, about = stream_id or new_id(), about_of(owner or None, key)
         with ExitStack() as on_failure:
             on_failure.callback(feed.stop)
             generation = Generation(
@@ -252,8 +259,10 @@ class Streams:
 
     def status(self, stream_id: str, *, owner: Owner = None) -> StreamStatus:
         """Return how a stream is doing. Raises what ``stop`` raises."""
+        check_is_id(stream_id)
+        name = owner_text(owner)
         description = self.journal.describe(stream_id)
-        if not description.belongs_to(owner):
+        if not description.belongs_to(name):
             raise UnknownStreamError
         return status_of(stream_id, description)
 
@@ -264,8 +273,8 @@ class Streams:
 
         Raises JournalUnavailableError.
         """
-        about = about_of(owner, key)
-        stream_id = self.journal.find(about.names[-1]) if about.names else None
+        names = about_of(owner, key).names
+        stream_id = self.journal.find(names[-1]) if names else None
         if stream_id is None:
             return None
         try:
@@ -284,8 +293,19 @@ class Streams:
         """Release everything; what is not stored yet gets a second or two."""
         self.journal.close()
 
+    def _unused(self, stream_id: str) -> str:
+        try:
+            self.journal.describe(checked_id(stream_id))
+        except UnknownStreamError:
+            return stream_id
+        raise ValueError(
+            f"a stream has the id {stream_id!r} already: take a new one for each, also where a task is run again"
+        )
+
     def _check_owner(self, stream_id: str, owner: Owner) -> None:
-        if owner is not None and not self.journal.describe(stream_id).belongs_to(owner):
+        check_is_id(stream_id)
+        name = owner_text(owner)
+        if name is not None and not self.journal.describe(stream_id).belongs_to(name):
             raise UnknownStreamError
 
     def _count(self, about: About) -> Callable[[], None]:

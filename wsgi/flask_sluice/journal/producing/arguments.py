@@ -2,13 +2,12 @@
 
 import re
 import secrets
-import uuid
 from collections.abc import Iterable
 from functools import partial
 
 from flask_sluice.journal.errors import PRODUCER_LOST
 from flask_sluice.journal.memory import MemoryJournal
-from flask_sluice.journal.protocol import About, Journal, Limits
+from flask_sluice.journal.protocol import Journal, Limits
 from flask_sluice.journal.reading.told_error import with_error
 from flask_sluice.stream.feeds.context_variables import find_wrapper
 from flask_sluice.stream.feeds.encode_items import StreamItem
@@ -19,9 +18,6 @@ from flask_sluice.stream.headers_and_errors import (
     renderer,
 )
 from flask_sluice.stream.options import check_arguments
-
-Owner = str | int | uuid.UUID | None
-"""Whose stream it is, such as the id of a user; None: it belongs to none."""
 
 _ID = re.compile(r"[\w-]{16,128}", re.ASCII)
 
@@ -41,11 +37,6 @@ def checked_id(stream_id: str) -> str:
             f"id takes what new_id() returns, since who knows it may read the stream; got {stream_id!r}"
         )
     return stream_id
-
-
-def about_of(owner: Owner, key: str | None) -> About:
-    # Text, as Redis has it.
-    return About("" if owner is None else str(owner), "" if key is None else str(key))
 
 
 def check(
@@ -85,6 +76,10 @@ def open_journal(url: str | None, limits: Limits) -> Journal:
     """Return what keeps the streams. Raises ValueError for a URL that cannot be read, ImportError where redis-py is missing."""
     if url is None:
         return MemoryJournal(limits)
+    if not isinstance(url, str):
+        raise TypeError(
+            f"url takes a str such as redis://127.0.0.1:6379/0, got {type(url).__name__}"
+        )
     try:
         # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
         from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415
