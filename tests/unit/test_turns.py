@@ -1,6 +1,7 @@
 """Whose turn it is in a store, among threads."""
 
 import os
+import random
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from tests.unit.kept_streams import make_streams
 
 pytestmark = pytest.mark.timeout(30)
 
-_CHILD_SECONDS = 10
+_SECONDS = 10
 
 
 class Interrupted(Exception):
@@ -73,7 +74,7 @@ def test_a_turn_is_taken_back_although_a_signal_comes_while_the_caller_waits_for
     with turns, turns.given_away():
         next_one = threading.Thread(target=take)
         next_one.start()
-        next_one.join(_CHILD_SECONDS)
+        next_one.join(_SECONDS)
         assert not next_one.is_alive()
 
 
@@ -92,7 +93,7 @@ def test_a_child_process_waits_for_no_flag_that_a_thread_of_its_parent_changes(m
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(_CHILD_SECONDS)
+            signal.alarm(_SECONDS)
             status = 1
             try:
                 with streams.create() as own:
@@ -103,3 +104,39 @@ def test_a_child_process_waits_for_no_flag_that_a_thread_of_its_parent_changes(m
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     streams.close()
     assert status == 0
+
+
+@pytest.mark.usefixtures("interrupts")
+@pytest.mark.slow
+@pytest.mark.timeout(60, method="thread")
+def test_a_signal_at_any_moment_of_a_program_that_publishes_harms_no_other_stream():
+    """As Celery's time limit does, which is an exception too."""
+    streams = make_streams()
+    # Its moments are random, and a thousand of them find what one in a hundred harms.
+    moments = random.Random(7)
+    before = signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGUSR1))
+
+    def publish(stream):
+        signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-5, 0.004))
+        while True:
+            stream.publish(Event(data="a"))
+
+    def publish_until_interrupted():
+        with streams.create() as stream:
+            interrupted.append(stream.id)
+            publish(stream)
+
+    interrupted = []
+    try:
+        for _ in range(1000):
+            with pytest.raises(Interrupted):
+                publish_until_interrupted()
+            assert streams.status(interrupted[-1]).state == "error"
+            other = threading.Thread(target=lambda: streams.create().close(), daemon=True)
+            other.start()
+            other.join(_SECONDS)
+            assert not other.is_alive()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        streams.close()

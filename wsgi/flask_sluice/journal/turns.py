@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from flask_sluice.stream.serving import is_patched
@@ -79,31 +80,54 @@ class GreenletTurns:
         gevent.spawn(job)
 
 
-class ThreadTurns:
-    """One lock, which the thread that holds it may take again."""
+# ``with`` takes a lock and gives it back in one step each. In a method of Python's, the exception of a signal's handler (Ctrl-C,
+# Celery's time limit) may come in between, and the lock would be held for ever.
+_Lock: Any = type(threading.RLock())
+
+
+class ThreadFlag:
+    """A flag for which one thread waits. An Event of threading's has a lock that a signal's exception may leave held."""
 
     def __init__(self) -> None:
-        # Of what Condition uses of it, for the same purpose: giving the lock away altogether, and taking it back however
-        # long that lasts. A signal's exception (Ctrl-C, Celery's time limit) does not come in between, and would else leave
-        # a turn that was not taken and is given back.
-        self._lock: Any = threading.RLock()
+        self._is_set = False
+        self._wakings: SimpleQueue[None] = SimpleQueue()
 
-    def __enter__(self) -> None:
-        self._lock.acquire()
+    def is_set(self) -> bool:
+        return self._is_set
 
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+    def set(self) -> None:
+        self._is_set = True
+        if self._wakings.empty():
+            self._wakings.put(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self, timeout: float | None = None, /) -> bool:
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        while not self._is_set:
+            left = None if ends_at is None else max(0.0, ends_at - time.monotonic())
+            try:
+                self._wakings.get(timeout=left)
+            except Empty:
+                break
+        return self._is_set
+
+
+class ThreadTurns(_Lock):  # type: ignore[misc]
+    """One lock, which the thread that holds it may take again."""
 
     @contextmanager
     def given_away(self) -> Iterator[None]:
-        if not self._lock._is_owned():
+        if not self._is_owned():
             yield
             return
-        held = self._lock._release_save()
+        # As Condition does it: taking it back is not interrupted, however long it lasts.
+        held = self._release_save()
         try:
             yield
         finally:
-            self._lock._acquire_restore(held)
+            self._acquire_restore(held)
 
     def sleep(self, seconds: float) -> None:
         with self.given_away():
@@ -114,7 +138,7 @@ class ThreadTurns:
             flag.wait(seconds)
 
     def new_flag(self) -> Flag:
-        return threading.Event()
+        return ThreadFlag()
 
     def start(self, job: Callable[[], object]) -> None:
         # A daemon: it never ends by itself, and would keep the process from ending.

@@ -47,9 +47,11 @@ class Window:
 
     def append(self, event: bytes) -> None:
         """Add an event that has its id. The caller wakes the readers when it has added all."""
-        self.events.append(event)
+        event_bytes = len(event)
+        # Without a call in between, after which a signal's exception may come and leave the one without the other.
+        self.events += (event,)
         self.last_id += 1
-        self.byte_count += len(event)
+        self.byte_count += event_bytes
 
     def finish(self, event: bytes) -> None:
         """Add the terminal event, which comes without its id."""

@@ -77,12 +77,12 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         if self._context.is_taken:
             raise RuntimeError("a StreamContext is for one stream; make another")
         self._context.is_taken = True
-        with open_streams().change:
+        with open_streams().lock:
             self._account.open(self, time.monotonic())
         try:
             self._recorder = self._journal.create(self.id, self._stop, about)
         except BaseException:
-            with open_streams().change:
+            with open_streams().lock:
                 self._account.withdraw(self)
             raise
         open_streams().add(self)
@@ -232,7 +232,7 @@ class KeptStream(AbstractContextManager["KeptStream"]):
         with self._turns:
             self._on_end()
         open_streams().discard(self)
-        with open_streams().change:
+        with open_streams().lock:
             end = self._account.settle(self, events=self._recorder.last_id, reason=None)
         # It may block, and would hold up all other streams.
         self._account.report(end, "generation ended")

@@ -55,11 +55,11 @@ class History:
         return self._blocks[0][0]
 
     def add(self, number: int, event_bytes: int, max_bytes: int) -> None:
-        first, block_bytes = self._blocks.pop()
+        first, block_bytes = self._blocks[-1]
         if block_bytes > max_bytes // _BLOCKS:
-            self._blocks.append((first, block_bytes))
-            first, block_bytes = number, 0
-        self._blocks.append((first, block_bytes + event_bytes))
+            self._blocks.append((number, event_bytes))
+        else:
+            self._blocks[-1] = (first, block_bytes + event_bytes)
         self.byte_count += event_bytes
         while self.byte_count > max_bytes and len(self._blocks) > 1:
             self.byte_count -= self._blocks.popleft()[1]
@@ -143,11 +143,13 @@ class RedisRecorder:
             raise JournalLostError(
                 "Redis has taken no events for too long, or others took this worker for dead"
             )
+        event = numbered(self.last_id + 1, event)
+        event_bytes = len(event)
+        # Without a call in between, after which a signal's exception may come and leave the one without the other.
+        self._queue += (event,)
         self.last_id += 1
-        event = numbered(self.last_id, event)
-        self._queue.append(event)
-        self._queued_bytes += len(event)
-        self._count(len(event))
+        self._queued_bytes += event_bytes
+        self._count(event_bytes)
         self._has_events(self)
 
     def finish(self, event: bytes) -> None:

@@ -31,23 +31,25 @@ class OpenStream(Protocol):
 class OpenStreams:
     """Keeps the streams whose generator runs or whose body is read, and ends them when the interpreter exits.
 
-    change: guards the process's numbers too, which all streams add to. Reentrant: the garbage collector may close a stream
+    lock: guards the process's numbers too, which all streams add to. Reentrant: the garbage collector may close a stream
         while it is held
+    change: of this lock; a signal's exception may come while a Condition takes or gives its lock, but not with the lock itself
     """
 
     def __init__(self) -> None:
-        self.change = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()
+        self.change = threading.Condition(self.lock)
         self._streams: set[OpenStream] = set()
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def add(self, stream: OpenStream) -> None:
-        with self.change:
+        with self.lock:
             self._streams.add(stream)
 
     def discard(self, stream: OpenStream) -> None:
-        with self.change:
+        with self.lock:
             self._streams.discard(stream)
             self.change.notify_all()
 

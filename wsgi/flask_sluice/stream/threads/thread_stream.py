@@ -110,7 +110,7 @@ class ThreadStream:
         self._context.is_taken = True
         now = time.monotonic()
         self._timers.begin(now, commit_seconds)
-        with open_streams().change:
+        with open_streams().lock:
             self._account.open(self._feed, now)
         self._has_place = True
         self._client.watch(self._feed.mark_left, self._timers)
@@ -317,7 +317,7 @@ class ThreadStream:
         is_cancelled = self._context.outcome is None
         if is_cancelled:
             self._context.outcome = Outcome.CANCELLED
-        with open_streams().change:
+        with open_streams().lock:
             end = self._account.settle(
                 self._feed,
                 events=self._feed.event_count,
