@@ -606,6 +606,17 @@ class TestMistakes:
         with pytest.raises(ValueError, match="argument of its own"):
             channels.follow([name], "", lambda: None, details={"owner": "7"})
 
+    def test_an_owner_or_details_that_are_half_a_surrogate_pair(self, channels, name):
+        for who in (
+            {"owner": "\ud83d"},
+            {"details": {"a": "\ud83d"}},
+            {"details": {"\ud83d": "a"}},
+        ):
+            with pytest.raises(ValueError, match="Unicode"):
+                channels.follow([name], "", lambda: None, **who)
+        with pytest.raises(ValueError, match="Unicode"):
+            channels.kick(name, "\ud83d")
+
     def test_a_kick_of_what_nobody_can_be(self, channels, name):
         with pytest.raises(ValueError, match="None means all"):
             channels.kick(name, {})

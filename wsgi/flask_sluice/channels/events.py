@@ -1,10 +1,13 @@
 """What an app may publish, and the names that its channels may have."""
 
+import re
 from typing import Any
 
 from flask_sluice.sse import Event
 
 _MAX_NAME_LENGTH = 200
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_name(name: object) -> None:
@@ -20,10 +23,15 @@ def check_name(name: object) -> None:
             f"the name of a channel has at most {_MAX_NAME_LENGTH} characters, got {len(name)}; "
             "a hash makes a short name of a long one"
         )
-    if any(character < " " or "\x7f" <= character <= "\x9f" for character in name):
+    if _CONTROL.search(name):
         raise ValueError(f"the name of a channel has no control characters, got {name!r}")
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if not is_unicode(name):
         raise ValueError(f"the name of a channel is Unicode text, got {name!r}")
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether no character is half of a surrogate pair, which UTF-8 does not have."""
+    return _SURROGATE.search(text) is None
 
 
 def encode_event(data: object, event: str | None) -> bytes:

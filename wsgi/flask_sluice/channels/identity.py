@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from flask_sluice.channels.events import is_unicode
+
 Owner: TypeAlias = str | int | None
 """Whose reader it is, such as the id of a user; None: not said."""
 Details: TypeAlias = Mapping[str, str | int]
@@ -55,11 +57,18 @@ def _texts(name: str, values: object) -> dict[str, str]:
     for key in values:
         if not isinstance(key, str):
             raise TypeError(f"the keys of {name} are text, got {key!r:.50}")
-    return {key: _text(f"{name}[{key!r}]", value) for key, value in values.items()}
+    return {
+        _text(f"a key of {name}", key): _text(f"{name}[{key!r}]", value)
+        for key, value in values.items()
+    }
 
 
 def _text(name: str, value: object) -> str:
     """Return text, or a number, as text: an app has a user's id in either form."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError(f"{name} takes text or an integer, got {type(value).__name__}")
-    return str(value)
+    text = str(value)
+    # Redis, and its JSON, would refuse half of a surrogate pair, and with it all that is written at the same time.
+    if not is_unicode(text):
+        raise ValueError(f"{name} takes Unicode text, got {value!r:.50}")
+    return text
