@@ -446,6 +446,21 @@ class TestKick:
         assert b"secret" not in received
         assert b"kicked" in received
 
+    def test_ends_a_reader_that_has_not_taken_yet_what_another_channel_has(self, channels, name):
+        follower = channels.follow([name, f"{name}-other"], "", lambda: None)
+        channels.publish(f"{name}-other", "more than it gets")
+        channels.kick(name)
+
+        def is_finished():
+            with channels.turns:
+                return follower.is_finished or (b"kicked" in follower.take())
+
+        wait_until(is_finished)
+        with channels.turns:
+            assert follower.is_finished
+            assert not follower.has_events
+            assert follower.take() == b""
+
     def test_lets_a_reader_come_back_whose_view_allows_it(self, channels, name):
         reader = Reader(channels, name)
         first_id = reader.last_event_id

@@ -39,6 +39,9 @@ class MergedFollower:
 
     @property
     def has_events(self) -> bool:
+        if self.is_finished:
+            # It was kicked from one channel, and gets nothing more of the others.
+            return False
         return any(part.has_events for part in self._parts)
 
     @property
