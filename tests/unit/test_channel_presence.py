@@ -112,6 +112,24 @@ def test_a_function_that_fails_is_logged_and_the_others_are_called(channels, nam
     assert "ZeroDivisionError" in caplog.text
 
 
+class GivesUp(BaseException):
+    """As gevent.Timeout and SystemExit are, this is no Exception."""
+
+
+def test_a_function_that_gives_up_is_logged_and_the_others_are_called(channels, name, caplog):
+    called = []
+
+    @channels.on_join
+    def fail(*_):
+        raise GivesUp
+
+    channels.on_join(lambda *_: called.append(True))
+    with caplog.at_level(logging.ERROR, "sluice"):
+        Reader(channels, name, owner="a")
+        wait_until(lambda: called)
+    assert "GivesUp" in caplog.text
+
+
 def test_a_function_may_block_and_publish_and_holds_nobody_up(channels, name):
     may_go_on = threading.Event()
 

@@ -60,5 +60,7 @@ class CallbackQueue:
                 function, name, owner, details = self._waiting.popleft()
             try:
                 function(name, owner, dict(details))
-            except Exception:
+            except (
+                BaseException
+            ):  # gevent.Timeout is no Exception; the other functions are to be called all the same.
                 logger.exception("a function for the presence of readers failed")
