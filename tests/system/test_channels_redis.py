@@ -520,6 +520,18 @@ class TestKeys:
         assert {b"user:7", b"a%7Db%7Bc", b"%7D", b"%7B%7D"} <= tags
 
 
+def test_looking_whether_redis_works_again_changes_no_channel(own_redis, open_channels):
+    publisher, name = open_channels(own_redis.url), "check"
+    first_id = publisher.publish(name, 1)
+    own_redis.kill()
+    with pytest.raises(JournalUnavailableError):
+        publisher.publish(name, "lost")
+    own_redis.start()
+    second_id = publisher.publish(name, 2)
+    reader = Reader(open_channels(own_redis.url), name, last_event_id=first_id)
+    assert reader.received == f"id: {second_id}\ndata: 2\n\n".encode()
+
+
 class TestRights:
     """docs/channels.md says which an ACL has to give."""
 

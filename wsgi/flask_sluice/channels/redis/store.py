@@ -173,4 +173,4 @@ class RedisChannels:
 def _everything() -> list[Command]:
     """Return what shows whether scripts may write. It changes nothing."""
     script = "return redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', '')"
-    return [("EVAL", script, 1, events_key("check"))]
+    return [("EVAL", script, 1, scripts.CHECK_KEY)]
