@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from flask_sluice.channels import Channels
+from flask_sluice.channels.redis import presence, scripts
 from flask_sluice.journal import JournalUnavailableError
 from tests.support.server import ROOT, wait_until
 from tests.system.channel_worker import ChannelWorker
@@ -319,6 +320,19 @@ class TestKick:
         worker.resume()
         wait_until(lambda: worker.is_finished(reader))
 
+    @pytest.mark.slow
+    def test_ends_them_all_where_it_is_not_kept_any_more(self, start, redis, open_channels, name):
+        worker, channels = start(), open_channels(history_events=3)
+        readers = [worker.follow_as(name, owner) for owner in ("7", "8")]
+        worker.suspend()
+        redis.client.client_kill_filter(_type="pubsub")
+        channels.kick(name, "7")
+        for number in range(5):
+            channels.publish(name, number)
+        worker.resume()
+        for reader in readers:
+            wait_until(lambda: worker.is_finished(reader))  # noqa: B023
+
 
 @pytest.mark.slow
 class TestPresence:
@@ -360,6 +374,56 @@ class TestPresence:
         # They do not leave twice.
         time.sleep(0.6)
         assert left() == ["a", "b"]
+
+    def test_is_told_by_a_process_that_wants_to_know(self, start, own_redis, open_channels, name):
+        victim, other = start(own_redis.url), start(own_redis.url)
+        victim.follow_as(name, "a")
+        other.follow_as(name, "b")
+        bystander = open_channels(own_redis.url)
+        Reader(bystander, name, owner="c")
+        wait_until(lambda: other.present(name) == ["a", "b", "c"])
+        # It finds out first: the other one is held up.
+        other.suspend()
+        victim.kill()
+        wait_until(lambda: [each.owner for each in bystander.present(name)] == ["b", "c"])
+        other.resume()
+        wait_until(lambda: ["leave", name, "a", {}] in other.told())
+
+    @pytest.mark.slow
+    def test_is_told_also_where_redis_stands_still_and_a_reply_gets_lost(self, open_channels, name):
+        with RedisServer("--enable-debug-command", "yes") as redis:
+            channels, told = open_channels(redis.url), []
+            channels.on_leave(lambda *about: told.append(about[1]))
+            reader, first = [Reader(channels, name, owner=owner) for owner in ("a", "b")]
+            first.leave()
+            wait_until(lambda: told == ["b"])
+            with in_background(lambda: redis.client.execute_command("DEBUG", "SLEEP", 3)):
+                time.sleep(0.1)  # It stands still from here on, for longer than a reply may take.
+                reader.leave()
+            wait_until(lambda: told == ["b", "a"])
+
+    def test_of_a_reader_that_leaves_at_once_ends_though_redis_has_lost_a_script(
+        self, own_redis, open_channels, name
+    ):
+        channels = open_channels(own_redis.url)
+        Reader(channels, name, owner="stays")
+        wait_until(lambda: channels.present(name))
+        own_redis.client.script_flush()
+        own_redis.client.script_load(scripts.LEAVE.text)
+        Reader(channels, name, owner="goes").leave()
+        assert [each.owner for each in channels.present(name)] == ["stays"]
+
+    def test_of_a_reader_that_stays_for_days_is_renewed(
+        self, own_redis, open_channels, name, monkeypatch
+    ):
+        monkeypatch.setattr(presence, "_RENEW_SECONDS", 0.1)
+        channels = open_channels(own_redis.url)
+        Reader(channels, name, owner="a")
+        wait_until(lambda: channels.present(name))
+        keys = (scripts.readers_key(name), scripts.owners_key(name))
+        for key in keys:
+            own_redis.client.expire(key, 60)
+        wait_until(lambda: min(map(own_redis.client.ttl, keys)) > 3600)
 
     def test_is_right_for_a_program_that_has_no_readers_itself(self, start, open_channels, name):
         victim = start()
@@ -490,7 +554,7 @@ class TestKeys:
         channels.publish(name, 1)
         wait_until(lambda: channels.present(name))
         keys = [key.decode() for key in redis.client.scan_iter()]
-        assert len(keys) == 8
+        assert len(keys) == 9
         for key in keys:
             assert redis.client.ttl(key) > 0, key
         # The last id outlives the events.

@@ -37,6 +37,11 @@ class CallbackQueue:
         self._waiting: deque[tuple[PresenceCallback, str, str, Mapping[str, str]]] = deque()
         self._is_running = False
 
+    @property
+    def tells_leaves(self) -> bool:
+        """Whether the app of this process wants to know who leaves."""
+        return bool(self._callbacks.on_leave)
+
     def joined(self, name: str, owner: str, details: Mapping[str, str]) -> None:
         self._add(self._callbacks.on_join, name, owner, details)
 

@@ -17,6 +17,8 @@ _LEASE_MS = 6000
 _RENEW_SECONDS = 2.0
 _MISSES = 2
 """For so many looks a process is missed before it counts as dead: one may be making its connection anew."""
+_PATIENT_MISSES = 12
+"""Of a process without on_leave, such as the gateway's: who takes away a dead process's readers is the one that tells of it."""
 _SECOND_LOOK_SECONDS = 0.3
 _RECONNECTION_SECONDS = 1.0
 
@@ -54,8 +56,11 @@ class OtherWorkers:
             self._renew_at = time.monotonic() + _RENEW_SECONDS
             self._is_registered = True
 
-    def look(self) -> list[str]:
-        """Return those that are dead. To be called every LOOK_SECONDS. Raises JournalUnavailableError."""
+    def look(self, *, is_patient: bool) -> list[str]:
+        """Return those that are dead. To be called every LOOK_SECONDS. Raises JournalUnavailableError.
+
+        is_patient: whether to leave them to other processes for some seconds
+        """
         if self._is_registered and time.monotonic() >= self._renew_at:
             self._renew()
         looked_at = self._others
@@ -69,7 +74,8 @@ class OtherWorkers:
         if time.monotonic() < self._trust_until:
             silent = []
         self._misses = Counter({worker_id: self._misses[worker_id] + 1 for worker_id in silent})
-        return [worker_id for worker_id in silent if self._misses[worker_id] >= _MISSES]
+        misses = _PATIENT_MISSES if is_patient else _MISSES
+        return [worker_id for worker_id in silent if self._misses[worker_id] >= misses]
 
     def dead_among(self, workers: Iterable[str]) -> set[str]:
         """Return those that are dead. Takes a moment if any seem to be. Raises JournalUnavailableError."""

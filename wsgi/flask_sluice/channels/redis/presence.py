@@ -21,6 +21,8 @@ from flask_sluice.channels.redis.scripts import (
     owners_key,
     readers_key,
     run,
+    run_in_order,
+    token_key,
 )
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.client import RedisClient, Refusal, Reply
@@ -28,6 +30,7 @@ from flask_sluice.journal.redis.repeated_step import RepeatedStep
 
 _BATCH = 100
 _FLUSH_SECONDS = 2.0
+_REPEAT_MS = 60_000
 _TTL_MS = MARKER_SECONDS * 1000
 _RENEW_SECONDS = MARKER_SECONDS / 8
 
@@ -48,10 +51,6 @@ class Joined(NamedTuple):
     def member(self) -> str:
         """What the process notes of it, in the set of what it has joined."""
         return f"{self.reader_id} {self.name}"
-
-    @property
-    def keys(self) -> tuple[str, str]:
-        return readers_key(self.name), owners_key(self.name)
 
 
 class _Change(NamedTuple):
@@ -134,7 +133,7 @@ class RemotePresence:
         if noted:
             self._others.register()
             self._client.execute(("SADD", key, *noted), ("PEXPIRE", key, _TTL_MS))
-        replies = run(self._client, *map(_call, changes))
+        replies = run_in_order(self._client, *map(_call, changes))
         for change, reply in zip(changes, replies, strict=True):
             self._changes.popleft()
             self._tell(change, reply)
@@ -161,7 +160,7 @@ class RemotePresence:
         if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
             self._renewed_at = time.monotonic()
             self._join_again()
-        for worker_id in self._others.look():
+        for worker_id in self._others.look(is_patient=not self._queue.tells_leaves):
             self._bury(worker_id)
 
     def _bury(self, worker_id: str) -> None:
@@ -195,8 +194,9 @@ class RemotePresence:
         }
         workers = {reader_id.partition(":")[0] for reader_id in readers} - {self._worker_id}
         dead = self._others.dead_among(workers)
-        for worker_id in dead:
-            self._bury(worker_id)
+        if self._queue.tells_leaves:
+            for worker_id in dead:
+                self._bury(worker_id)
         return _by_owner(
             Presence(owner, details, since)
             for reader_id, (owner, details, since) in readers.items()
@@ -218,11 +218,13 @@ def _keys(name: str) -> tuple[str, str]:
 
 
 def _call(change: _Change) -> Call:
-    joined = change.joined
+    name, reader_id, owner, value = change.joined
     if change.kind == "leave":
-        return LEAVE, joined.keys, (joined.reader_id,)
+        keys = (*_keys(name), token_key(name, f"{reader_id}:left"))
+        return LEAVE, keys, (reader_id, _REPEAT_MS)
+    keys = (*_keys(name), token_key(name, f"{reader_id}:joined"))
     is_again = int(change.kind == "again")
-    return JOIN, joined.keys, (joined.reader_id, joined.owner, joined.value, is_again, _TTL_MS)
+    return JOIN, keys, (reader_id, owner, value, is_again, _TTL_MS, _REPEAT_MS)
 
 
 def _by_owner(readers: Iterable[Presence]) -> list[Presence]:

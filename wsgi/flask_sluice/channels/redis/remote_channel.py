@@ -35,21 +35,24 @@ class Page(NamedTuple):
 
     last: the position of the channel's last entry
     entries: consecutive ones
-    lost_until: None: the entries follow the one that was asked for. Otherwise some between are gone, and these follow this position
+    lost_until: None: the entries follow the one that was asked for. Otherwise events between are gone, and these follow this position
+    misses_kick: whether there may have been a kick among entries that are gone
     """
 
     last: bytes
     entries: list[Entry]
     lost_until: bytes | None
+    misses_kick: bool
 
     @classmethod
     def of(cls, reply: Reply) -> "Page":
         """reply: that of the script READ"""
-        last, entries, lost_until = reply
+        last, entries, lost_until, misses_kick = reply
         return cls(
             last,
             [Entry(position, *fields) for position, fields in entries],
             lost_until or None,
+            bool(misses_kick),
         )
 
     @property
@@ -134,6 +137,9 @@ class RemoteChannel(LocalChannel):
         self.window.wake()
 
     def _add_read(self, page: Page) -> None:
+        if page.misses_kick:
+            # Whom it meant is gone with it. Those whose permission has not ended come back.
+            self.kick({})
         if page.lost_until is not None:
             self._add_reset(page, page.lost_until)
         for entry in page.entries:

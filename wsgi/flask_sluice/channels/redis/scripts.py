@@ -7,6 +7,7 @@ reset, and one which has not is:
 - last, event: the ids of the last entry, and of the last event
 - trimmed, dropped: the ids of the last entry that was dropped, and of the last event that was
 - bytes: how many the events have that are kept
+- kick: the id of the last kick; absent where there was none
 
 Readers that have an owner are in two hashes, one of the readers themselves, and one of how many each owner has. What a process has
 put there is in a set of its own, and its id in the set of all, so that others can take it away when the process is gone.
@@ -86,14 +87,14 @@ class Script:
     """A Lua script, which Redis runs as one step."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self.text = text
         self._hash = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def by_hash(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
         return ("EVALSHA", self._hash, len(keys), *keys, *arguments)
 
     def by_text(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
-        return ("EVAL", self._text, len(keys), *keys, *arguments)
+        return ("EVAL", self.text, len(keys), *keys, *arguments)
 
 
 Call = tuple[Script, Sequence[str], Sequence[str | bytes | int]]
@@ -116,6 +117,11 @@ def run(client: RedisClient, *calls: Call) -> list[Reply]:
     return replies
 
 
+def run_in_order(client: RedisClient, *calls: Call) -> list[Reply]:
+    """Like ``run``, for calls whose order matters: none comes later than the others because Redis did not know its script."""
+    return client.execute(*(script.by_text(keys, given) for script, keys, given in calls))
+
+
 def run_one(client: RedisClient, call: Call) -> Reply:
     """Run a script. Raises JournalUnavailableError, also where Redis refuses it."""
     (reply,) = run(client, call)
@@ -128,7 +134,7 @@ def _is_unknown(reply: Reply) -> bool:
     return isinstance(reply, Refusal) and type(reply).__name__ == "NoScriptError"
 
 
-# KEYS: events, marker. Sets: now (ms), id_now, last, last_event, dropped, trimmed, bytes.
+# KEYS: events, marker. Sets: now (ms), id_now, last, last_event, dropped, trimmed, bytes, kick.
 _BEGIN = """
 -- Redis before 7 would otherwise refuse to write after TIME; from 7 on it does nothing.
 if redis.replicate_commands then redis.replicate_commands() end
@@ -156,9 +162,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- With microseconds: a Redis that has just lost everything must not give out the ids of before again.
 local id_now = string.format('%.0f-%.0f', now, time[2] % 1000)
 
-local fields = redis.call('HMGET', marker, 'last', 'event', 'dropped', 'trimmed', 'bytes')
+local fields = redis.call('HMGET', marker, 'last', 'event', 'dropped', 'trimmed', 'bytes', 'kick')
 local last, last_event, dropped, trimmed = fields[1], fields[2], fields[3], fields[4]
-local bytes = tonumber(fields[5] or 0)
+local bytes, kick = tonumber(fields[5] or 0), fields[6]
 if not (last and last_event and dropped and trimmed) then
   last = id_now
   last_event, dropped, trimmed, bytes = last, last, last, 0
@@ -211,6 +217,8 @@ last = id
 if kind == 'e' then
   last_event = id
   bytes = bytes + #payload
+else
+  redis.call('HSET', marker, 'kick', id)
 end
 redis.call('HSET', marker, 'last', last, 'event', last_event, 'bytes', bytes)
 trim(max_events, max_bytes, max_age)
@@ -224,8 +232,8 @@ return id
 """
 )
 
-# KEYS: events, marker. The reply: the id of the last entry, the entries after the one asked for, and, if some of those are gone, the
-# id from which on they are there.
+# KEYS: events, marker. The reply: the id of the last entry; the entries after the one asked for; if some events of those are gone, the
+# id from which on they are there; and whether there may have been a kick among entries that are gone.
 READ = Script(
     _BEGIN
     + """
@@ -233,41 +241,54 @@ local after, count, max_age = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 trim(math.huge, math.huge, max_age)
 redis.call('PEXPIRE', marker, ARGV[4])
-if after == '' then return {last, {}, ''} end
+if after == '' then return {last, {}, '', 0} end
 
+local misses_kick = kick and is_before(after, kick) and is_before(after, trimmed) and 1 or 0
 local is_lost = is_before(after, dropped) or is_before(last, after)
 if not is_lost and is_before(trimmed, after) and is_before(after, last_event) then
   -- Redis may have gone back to an earlier state, and forward again: then it does not have this entry.
   is_lost = #redis.call('XRANGE', events, after, after) == 0
 end
 if not is_lost then
-  return {last, redis.call('XRANGE', events, '(' .. after, '+', 'COUNT', count), ''}
+  return {last, redis.call('XRANGE', events, '(' .. after, '+', 'COUNT', count), '', misses_kick}
 end
 local entries = redis.call('XRANGE', events, '-', '+', 'COUNT', count)
-return {last, entries, #entries == 0 and last or trimmed}
+return {last, entries, #entries == 0 and last or trimmed, misses_kick}
 """
 )
 
-# KEYS: readers, owners. The reply: whether it is the owner's first reader. A command may come twice, and says the same then.
+# A reply may be lost, and the command comes again: the third key has the reply for a while, so that it says the same then.
+
+# KEYS: readers, owners, token. The reply: whether it is the owner's first reader.
 JOIN = Script("""
 local reader, owner, value, is_again = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local is_new = redis.call('HSETNX', KEYS[1], reader, value) == 1
-if not is_new and is_again == '1' then return 0 end
 if is_new then redis.call('HINCRBY', KEYS[2], owner, 1) end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
-return redis.call('HGET', KEYS[2], owner) == '1' and 1 or 0
+if not is_new then return is_again == '0' and tonumber(redis.call('GET', KEYS[3]) or 0) or 0 end
+local is_first = redis.call('HGET', KEYS[2], owner) == '1' and 1 or 0
+redis.call('SET', KEYS[3], is_first, 'PX', ARGV[6])
+return is_first
 """)
 
-# KEYS: readers, owners. The reply: what was known of the reader, and whether it was the owner's last one; nothing if it has left
-# before.
+# KEYS: readers, owners, and the token, where the process itself says so. The reply: what was known of the reader, and whether it
+# was the owner's last one; nothing if another has said so before.
 LEAVE = Script("""
-local reader = ARGV[1]
+local reader, token = ARGV[1], KEYS[3]
 local value = redis.call('HGET', KEYS[1], reader)
-if not value then return {} end
+if not value then
+  local reply = token and redis.call('GET', token)
+  if not reply then return {} end
+  return {string.sub(reply, 2), tonumber(string.sub(reply, 1, 1))}
+end
 redis.call('HDEL', KEYS[1], reader)
 local owner = cjson.decode(value)[1]
-if redis.call('HINCRBY', KEYS[2], owner, -1) > 0 then return {value, 0} end
-redis.call('HDEL', KEYS[2], owner)
-return {value, 1}
+local is_last = 0
+if redis.call('HINCRBY', KEYS[2], owner, -1) <= 0 then
+  is_last = 1
+  redis.call('HDEL', KEYS[2], owner)
+end
+if token then redis.call('SET', token, is_last .. value, 'PX', ARGV[2]) end
+return {value, is_last}
 """)

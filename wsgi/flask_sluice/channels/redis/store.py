@@ -80,7 +80,7 @@ class RedisChannels:
         return position_from(self._run((scripts.PUBLISH, keys, arguments)))
 
     def last_position(self, name: str) -> Position:
-        last, _, _ = self._run(self._listener.call(name, b""))
+        last, *_ = self._run(self._listener.call(name, b""))
         return position_from(last)
 
     def _run(self, call: scripts.Call) -> Reply:
