@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from flask_sluice.stream.errors import ApiError
@@ -36,6 +37,7 @@ class InvalidChannelIdError(ApiError):
         )
 
 
+@lru_cache(maxsize=1024)
 def tag_of(name: str) -> bytes:
     """Return what stands for a channel in ids: names may be long, and may have characters that a header cannot."""
     return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:6])
@@ -94,3 +96,13 @@ def positions_in(last_event_id: str) -> dict[bytes, Position]:
         match[1].encode(): (int(match[2]), int(match[3]))
         for match in _EACH_ID.finditer(last_event_id)
     }
+
+
+def ids_of(names: Iterable[str], last_event_id: str) -> str:
+    """Return what an id says of these channels. Raises InvalidChannelIdError."""
+    positions = positions_in(last_event_id)
+    return ",".join(
+        id_text(name, position)
+        for name in names
+        if (position := positions.get(tag_of(name))) is not None
+    )

@@ -10,7 +10,7 @@ from flask_sluice.channels import Channels
 from flask_sluice.channels.callbacks import PresenceCallback
 from flask_sluice.channels.channels import check_names
 from flask_sluice.channels.identity import Details, Owner, identity_of
-from flask_sluice.channels.ids import positions_in
+from flask_sluice.channels.ids import ids_of
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import ChannelsReader
 from flask_sluice.extension.handoff import HandOff
@@ -127,13 +127,12 @@ class AppChannels(Channels):
         self._hand_off.check()
         check_names(names)
         identity = identity_of(owner, details)
-        after = given_event_id()
-        positions_in(after)
         reader = ChannelsReader(
             names=names,
             owner=identity.owner,
             details=dict(identity.details),
-            last_event_id=after,
+            # A client may send more than a ticket has room for.
+            last_event_id=ids_of(names, given_event_id()),
             retry_ms=retry,
         )
         return self._hand_off.response(reader, keepalive, headers)
