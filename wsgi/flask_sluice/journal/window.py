@@ -28,6 +28,7 @@ class Window:
     __slots__ = (
         "_dropped",
         "_readers",
+        "_readers_now",
         "byte_count",
         "events",
         "first_id",
@@ -39,7 +40,9 @@ class Window:
         self.events: list[bytes] = []
         # How many events at the front of the list are dropped. Removing each one would move all the others.
         self._dropped = 0
-        self._readers: tuple[WaitingReader, ...] = ()
+        # The tuple is made of the dict when it is needed: thousands of readers may come or leave one after the other.
+        self._readers: dict[WaitingReader, None] = {}
+        self._readers_now: tuple[WaitingReader, ...] | None = ()
         self.first_id = first_id
         self.last_id = first_id - 1
         self.byte_count = 0
@@ -116,22 +119,28 @@ class Window:
 
     @property
     def readers(self) -> tuple[WaitingReader, ...]:
-        return self._readers
+        readers = self._readers_now
+        if readers is None:
+            readers = self._readers_now = tuple(self._readers)
+        return readers
 
     @property
     def is_followed(self) -> bool:
         return bool(self._readers)
 
     def join(self, reader: WaitingReader) -> None:
-        self._readers = (*self._readers, reader)
+        self._readers[reader] = None
+        self._readers_now = None
 
     def leave(self, reader: WaitingReader) -> bool:
         """Return whether the reader was there: False if it has left before."""
-        was_there = reader in self._readers
-        self._readers = tuple(each for each in self._readers if each is not reader)
-        return was_there
+        if reader not in self._readers:
+            return False
+        del self._readers[reader]
+        self._readers_now = None
+        return True
 
     def wake(self) -> None:
-        # A reader that leaves when it is woken makes another tuple, and this loop goes on with the old one.
-        for reader in self._readers:
+        # A reader that leaves when it is woken has another tuple made, and this loop goes on with the old one.
+        for reader in self.readers:
             reader.on_events()
