@@ -63,6 +63,35 @@ def test_reading_a_window_ends_with_the_event_that_exceeds_the_bytes():
     assert window.read(5, 1) == (b"x" * 10, 1)
 
 
+class Counted:
+    """A reader that counts how often it is compared."""
+
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def on_events(self) -> None:
+        pass
+
+
+def test_readers_that_leave_a_window_are_not_looked_for_among_all_others():
+    window, readers = Window(), [Counted() for _ in range(1000)]
+    for reader in readers:
+        window.join(reader)
+    assert window.readers == tuple(readers)
+    Counted.comparisons = 0
+    for reader in reversed(readers):
+        assert window.leave(reader)
+        assert not window.leave(reader)
+    assert Counted.comparisons < 10 * len(readers)
+    assert not window.is_followed
+
+
 class TestRedisFollower:
     def test_is_told_that_history_is_gone_before_it_gets_what_comes_next(self):
         window, forwarded = Window(5), []
