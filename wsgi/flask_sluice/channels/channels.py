@@ -73,8 +73,8 @@ class Channels:
             as it is and gets its id here
         event: the event's type; absent means ``message``
 
-        Raises JournalUnavailableError if Redis does not take the event. TypeError or ValueError for a name or data that cannot be,
-        and for an event that is larger than a channel's whole history.
+        Raises JournalUnavailableError if Redis does not say that it has the event; it may have it if the reply was lost. TypeError
+        or ValueError for a name or data that cannot be, and for an event that is larger than a channel's whole history.
         """
         check_name(name)
         encoded = encode_event(data, event)
