@@ -97,11 +97,13 @@ def test_the_app_with_kept_streams_starts_reads_and_stops_them(server):
     created, body = ask(server, post("/streams/answers", {"question": "Why not"}))
     assert created.status == 202
     path = f"/streams/answers/{json.loads(body)['id']}"
-    _, events = ask(server, get(path))
+    assert ask(server, get(path))[0].status == 404
+    cookie = created.headers["set-cookie"].partition(";")[0]
+    _, events = ask(server, get(path, cookie=cookie))
     assert [event.data for event in EventParser().feed(events)] == WORDS
-    newest = json.loads(ask(server, get("/streams/newest"))[1])
+    newest = json.loads(ask(server, get("/streams/newest", cookie=cookie))[1])
     assert (newest["state"], newest["last_id"]) == ("complete", 3)
-    assert ask(server, delete(path))[0].status == 204
+    assert ask(server, delete(path, cookie=cookie))[0].status == 204
 
 
 def test_the_task_publishes_to_a_stream_that_others_read(redis):
@@ -125,8 +127,8 @@ def test_the_app_that_was_moved_from_flask_sse_publishes_and_streams(server):
         assert ask(server, get("/moved/stream?channel=salaries"))[0].status == 403
 
 
-def delete(path: str) -> bytes:
-    return get(path).replace(b"GET", b"DELETE", 1)
+def delete(path: str, **headers: str) -> bytes:
+    return get(path, **headers).replace(b"GET", b"DELETE", 1)
 
 
 def run(code: str, redis: RedisServer) -> dict[str, Any]:
