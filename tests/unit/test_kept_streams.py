@@ -430,6 +430,12 @@ class TestAnOwner:
         with streams.create(owner="a"), streams.create(owner="a"):
             pass
 
+    def test_may_begin_the_next_stream_as_soon_as_readers_have_the_end(self, open_streams_with):
+        streams = open_streams_with(streams_per_owner=1)
+        for _ in range(20):
+            began = streams.start([Event(data="a")], owner="a")
+            assert ids(read(streams, began.id)) == [1, 2]
+
     def test_is_counted_no_more_when_a_stream_could_not_begin(self, open_streams_with):
         streams = open_streams_with(streams_per_owner=1)
         taken = StreamContext()

@@ -196,6 +196,8 @@ class KeptStream(AbstractContextManager["KeptStream"]):
             if self._is_ended:
                 return
             self._is_ended = True
+            # First: a reader that has the end may have its owner begin the next stream at once.
+            self._on_end()
         terminal_event = self._terminal_event(error)
         try:
             with self._turns:
@@ -229,8 +231,6 @@ class KeptStream(AbstractContextManager["KeptStream"]):
             self._turns.sleep(_LOOK_SECONDS)
 
     def _leave(self) -> None:
-        with self._turns:
-            self._on_end()
         open_streams().discard(self)
         with open_streams().lock:
             end = self._account.settle(self, events=self._recorder.last_id, reason=None)
