@@ -1,16 +1,15 @@
 """A reader's events on a server with threads. ``JournalFeed`` gives them on gevent."""
 
-import threading
-
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow, Reader
 from flask_sluice.journal.turns import Turns
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.headers_and_errors import RenderError
 from flask_sluice.stream.threads.open_streams import open_streams
+from flask_sluice.stream.threads.thread_feed import ThreadFeed
 
 
-class JournalThreadFeed:
+class JournalThreadFeed(ThreadFeed):
     """Gives a reader's ThreadStream the events of a follower; see ``ThreadFeed``. May block when it is made.
 
     Events are taken in the journal's turn, by whichever thread wakes the reader, and wait for the reader's own thread. So
@@ -24,9 +23,6 @@ class JournalThreadFeed:
     Raises what ``follow`` raises.
     """
 
-    keeps_flask_context = False
-    is_saving = False
-
     def __init__(
         self,
         turns: Turns,
@@ -37,15 +33,7 @@ class JournalThreadFeed:
         *,
         is_in_step: bool,
     ) -> None:
-        self.change = threading.Condition()
-        self.events: list[bytes] = []
-        self.event_count = 0
-        self.has_terminal_event = False
-        self.is_finished = False
-        self.error: Exception | None = None
-        self.has_left = False
-        self.is_draining = False
-        self.is_in_step = is_in_step
+        super().__init__(is_in_step=is_in_step)
         self._turns = turns
         self._reader: Reader | None = None
         with turns:
@@ -65,12 +53,6 @@ class JournalThreadFeed:
         with self._turns:
             self._pull()
 
-    def take(self) -> bytes:
-        """Return all events that wait, b"" if none does. To be called with ``change`` held."""
-        events = b"".join(self.events)
-        self.events.clear()
-        return events
-
     def _pull(self) -> None:
         """Take what the follower has, unless the last is still to be written. To be called in a turn."""
         if self._reader is None:
@@ -85,20 +67,6 @@ class JournalThreadFeed:
             self.has_terminal_event = self._reader.has_terminal_event
             if follower.is_finished and not follower.has_events:
                 self.is_finished, self.error = True, follower.error
-            self.change.notify_all()
-
-    # Any thread may call these.
-
-    def mark_left(self) -> None:
-        """The client has left."""
-        with self.change:
-            self.has_left = True
-            self.change.notify_all()
-
-    def on_drain(self) -> None:
-        """The process ends, and the stream must end with an error event."""
-        with self.change:
-            self.is_draining = True
             self.change.notify_all()
 
     def close(self) -> None:

@@ -7,12 +7,13 @@ from flask_sluice.stream.feeds.encode_items import ItemEncoder, close, failure, 
 from flask_sluice.stream.feeds.feed import holds_event
 from flask_sluice.stream.threads.flask_contexts import RequestVariables
 from flask_sluice.stream.threads.open_streams import END_SECONDS, SAVE_SECONDS, open_streams
+from flask_sluice.stream.threads.thread_feed import ThreadFeed
 
 _IN_STEP_CLOSE_SECONDS = 0.5
 """A generator that waits for something else than its ``yield`` when a test leaves is not worth a hanging test."""
 
 
-class GeneratorThread:
+class GeneratorThread(ThreadFeed):
     """Takes a generator's items as there is room, and makes events of them.
 
     When its reader is gone, or the stream is stopped, the generator ends at the ``yield`` where it is or to which it comes
@@ -23,13 +24,7 @@ class GeneratorThread:
     encoder: makes events of its items
     size: how many events may wait, those that are being written included
     is_in_step: whether the generator is asked for an event only when its reader waits for one
-    change: guards the attributes, and is notified of each change
-    events: those that wait
-    event_count: how many there were
-    has_terminal_event: whether the last event was the terminal one
-    is_finished: whether the generator is done; ``error`` says why, if it failed
-    has_left: whether the client has left
-    is_draining: whether the process ends
+    is_finished: whether the generator is done
     """
 
     def __init__(
@@ -41,19 +36,11 @@ class GeneratorThread:
         *,
         is_in_step: bool,
     ) -> None:
-        self.change = threading.Condition()
-        self.events: list[bytes] = []
-        self.event_count = 0
-        self.has_terminal_event = False
-        self.is_finished = False
-        self.error: Exception | None = None
-        self.has_left = False
-        self.is_draining = False
+        super().__init__(is_in_step=is_in_step)
         self._variables = variables
         self._context = context
         self._encoder = encoder
         self._size = 1 if is_in_step else size
-        self.is_in_step = is_in_step
         self._is_asked = False
         self._being_written = 0
         self._is_at_terminal_event = False
@@ -91,26 +78,11 @@ class GeneratorThread:
                 self.change.notify_all()
 
     def take(self) -> bytes:
-        """Return all events that wait, b"" if none does. To be called with ``change`` held."""
-        events = b"".join(self.events)
         self._being_written = len(self.events)
-        self.events.clear()
         self._is_asked = False
-        return events
+        return super().take()
 
     # Any thread may call these.
-
-    def mark_left(self) -> None:
-        """The client has left."""
-        with self.change:
-            self.has_left = True
-            self.change.notify_all()
-
-    def on_drain(self) -> None:
-        """The process ends, and the stream must end with an error event."""
-        with self.change:
-            self.is_draining = True
-            self.change.notify_all()
 
     def _wake(self) -> None:
         """The stream is stopped: the generator may be suspended at a ``yield``."""
