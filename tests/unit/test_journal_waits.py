@@ -136,6 +136,16 @@ def ended(redis):
 
 
 class TestKeeper:
+    def test_does_not_take_its_first_lease_for_one_that_redis_has_lost(self, redis, worker):
+        """A reader's id that no stream has given out is refused at once, and not awaited."""
+        redis.replies["PEXPIRE"] = 0
+        seen = []
+        redis.during = lambda *commands: seen.append(
+            (commands[0][0], worker.keeper.may_return(has_lease=False))
+        )
+        worker.keeper.step()
+        assert seen[:2] == [("PEXPIRE", False), ("XADD", False)]
+
     def test_adds_no_second_terminal_event_to_a_stream_that_ends_while_it_asks(self, redis, worker):
         window = worker.follow("a", missing_since=0.0)
         redis.replies["EXISTS"] = 0

@@ -136,8 +136,9 @@ class LeaseKeeper:
         # PEXPIRE, since a Redis that is full would refuse to add to the inbox.
         (was_there,) = self._client.execute(("PEXPIRE", inbox_key(worker_id), self.lease_ms))
         now = time.monotonic()
-        had_lease, self._lease_ends_at = now < self._lease_ends_at, now + self._lease_seconds
+        had_lease = now < self._lease_ends_at
         if was_there == 1:
+            self._lease_ends_at = now + self._lease_seconds
             if self._recovery_count != self._health.recovery_count:
                 # A replica that was promoted may lack the last events.
                 self._recovery_count = self._health.recovery_count
@@ -146,6 +147,8 @@ class LeaseKeeper:
         if had_lease:
             self._health.lost_data()
         self._client.transaction(*keys_and_commands.renew_lease(worker_id, self.lease_ms))
+        # Only now: the first lease is not one that Redis has lost before it was made.
+        self._lease_ends_at = now + self._lease_seconds
         self._subscriber.forget_inbox()
         # Either Redis has lost everything, or other workers take this one for dead and end its streams.
         self._look_up_own()
