@@ -557,6 +557,12 @@ class TestAnId:
                 streams.create(id=stream.id)
         assert events(streams, stream.id) == [("message", "a"), DONE]
 
+    def test_is_never_one_of_the_gateways(self, streams):
+        """Whose routes would read it past the views of the app."""
+        with pytest.raises(ValueError, match="the gateway's"):
+            streams.create(id="gw-" + "x" * 22)
+        assert not streams.new_id().startswith("gw-")
+
     def test_is_impossible_to_guess(self, streams):
         with streams.create() as one, streams.create() as other:
             assert one.id != other.id

@@ -13,14 +13,11 @@ from flask_sluice.gateway.request.access.tickets import Permission, Tickets
 from flask_sluice.gateway.request.client_identity import owner_name
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal.errors import UnknownStreamError
-from flask_sluice.journal.producing.arguments import new_id
+from flask_sluice.journal.producing.arguments import GATEWAYS, new_id
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import context_of
-
-_OURS = "gw."
-"""How the ids of the gateway's streams begin. Those of apps, which may be kept in the same Redis, have no full stop."""
 
 
 def blueprint(
@@ -71,7 +68,7 @@ class StreamViews:
         feed = self._open_feed(context)
         owner = owner_name(self._settings)
         stream = self._streams.generate(
-            feed, context, self._options, ChunkReader(), owner=owner, stream_id=_new_id()
+            feed, context, self._options, ChunkReader(), owner=owner, stream_id=new_id(GATEWAYS)
         )
         expires_at = self._expires_at()
         url = self._url(stream.id, expires_at, "read")
@@ -109,12 +106,8 @@ class StreamViews:
         return f"{url}?ticket={self._tickets.issue(stream_id, expires_at, permission)}"
 
 
-def _new_id() -> str:
-    return _OURS + new_id()
-
-
 def _checked(stream_id: str) -> str:
     """Raise UnknownStreamError for a stream of an app's own, which only the app's views may hand out."""
-    if not stream_id.startswith(_OURS):
+    if not stream_id.startswith(GATEWAYS):
         raise UnknownStreamError
     return stream_id

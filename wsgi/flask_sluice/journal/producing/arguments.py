@@ -19,22 +19,28 @@ from flask_sluice.stream.headers_and_errors import (
 )
 from flask_sluice.stream.options import check_arguments
 
+GATEWAYS = "gw-"
+"""How the ids of the gateway's streams begin, and those of apps do not: both may be kept in the same Redis."""
 _ID = re.compile(r"[\w-]{16,128}", re.ASCII)
 
 render_default_error: RenderError = partial(error_for_event_source, may_resume=False)
 """Makes the error event of a stream whose app has none of its own."""
 
 
-def new_id() -> str:
+def new_id(begins_with: str = "s-") -> str:
     """Return an id for a stream, which is impossible to guess."""
-    return secrets.token_urlsafe(16)
+    return begins_with + secrets.token_urlsafe(16)
 
 
 def checked_id(stream_id: str) -> str:
-    """Raise ValueError for an id that can be guessed."""
+    """Raise ValueError for an id that can be guessed, or that is the gateway's."""
     if not isinstance(stream_id, str) or not _ID.fullmatch(stream_id):
         raise ValueError(
             f"id takes what new_id() returns, since who knows it may read the stream; got {stream_id!r}"
+        )
+    if stream_id.startswith(GATEWAYS):
+        raise ValueError(
+            f"an id that begins with {GATEWAYS} is the gateway's, whose routes would read it; got {stream_id!r}"
         )
     return stream_id
 
