@@ -65,7 +65,5 @@ class CallbackQueue:
                 function, name, owner, details = self._waiting.popleft()
             try:
                 function(name, owner, dict(details))
-            except (
-                BaseException
-            ):  # gevent.Timeout is no Exception; the other functions are to be called all the same.
+            except BaseException:  # gevent.Timeout is not an Exception; the other functions are to be called all the same.
                 logger.exception("a function for the presence of readers failed")

@@ -22,7 +22,7 @@ class LocalChannel:
     An event is encoded once, with its id, for all readers.
 
     base_text: the position before the first event of the window; in Redis's, not after events were dropped from it
-    last_text: the position of the newest entry that has come, as it is written in ids. An entry that is no event, such as a kick, counts
+    last_text: the position of the newest entry that has come, as it is written in ids. An entry that is not an event, such as a kick, counts
     """
 
     __slots__ = ("_base_number", "_last", "_last_text", "base_text", "name", "tag", "window")

@@ -92,7 +92,7 @@ _SETTINGS = {
 def read_config(config: Mapping[str, Any]) -> ExtensionConfig:
     """Return what the config says, in names such as ``SLUICE_REDIS_URL``.
 
-    Raises ValueError for a value that a setting does not take. A name that is no setting's is told in a warning.
+    Raises ValueError for a value that a setting does not take. A name that is not a setting is told in a warning.
     """
     fields = {}
     for field, setting in _SETTINGS.items():
@@ -115,4 +115,4 @@ def _warn_of_unknown(config: Mapping[str, Any]) -> None:
         if name.startswith("SLUICE_") and name not in known:
             similar = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {similar[0]}?" if similar else ""
-            logger.warning("app.config has %s, which is no setting of Sluice's%s", name, hint)
+            logger.warning("app.config has %s, which is not a setting of Sluice%s", name, hint)

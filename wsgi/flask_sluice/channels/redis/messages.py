@@ -19,7 +19,7 @@ class MessageParser:
     def feed(self, data: bytes) -> list[Message]:
         """Take the next bytes, and return the messages that they complete.
 
-        Raises ResponseError for an error that Redis sends, InvalidResponse for what is no RESP2.
+        Raises ResponseError for an error that Redis sends, InvalidResponse for what is not RESP2.
         """
         buffer = self._held + data if self._held else data
         messages: list[Message] = []

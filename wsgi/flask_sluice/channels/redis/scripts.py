@@ -62,7 +62,7 @@ def owners_key(name: str) -> str:
 
 WORKERS_KEY = "sluice:channels:workers"
 CHECK_KEY = "sluice:channels:check"
-"""Does not exist, and is no channel's: what is tried there changes nothing."""
+"""Does not exist, and belongs to none of the channels: what is tried there changes nothing."""
 
 
 def joined_key(worker_id: str) -> str:

@@ -10,7 +10,7 @@ Owner = str | int | uuid.UUID | None
 
 
 def check_is_id(stream_id: object) -> None:
-    """Raise TypeError for what is no stream's id, such as the stream itself: the stores would only say that it is unknown."""
+    """Raise TypeError for what is not a stream's id, such as the stream itself: the stores would only say that it is unknown."""
     if not isinstance(stream_id, str):
         raise TypeError(
             f"a stream is named by its id, a str such as stream.id, got {type(stream_id).__name__}"
@@ -42,7 +42,7 @@ def _text(name: str, value: object) -> str:
 
 
 def check_limits(limits: Limits, streams_per_owner: int | None) -> None:
-    """Raise ValueError, with the limit's name, for one that is no such number."""
+    """Raise ValueError, with the limit's name, for one that is not such a number."""
     check_count("history_bytes", limits.history_bytes)
     check_count("total_history_bytes", limits.total_history_bytes)
     check_seconds("history_seconds", limits.history_seconds)
