@@ -46,7 +46,8 @@ def test_500_streams_at_a_time_are_whole_and_take_a_file_each(environments: Envi
 
 
 def test_nothing_leaks_from_3000_aborted_streams(environments: Environments):
-    with RunningServer(gthread("--threads", "16"), environments) as server:
+    pool_threads = 16
+    with RunningServer(gthread("--threads", str(pool_threads)), environments) as server:
         for kind in ("goes_on", "listens"):
             abort(server, kind, 100)
         before = server.until(lambda: seen_idle(server))
@@ -56,7 +57,8 @@ def test_nothing_leaks_from_3000_aborted_streams(environments: Environments):
         def is_as_before() -> bool:
             seen = seen_idle(server)
             return seen is not None and (
-                seen["threads"] <= before["threads"] + 2
+                # gunicorn starts its pool's threads as it needs them, some perhaps after "before".
+                seen["threads"] <= before["threads"] + pool_threads
                 and seen["files"] <= before["files"] + 2
                 # One object of each stream would be 3,000.
                 and seen["objects"] <= before["objects"] + 500
