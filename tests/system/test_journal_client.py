@@ -7,8 +7,9 @@ from redis.exceptions import ResponseError
 
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import RedisClient, disconnect
-from flask_sluice.journal.redis.health import RedisHealth, code_of
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import disconnect
+from flask_sluice.journal.redis.servers.health import RedisHealth, code_of
 from flask_sluice.journal.turns import GreenletTurns
 from tests.support.server import wait_until
 from tests.system.scripted_redis import ScriptedRedis
@@ -118,7 +119,7 @@ def test_a_redis_that_cannot_be_reached_is_told_once_and_its_return_too(caplog, 
     assert client.health.reached_since is None
     redis.start()
     client.execute(("PING",))
-    assert client.check() is None
+    assert client.check(keys_and_commands.everything) is None
     assert client.health.problem is None
     messages = [record.getMessage() for record in caplog.records]
     assert [message.partition(":")[0] for message in messages] == [
@@ -158,7 +159,7 @@ def test_an_answer_that_is_a_sign_of_trouble_is_an_outage_until_it_is_over(
 ):
     """Over connections that were there before, and over new ones."""
     caplog.set_level("INFO", "sluice.journal")
-    commands = keys_and_commands.everything()
+    commands = keys_and_commands.everything("check")
     with ScriptedRedis(redis.socket) as scripted:
         client = RedisClient(f"{scripted.url}?socket_timeout=0.2", "x")
         client.execute(("PING",))
@@ -168,13 +169,13 @@ def test_an_answer_that_is_a_sign_of_trouble_is_an_outage_until_it_is_over(
                 client.transaction(*commands)
             assert refused.value.status == 503
         assert client.health.problem is not None
-        assert client.check(*commands)
+        assert client.check(keys_and_commands.everything)
         scripted.answer(None)
         # What was left of the old answers is not taken for new ones.
         assert client.execute(("ECHO", "1"), ("ECHO", "2")) == [b"1", b"2"]
         assert client.health.problem is not None
         wait_until(
-            lambda: client.check(*commands) is None
+            lambda: client.check(keys_and_commands.everything) is None
         )  # A busy machine may take longer than 0.2 s.
         assert client.health.problem is None
         client.close()
@@ -235,13 +236,13 @@ def test_a_connection_from_before_a_problem_is_not_used_after_it(redis, client):
     with pytest.raises(JournalUnavailableError):
         client.execute(("SET", "a", "b"))
     redis.client.config_set("maxmemory", 0)
-    assert client.check(*keys_and_commands.everything()) is None
+    assert client.check(keys_and_commands.everything) is None
     assert kept.execute(("CLIENT", "ID")) != [before]
 
 
 def test_looking_whether_all_works_changes_nothing_and_needs_no_more_than_our_keys(redis, client):
     redis.client.flushall()
-    assert client.check(*keys_and_commands.everything()) is None
+    assert client.check(keys_and_commands.everything) is None
     assert redis.client.dbsize() == 0
 
 
@@ -251,7 +252,7 @@ def test_a_user_needs_no_more_rights_than_the_documentation_says(redis):
         "ACL", "SETUSER", "streams", "on", ">word", "resetchannels", *rights
     )
     client = RedisClient(redis.url.replace("unix://", "unix://streams:word@"), "x")
-    assert client.check(*keys_and_commands.everything()) is None
+    assert client.check(keys_and_commands.everything) is None
     assert client.setting("maxmemory-policy") is None
     assert client.health.problem is None
     client.close()
@@ -263,7 +264,7 @@ def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
     holds = []
     for _ in range(8):
         client.health.unreachable(OSError("no"))
-        assert client.check() is None
+        assert client.check(keys_and_commands.everything) is None
         holds.append(client.health.hold_seconds)
     assert holds == [0, 0.5, 1.5, 3.5, 5, 5, 5, 5]
     client.close()

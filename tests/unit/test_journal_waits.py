@@ -7,10 +7,10 @@ import pytest
 
 from flask_sluice.journal import About, JournalUnavailableError, Limits
 from flask_sluice.journal.budget import Budget
-from flask_sluice.journal.redis.health import RedisHealth
 from flask_sluice.journal.redis.keys_and_commands import inbox_key
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.redis.subscriber import Subscriber

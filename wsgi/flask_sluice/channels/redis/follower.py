@@ -10,7 +10,7 @@ from flask_sluice.channels.ids import Position, position_from, with_id
 from flask_sluice.channels.redis.remote_channel import Page, RemoteChannel
 from flask_sluice.channels.redis.scripts import EVENT
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import RETRY_SECONDS
+from flask_sluice.journal.redis.servers.client import RETRY_SECONDS
 from flask_sluice.journal.turns import Turns
 from flask_sluice.stream.errors import ApiError, as_api_error
 

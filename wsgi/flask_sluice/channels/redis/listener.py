@@ -11,8 +11,9 @@ from flask_sluice.channels.redis.remote_channel import Page, RemoteChannel
 from flask_sluice.channels.redis.scripts import marker_key, run, run_one, topic_of
 from flask_sluice.channels.redis.subscription import Subscription
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient, Refusal
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command, Refusal
 
 _READ_ENTRIES = 500
 _READ_CHANNELS = 100

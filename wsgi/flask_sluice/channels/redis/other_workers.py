@@ -11,7 +11,8 @@ from flask_sluice.channels.redis.scripts import (
     lease_key,
     worker_topic,
 )
-from flask_sluice.journal.redis.client import Command, RedisClient
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command
 
 _LEASE_MS = 6000
 _RENEW_SECONDS = 2.0

@@ -25,8 +25,9 @@ from flask_sluice.channels.redis.scripts import (
     token_key,
 )
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import RedisClient, Refusal, Reply
-from flask_sluice.journal.redis.repeated_step import RepeatedStep
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Refusal, Reply
+from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 
 _BATCH = 100
 _FLUSH_SECONDS = 2.0

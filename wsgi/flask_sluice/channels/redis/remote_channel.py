@@ -8,7 +8,7 @@ from flask_sluice.channels.follower import reset_event
 from flask_sluice.channels.ids import position_from, without_id
 from flask_sluice.channels.local_channel import LocalChannel
 from flask_sluice.channels.redis.scripts import EVENT
-from flask_sluice.journal.redis.client import Reply
+from flask_sluice.journal.redis.servers.connection import Reply
 from flask_sluice.journal.turns import Flag
 
 WINDOW_BYTES = 128 * 1024

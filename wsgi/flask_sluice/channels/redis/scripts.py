@@ -19,8 +19,9 @@ all that Redis knows.
 import hashlib
 from collections.abc import Sequence
 
-from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
 
 MARKER_SECONDS = 24 * 3600
 """How long Redis knows a channel's last id after the channel was used last. Processes that have readers renew it."""
@@ -61,8 +62,11 @@ def owners_key(name: str) -> str:
 
 
 WORKERS_KEY = "sluice:channels:workers"
-CHECK_KEY = "sluice:channels:check"
-"""Does not exist, and belongs to none of the channels: what is tried there changes nothing."""
+
+
+def check_key(tag: str) -> str:
+    """A key that does not exist, and belongs to none of the channels: what is tried there changes nothing."""
+    return f"sluice:channels:{{{tag}}}"
 
 
 def joined_key(worker_id: str) -> str:

@@ -21,9 +21,10 @@ from flask_sluice.channels.redis.remote_channel import RemoteChannel
 from flask_sluice.channels.redis.scripts import events_key, marker_key, run_one
 from flask_sluice.channels.redis.subscription import PING_SECONDS
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient, Reply
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
-from flask_sluice.journal.redis.repeated_step import RepeatedStep
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command, Reply
+from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.turns import Turns
 
 _READY_SECONDS = 4.0
@@ -87,7 +88,7 @@ class RedisChannels:
         reply = run_one(self._client, call)
         if not self._steps and self._client.health.problem is not None:
             # No job looks whether a problem is over.
-            self._client.check(*_everything())
+            self._client.check(_everything)
         return reply
 
     # Readers.
@@ -167,10 +168,10 @@ class RedisChannels:
 
     def _check_health(self) -> None:
         self._client.health.wait_for_problem()
-        self._client.check(*_everything())
+        self._client.check(_everything)
 
 
-def _everything() -> list[Command]:
+def _everything(tag: str) -> list[Command]:
     """Return what shows whether scripts may write. It changes nothing."""
     script = "return redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', '')"
-    return [("EVAL", script, 1, scripts.CHECK_KEY)]
+    return [("EVAL", script, 1, scripts.check_key(tag))]

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.channels.redis.messages import Message, MessageParser
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient, disconnect
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command, disconnect
 from flask_sluice.journal.turns import GreenletTurns
 
 PING_SECONDS = 3.0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.reading.follower import WindowFollower
-from flask_sluice.journal.redis.client import RETRY_SECONDS
+from flask_sluice.journal.redis.servers.client import RETRY_SECONDS
 from flask_sluice.journal.turns import Turns
 from flask_sluice.journal.window import Window
 from flask_sluice.stream.errors import ApiError, as_api_error

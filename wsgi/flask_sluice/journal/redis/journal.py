@@ -2,7 +2,7 @@
 
 from flask_sluice.journal.per_process import PerProcessJournal
 from flask_sluice.journal.protocol import Limits
-from flask_sluice.journal.redis.client import RedisClient
+from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.turns import turns_of_process
 

@@ -13,12 +13,11 @@ Every key has a time to live.
 from dataclasses import dataclass
 
 from flask_sluice.journal.protocol import About
-from flask_sluice.journal.redis.client import Command, Reply
+from flask_sluice.journal.redis.servers.connection import Command, Reply
 from flask_sluice.journal.window import numbered
 
 _TERMINAL_NUMBER = 2**63 - 1
 _INBOX_LENGTH = 100
-_NO_STREAM = "check"
 
 
 def stream_key(stream_id: str) -> str:
@@ -131,19 +130,22 @@ def delete_stream(stream_id: str) -> Command:
     return ("DEL", stream_key(stream_id), about_key(stream_id))
 
 
-def everything() -> list[Command]:
-    """Return one of each command that streams need, on keys of the two forms. None of them changes anything."""
-    stream, inbox = stream_key(_NO_STREAM), inbox_key(_NO_STREAM)
+def everything(tag: str) -> list[Command]:
+    """Return one of each command that streams need, on keys of the two forms. None of them changes anything.
+
+    tag: the keys' hash tag, which is no id of a stream
+    """
+    stream, inbox = stream_key(tag), inbox_key(f"{{{tag}}}")
     return [
         ("XADD", stream, "NOMKSTREAM", "MINID", "=", "1-0", "*", "e", ""),
         ("XADD", inbox, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
-        ("SET", producer_key(_NO_STREAM), "", "XX", "PX", 1),
-        ("GET", producer_key(_NO_STREAM)),
-        ("HGETALL", about_key(_NO_STREAM)),
+        ("SET", producer_key(tag), "", "XX", "PX", 1),
+        ("GET", producer_key(tag)),
+        ("HGETALL", about_key(tag)),
         ("PEXPIRE", inbox, 1),
-        ("PTTL", readers_key(_NO_STREAM)),
+        ("PTTL", readers_key(tag)),
         ("EXISTS", stream),
-        ("DEL", producer_key(_NO_STREAM)),
+        ("DEL", producer_key(tag)),
         ("XREVRANGE", stream, "+", "-", "COUNT", 1),
         ("XRANGE", stream, "-", "+", "COUNT", 1),
         ("XREAD", "COUNT", 1, "STREAMS", stream, "0"),

@@ -8,7 +8,6 @@ from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import PatientReaders
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
@@ -17,6 +16,8 @@ from flask_sluice.journal.redis.keys_and_commands import (
     readers_key,
     stream_key,
 )
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
@@ -293,7 +294,6 @@ class LeaseKeeper:
         followed = self._streams.followed
         if followed:
             self._client.transaction(
-                *keys_and_commands.everything(),
                 *(
                     keys_and_commands.has_readers(key, self.readers_ms)
                     for key in followed

@@ -11,8 +11,8 @@ from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalLostError
 from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import Command
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
+from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.window import Window, numbered
 from flask_sluice.stream import registry

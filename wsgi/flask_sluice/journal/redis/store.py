@@ -16,14 +16,15 @@ from flask_sluice.journal.errors import (
 from flask_sluice.journal.protocol import About, Description, Limits
 from flask_sluice.journal.redis import keys_and_commands as commands
 from flask_sluice.journal.redis import subscriber, writer
-from flask_sluice.journal.redis.client import Command, RedisClient
 from flask_sluice.journal.redis.follower import RedisFollower
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import KeptStreams, RedisRecorder
-from flask_sluice.journal.redis.repeated_step import RepeatedStep
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,
     FollowedStream,
@@ -164,7 +165,7 @@ class RedisStore:
     def problem(self) -> str | None:
         if self._steps and self._health.problem is not None:
             return self._health.problem  # The check goes on.
-        return self._client.check(*commands.everything())
+        return self._client.check(commands.everything)
 
     def check_settings(self) -> None:
         self._health.note_policy(self._client.setting("maxmemory-policy"))
@@ -196,7 +197,7 @@ class RedisStore:
 
     def _check_health(self) -> None:
         self._health.wait_for_problem()
-        self._client.check(*commands.everything())
+        self._client.check(commands.everything)
 
     # Streams that other workers produce, and finished ones.
 

@@ -12,7 +12,6 @@ from flask_sluice.journal.errors import (
 )
 from flask_sluice.journal.protocol import Description
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import RedisClient, Reply
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     about_key,
@@ -24,6 +23,8 @@ from flask_sluice.journal.redis.keys_and_commands import (
     stream_key,
 )
 from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Reply
 from flask_sluice.journal.window import Window, numbered
 
 if TYPE_CHECKING:

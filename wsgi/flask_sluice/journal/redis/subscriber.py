@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
 from flask_sluice.journal.redis.keys_and_commands import event_of, inbox_key, stream_key
 from flask_sluice.journal.redis.recorder import WINDOW_BYTES
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 
 BATCH_SECONDS = 0.004

@@ -6,9 +6,10 @@ from itertools import islice
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.client import Command, RedisClient, Refusal, Reply
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.recorder import Batch, RedisRecorder
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
 
 BATCH_SECONDS = 0.002
 """The least time from one batch to the next. An event that comes after a pause is written at once; events that come all

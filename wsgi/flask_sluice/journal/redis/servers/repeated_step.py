@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from flask_sluice.journal.errors import JournalUnavailableError
-from flask_sluice.journal.redis.client import RETRY_SECONDS
+from flask_sluice.journal.redis.servers.client import RETRY_SECONDS
 from flask_sluice.journal.turns import Turns
 
 logger = logging.getLogger("sluice.journal")

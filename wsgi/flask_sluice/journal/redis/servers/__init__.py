@@ -1,0 +1,1 @@
+"""How Redis is reached, on one server or several."""
