@@ -5,7 +5,10 @@ on is a seek, and adding an event twice fails. The terminal event has the larges
 number. So the producer, or another worker that takes the producer for dead, ends the stream in one atomic step, and
 nothing can be added after it. Its number is one more than that of the event before it; it is stored without its id.
 
-A worker's inbox is a Redis Stream, too. It is also the worker's lease: the key expires unless the worker renews it.
+A worker's inbox is a Redis Stream, too. It is also the worker's lease: the key expires unless the worker renews it. Other
+workers tell it the events of the streams that it follows, which they produce; see ``EventFeed``.
+
+The keys of a stream share a hash tag, so that a cluster keeps them in one slot. No command and no transaction touches two.
 
 Every key has a time to live.
 """
@@ -17,11 +20,14 @@ from flask_sluice.journal.redis.servers.connection import Command, Reply
 from flask_sluice.journal.window import numbered
 
 _TERMINAL_NUMBER = 2**63 - 1
-_INBOX_LENGTH = 100
+_INBOX_LENGTH = 2000
+"""Messages that were read are removed every second. A worker that stalls loses the oldest, and reads its streams instead."""
+
+EVENTS, FOLLOW, STOP = b"events", b"follow", b"stop"
+"""What a message in an inbox is: a ``Told``, a ``Following``, or the id of a stream."""
 
 
 def stream_key(stream_id: str) -> str:
-    # With the braces, a Redis Cluster keeps all keys of a stream in one slot.
     return f"sluice:{{{stream_id}}}"
 
 
@@ -138,7 +144,7 @@ def everything(tag: str) -> list[Command]:
     stream, inbox = stream_key(tag), inbox_key(f"{{{tag}}}")
     return [
         ("XADD", stream, "NOMKSTREAM", "MINID", "=", "1-0", "*", "e", ""),
-        ("XADD", inbox, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
+        ("XADD", inbox, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", STOP, ""),
         ("SET", producer_key(tag), "", "XX", "PX", 1),
         ("GET", producer_key(tag)),
         ("HGETALL", about_key(tag)),
@@ -148,8 +154,14 @@ def everything(tag: str) -> list[Command]:
         ("DEL", producer_key(tag)),
         ("XREVRANGE", stream, "+", "-", "COUNT", 1),
         ("XRANGE", stream, "-", "+", "COUNT", 1),
-        ("XREAD", "COUNT", 1, "STREAMS", stream, "0"),
+        ("XREAD", "COUNT", 1, "STREAMS", inbox, "0"),
+        ("XTRIM", inbox, "MINID", "=", "0-1"),
     ]
+
+
+def read_after(stream_id: str, number: int, count: int) -> Command:
+    """Read what follows an event, the terminal event too. For the entries of the reply see ``event_of``."""
+    return ("XRANGE", stream_key(stream_id), f"{number + 1}-0", "+", "COUNT", count)
 
 
 def read_last(stream_id: str) -> Command:
@@ -163,10 +175,10 @@ def read_events(stream_id: str, first: int, last: int, count: int) -> Command:
 
 
 def renew_lease(worker_id: str, ttl_ms: int) -> list[Command]:
-    """Create the worker's inbox, or renew it; this ends the worker's XREAD, too."""
+    """Create the worker's inbox, or renew it."""
     key = inbox_key(worker_id)
     return [
-        ("XADD", key, "MAXLEN", "~", _INBOX_LENGTH, "*", "nudge", ""),
+        ("XADD", key, "MAXLEN", "~", _INBOX_LENGTH, "*", "lease", ""),
         ("PEXPIRE", key, ttl_ms),
     ]
 
@@ -175,17 +187,28 @@ def has_readers(stream_id: str, ttl_ms: int) -> Command:
     return ("SET", readers_key(stream_id), "", "PX", ttl_ms)
 
 
-def nudge(worker_id: str) -> Command:
-    """End the worker's XREAD, so that the next one includes the streams that it has followed meanwhile."""
-    return _send(worker_id, "nudge", "")
-
-
 def ask_to_stop(worker_id: str, stream_id: str) -> Command:
     """Ask the worker to stop a stream that it produces. The result is None if the worker is gone."""
-    return _send(worker_id, "stop", stream_id)
+    return _send(worker_id, STOP, stream_id.encode())
 
 
-def _send(worker_id: str, word: str, about: str) -> Command:
+def tell(worker_id: str, told: bytes) -> Command:
+    """Tell the worker what it follows. The result is None if the worker is gone. told: a ``Told``"""
+    return _send(worker_id, EVENTS, told)
+
+
+def follow(worker_id: str, following: bytes) -> Command:
+    """Tell the worker which of its streams another follows. The result is None if it is gone. following: a ``Following``"""
+    return _send(worker_id, FOLLOW, following)
+
+
+def remove_read(worker_id: str, position: str) -> Command:
+    """Remove the messages of the worker's inbox up to this id."""
+    milliseconds_, _, number = position.partition("-")
+    return ("XTRIM", inbox_key(worker_id), "MINID", "=", f"{milliseconds_}-{int(number) + 1}")
+
+
+def _send(worker_id: str, word: bytes, about: bytes) -> Command:
     key = inbox_key(worker_id)
     return ("XADD", key, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", word, about)
 

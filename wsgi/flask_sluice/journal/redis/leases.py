@@ -8,7 +8,10 @@ from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.journal.redis import keys_and_commands
+from flask_sluice.journal.redis.catch_up import CatchUp
+from flask_sluice.journal.redis.feed import EventFeed
 from flask_sluice.journal.redis.follower import PatientReaders
+from flask_sluice.journal.redis.inbox import Inbox
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
     milliseconds,
@@ -19,7 +22,6 @@ from flask_sluice.journal.redis.keys_and_commands import (
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
-from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
 
 logger = logging.getLogger("sluice.journal")
@@ -47,8 +49,10 @@ class LeaseKeeper:
         *,
         client: RedisClient,
         streams: WorkerStreams,
-        subscriber: Subscriber,
+        inbox: Inbox,
         writer: EventWriter,
+        feed: EventFeed,
+        catch_up: CatchUp,
         limits: Limits,
         lease_seconds: float,
         lost_event: bytes,
@@ -56,13 +60,17 @@ class LeaseKeeper:
         self._client = client
         self._health = client.health
         self._streams = streams
-        self._subscriber = subscriber
+        self._inbox = inbox
         self._writer = writer
+        self._feed = feed
+        self._catch_up = catch_up
         self._lost_event = lost_event
         self._lease_seconds = lease_seconds
         self.readers = PatientReaders(_PATIENCE_LEASES * lease_seconds)
         self.pause_seconds = lease_seconds / _STEPS_PER_LEASE
         self._round_seconds = lease_seconds / _ROUNDS_PER_LEASE
+        # A producer says with each round of its follower that it tells it what it follows.
+        self._silence_seconds = 2.5 * self._round_seconds
         self._next_round_at = 0.0
         # A producer that lives has renewed its lease, and all its keys, within these.
         self._lease_doubt_seconds = 1.5 * self.pause_seconds
@@ -81,6 +89,8 @@ class LeaseKeeper:
         # Streams that were seen not to have readers elsewhere, once.
         self._maybe_abandoned: set[str] = set()
         self._to_end: set[str] = set()
+        # Of the streams that are followed.
+        self._producers: set[str] = set()
         # In monotonic seconds.
         self._lease_ends_at = 0.0
         self._recovery_count = 0
@@ -101,6 +111,11 @@ class LeaseKeeper:
 
     # What it says. Never blocks.
 
+    @property
+    def has_lease(self) -> bool:
+        """Whether Redis has the lease of this worker, as far as is known."""
+        return time.monotonic() < self._lease_ends_at
+
     def would_know(self, now: float) -> bool:
         """Return whether a worker without a lease is dead: Redis was there for so long that it could have renewed it."""
         since = self._health.reached_since
@@ -120,24 +135,29 @@ class LeaseKeeper:
         now = time.monotonic()
         self.readers.look(now, self._health.problem, is_well=self.would_know(now))
         self._renew_lease()
+        self._feed.forget_silent(self._lease_seconds)
+        silent = self._read_silent(now)
         is_round = now >= self._next_round_at
         if is_round:
             self._next_round_at = now + self._round_seconds
             self._renew_own()
-            self._check_stored()
+            self._check_stored(silent)
         # From here on Redis may refuse, where it is full, without harm to this worker's streams.
         orphaned = self._check_producers()
         self._find_abandoned()
         self.end_streams(self._to_end | orphaned)
         if is_round:
-            self._announce_readers()
+            self._announce_readers(silent)
 
     def _renew_lease(self) -> None:
         worker_id = self._streams.worker_id
         # PEXPIRE, since a Redis that is full would refuse to add to the inbox.
-        (was_there,) = self._client.execute(("PEXPIRE", inbox_key(worker_id), self.lease_ms))
+        was_there, _ = self._client.execute(
+            ("PEXPIRE", inbox_key(worker_id), self.lease_ms),
+            keys_and_commands.remove_read(worker_id, self._inbox.position),
+        )
         now = time.monotonic()
-        had_lease = now < self._lease_ends_at
+        had_lease = self.has_lease
         if was_there == 1:
             self._lease_ends_at = now + self._lease_seconds
             if self._recovery_count != self._health.recovery_count:
@@ -150,7 +170,7 @@ class LeaseKeeper:
         self._client.transaction(*keys_and_commands.renew_lease(worker_id, self.lease_ms))
         # Only now: the first lease is not one that Redis has lost before it was made.
         self._lease_ends_at = now + self._lease_seconds
-        self._subscriber.forget_inbox()
+        self._inbox.forget()
         # Either Redis has lost everything, or other workers take this one for dead and end its streams.
         self._look_up_own()
 
@@ -215,9 +235,19 @@ class LeaseKeeper:
                     orphaned.add(stream.stream_id)
         return orphaned
 
-    def _check_stored(self) -> None:
-        """Look whether Redis has the followed streams, and who produces them."""
-        streams = list(self._streams.followed.values())
+    def _read_silent(self, now: float) -> list[FollowedStream]:
+        """Return the followed streams whose producer does not tell this worker of them, and read them."""
+        silent = [
+            stream
+            for stream in self._streams.followed.values()
+            if stream.told_at is None or now - stream.told_at > self._silence_seconds
+        ]
+        for stream in silent:
+            self._catch_up.read(stream)
+        return silent
+
+    def _check_stored(self, streams: list[FollowedStream]) -> None:
+        """Look whether Redis has these streams, and who produces them."""
         if not streams:
             return
         replies = self._client.execute(
@@ -251,6 +281,9 @@ class LeaseKeeper:
                 *keys_and_commands.finish_stream(stream_id, self._lost_event, self.history_ms)
             )
             self._to_end.discard(stream_id)
+            followed = self._streams.followed.get(stream_id)
+            if followed is not None:
+                self._catch_up.read(followed)
             # An error if the stream had its end already, None if it has expired.
             if isinstance(ended, bytes):
                 logger.warning("ended for a producer that is gone stream_id=%s", stream_id)
@@ -283,20 +316,29 @@ class LeaseKeeper:
 
     def _is_unread(self, stream_id: str) -> bool:
         recorder = self._streams.own.get(stream_id)
-        return recorder is not None and not recorder.window.is_followed
+        return not (recorder is None or recorder.window.is_followed or recorder.followers)
 
     def _is_still_unread(self, stream_id: str) -> bool:
         """Return whether the stream had no reader during a wait, either: the last to leave sets a new deadline."""
         return self._is_unread(stream_id) and stream_id not in self._unread
 
-    def _announce_readers(self) -> None:
-        """Tell the producers of followed streams that they have readers here, and see whether they can write."""
-        followed = self._streams.followed
-        if followed:
-            self._client.transaction(
-                *(
-                    keys_and_commands.has_readers(key, self.readers_ms)
-                    for key in followed
-                    if self._abandon_seconds
-                ),
-            )
+    def _announce_readers(self, silent: list[FollowedStream]) -> None:
+        """Tell the producers of followed streams which ones have readers here, and see whether they can write."""
+        # Those that were told of streams last time, and follow none of now, are told so.
+        followed_of: dict[str, list[str]] = {producer: [] for producer in self._producers}
+        for stream in self._streams.followed.values():
+            followed_of.setdefault(stream.producer, []).append(stream.stream_id)
+        self._producers = {producer for producer, followed in followed_of.items() if followed}
+        commands = [
+            keys_and_commands.follow(producer, self._streams.following(stream_ids, is_all=True))
+            for producer, stream_ids in followed_of.items()
+            if producer not in ("", self._streams.worker_id)
+        ]
+        if self._abandon_seconds:
+            # A producer of an earlier release is not told otherwise.
+            commands += [
+                keys_and_commands.has_readers(stream.stream_id, self.readers_ms)
+                for stream in silent
+            ]
+        if commands:
+            self._client.execute(*commands)

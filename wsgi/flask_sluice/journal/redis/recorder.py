@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_sluice.journal.budget import Budget, Share
 from flask_sluice.journal.deadlines import StreamDeadlines
@@ -16,6 +16,9 @@ from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.window import Window, numbered
 from flask_sluice.stream import registry
+
+if TYPE_CHECKING:
+    from flask_sluice.journal.redis.feed import Link
 
 WINDOW_BYTES = 128 * 1024
 """How much of a stream a worker holds: for readers that keep up, and for a Redis that has lost its last second."""
@@ -78,6 +81,8 @@ class RedisRecorder:
     has_events: called when there is something to write, also from the hub
     has_ended: called once, when the stream is finished and written, or lost
     is_lost: whether the stream goes on without this recorder, or not at all
+    followers: the workers that are told its events
+    told_id: the number up to which they have been told
     """
 
     def __init__(
@@ -101,6 +106,8 @@ class RedisRecorder:
         self.history = History()
         self.last_id = 0
         self.is_lost = False
+        self.followers: list[Link] = []
+        self.told_id = 0
         self.share = share
         self._budget = budget
         self._max_queue_bytes = max_queue_bytes

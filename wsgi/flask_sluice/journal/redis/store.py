@@ -14,13 +14,17 @@ from flask_sluice.journal.errors import (
     UnknownStreamError,
 )
 from flask_sluice.journal.protocol import About, Description, Limits
+from flask_sluice.journal.redis import inbox, writer
 from flask_sluice.journal.redis import keys_and_commands as commands
-from flask_sluice.journal.redis import subscriber, writer
+from flask_sluice.journal.redis.catch_up import CatchUp
+from flask_sluice.journal.redis.feed import EventFeed
 from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.redis.inbox import Inbox
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
 )
 from flask_sluice.journal.redis.leases import LeaseKeeper
+from flask_sluice.journal.redis.messages import Following
 from flask_sluice.journal.redis.recorder import KeptStreams, RedisRecorder
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command
@@ -32,7 +36,6 @@ from flask_sluice.journal.redis.streams import (
     WorkerStreams,
     window_from,
 )
-from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
 from flask_sluice.journal.turns import Turns
 from flask_sluice.journal.window import Window
@@ -50,8 +53,8 @@ _CHECK_SECONDS = 1.0
 class RedisStore:
     """The streams that this process produces and follows. See ``Journal`` and, for the arguments, ``RedisJournal``.
 
-    Three jobs in the background serve all streams: the writer, the subscriber and the keeper of leases. They start with the
-    first stream, so that a process which only asks whether Redis answers has none.
+    Four jobs in the background serve all streams: the writer, the reader of the inbox, the one that catches up, and the
+    keeper of leases. They start with the first stream, so that a process which only asks whether Redis answers has none.
     """
 
     is_shared = True
@@ -71,13 +74,25 @@ class RedisStore:
         self._streams = WorkerStreams()
         self._client = RedisClient(url, f"sluice-{self._streams.worker_id}", turns)
         self._health = self._client.health
-        self._subscriber = Subscriber(self._client, self._streams, self._stop_own)
-        self._writer = EventWriter(self._client, self._create_commands)
+        self._catch_up = CatchUp(self._client, self._streams)
+        self._inbox = Inbox(
+            self._client,
+            self._streams,
+            self._catch_up,
+            on_stop=self._stop_own,
+            on_following=self._take_following,
+        )
+        self._feed = EventFeed(self._streams.own, self._has_follower)
+        self._writer = EventWriter(
+            self._client, self._feed, self._create_commands, self._lease_commands
+        )
         self._keeper = LeaseKeeper(
             client=self._client,
             streams=self._streams,
-            subscriber=self._subscriber,
+            inbox=self._inbox,
             writer=self._writer,
+            feed=self._feed,
+            catch_up=self._catch_up,
             limits=limits,
             lease_seconds=lease_seconds,
             lost_event=lost_event,
@@ -102,6 +117,9 @@ class RedisStore:
             has_ended=self._has_ended,
         )
         try:
+            if not self._keeper.has_lease:
+                # Any worker that sees a stream whose producer has no lease would end it.
+                self._client.transaction(*self._lease_commands())
             self._client.transaction(*self._create_commands(recorder))
             if about.names:
                 self._client.execute(
@@ -176,6 +194,7 @@ class RedisStore:
             for step in self._steps:
                 step.close()
             self._writer.close()
+            self._catch_up.close()
             with contextlib.suppress(JournalUnavailableError):  # The key expires then.
                 self._client.execute(("DEL", inbox_key(self._streams.worker_id)))
         # In a child process, too: its copies of the sockets would take replies that its parent waits for.
@@ -191,7 +210,8 @@ class RedisStore:
                     (self._check_health, _CHECK_SECONDS),
                     (self._keeper.step, self._keeper.pause_seconds),
                     (self._writer.step, writer.BATCH_SECONDS),
-                    (self._subscriber.step, subscriber.BATCH_SECONDS),
+                    (self._inbox.step, inbox.BATCH_SECONDS),
+                    (self._catch_up.step, inbox.BATCH_SECONDS),
                 )
             ]
 
@@ -220,18 +240,14 @@ class RedisStore:
                 raise
         return follower
 
-    def _announce_lost(self, stream: FollowedStream) -> None:
-        with self.turns:
-            self._announce(stream)
-
     def _announce(self, stream: FollowedStream) -> None:
-        """Have the subscriber read this stream, too, and let its producer know that it has readers."""
-        announcement = [commands.has_readers(stream.stream_id, self._keeper.readers_ms)]
-        if self._subscriber.is_waiting:
-            announcement.append(commands.nudge(self._streams.worker_id))
-        # Without Redis the XREAD fails, too, and begins anew; and the keeper announces the readers again.
+        """Have its producer tell this worker its events."""
+        if not stream.producer:
+            return
+        following = self._streams.following([stream.stream_id], is_all=False)
+        # If it does not hear of it, the keeper has this worker read the stream, and asks again.
         with contextlib.suppress(JournalUnavailableError):
-            self._client.transaction(*announcement)
+            self._client.execute(commands.follow(stream.producer, following))
 
     def _follower(
         self, stream_id: str, window: Window, after: int, wake: Callable[[], None]
@@ -263,18 +279,16 @@ class RedisStore:
     # Streams that this worker produces.
 
     def _create_commands(self, recorder: RedisRecorder) -> list[Command]:
-        worker_id = self._streams.worker_id
-        return [
-            *commands.create_stream(
-                recorder.stream_id,
-                recorder.about,
-                worker_id,
-                self._keeper.running_ms,
-                self._keeper.lease_ms,
-            ),
-            # Any worker that sees a stream whose producer has no lease would end it.
-            *commands.renew_lease(worker_id, self._keeper.lease_ms),
-        ]
+        return commands.create_stream(
+            recorder.stream_id,
+            recorder.about,
+            self._streams.worker_id,
+            self._keeper.running_ms,
+            self._keeper.lease_ms,
+        )
+
+    def _lease_commands(self) -> list[Command]:
+        return commands.renew_lease(self._streams.worker_id, self._keeper.lease_ms)
 
     def _delete(self, stream_id: str) -> None:
         self._client.execute(commands.delete_stream(stream_id))
@@ -284,6 +298,16 @@ class RedisStore:
         if recorder is not None:
             recorder.stop_request.give("stopped")
 
+    def _take_following(self, following: Following) -> None:
+        self._feed.follow(following)
+        self._writer.has_news()
+
+    def _has_follower(self, stream_id: str, has_any: bool) -> None:
+        if has_any:
+            self._keeper.has_reader_here(stream_id)
+        else:
+            self._keeper.has_no_reader_here(stream_id)
+
     def _has_ended(self, recorder: RedisRecorder) -> None:
         stream_id = recorder.stream_id
         del self._streams.own[stream_id]
@@ -291,8 +315,10 @@ class RedisStore:
         self._kept.add(recorder)
         if recorder.is_lost:
             self._keeper.is_to_end(stream_id)
+            self._feed.has_lost(recorder)
+            self._writer.has_news()
             if recorder.window.is_followed:
                 # Its readers go on with the events that Redis has.
                 stream = FollowedStream(stream_id, self._streams.worker_id, recorder.window)
                 self._streams.followed[stream_id] = stream
-                self.turns.start(partial(self._announce_lost, stream))
+                self._catch_up.read(stream)

@@ -11,7 +11,7 @@ from flask_sluice.journal.errors import (
     UnknownStreamError,
 )
 from flask_sluice.journal.protocol import Description
-from flask_sluice.journal.redis import keys_and_commands
+from flask_sluice.journal.redis import keys_and_commands, messages
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     about_key,
@@ -22,6 +22,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
     producer_key,
     stream_key,
 )
+from flask_sluice.journal.redis.messages import Following
 from flask_sluice.journal.redis.recorder import RedisRecorder
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Reply
@@ -40,7 +41,9 @@ class FollowedStream:
     """A running stream that readers of this worker follow and another worker produces.
 
     producer: the id of the worker that produces it, which never changes; "" if that is not known
-    is_claimed: whether Redis says so at present
+    stored_id: the largest number that Redis is known to have
+    told_at: when the producer last said that it tells this worker the events, in monotonic seconds; None: it does not
+    is_claimed: whether Redis says that a worker produces it
     silent_since: when that was first seen not to be said, or that worker not to have a lease
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
     """
@@ -48,6 +51,8 @@ class FollowedStream:
     stream_id: str
     producer: str
     window: Window
+    stored_id: int = 0
+    told_at: float | None = None
     is_claimed: bool = True
     silent_since: float | None = None
     missing_since: float | None = None
@@ -74,6 +79,14 @@ class WorkerStreams:
     own: dict[str, RedisRecorder] = field(default_factory=dict)
     followed: dict[str, FollowedStream] = field(default_factory=dict)
     worker_id: str = field(default_factory=lambda: os.urandom(8).hex())
+    _message_count: int = 0
+
+    def following(self, stream_ids: list[str], *, is_all: bool) -> bytes:
+        """Return a ``Following`` that tells a producer of these."""
+        self._message_count += 1
+        return messages.encode(
+            Following(self.worker_id, self._message_count, stream_ids, is_all=is_all)
+        )
 
     def unfollow(self, stream: FollowedStream) -> None:
         """Remove a stream, unless it was left and followed anew, which makes it another object."""
