@@ -40,7 +40,6 @@ def inbox_of_producer(redis, stream_id):
 KEYS = {
     "stream": lambda redis, stream_id: [f"sluice:{{{stream_id}}}"],
     "owner": lambda redis, stream_id: [owner_key(stream_id)],
-    "readers": lambda redis, stream_id: [f"sluice:{{{stream_id}}}:readers"],
     "inbox": lambda redis, stream_id: [inbox_of_producer(redis, stream_id)],
     "all inboxes": lambda redis, stream_id: redis.client.keys("sluice:inbox:*"),
     "all": lambda redis, stream_id: redis.client.keys("*"),

@@ -541,10 +541,11 @@ class FixedTime:
 
 class TestAProducerIsTakenForDead:
     def orphaned_after(self, keeper, seconds):
-        keeper._check_stored()
+        followed = list(keeper._streams.followed.values())
+        keeper._check_stored(followed)
         keeper._check_producers()
         keeper.clock.now += seconds
-        keeper._check_stored()
+        keeper._check_stored(followed)
         return keeper._check_producers() == {"x"}
 
     @pytest.mark.parametrize("keys", [[], [producer_key("x")]])

@@ -7,13 +7,15 @@ import pytest
 
 from flask_sluice.journal import About, JournalUnavailableError, Limits
 from flask_sluice.journal.budget import Budget
+from flask_sluice.journal.redis.catch_up import CatchUp
+from flask_sluice.journal.redis.feed import EventFeed
+from flask_sluice.journal.redis.inbox import Inbox
 from flask_sluice.journal.redis.keys_and_commands import inbox_key
 from flask_sluice.journal.redis.leases import LeaseKeeper
 from flask_sluice.journal.redis.recorder import RedisRecorder
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
-from flask_sluice.journal.redis.subscriber import Subscriber
 from flask_sluice.journal.redis.writer import EventWriter
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
@@ -33,7 +35,7 @@ class Redis:
         self.turns = GreenletTurns()
         self.during = ignore
         self.replies = {"PEXPIRE": 1}
-        self.transactions = []
+        self.written = []
         self.health = RedisHealth(self.turns)
         # For so long that this worker knows who is dead.
         self.health.reached_since = -math.inf
@@ -47,8 +49,13 @@ class Redis:
 
     def transaction(self, *commands):
         self.during(*commands)
-        self.transactions.append(commands)
+        self.written.append(commands)
         return [b"1-0" for _ in commands]
+
+    def transactions(self, groups):
+        for group in groups:
+            self.during(*group)
+        return [[self.replies.get(command[0], b"1-0") for command in group] for group in groups]
 
 
 @pytest.fixture
@@ -62,12 +69,18 @@ class Worker:
     def __init__(self, redis):
         self.streams = WorkerStreams()
         self.recreated = []
-        self.writer = EventWriter(redis, lambda recorder: self.recreated.append(recorder) or [])
+        feed = EventFeed(self.streams.own, ignore)
+        self.writer = EventWriter(
+            redis, feed, lambda recorder: self.recreated.append(recorder) or [], list
+        )
+        catch_up = CatchUp(redis, self.streams)
         self.keeper = LeaseKeeper(
             client=redis,
             streams=self.streams,
-            subscriber=Subscriber(redis, self.streams, ignore),
+            inbox=Inbox(redis, self.streams, catch_up, on_stop=ignore, on_following=ignore),
             writer=self.writer,
+            feed=feed,
+            catch_up=catch_up,
             limits=Limits(abandon_seconds=1e-9),
             lease_seconds=3,
             lost_event=LOST,
@@ -132,7 +145,7 @@ class TestWriter:
 
 def ended(redis):
     """Return the transactions that end a stream."""
-    return [commands for commands in redis.transactions if LOST in commands[0]]
+    return [commands for commands in redis.written if LOST in commands[0]]
 
 
 class TestKeeper:
@@ -206,15 +219,16 @@ class TestKeeper:
 
 
 def test_a_reader_that_is_interrupted_while_it_is_announced_leaves_nothing_behind(monkeypatch):
-    def is_interrupted(*_):
-        raise gevent.Timeout
+    def answer(*commands):
+        if commands[0][0] == "XADD":
+            raise gevent.Timeout
+        return [[], 1, b"owner", 1]
 
     store = RedisStore(
         "redis://127.0.0.1:1", Limits(), GreenletTurns(), lost_event=LOST, lease_seconds=3
     )
     monkeypatch.setattr(store, "_start", ignore)
-    monkeypatch.setattr(store._client, "execute", lambda *_: [[], 1, b"owner", 1])
-    monkeypatch.setattr(store._client, "transaction", is_interrupted)
+    monkeypatch.setattr(store._client, "execute", answer)
     with pytest.raises(gevent.Timeout):
         store.follow("a", 0, ignore)
     assert store._streams.followed == {}
