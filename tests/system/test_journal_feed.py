@@ -178,7 +178,7 @@ class TestAWorkerOfAnEarlierRelease:
         wait_until(lambda: time.monotonic() > until)
         assert producer.stops(stream_id) == []
         producer.finish(stream_id)
-        ids = [
-            id_ for id_, _ in redis.client.xread({f"sluice:{{{stream_id}}}": "0"}, block=5000)[0][1]
-        ]
+        stream_key = f"sluice:{{{stream_id}}}"
+        wait_until(lambda: redis.client.xlen(stream_key) == 2)
+        ids = [id_ for id_, _ in redis.client.xread({stream_key: "0"})[0][1]]
         assert ids == [b"1-0", b"9223372036854775807-0"]
