@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalUnavailableError
@@ -20,7 +21,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
     stream_key,
 )
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.connection import Command, Reply
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.redis.writer import EventWriter
 
@@ -132,22 +133,34 @@ class LeaseKeeper:
     # The greenlet.
 
     def step(self) -> None:
+        """Do what is due. Raises JournalUnavailableError."""
         now = time.monotonic()
         self.readers.look(now, self._health.problem, is_well=self.would_know(now))
-        self._renew_lease()
         self._feed.forget_silent(self._lease_seconds)
         silent = self._read_silent(now)
-        is_round = now >= self._next_round_at
-        if is_round:
+        self._renew_lease()
+        parts = [self._end_orphaned, self._find_abandoned]
+        if now >= self._next_round_at:
             self._next_round_at = now + self._round_seconds
-            self._renew_own()
-            self._check_stored(silent)
-        # From here on Redis may refuse, where it is full, without harm to this worker's streams.
-        orphaned = self._check_producers()
-        self._find_abandoned()
-        self.end_streams(self._to_end | orphaned)
-        if is_round:
-            self._announce_readers(silent)
+            # Redis may refuse the last one, where it is full, without harm to this worker's streams.
+            parts = [
+                self._renew_own,
+                partial(self._check_stored, silent),
+                *parts,
+                partial(self._announce_readers, silent),
+            ]
+        self._try_each(parts)
+
+    def _try_each(self, parts: list[Callable[[], None]]) -> None:
+        """Try all: in a cluster one may need a server that is gone, and others do not. Raises JournalUnavailableError."""
+        problem: JournalUnavailableError | None = None
+        for part in parts:
+            try:
+                part()
+            except JournalUnavailableError as error:
+                problem = problem or error
+        if problem is not None:
+            raise problem
 
     def _renew_lease(self) -> None:
         worker_id = self._streams.worker_id
@@ -274,19 +287,35 @@ class LeaseKeeper:
             stream.window.finish(self._lost_event)
             stream.window.wake()
 
+    def _end_orphaned(self) -> None:
+        self.end_streams(self._to_end | self._check_producers())
+
     def end_streams(self, stream_ids: Iterable[str]) -> None:
         """End streams whose producer is gone, for all their readers. Raises JournalUnavailableError."""
-        for stream_id in stream_ids:
-            ended, *_ = self._client.transaction(
-                *keys_and_commands.finish_stream(stream_id, self._lost_event, self.history_ms)
-            )
-            self._to_end.discard(stream_id)
-            followed = self._streams.followed.get(stream_id)
-            if followed is not None:
-                self._catch_up.read(followed)
-            # An error if the stream had its end already, None if it has expired.
-            if isinstance(ended, bytes):
-                logger.warning("ended for a producer that is gone stream_id=%s", stream_id)
+        ids = list(stream_ids)
+        if not ids:
+            return
+        outcomes = self._client.transactions(
+            [
+                keys_and_commands.finish_stream(stream_id, self._lost_event, self.history_ms)
+                for stream_id in ids
+            ]
+        )
+        for stream_id, outcome in zip(ids, outcomes, strict=True):
+            if not isinstance(outcome, JournalUnavailableError):
+                self._note_ended(stream_id, outcome[0])
+        for outcome in outcomes:
+            if isinstance(outcome, JournalUnavailableError):
+                raise outcome
+
+    def _note_ended(self, stream_id: str, ended: Reply) -> None:
+        """ended: an error if the stream had its end already, None if it has expired"""
+        self._to_end.discard(stream_id)
+        followed = self._streams.followed.get(stream_id)
+        if followed is not None:
+            self._catch_up.read(followed)
+        if isinstance(ended, bytes):
+            logger.warning("ended for a producer that is gone stream_id=%s", stream_id)
 
     def _find_abandoned(self) -> None:
         """Ask the producers of streams that have no readers on any worker to stop."""
