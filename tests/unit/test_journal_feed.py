@@ -9,7 +9,7 @@ import pytest
 from flask_sluice.journal import About, JournalUnavailableError, Limits, MemoryJournal
 from flask_sluice.journal.memory import MemoryStore
 from flask_sluice.journal.reading.feed import JournalFeed
-from flask_sluice.journal.redis.follower import RedisFollower
+from flask_sluice.journal.redis.reading.follower import RedisFollower
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from flask_sluice.stream.context import StreamContext

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from flask_sluice.journal import About, JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.deadlines import StreamDeadlines
-from flask_sluice.journal.redis import leases
-from flask_sluice.journal.redis.follower import PatientReaders, RedisFollower
 from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
@@ -16,9 +14,13 @@ from flask_sluice.journal.redis.keys_and_commands import (
     producer_key,
     stream_key,
 )
-from flask_sluice.journal.redis.leases import LeaseKeeper
-from flask_sluice.journal.redis.recorder import History, RedisRecorder
+from flask_sluice.journal.redis.producing.history import History
+from flask_sluice.journal.redis.producing.recorder import RedisRecorder
+from flask_sluice.journal.redis.reading import producers as producers_module
+from flask_sluice.journal.redis.reading.follower import PatientReaders, RedisFollower
+from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.streams import FollowedStream, StoredStreams, WorkerStreams
+from flask_sluice.journal.redis.times import LeaseTimes
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from tests.unit.greenlets import run_all
@@ -520,16 +522,18 @@ class RedisWithKeys:
 
 
 @pytest.fixture
-def keeper(monkeypatch):
-    """Looks after one followed stream, at a time that stands still."""
-    monkeypatch.setattr(leases, "time", clock := FixedTime())
-    keeper = LeaseKeeper.__new__(LeaseKeeper)
-    keeper._streams = WorkerStreams()
-    keeper._streams.followed["x"] = FollowedStream("x", "the-producer", Window())
-    keeper._lease_doubt_seconds, keeper.doubt_seconds = 1.5, 3.0
-    keeper.would_know = lambda _now: True
-    keeper.clock = clock
-    return keeper
+def producers(monkeypatch):
+    """Look after one followed stream, at a time that stands still. A lease has 6 s, and so is renewed each second."""
+    monkeypatch.setattr(producers_module, "time", clock := FixedTime())
+    streams = WorkerStreams()
+    streams.followed["x"] = FollowedStream("x", "the-producer", Window())
+    producers = Producers(
+        *(None, streams, None, LeaseTimes(Limits(), lease_seconds=6)),
+        lost_event=LOST,
+        would_know=lambda: True,
+    )
+    producers.clock, producers.streams = clock, streams
+    return producers
 
 
 class FixedTime:
@@ -540,20 +544,20 @@ class FixedTime:
 
 
 class TestAProducerIsTakenForDead:
-    def orphaned_after(self, keeper, seconds):
-        followed = list(keeper._streams.followed.values())
-        keeper._check_stored(followed)
-        keeper._check_producers()
-        keeper.clock.now += seconds
-        keeper._check_stored(followed)
-        return keeper._check_producers() == {"x"}
+    def is_after(self, producers, seconds):
+        followed = list(producers.streams.followed.values())
+        producers.check_stored(followed)
+        producers.orphaned()
+        producers.clock.now += seconds
+        producers.check_stored(followed)
+        return producers.orphaned() == {"x"}
 
     @pytest.mark.parametrize("keys", [[], [producer_key("x")]])
-    def test_soon_after_its_lease_is_gone_whether_or_not_its_key_is(self, keeper, keys):
-        keeper._client = RedisWithKeys(stream_key("x"), *keys)
-        assert self.orphaned_after(keeper, 1.6)
+    def test_soon_after_its_lease_is_gone_whether_or_not_its_key_is(self, producers, keys):
+        producers._client = RedisWithKeys(stream_key("x"), *keys)
+        assert self.is_after(producers, 1.6)
 
-    def test_later_where_it_lives_and_does_not_claim_the_stream(self, keeper):
-        keeper._client = RedisWithKeys(stream_key("x"), inbox_key("the-producer"))
-        assert not self.orphaned_after(keeper, 1.6)
-        assert self.orphaned_after(keeper, 1.5)
+    def test_later_where_it_lives_and_does_not_claim_the_stream(self, producers):
+        producers._client = RedisWithKeys(stream_key("x"), inbox_key("the-producer"))
+        assert not self.is_after(producers, 1.6)
+        assert self.is_after(producers, 1.5)

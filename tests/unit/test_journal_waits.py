@@ -7,16 +7,19 @@ import pytest
 
 from flask_sluice.journal import About, JournalUnavailableError, Limits
 from flask_sluice.journal.budget import Budget
-from flask_sluice.journal.redis.catch_up import CatchUp
-from flask_sluice.journal.redis.feed import EventFeed
-from flask_sluice.journal.redis.inbox import Inbox
 from flask_sluice.journal.redis.keys_and_commands import inbox_key
-from flask_sluice.journal.redis.leases import LeaseKeeper
-from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.leases import Lease, LeaseKeeper
+from flask_sluice.journal.redis.producing.abandonment import Abandonment
+from flask_sluice.journal.redis.producing.feed import EventFeed
+from flask_sluice.journal.redis.producing.recorder import RedisRecorder
+from flask_sluice.journal.redis.producing.writer import EventWriter
+from flask_sluice.journal.redis.reading.catch_up import CatchUp
+from flask_sluice.journal.redis.reading.inbox import Inbox
+from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.redis.store import RedisStore
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
-from flask_sluice.journal.redis.writer import EventWriter
+from flask_sluice.journal.redis.times import LeaseTimes
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
 from tests.unit.journals import DONE, LOST, event, ignore
@@ -74,16 +77,19 @@ class Worker:
             redis, feed, lambda recorder: self.recreated.append(recorder) or [], list
         )
         catch_up = CatchUp(redis, self.streams)
+        times = LeaseTimes(Limits(abandon_seconds=1e-9), lease_seconds=3)
+        self.lease = Lease(redis, times)
+        self.abandonment = Abandonment(redis, self.streams.own, feed, times)
         self.keeper = LeaseKeeper(
-            client=redis,
-            streams=self.streams,
+            *(redis, self.streams, times, self.lease),
             inbox=Inbox(redis, self.streams, catch_up, on_stop=ignore, on_following=ignore),
             writer=self.writer,
-            feed=feed,
-            catch_up=catch_up,
-            limits=Limits(abandon_seconds=1e-9),
-            lease_seconds=3,
-            lost_event=LOST,
+            producers=Producers(
+                *(redis, self.streams, catch_up, times),
+                lost_event=LOST,
+                would_know=self.lease.would_know,
+            ),
+            abandonment=self.abandonment,
         )
 
     def create(self, stream_id, on_stop=ignore):
@@ -154,7 +160,7 @@ class TestKeeper:
         redis.replies["PEXPIRE"] = 0
         seen = []
         redis.during = lambda *commands: seen.append(
-            (commands[0][0], worker.keeper.may_return(has_lease=False))
+            (commands[0][0], worker.lease.may_return(is_stored=False))
         )
         worker.keeper.step()
         assert seen[:2] == [("PEXPIRE", False), ("XADD", False)]
@@ -198,9 +204,9 @@ class TestKeeper:
     ):
         reasons = []
         worker.create("a", reasons.append)
-        worker.keeper.has_no_reader_here("a")
+        worker.abandonment.has_no_reader("a")
         redis.during = lambda *commands: (
-            commands[0][0] == "PTTL" and worker.keeper.has_no_reader_here("a")
+            commands[0][0] == "PTTL" and worker.abandonment.has_no_reader("a")
         )
         for _ in range(2):
             worker.keeper.step()
@@ -209,9 +215,9 @@ class TestKeeper:
     def test_abandons_a_stream_that_twice_had_no_reader_elsewhere(self, redis, worker):
         """Once may be a key that was evicted, which the worker with the reader writes again."""
         reasons = []
-        worker.keeper.doubt_seconds = 0
+        worker.abandonment._times = LeaseTimes(Limits(), lease_seconds=0)
         worker.create("a", reasons.append)
-        worker.keeper.has_no_reader_here("a")
+        worker.abandonment.has_no_reader("a")
         worker.keeper.step()
         assert reasons == []
         worker.keeper.step()

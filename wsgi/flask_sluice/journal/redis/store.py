@@ -14,18 +14,23 @@ from flask_sluice.journal.errors import (
     UnknownStreamError,
 )
 from flask_sluice.journal.protocol import About, Description, Limits
-from flask_sluice.journal.redis import inbox, writer
 from flask_sluice.journal.redis import keys_and_commands as commands
-from flask_sluice.journal.redis.catch_up import CatchUp
-from flask_sluice.journal.redis.feed import EventFeed
-from flask_sluice.journal.redis.follower import RedisFollower
-from flask_sluice.journal.redis.inbox import Inbox
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
 )
-from flask_sluice.journal.redis.leases import LeaseKeeper
+from flask_sluice.journal.redis.leases import Lease, LeaseKeeper
 from flask_sluice.journal.redis.messages import Following
-from flask_sluice.journal.redis.recorder import KeptStreams, RedisRecorder
+from flask_sluice.journal.redis.producing import writer
+from flask_sluice.journal.redis.producing.abandonment import Abandonment
+from flask_sluice.journal.redis.producing.feed import EventFeed
+from flask_sluice.journal.redis.producing.history import KeptStreams
+from flask_sluice.journal.redis.producing.recorder import RedisRecorder
+from flask_sluice.journal.redis.producing.writer import EventWriter
+from flask_sluice.journal.redis.reading import inbox
+from flask_sluice.journal.redis.reading.catch_up import CatchUp
+from flask_sluice.journal.redis.reading.follower import RedisFollower
+from flask_sluice.journal.redis.reading.inbox import Inbox
+from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
@@ -36,7 +41,7 @@ from flask_sluice.journal.redis.streams import (
     WorkerStreams,
     window_from,
 )
-from flask_sluice.journal.redis.writer import EventWriter
+from flask_sluice.journal.redis.times import LeaseTimes
 from flask_sluice.journal.turns import Turns
 from flask_sluice.journal.window import Window
 
@@ -74,6 +79,7 @@ class RedisStore:
         self._streams = WorkerStreams()
         self._client = RedisClient(url, f"sluice-{self._streams.worker_id}", turns)
         self._health = self._client.health
+        self._times = times = LeaseTimes(limits, lease_seconds)
         self._catch_up = CatchUp(self._client, self._streams)
         self._inbox = Inbox(
             self._client,
@@ -86,18 +92,34 @@ class RedisStore:
         self._writer = EventWriter(
             self._client, self._feed, self._create_commands, self._lease_commands
         )
+        self._lease = Lease(self._client, times)
+        producers = Producers(
+            self._client,
+            self._streams,
+            self._catch_up,
+            times,
+            lost_event=lost_event,
+            would_know=self._lease.would_know,
+        )
+        self._abandonment = Abandonment(self._client, self._streams.own, self._feed, times)
         self._keeper = LeaseKeeper(
-            client=self._client,
-            streams=self._streams,
+            self._client,
+            self._streams,
+            times,
+            self._lease,
             inbox=self._inbox,
             writer=self._writer,
-            feed=self._feed,
-            catch_up=self._catch_up,
-            limits=limits,
-            lease_seconds=lease_seconds,
+            producers=producers,
+            abandonment=self._abandonment,
+        )
+        self._stored = StoredStreams(
+            self._client,
+            self._streams,
+            self._lease,
+            times,
+            end=producers.end,
             lost_event=lost_event,
         )
-        self._stored = StoredStreams(self._client, self._streams, self._keeper, lost_event)
         self._budget = Budget(limits)
         self._kept = KeptStreams(self._budget, limits.history_seconds, self._delete)
         self._steps: list[RepeatedStep] = []
@@ -111,20 +133,20 @@ class RedisStore:
             budget=self._budget,
             share=self._kept.begin_stream(about.owner),
             max_queue_bytes=max(self._limits.history_bytes, _LEAST_QUEUE_BYTES),
-            history_ms=self._keeper.history_ms,
+            history_ms=self._times.history_ms,
             is_out=lambda: self._health.problem is not None,
             has_events=self._writer.has_events,
             has_ended=self._has_ended,
         )
         try:
-            if not self._keeper.has_lease:
+            if not self._lease.is_held:
                 # Any worker that sees a stream whose producer has no lease would end it.
                 self._client.transaction(*self._lease_commands())
             self._client.transaction(*self._create_commands(recorder))
             if about.names:
                 self._client.execute(
                     *(
-                        commands.name_stream(name, stream_id, self._keeper.name_ms)
+                        commands.name_stream(name, stream_id, self._times.name_ms)
                         for name in about.names
                     )
                 )
@@ -132,7 +154,7 @@ class RedisStore:
             self._kept.withdraw(recorder)
             raise
         self._streams.own[stream_id] = recorder
-        self._keeper.has_no_reader_here(stream_id)
+        self._abandonment.has_no_reader(stream_id)
         return recorder
 
     def follow(self, stream_id: str, after: int, wake: Callable[[], None]) -> RedisFollower:
@@ -143,7 +165,7 @@ class RedisStore:
             # of an event from Redis before this one has heard that Redis took it.
             if not 0 <= after <= recorder.last_id:
                 raise InvalidEventIdError(recorder.last_id)
-            self._keeper.has_reader_here(stream_id)
+            self._abandonment.has_reader(stream_id)
             return self._follower(stream_id, recorder.window, after, wake)
         stream = self._streams.followed.get(stream_id)
         # A reader that comes from another worker may have an event that has not arrived here yet.
@@ -161,7 +183,7 @@ class RedisStore:
 
     def stop(self, stream_id: str) -> None:
         self._start()
-        ends_at = time.monotonic() + self._keeper.doubt_seconds
+        ends_at = time.monotonic() + self._times.doubt_seconds
         while stream_id not in self._streams.own:
             stored = self._stored.look_up(stream_id)
             if stored.last.is_terminal:
@@ -208,7 +230,7 @@ class RedisStore:
                 RepeatedStep(self.turns, step, pause_seconds)
                 for step, pause_seconds in (
                     (self._check_health, _CHECK_SECONDS),
-                    (self._keeper.step, self._keeper.pause_seconds),
+                    (self._keeper.step, self._times.pause_seconds),
                     (self._writer.step, writer.BATCH_SECONDS),
                     (self._inbox.step, inbox.BATCH_SECONDS),
                     (self._catch_up.step, inbox.BATCH_SECONDS),
@@ -271,7 +293,7 @@ class RedisStore:
     def _has_no_reader(self, stream_id: str, window: Window) -> None:
         recorder = self._streams.own.get(stream_id)
         if recorder is not None and recorder.window is window:
-            self._keeper.has_no_reader_here(stream_id)
+            self._abandonment.has_no_reader(stream_id)
         stream = self._streams.followed.get(stream_id)
         if stream is not None and stream.window is window:
             self._streams.unfollow(stream)
@@ -283,12 +305,12 @@ class RedisStore:
             recorder.stream_id,
             recorder.about,
             self._streams.worker_id,
-            self._keeper.running_ms,
-            self._keeper.lease_ms,
+            self._times.running_ms,
+            self._times.lease_ms,
         )
 
     def _lease_commands(self) -> list[Command]:
-        return commands.renew_lease(self._streams.worker_id, self._keeper.lease_ms)
+        return commands.renew_lease(self._streams.worker_id, self._times.lease_ms)
 
     def _delete(self, stream_id: str) -> None:
         self._client.execute(commands.delete_stream(stream_id))
@@ -304,14 +326,14 @@ class RedisStore:
 
     def _has_follower(self, stream_id: str, has_any: bool) -> None:
         if has_any:
-            self._keeper.has_reader_here(stream_id)
+            self._abandonment.has_reader(stream_id)
         else:
-            self._keeper.has_no_reader_here(stream_id)
+            self._abandonment.has_no_reader(stream_id)
 
     def _has_ended(self, recorder: RedisRecorder) -> None:
         stream_id = recorder.stream_id
         del self._streams.own[stream_id]
-        self._keeper.has_reader_here(stream_id)
+        self._abandonment.has_reader(stream_id)
         self._kept.add(recorder)
         if recorder.is_lost:
             self._keeper.is_to_end(stream_id)

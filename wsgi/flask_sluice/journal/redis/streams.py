@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,13 +24,14 @@ from flask_sluice.journal.redis.keys_and_commands import (
     stream_key,
 )
 from flask_sluice.journal.redis.messages import Following
-from flask_sluice.journal.redis.recorder import RedisRecorder
+from flask_sluice.journal.redis.producing.recorder import RedisRecorder
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Reply
+from flask_sluice.journal.redis.times import LeaseTimes
 from flask_sluice.journal.window import Window, numbered
 
 if TYPE_CHECKING:
-    from flask_sluice.journal.redis.leases import LeaseKeeper
+    from flask_sluice.journal.redis.leases import Lease
 
 _FETCHED_EVENTS = 500
 LOOK_SECONDS = 0.1
@@ -120,7 +122,7 @@ class StoredStream(NamedTuple):
 class StoredStreams:
     """Looks streams up in Redis.
 
-    keeper: knows whether a producer may be writing again what is missing, and ends streams whose producer is dead
+    end: ends streams whose producer is dead; see ``Producers.end``
     lost_event: the terminal event of a stream whose producer is dead, without an id
     """
 
@@ -128,12 +130,17 @@ class StoredStreams:
         self,
         client: RedisClient,
         streams: WorkerStreams,
-        keeper: "LeaseKeeper",
+        lease: "Lease",
+        times: LeaseTimes,
+        *,
+        end: Callable[[list[str]], object],
         lost_event: bytes,
     ) -> None:
         self._client = client
         self._streams = streams
-        self._keeper = keeper
+        self._lease = lease
+        self._times = times
+        self._end = end
         self._inbox_key = inbox_key(streams.worker_id)
         self._lost_event = lost_event
 
@@ -177,7 +184,7 @@ class StoredStreams:
 
         Raises UnknownStreamError, InvalidEventIdError, JournalUnavailableError.
         """
-        ends_at = time.monotonic() + self._keeper.doubt_seconds
+        ends_at = time.monotonic() + self._times.doubt_seconds
         may_return = False
         while True:
             stored = self.look_up(stream_id)
@@ -198,8 +205,8 @@ class StoredStreams:
 
         Raises UnknownStreamError, JournalUnavailableError.
         """
-        own, keeper = self._streams.own, self._keeper
-        ends_at = time.monotonic() + keeper.doubt_seconds
+        own = self._streams.own
+        ends_at = time.monotonic() + self._times.doubt_seconds
         while True:
             stored = self.look_up(stream_id)
             if not stored.is_there and stream_id not in own:
@@ -208,10 +215,10 @@ class StoredStreams:
             if stored.last.is_terminal or may_run or self.produces(stored.producer):
                 return stored
             now = time.monotonic()
-            if not keeper.would_know(now):
+            if not self._lease.would_know():
                 return stored
             if now >= ends_at:
-                keeper.end_streams([stream_id])
+                self._end([stream_id])
             else:
                 # A producer that lives may be writing again that it does.
                 self._client.turns.sleep(LOOK_SECONDS)
@@ -259,8 +266,8 @@ class StoredStreams:
         for reply in (entries, producer):
             if isinstance(reply, Exception):
                 raise JournalUnavailableError(f"Redis refuses to read: {reply}")
-        may_return = (producer is not None and not is_there) or self._keeper.may_return(
-            bool(has_lease)
+        may_return = (producer is not None and not is_there) or self._lease.may_return(
+            is_stored=bool(has_lease)
         )
         if not (is_there or may_return):
             raise UnknownStreamError

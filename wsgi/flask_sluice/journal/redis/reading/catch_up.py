@@ -2,7 +2,7 @@
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import event_of, read_after
-from flask_sluice.journal.redis.recorder import WINDOW_BYTES
+from flask_sluice.journal.redis.producing.recorder import WINDOW_BYTES
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Refusal, Reply
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams

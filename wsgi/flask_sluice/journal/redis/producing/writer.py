@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.feed import EventFeed
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
-from flask_sluice.journal.redis.recorder import Batch, RedisRecorder
+from flask_sluice.journal.redis.producing.feed import EventFeed
+from flask_sluice.journal.redis.producing.recorder import Batch, RedisRecorder
 from flask_sluice.journal.redis.servers.client import RETRY_SECONDS, RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
 

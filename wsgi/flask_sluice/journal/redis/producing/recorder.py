@@ -1,29 +1,27 @@
 """The streams that this worker produces, and that are kept in Redis."""
 
-import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_sluice.journal.budget import Budget, Share
-from flask_sluice.journal.deadlines import StreamDeadlines
 from flask_sluice.journal.errors import JournalLostError
 from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
+from flask_sluice.journal.redis.producing.history import History
 from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.window import Window, numbered
 from flask_sluice.stream import registry
 
 if TYPE_CHECKING:
-    from flask_sluice.journal.redis.feed import Link
+    from flask_sluice.journal.redis.producing.feed import Link
 
 WINDOW_BYTES = 128 * 1024
 """How much of a stream a worker holds: for readers that keep up, and for a Redis that has lost its last second."""
 
-_BLOCKS = 64
 _BATCH_EVENTS = 100
 _BATCH_BYTES = 256 * 1024
 
@@ -37,35 +35,6 @@ class Batch(NamedTuple):
     commands: list[Command]
     last_id: int
     byte_count: int
-
-
-class History:
-    """Counts how many bytes of a stream Redis keeps, and determines which event is to be the oldest.
-
-    Sizes are counted in blocks of a 64th of the limit, and a whole block is dropped at a time, so that a worker needs
-    no list of a million events.
-    """
-
-    __slots__ = ("_blocks", "byte_count")
-
-    def __init__(self) -> None:
-        # For each block the number of its first event, and the bytes of all its events.
-        self._blocks: deque[tuple[int, int]] = deque([(1, 0)])
-        self.byte_count = 0
-
-    @property
-    def oldest(self) -> int:
-        return self._blocks[0][0]
-
-    def add(self, number: int, event_bytes: int, max_bytes: int) -> None:
-        first, block_bytes = self._blocks[-1]
-        if block_bytes > max_bytes // _BLOCKS:
-            self._blocks.append((number, event_bytes))
-        else:
-            self._blocks[-1] = (first, block_bytes + event_bytes)
-        self.byte_count += event_bytes
-        while self.byte_count > max_bytes and len(self._blocks) > 1:
-            self.byte_count -= self._blocks.popleft()[1]
 
 
 class RedisRecorder:
@@ -265,49 +234,3 @@ class RedisRecorder:
             and last.number == self.last_id
             and last.event == numbered(last.number, terminal)
         )
-
-
-class KeptStreams:
-    """The finished streams that this worker has left in Redis.
-
-    Counts each one for as long as Redis keeps it, or deletes it before, where others need its room.
-
-    delete: deletes a stream in Redis. May block
-    """
-
-    def __init__(
-        self, budget: Budget, history_seconds: float, delete: Callable[[str], None]
-    ) -> None:
-        self._budget = budget
-        self._history_seconds = history_seconds
-        self._delete = delete
-        self._deadlines: StreamDeadlines[str] = StreamDeadlines()
-        self._kept: dict[str, tuple[Share, int]] = {}
-        """By id: where its bytes count, and how many there are."""
-
-    def add(self, recorder: RedisRecorder) -> None:
-        """Note that a stream has its end."""
-        stream_id = recorder.stream_id
-        self._budget.end_stream(recorder.share, stream_id)
-        self._kept[stream_id] = recorder.share, recorder.history.byte_count
-        self._deadlines.set(stream_id, time.monotonic() + self._history_seconds)
-
-    def begin_stream(self, owner: str) -> Share:
-        """Make room for a stream and count it. Raises JournalFullError, and what ``delete`` raises."""
-        for stream_id in self._deadlines.pop_due(time.monotonic()):
-            self._forget(stream_id)
-        budget = self._budget
-        while not budget.has_room_for_stream and (first := budget.first_to_go()) is not None:
-            self._deadlines.clear(first)
-            self._forget(first)
-            self._delete(first)
-        return budget.add_stream(owner)
-
-    def withdraw(self, recorder: RedisRecorder) -> None:
-        """Stop counting a stream that could not be begun."""
-        self._budget.end_stream(recorder.share, recorder.stream_id)
-        self._budget.forget_stream(recorder.share, recorder.stream_id, 0)
-
-    def _forget(self, stream_id: str) -> None:
-        share, history_bytes = self._kept.pop(stream_id)
-        self._budget.forget_stream(share, stream_id, history_bytes)

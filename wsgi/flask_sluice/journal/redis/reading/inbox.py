@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import messages
-from flask_sluice.journal.redis.catch_up import CatchUp
 from flask_sluice.journal.redis.keys_and_commands import EVENTS, FOLLOW, STOP, inbox_key
 from flask_sluice.journal.redis.messages import NOT_PRODUCED, Following, ToldEvent
-from flask_sluice.journal.redis.recorder import WINDOW_BYTES
+from flask_sluice.journal.redis.producing.recorder import WINDOW_BYTES
+from flask_sluice.journal.redis.reading.catch_up import CatchUp
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, Refusal
 from flask_sluice.journal.redis.streams import WorkerStreams

@@ -1,0 +1,1 @@
+"""The streams that this process produces, and that Redis keeps."""

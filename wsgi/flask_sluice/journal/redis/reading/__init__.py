@@ -1,0 +1,1 @@
+"""The streams of other processes that this one has readers of."""
