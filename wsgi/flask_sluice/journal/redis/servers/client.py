@@ -103,7 +103,7 @@ class RedisClient:
         reply_seconds: how long a reply may take, where the usual time is too short
         """
         # In the constructor's arguments: read_response() takes a timeout in some releases only.
-        changes = {} if reply_seconds is None else {"socket_timeout": reply_seconds}
+        changes: dict[str, Any] = {} if reply_seconds is None else {"socket_timeout": reply_seconds}
         connection = RedisConnection(
             self.turns,
             self.health,
