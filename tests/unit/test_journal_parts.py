@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from flask_sluice.journal import About, JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.deadlines import StreamDeadlines
-from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.journal.redis.keys_and_commands import (
     LastEvent,
     inbox_key,
@@ -453,37 +452,6 @@ class TestLast:
 
     def test_is_none_of_a_stream_without_events(self):
         assert LastEvent.of([]) == LastEvent(0, b"", is_terminal=False)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://:secret@127.0.0.1",
-        "redis://:secret/part@127.0.0.1",
-        "redis://:secret@127.0.0.1:99999",
-        "redis://:secret@127.0.0.1/0?no_such_option=1",
-        "redis://:secret@127.0.0.1/0?socket_timeout=soon",
-    ],
-)
-def test_a_url_that_cannot_be_read_is_refused_in_one_line_without_its_password(url):
-    with pytest.raises(ValueError, match="the Redis URL takes") as refused:
-        RedisJournal(url, Limits(), lost_event=LOST)
-    assert "secret" not in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert refused.value.__suppress_context__
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis://127.0.0.1",
-        "redis://:secret@127.0.0.1:6379/3",
-        "rediss://user:secret@redis.test:6380/0?ssl_ca_certs=/ca.pem",
-        "unix:///run/redis.sock?db=1",
-    ],
-)
-def test_a_url_is_taken_as_redis_py_takes_it(url):
-    RedisJournal(url, Limits(), lost_event=LOST).close()
 
 
 class RestoringRedis:

@@ -23,6 +23,7 @@ from flask_sluice.channels.protocol import ChannelStore
 from flask_sluice.journal.owners import PerOwner
 from flask_sluice.journal.per_process import PerProcess
 from flask_sluice.journal.protocol import Follower
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials, check_needs_url
 from flask_sluice.journal.turns import Turns, turns_of_process
 
 F = TypeVar("F", bound=PresenceCallback)
@@ -37,18 +38,19 @@ class Channels:
     It needs neither Flask nor gevent, and works in any process: a web server, a Celery task, a script. It may be used by several
     threads, and be made before a fork. It connects when it is used first, and a process that only publishes starts no thread.
 
-    url: redis://, rediss:// or unix://, as redis-py takes it; None: the channels are in the memory of this process
+    url, credentials: see ``Streams``; None: the channels are in the memory of this process
     history_events, history_bytes, history_seconds: which events of a channel are kept for readers that come back. All processes
         should have the same: when an event is published, its publisher drops those that are beyond its limits
     readers_per_owner: the most readers that one owner may have in one process; None: any number
 
-    Raises ValueError for a URL that cannot be read, ImportError where redis-py is missing.
+    Raises ValueError for a URL that cannot be read, TypeError for credentials that are none, ImportError where redis-py is missing.
     """
 
     def __init__(
         self,
         url: str | None = None,
         *,
+        credentials: RedisCredentials | None = None,
         history_events: int = ChannelLimits().history_events,
         history_bytes: int = ChannelLimits().history_bytes,
         history_seconds: float = ChannelLimits().history_seconds,
@@ -57,7 +59,7 @@ class Channels:
         _check_limit(readers_per_owner)
         self._limits = ChannelLimits(history_events, history_bytes, history_seconds)
         self._callbacks = PresenceCallbacks()
-        make_store = _store_maker(url, self._limits, self._callbacks)
+        make_store = _store_maker(url, credentials, self._limits, self._callbacks)
         self._process = PerProcess(lambda: _InProcess(make_store(), readers_per_owner))
         self.is_shared = url is not None
         """Whether other processes have the same channels."""
@@ -204,15 +206,21 @@ class _InProcess:
 
 
 def _store_maker(
-    url: str | None, limits: ChannelLimits, callbacks: PresenceCallbacks
+    url: str | None,
+    credentials: RedisCredentials | None,
+    limits: ChannelLimits,
+    callbacks: PresenceCallbacks,
 ) -> Callable[[], ChannelStore]:
+    check_needs_url(url, credentials)
     if url is None:
         return lambda: MemoryChannels(limits, turns_of_process(), callbacks)
     # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
     from flask_sluice.channels.redis.store import RedisChannels, check_url  # noqa: PLC0415
 
-    check_url(url)
-    return lambda: RedisChannels(url, limits, turns_of_process(), callbacks)
+    check_url(url, credentials)
+    return lambda: RedisChannels(
+        url, limits, turns_of_process(), callbacks, credentials=credentials
+    )
 
 
 def _check_limit(readers_per_owner: int | None) -> None:

@@ -17,6 +17,7 @@ from flask_sluice.extension.handoff import HandOff
 from flask_sluice.extension.reading import RETRY_MS, ReadingResponse, given_event_id
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.headers_and_errors import ErrorEvent, error_for_event_source, renderer
 from flask_sluice.stream.options import stream_options
@@ -29,9 +30,12 @@ class AppChannels(Channels):
     """``Channels`` for the views of a Flask app. Nothing can be read that no view hands out.
 
     app: its context is there where ``on_join`` and ``on_leave`` are called
+    credentials: see ``Streams``
     """
 
-    def __init__(self, app: Flask, config: ExtensionConfig) -> None:
+    def __init__(
+        self, app: Flask, config: ExtensionConfig, credentials: RedisCredentials | None = None
+    ) -> None:
         given = {
             "history_events": config.channel_history_events,
             "history_bytes": config.channel_history_bytes,
@@ -40,6 +44,7 @@ class AppChannels(Channels):
         }
         super().__init__(
             config.redis_url,
+            credentials=credentials,
             **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
         self._app = app

@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 
 from flask_sluice.extension.handed_readers import LOCATION
 from flask_sluice.extension.ticket_signer import parse_keys
+from flask_sluice.journal.redis.servers.credentials import (
+    NoCredentialsError,
+    PasswordFile,
+    RedisCredentials,
+)
 from flask_sluice.stream.options import SETTINGS as STREAM_SETTINGS
 
 logger = logging.getLogger("sluice")
@@ -18,11 +23,13 @@ class ExtensionConfig:
     """The values of ``app.config``, checked. None: the default of what takes it.
 
     redis_url: None: this process's memory
+    redis_password_file: the path of a file with the password that the URL lacks
     secret_key: signs the tickets of a hand-off; the same as that of ``sluice serve``
     handoff_location: the internal location of nginx, with a slash at both ends
     """
 
     redis_url: str | None = None
+    redis_password_file: str | None = None
     history_bytes: int | None = None
     history_seconds: float | None = None
     abandon_seconds: float | None = None
@@ -67,6 +74,7 @@ _COUNT = _Setting("an integer >= 1", _is_count)
 _SECONDS = _Setting("a number of seconds > 0", _is_seconds)
 _SETTINGS = {
     "redis_url": _Setting("a URL such as redis://127.0.0.1:6379/0", _is_text),
+    "redis_password_file": _Setting("the path of a file", _is_text),
     "history_bytes": _COUNT,
     "history_seconds": _SECONDS,
     "abandon_seconds": _Setting(
@@ -107,6 +115,26 @@ def read_config(config: Mapping[str, Any]) -> ExtensionConfig:
         fields[field] = value
     _warn_of_unknown(config)
     return ExtensionConfig(**fields)
+
+
+def credentials_for(
+    config: ExtensionConfig, given: RedisCredentials | None
+) -> RedisCredentials | None:
+    """Return what Redis is given: the program's credentials, or the file of the config. Raises ValueError, as for both."""
+    path = config.redis_password_file
+    if path is None:
+        return given
+    name = "SLUICE_REDIS_PASSWORD_FILE"
+    if given is not None:
+        raise ValueError(f"{name} is set, and redis_credentials are given; only one can be")
+    if config.redis_url is None:
+        raise ValueError(f"{name} is set, and SLUICE_REDIS_URL is not")
+    file = PasswordFile(path)
+    try:
+        file.get_credentials()
+    except NoCredentialsError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return file
 
 
 def _warn_of_unknown(config: Mapping[str, Any]) -> None:

@@ -6,8 +6,9 @@ from flask import Flask, Response, current_app
 from werkzeug.exceptions import HTTPException
 
 from flask_sluice.extension.channels import AppChannels
-from flask_sluice.extension.config import read_config
+from flask_sluice.extension.config import credentials_for, read_config
 from flask_sluice.extension.streams import AppStreams
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.responses import http_exception
 
@@ -29,23 +30,34 @@ class Sluice:
     lists them.
 
     app: None: given to ``init_app`` later
+    redis_credentials: see ``Streams``; for all apps that name no others
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(
+        self, app: Flask | None = None, *, redis_credentials: RedisCredentials | None = None
+    ) -> None:
         self._app: Flask | None = None
+        self._redis_credentials = redis_credentials
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(self, app: Flask, *, redis_credentials: RedisCredentials | None = None) -> None:
         """Prepare an app. Nothing connects before it is used, so that workers may be forked afterwards.
 
         The app answers an ``ApiError`` that a view raises with its status, by the app's own error handlers or in JSON.
 
-        Raises ValueError for a setting with a bad value.
+        redis_credentials: see ``Streams``; None: those of the constructor
+
+        Raises ValueError for a setting with a bad value, TypeError for credentials that are none.
         """
+        if redis_credentials is None:
+            redis_credentials = self._redis_credentials
         config = read_config(app.config)
+        credentials = credentials_for(config, redis_credentials)
         try:
-            state = _State(AppStreams(config, app.config), AppChannels(app, config))
+            state = _State(
+                AppStreams(config, app.config, credentials), AppChannels(app, config, credentials)
+            )
         except ValueError as error:
             raise ValueError(f"SLUICE_REDIS_URL: {error}") from None
         app.extensions[_NAME] = state

@@ -26,6 +26,7 @@ from flask_sluice.journal.producing.checked_values import (
 )
 from flask_sluice.journal.protocol import Follower
 from flask_sluice.journal.reading.reader import Follow
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.streams import Owner, Streams
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
@@ -41,9 +42,15 @@ class AppStreams(Streams):
 
     config: what the app's config says of kept streams
     app_config: all of it, with the options of each stream; these may be changed later
+    credentials: see ``Streams``
     """
 
-    def __init__(self, config: ExtensionConfig, app_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        config: ExtensionConfig,
+        app_config: Mapping[str, Any],
+        credentials: RedisCredentials | None = None,
+    ) -> None:
         given = {
             name: value
             for name in (
@@ -52,7 +59,7 @@ class AppStreams(Streams):
             )
             if (value := getattr(config, name)) is not None
         }
-        super().__init__(config.redis_url, **given)
+        super().__init__(config.redis_url, credentials=credentials, **given)
         self._app_config = app_config
         self._readers = PerOwner(config.readers_per_owner, "readers of yours are connected")
         self._hand_off = HandOff(config)

@@ -148,9 +148,14 @@ def _streams(settings: Settings) -> AppStreams:
             streams_per_owner=settings.streams_per_client,
         ),
         app_config={},
+        credentials=settings.redis_credentials,
     )
 
 
 def _channels(settings: Settings) -> Channels:
     """Return the channels of all apps, for the readers that they hand over."""
-    return Channels(settings.redis_url or None, history_seconds=settings.channel_history_seconds)
+    return Channels(
+        settings.redis_url or None,
+        credentials=settings.redis_credentials,
+        history_seconds=settings.channel_history_seconds,
+    )

@@ -14,9 +14,9 @@ from flask_sluice.gateway.setting_files import (
     read_keys,
     read_password,
     with_env_file,
-    with_password,
 )
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.journal.redis.servers.redis_url import RedisUrlError, read_url
 
 __all__ = ["SettingsError", "describe_settings", "read_settings", "server_settings"]
 
@@ -83,15 +83,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             raise SettingsError(_unknown(variable, list(known)))
         try:
             given[setting.name] = setting.metadata["parse"](text)
-        except ValueError:
+        except ValueError as error:
             got = repr(text) if setting.repr else "a value that is not shown"
             path = environment.get(f"{variable}_FILE")
             if path is None and variable not in in_environment:
                 path = environment[PREFIX + "ENV_FILE"]
             where = f" in {path}" if path else ""
-            raise SettingsError(
-                f"{variable}: got {got}{where}, takes {setting.metadata['takes']}"
-            ) from None
+            takes = setting.metadata["takes"]
+            if isinstance(error, RedisUrlError):
+                takes += f"; this one takes {error.takes}"
+            raise SettingsError(f"{variable}: got {got}{where}, takes {takes}") from None
     settings = Settings(**given)
     _check_together(settings)
     return settings
@@ -109,15 +110,8 @@ def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
         read = read_keys if file_variable in _KEY_FILES else read_password
         settings[variable] = read(file_variable, path)
     if path := environment.get(_REDIS_PASSWORD_FILE):
-        if _REDIS_URL not in environment:
-            raise SettingsError(f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} is not")
-        password = read_password(_REDIS_PASSWORD_FILE, path)
-        try:
-            settings[_REDIS_URL] = with_password(environment[_REDIS_URL], password)
-        except ValueError:
-            raise SettingsError(
-                f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} has a password; only one can"
-            ) from None
+        # Workers read it when they connect. What is wrong with it already is told now.
+        read_password(_REDIS_PASSWORD_FILE, path)
     return settings
 
 
@@ -140,6 +134,13 @@ def _check_together(settings: Settings) -> None:
             f"{PREFIX}RATE_LIMIT: behind a unix socket clients have no address to be counted by; "
             f"{PREFIX}TRUSTED_PROXIES=unix believes the proxy's X-Forwarded-For"
         )
+    if settings.redis_password_file:
+        if not settings.redis_url:
+            raise SettingsError(f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} is not")
+        if read_url(settings.redis_url).password:
+            raise SettingsError(
+                f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} has a password; only one can"
+            )
 
 
 def _unknown(variable: str, known: list[str]) -> str:

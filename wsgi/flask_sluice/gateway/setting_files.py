@@ -5,7 +5,6 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
 
 PREFIX = "SLUICE_"
 ENV_FILE = PREFIX + "ENV_FILE"
@@ -62,16 +61,6 @@ def read_password(variable: str, path: str) -> str:
     if len(lines) != 1:
         raise SettingsError(f"{variable}: {path} has {len(lines)} lines with text, takes one")
     return lines[0][1]
-
-
-def with_password(url: str, password: str) -> str:
-    """Return a Redis URL with a password. Raises ValueError if it has one."""
-    parts = urlsplit(url)
-    if parts.password is not None:
-        raise ValueError
-    user, at, address = parts.netloc.rpartition("@")
-    netloc = f"{user if at else ''}:{quote(password, safe='')}@{address}"
-    return urlunsplit(parts._replace(netloc=netloc))
 
 
 def warnings(environment: Mapping[str, str]) -> list[str]:

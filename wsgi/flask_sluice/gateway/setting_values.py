@@ -5,6 +5,9 @@ import os
 import re
 from urllib.parse import urlsplit
 
+from flask_sluice.journal.redis.servers.access.tls import check_tls
+from flask_sluice.journal.redis.servers.redis_url import read_url
+
 _MAX_UNIX_PATH_BYTES = 107
 """A longer path does not fit into the kernel's address structure (unix(7))."""
 
@@ -117,11 +120,9 @@ def parse_header_names(text: str) -> tuple[str, ...]:
 
 
 def parse_redis_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("redis", "rediss", "unix") or parts.port == 0 or " " in text:
-        raise ValueError
-    if not (parts.path if parts.scheme == "unix" else parts.hostname):
-        raise ValueError
+    """Return the URL. Raises RedisUrlError, which says what is wrong with it and shows nothing of it."""
+    if text:
+        check_tls(read_url(text))
     return text
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_sluice.extension.ticket_signer import parse_keys
 from flask_sluice.gateway import setting_values as values
+from flask_sluice.journal.redis.servers.credentials import PasswordFile, RedisCredentials
 from flask_sluice.stream.options import StreamOptions
 
 _STREAM = StreamOptions()
@@ -202,12 +203,14 @@ class Settings:
     redis_url: str = _setting(
         "",
         values.parse_redis_url,
-        "redis://, rediss:// or unix:// and an address",
+        "redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// and an address",
         "The Redis that keeps resumable streams and counts requests; without one, each worker's memory does.",
         is_secret=True,
     )
     redis_password_file: str = _setting(
-        "", *_FILE, "A file with the password that the URL lacks; a reload reads it again."
+        "",
+        *_FILE,
+        "A file with the password that the URL lacks; it is read whenever a worker connects, and every minute.",
     )
     history_bytes: int = _setting(4 * _MIB, *_COUNT, "How much of one resumable stream is kept.")
     history_seconds: float = _setting(
@@ -238,6 +241,11 @@ class Settings:
         "What counts as one client of resumable streams that are asked for with a key: the user that the body names, else the "
         "address; the address; or the key.",
     )
+
+    @property
+    def redis_credentials(self) -> RedisCredentials | None:
+        """What Redis is given in place of a password in its URL."""
+        return PasswordFile(self.redis_password_file) if self.redis_password_file else None
 
     @property
     def stream_options(self) -> StreamOptions:

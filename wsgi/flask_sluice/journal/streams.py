@@ -28,6 +28,7 @@ from flask_sluice.journal.producing.checked_values import (
 from flask_sluice.journal.producing.generator_thread import KeptGenerator
 from flask_sluice.journal.producing.kept_stream import KeptStream
 from flask_sluice.journal.protocol import About, Follower, Limits
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.status import StreamStatus, just_begun, status_of
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.stream.context import StreamContext
@@ -51,20 +52,24 @@ class Streams:
 
     Needs neither Flask nor gevent. It may be used by several threads, and be made before a fork.
 
-    url: redis://, rediss:// or unix://, as redis-py takes it; None: memory
+    url: of a server, of sentinels or of a cluster; docs/configuration.md has all forms. None: memory
+    credentials: a redis.credentials.CredentialProvider, or another object with its ``get_credentials()``, for a password or a
+        token that changes; it is asked when a connection is made, and every minute
     history_bytes: how much of one stream is kept; beyond it, its oldest events are dropped
     history_seconds: how long it is kept after its end
     abandon_seconds: without readers for so long, it is stopped; 0: never
     total_history_bytes: of all streams that this process produces
     streams_per_owner: how many streams of one owner may run in this process; None: any number
 
-    Raises ValueError for a URL that cannot be read and for a wrong limit, ImportError where redis-py is missing.
+    Raises ValueError for a URL that cannot be read and for a wrong limit, TypeError for credentials that are none, ImportError
+    where redis-py is missing.
     """
 
     def __init__(
         self,
         url: str | None = None,
         *,
+        credentials: RedisCredentials | None = None,
         history_bytes: int = _DEFAULTS.history_bytes,
         history_seconds: float = _DEFAULTS.history_seconds,
         abandon_seconds: float = _DEFAULTS.abandon_seconds,
@@ -79,7 +84,7 @@ class Streams:
         )
         check_limits(limits, streams_per_owner)
         self._history_bytes = history_bytes
-        self.journal = open_journal(url, limits)
+        self.journal = open_journal(url, limits, credentials)
         self._running = PerOwner(streams_per_owner, "streams of yours are running")
 
     @staticmethod

@@ -24,6 +24,7 @@ from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, Reply
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.turns import Turns
 
@@ -33,9 +34,9 @@ _CHECK_SECONDS = 1.0
 _REPEAT_MS = 10_000
 
 
-def check_url(url: str) -> None:
-    """Raise ValueError for a URL that cannot be read."""
-    RedisClient(url, "")
+def check_url(url: str, credentials: RedisCredentials | None) -> None:
+    """Raise ValueError for a URL that cannot be read, TypeError for credentials that are none."""
+    RedisClient(url, "", credentials=credentials)
 
 
 class RedisChannels:
@@ -45,13 +46,21 @@ class RedisChannels:
     """
 
     def __init__(
-        self, url: str, limits: ChannelLimits, turns: Turns, callbacks: PresenceCallbacks
+        self,
+        url: str,
+        limits: ChannelLimits,
+        turns: Turns,
+        callbacks: PresenceCallbacks,
+        *,
+        credentials: RedisCredentials | None = None,
     ) -> None:
         self.turns = turns
         self._pid = os.getpid()
         self._limits = limits
         worker_id = secrets.token_hex(8)
-        self._client = RedisClient(url, f"sluice-channels-{worker_id}", turns)
+        self._client = RedisClient(
+            url, f"sluice-channels-{worker_id}", turns, credentials=credentials
+        )
         self._presence = RemotePresence(self._client, worker_id, CallbackQueue(turns, callbacks))
         self._listener = Listener(
             self._client,

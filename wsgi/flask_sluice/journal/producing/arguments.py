@@ -9,6 +9,7 @@ from flask_sluice.journal.errors import PRODUCER_LOST
 from flask_sluice.journal.memory import MemoryJournal
 from flask_sluice.journal.protocol import Journal, Limits
 from flask_sluice.journal.reading.told_error import with_error
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials, check_needs_url
 from flask_sluice.stream.feeds.context_variables import find_wrapper
 from flask_sluice.stream.feeds.encode_items import StreamItem
 from flask_sluice.stream.headers_and_errors import (
@@ -78,8 +79,11 @@ def error_renderer(error_event: ErrorEvent | None) -> RenderError:
     return lambda error: with_error(render(error), error)
 
 
-def open_journal(url: str | None, limits: Limits) -> Journal:
+def open_journal(
+    url: str | None, limits: Limits, credentials: RedisCredentials | None = None
+) -> Journal:
     """Return what keeps the streams. Raises ValueError for a URL that cannot be read, ImportError where redis-py is missing."""
+    check_needs_url(url, credentials)
     if url is None:
         return MemoryJournal(limits)
     if not isinstance(url, str):
@@ -95,4 +99,6 @@ def open_journal(url: str | None, limits: Limits) -> Journal:
         raise ImportError(
             "streams in Redis need redis-py: pip install 'flask-sluice[redis]'", name="redis"
         ) from error
-    return RedisJournal(url, limits, lost_event=error_for_event_source(PRODUCER_LOST))
+    return RedisJournal(
+        url, limits, lost_event=error_for_event_source(PRODUCER_LOST), credentials=credentials
+    )

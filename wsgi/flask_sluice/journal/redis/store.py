@@ -33,6 +33,7 @@ from flask_sluice.journal.redis.reading.inbox import Inbox
 from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,
@@ -72,12 +73,15 @@ class RedisStore:
         *,
         lost_event: bytes,
         lease_seconds: float,
+        credentials: RedisCredentials | None = None,
     ) -> None:
         self.turns = turns
         self._pid = os.getpid()
         self._limits = limits
         self._streams = WorkerStreams()
-        self._client = RedisClient(url, f"sluice-{self._streams.worker_id}", turns)
+        self._client = RedisClient(
+            url, f"sluice-{self._streams.worker_id}", turns, credentials=credentials
+        )
         self._health = self._client.health
         self._times = times = LeaseTimes(limits, lease_seconds)
         self._catch_up = CatchUp(self._client, self._streams)

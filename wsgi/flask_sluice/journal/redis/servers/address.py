@@ -4,16 +4,16 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
+import redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
-from flask_sluice.journal.redis.servers.credentials import RedisCredentials
-from flask_sluice.journal.redis.servers.redis_url import RedisUrl, Topology, read_url
+from flask_sluice.journal.redis.servers.access.login import Logins
+from flask_sluice.journal.redis.servers.access.tls import check_tls
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials, check_credentials
+from flask_sluice.journal.redis.servers.redis_url import RedisUrl, RedisUrlError, Topology, read_url
 
 _TIMEOUT_SECONDS = 2.0
-
-_IGNORED_OPTIONS = ("max_connections", "timeout", "protocol", "decode_responses")
-"""What a URL may say to a pool of redis-py's, which is not used, and to its parser: replies are read as RESP2, in bytes."""
 
 # Since 5.0 redis-py can speak RESP3, and since 8.0 it does so by default; before that the argument is unknown.
 _RESP2: dict[str, int] = (
@@ -31,6 +31,7 @@ class Address:
     service: what the sentinels call the master; else ""
     connection_class, options: of redis-py's connections to servers with data, without host and port
     sentinel_class, sentinel_options: the same for sentinels
+    logins: of connections to servers with data, where the credentials may change
     """
 
     topology: Topology
@@ -40,36 +41,59 @@ class Address:
     options: dict[str, Any] = field(repr=False)
     sentinel_class: Any
     sentinel_options: dict[str, Any] = field(repr=False)
+    logins: Logins | None
 
     @classmethod
     def parse(
         cls, url: str, client_name: str, credentials: RedisCredentials | None = None
     ) -> "Address":
-        """Read a URL. Its options win over the timeouts here.
+        """Read a URL; docs/configuration.md has its forms. Its options win over the timeouts here.
 
         client_name: the name of all connections in CLIENT LIST
-        credentials: instead of a user and a password in the URL; asked at each connect
+        credentials: the password, and perhaps the user, of servers with data, in place of those in the URL
 
-        Raises ValueError, which does not show the URL, if the URL cannot be read.
+        Raises ValueError, which does not show the URL, if the URL cannot be read, or names files that cannot be; TypeError
+        for credentials that are none.
         """
         parts = read_url(url)
-        options, sentinel_options = _options_of(parts, client_name)
-        if credentials is not None:
-            options["credential_provider"] = credentials
+        check_credentials(credentials)
+        if credentials is not None and parts.password:
+            raise RedisUrlError("no password where there are credentials")
+        check_tls(parts)
+        shared = {
+            # Connecting to a unix socket does not wait, and redis-py 4.5 refuses the argument there.
+            **({} if parts.path else {"socket_connect_timeout": _TIMEOUT_SECONDS}),
+            "socket_timeout": _TIMEOUT_SECONDS,
+            "client_name": client_name,
+            **parts.options,
+            **_RESP2,
+        }
+        options = {**shared, "db": parts.database}
+        if credentials is None:
+            options |= _login(parts.username, parts.password)
+        if parts.path:
+            options["path"] = parts.path
         connection_class = _class_of(parts)
         address = cls(
-            parts.topology,
-            parts.nodes,
-            parts.service,
-            connection_class,
-            options,
-            connection_class,
-            sentinel_options,
+            topology=parts.topology,
+            nodes=parts.nodes,
+            service=parts.service,
+            connection_class=connection_class,
+            options=options,
+            sentinel_class=connection_class,
+            sentinel_options={
+                **shared,
+                **_login(parts.sentinel_username, parts.sentinel_password),
+            },
+            logins=None if credentials is None else Logins(credentials, parts.username),
         )
         try:
             address.new_connection()
         except (ValueError, TypeError, RedisError):
-            raise ValueError("the Redis URL has an option that redis-py does not take") from None
+            names = ", ".join(sorted(parts.options))
+            raise RedisUrlError(
+                f"only options that redis-py {redis.__version__} takes; that is not so for one of {names}"
+            ) from None
         return address
 
     def new_connection(self, node: tuple[str, int] | None = None, **changes: Any) -> Any:
@@ -78,14 +102,16 @@ class Address:
         node: None: the first one, or the unix socket
         changes: arguments that are to be others here
         """
-        return self.connection_class(**self._node_arguments(node), **{**self.options, **changes})
+        options = {**self.options, **changes}
+        if self.logins is not None:
+            options["credential_provider"] = self.logins.new_login()
+        return self.connection_class(**self._place(node), **options)
 
     def new_sentinel_connection(self, node: tuple[str, int], **changes: Any) -> Any:
         """Return a connection of redis-py's to a sentinel, not yet connected."""
-        arguments = {**self.sentinel_options, **changes}
-        return self.sentinel_class(**self._node_arguments(node), **arguments)
+        return self.sentinel_class(**self._place(node), **{**self.sentinel_options, **changes})
 
-    def _node_arguments(self, node: tuple[str, int] | None) -> dict[str, Any]:
+    def _place(self, node: tuple[str, int] | None) -> dict[str, Any]:
         if not self.nodes:
             return {}
         host, port = node or self.nodes[0]
@@ -98,22 +124,6 @@ def _class_of(parts: RedisUrl) -> Any:
     return SSLConnection if parts.has_tls else Connection
 
 
-def _options_of(parts: RedisUrl, client_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments for servers with data and those for sentinels."""
-    shared: dict[str, Any] = {"socket_timeout": _TIMEOUT_SECONDS, "client_name": client_name}
-    if not parts.path:
-        # Connecting to a unix socket does not wait, and redis-py 4.5 refuses the argument there.
-        shared["socket_connect_timeout"] = _TIMEOUT_SECONDS
-    given = dict(parts.options)
-    for name in _IGNORED_OPTIONS:
-        given.pop(name, None)
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        if name in given:
-            shared[name] = float(given.pop(name))
-    sentinel_login = {
-        name: given.pop(f"sentinel_{name}", "") or None for name in ("username", "password")
-    }
-    shared |= {**given, **_RESP2}
-    login = {"username": parts.username or None, "password": parts.password or None}
-    path = {"path": parts.path} if parts.path else {}
-    return {**shared, **login, **path, "db": parts.database}, {**shared, **sentinel_login}
+def _login(username: str, password: str) -> dict[str, str]:
+    login = {"username": username, "password": password}
+    return {name: value for name, value in login.items() if value}

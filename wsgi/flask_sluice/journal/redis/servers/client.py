@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.address import Address
 from flask_sluice.journal.redis.servers.connection import Command, RedisConnection, Reply
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.turns import Turns, turns_of_process
 
@@ -28,16 +29,23 @@ RETRY_SECONDS = 0.3
 class RedisClient:
     """A few connections that requests share, and those that one greenlet keeps for itself.
 
-    url, name: see ``Address.parse``
+    url, name, credentials: see ``Address.parse``
     turns: given away while a connection waits for Redis; None: those of the process
 
-    Raises ValueError, which does not show the URL, if the URL cannot be read.
+    Raises ValueError, which does not show the URL, if the URL cannot be read; TypeError for credentials that are none.
     """
 
-    def __init__(self, url: str, name: str, turns: Turns | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        turns: Turns | None = None,
+        *,
+        credentials: RedisCredentials | None = None,
+    ) -> None:
         self.turns = turns or turns_of_process()
         self.health = RedisHealth(self.turns)
-        self._address = Address.parse(url, name)
+        self._address = Address.parse(url, name, credentials)
         self._connections: list[RedisConnection] = []
         self._idle: list[RedisConnection] = []
         self._places = BoundedSemaphore(_MAX_CONNECTIONS)

@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.redis.servers.access.login import login_of
 from flask_sluice.journal.redis.servers.health import RedisHealth, code_of
 from flask_sluice.journal.turns import Turns
 
@@ -40,6 +41,7 @@ class RedisConnection:
         self._turns = turns
         self._health = health
         self._connection = connection
+        self._login = login_of(connection)
         self._may_repeat = may_repeat
         self._was_connected = False
         self._recovery_count = health.recovery_count
@@ -156,6 +158,8 @@ class RedisConnection:
         self._refusals.clear()
         packed = b"".join(connection.pack_commands(commands))
         with self._turns.given_away():
+            if self._login is not None:
+                self._login.renew(connection)
             # In one piece: redis-py would send it in pieces of 6 KB.
             connection.send_packed_command([packed])
             return [self._read_reply() for _ in commands]

@@ -1,0 +1,1 @@
+"""How a connection is let in: its login, and its certificates."""
