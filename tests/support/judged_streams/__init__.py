@@ -1,0 +1,1 @@
+"""Streams that go on, with readers that come and go, while a test disturbs Redis; and a judgement of what they received."""
