@@ -13,9 +13,11 @@ def reading(*received):
     for each in received:
         if each in ("done", "error"):
             made.add_end(each, LAST_ID)
+        elif isinstance(each, str) and each.startswith("reset"):
+            made.add_reset(int(each.removeprefix("reset to ")))
         elif isinstance(each, str):
             made.add(each)
-            made.is_done |= each != "reset"
+            made.is_done = True
         else:
             made.add_number(each)
     return made
@@ -25,11 +27,12 @@ def reading(*received):
     ("received", "outcome"),
     [
         ((*range(1, 11), "done"), "exact"),
-        ((*range(1, 6), "reset", *range(8, 11), "done"), "reset"),
-        (("reset", *range(8, 11), "done"), "reset"),
-        ((*range(1, 6), "reset", "done"), "reset"),
+        ((*range(1, 6), "reset to 8", *range(8, 11), "done"), "reset"),
+        (("reset to 8", *range(8, 11), "done"), "reset"),
+        ((*range(1, 6), "reset to 11", "done"), "reset"),
         # Told again what it was told when it left before it had the next event.
-        ((1, "reset", "reset", 4, 5, *range(6, 11), "done"), "reset"),
+        ((1, "reset to 4", "reset to 4", 4, *range(5, 11), "done"), "reset"),
+        ((1, "reset to 3", "reset to 4", 4, 5, *range(6, 11), "done"), "reset"),
         ((*range(1, 6), "error"), "error"),
         ((*range(1, 6), "invalid_request"), "invalid_request"),
         (("not_found",), "not_found"),
@@ -49,7 +52,9 @@ def test_what_a_reader_may_receive_is_no_fault(received, outcome):
         ((*range(1, 10), "done"), "10 to 10 are missing"),
         (("done",), "1 to 10 are missing"),
         ((1, 2, 2, *range(3, 11), "done"), "2 came again after 2"),
-        ((*range(1, 6), "reset", *range(4, 11), "done"), "4 came again after 5"),
+        ((*range(1, 6), "reset to 4", *range(4, 11), "done"), "a reset to 4 after 5"),
+        ((*range(1, 6), "reset to 8", *range(9, 11), "done"), "8 to 8 are missing"),
+        ((*range(1, 11), "reset to 11", "done"), "a reset to 11 after 10"),
         ((*range(1, 11), -11, "done"), "another event has number 11"),
         ((*range(1, 11), "done", "done"), "its end is ['done', 'done']"),
         ((*range(1, 11), "done", 12), "its end is ['done']"),

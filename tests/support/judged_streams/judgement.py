@@ -8,6 +8,8 @@ ENDS = ("done", "error")
 REFUSALS = ("not_found", "invalid_request")
 """Answers for which a client does not come again: the stream, or the event that the reader had, is gone."""
 
+_RESET = "reset to "
+
 
 @dataclass
 class Reading:
@@ -37,6 +39,10 @@ class Reading:
     def add(self, word: str) -> None:
         self.marks.append(word)
 
+    def add_reset(self, oldest: int) -> None:
+        """Note that the reader was told to go on with this event, since those before it are gone."""
+        self.add(f"{_RESET}{oldest}")
+
     def add_end(self, word: str, number: int) -> None:
         self.add(word)
         self.end_number = number
@@ -55,11 +61,16 @@ class Reading:
         last_id: the number of the terminal event; None if the producer could not write it
         """
         found = [] if self.is_done else ["is not done"]
-        position, may_skip = 0, False
+        # A reader that leaves after a reset comes with its last event again, and is told again.
+        received = position = 0
         for mark in self.marks:
             if isinstance(mark, str):
-                may_skip = mark == "reset"
-                if mark not in ("reset", *ENDS, *REFUSALS):
+                if mark.startswith(_RESET):
+                    oldest = int(mark.removeprefix(_RESET))
+                    if oldest <= received + 1:
+                        found.append(f"a {mark} after {received}")
+                    position = oldest - 1
+                elif mark not in (*ENDS, *REFUSALS):
                     found.append(mark)
                 continue
             first, last = mark
@@ -68,9 +79,9 @@ class Reading:
                 continue
             if first <= position:
                 found.append(f"{first} came again after {position}")
-            elif first > position + 1 and not may_skip:
+            elif first > position + 1:
                 found.append(f"{position + 1} to {first - 1} are missing")
-            position, may_skip = last, False
+            received = position = last
         return found + self._faults_of_end(position, last_id)
 
     def _faults_of_end(self, position: int, last_id: int | None) -> list[str]:
@@ -85,7 +96,7 @@ class Reading:
             return ["has the end that its producer could not write"]
         if self.end_number != last_id:
             return [f"the terminal event has number {self.end_number}, not {last_id}"]
-        is_whole = self.end_number == position + 1 or self.marks[-2:-1] == ["reset"]
+        is_whole = self.end_number == position + 1
         return [] if is_whole else [f"{position + 1} to {last_id - 1} are missing"]
 
     @property
@@ -94,7 +105,8 @@ class Reading:
         end = self.marks[-1] if self.marks else ""
         if isinstance(end, str) and end != "done":
             return end
-        return "reset" if "reset" in self.marks else "exact"
+        was_reset = any(isinstance(mark, str) and mark.startswith(_RESET) for mark in self.marks)
+        return "reset" if was_reset else "exact"
 
 
 @dataclass
@@ -103,7 +115,7 @@ class Judgement:
 
     outcomes: how many readers had each; see ``Reading.outcome``
     silence_seconds: the longest that a reader was without an event
-    logs: what each worker has logged about Redis
+    logs: what each process has logged about Redis
     """
 
     readings: list[Reading]
@@ -130,28 +142,27 @@ LOSSES = ("Redis has lost", "ended for a producer that is gone")
 """What may be logged beside."""
 
 
-def faults_of_log(lines: list[str]) -> list[str]:
-    """Return what is wrong with a worker's log: a problem is to be told once when it begins and once when it is over.
+def faults_of_log(lines: list[str], journals: int = 1) -> list[str]:
+    """Return what is wrong with the log of a process: each of its journals tells a problem once at its beginning and once at its end.
 
     A problem may show in several ways, such as a refused connection and then READONLY; each of them is told once.
     """
-    found: list[str] = []
-    open_kinds: list[str] = []
-    endings = 0
-    for line in lines:
-        if line.startswith(BEGINNINGS):
-            if line in open_kinds:
-                found.append(f"told twice: {line}")
-            open_kinds.append(line)
-        elif line.startswith(ENDINGS):
-            if not open_kinds:
-                found.append(f"an end without a beginning: {line}")
-            open_kinds.clear()
-            endings += 1
-        elif not line.startswith(LOSSES):
-            found.append(f"unexpected: {line}")
-    if open_kinds:
-        found.append(f"without an end: {open_kinds}")
-    if endings > 1:
-        found.append(f"{endings} problems in place of one: {lines}")
+    beginnings = [line for line in lines if line.startswith(BEGINNINGS)]
+    endings = [line for line in lines if line.startswith(ENDINGS)]
+    others = [line for line in lines if not line.startswith((*BEGINNINGS, *ENDINGS, *LOSSES))]
+    found = [f"unexpected: {line}" for line in others]
+    found += [
+        f"told {beginnings.count(line)} times: {line}"
+        for line in sorted(set(beginnings))
+        if beginnings.count(line) > journals
+    ]
+    if len(endings) > journals or bool(endings) != bool(beginnings):
+        found.append(f"{len(beginnings)} beginnings, {len(endings)} ends: {lines}")
+    # The journals may have their problems one after the other.
+    if beginnings and not (lines[0].startswith((*BEGINNINGS, *LOSSES)) and _last(lines) in endings):
+        found.append(f"not in order: {lines}")
     return found
+
+
+def _last(lines: list[str]) -> str:
+    return [line for line in lines if line.startswith((*BEGINNINGS, *ENDINGS))][-1]

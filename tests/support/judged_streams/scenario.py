@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from tests.support.judged_streams.judgement import Judgement, Reading, faults_of_log
 from tests.support.judged_streams.worker import JudgedWorker
@@ -12,6 +11,8 @@ from tests.system.journal_worker import new_stream_id
 
 _STEP_SECONDS = 30.0
 """How long anything may take, faults included, that is no matter of the test's own limit."""
+
+_JOURNALS_OF_WORKERS = (1, 2)
 
 
 class Scenario:
@@ -25,8 +26,8 @@ class Scenario:
 
     url: of what is disturbed
     stream_ids: where their slots matter; else as many as ``streams``
-    readers: how many, on all workers together; a quarter of them on the one that produces
-    workers: processes. The first one produces
+    readers: how many. A quarter of them read in the process that produces, the others in another one, where they come
+        to any of two journals
     per_second: events of each stream
     limits: see ``JournalWorker``: lease_seconds, history_seconds and others
     """
@@ -38,7 +39,6 @@ class Scenario:
         streams: int = 8,
         stream_ids: Sequence[str] = (),
         readers: int = 40,
-        workers: int = 2,
         per_second: float = 50.0,
         event_bytes: int = 100,
         **limits: float,
@@ -47,39 +47,41 @@ class Scenario:
         self.limits = {"lease_seconds": 2.0, "history_seconds": 20.0, **limits}
         self._url = url
         self._readers = readers
-        self._worker_count = workers
         self._per_second = per_second
         self._event_bytes = event_bytes
         self.workers: list[JudgedWorker] = []
-        self._stack = ExitStack()
+
+    def launch(self) -> None:
+        """Start the processes, which takes them a second, while Redis may still be starting."""
+        self.workers = [
+            JudgedWorker(self._url, journals=journals, **self.limits)
+            for journals in _JOURNALS_OF_WORKERS
+        ]
 
     def __enter__(self) -> "Scenario":
         try:
             self._begin()
         except BaseException:
-            self._stack.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        for worker in self.workers:
+            worker.kill()
 
     @property
     def producer(self) -> JudgedWorker:
         return self.workers[0]
 
     def _begin(self) -> None:
-        for _ in range(self._worker_count):
-            worker = self._stack.enter_context(JudgedWorker(self._url, **self.limits))
-            self.workers.append(worker)
-        assert [worker.problem() for worker in self.workers] == [None] * len(self.workers)
+        if not self.workers:
+            self.launch()
+        assert [worker.problem() for worker in self.workers] == [None, None]
         self.producer.begin_streams(self.stream_ids, self._per_second, self._event_bytes)
         here = self._readers // 4
-        shares = [here] + [(self._readers - here) // (self._worker_count - 1)] * (
-            self._worker_count - 1
-        )
-        for worker, share in zip(self.workers, shares, strict=True):
-            worker.read_judged(self.stream_ids, share)
+        for worker, readers in zip(self.workers, (here, self._readers - here), strict=True):
+            worker.read_judged(self.stream_ids, readers)
         self.until_all_go_on()
 
     def until_all_go_on(self, seconds: float = _STEP_SECONDS) -> None:
@@ -131,8 +133,8 @@ class Scenario:
             for fault in reading.faults(last_ids[reading.stream_id])
         ]
         logs = [worker.log() for worker in self.workers]
-        for lines in logs:
-            faults += faults_of_log(lines)
+        for lines, journals in zip(logs, _JOURNALS_OF_WORKERS, strict=True):
+            faults += faults_of_log(lines, journals)
         return Judgement(readings, faults, logs)
 
     def nothing_is_left(self, nodes: Sequence[RedisNode]) -> None:

@@ -17,13 +17,20 @@ from typing import Any
 import gevent
 from gevent.event import Event as Flag
 
-from flask_sluice.journal import About, JournalLostError, JournalUnavailableError
-from flask_sluice.journal.errors import InvalidEventIdError, UnknownStreamError
+from flask_sluice.journal import (
+    About,
+    InvalidEventIdError,
+    JournalLostError,
+    JournalUnavailableError,
+    Limits,
+    UnknownStreamError,
+)
+from flask_sluice.journal.redis.journal import RedisJournal
 from flask_sluice.sse import Event, EventParser
 from tests.support.judged_streams.judgement import Reading
 from tests.system import journal_worker
 from tests.system.journal_worker import JournalWorker, execute
-from tests.unit.journals import DONE, event
+from tests.unit.journals import DONE, LOST, event
 
 _MEAN_VISIT_SECONDS = (0.1, 0.5, 3.0)
 """Some readers leave all the time, some are there when a fault comes and when it goes."""
@@ -65,11 +72,13 @@ class Production:
 class JudgedReader:
     """Reads a stream as a client of server-sent events does: leaves at random, and comes again with its last id.
 
+    It comes to any of the journals, as a client comes to any worker behind a proxy.
+
     It is done when it has a terminal event, or an answer for which a client does not come again.
     """
 
-    def __init__(self, journal: Any, stream_id: str, mean_visit_seconds: float) -> None:
-        self._journal = journal
+    def __init__(self, journals: list[Any], stream_id: str, mean_visit_seconds: float) -> None:
+        self._journals = journals
         self._mean_visit_seconds = mean_visit_seconds
         self._last_id = 0
         self._received_at = time.monotonic()
@@ -95,7 +104,8 @@ class JudgedReader:
 
     def _visit(self) -> None:
         woken, parser = Flag(), EventParser()
-        follower = self._journal.follow(self.reading.stream_id, self._last_id, woken.set)
+        journal = random.choice(self._journals)
+        follower = journal.follow(self.reading.stream_id, self._last_id, woken.set)
         self.reading.visits += 1
         try:
             with gevent.Timeout(random.expovariate(1 / self._mean_visit_seconds), False):
@@ -120,7 +130,7 @@ class JudgedReader:
         self.reading.longest_silence_seconds = max(self.reading.longest_silence_seconds, silence)
         for each in events:
             if each.event == "reset":
-                self.reading.add("reset")
+                self.reading.add_reset(json.loads(each.data)["oldest"])
                 continue
             number = int(each.id)
             self._last_id = number
@@ -132,10 +142,22 @@ class JudgedReader:
 
 
 class Acts(journal_worker.Acts):
-    """What the process can do, beside what every worker of the tests can."""
+    """What the process can do, beside what every worker of the tests can.
+
+    options: also "journals", how many the process has. They know each other through Redis only, as workers do
+    """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
+        more = options.pop("journals") - 1
+        lease_seconds = options["lease_seconds"]
         super().__init__(url, options)
+        self._journals = [
+            self._journal,
+            *(
+                RedisJournal(url, Limits(**options), lost_event=LOST, lease_seconds=lease_seconds)
+                for _ in range(more)
+            ),
+        ]
         self._productions: dict[str, Production] = {}
         self._judged: list[JudgedReader] = []
 
@@ -162,7 +184,7 @@ class Acts(journal_worker.Acts):
         for number in range(readers):
             self._judged.append(
                 JudgedReader(
-                    self._journal,
+                    self._journals,
                     stream_ids[number % len(stream_ids)],
                     _MEAN_VISIT_SECONDS[number // len(stream_ids) % len(_MEAN_VISIT_SECONDS)],
                 )
@@ -181,6 +203,17 @@ class Acts(journal_worker.Acts):
 
     def readings(self):
         return [each.reading.as_json() for each in self._judged]
+
+    def problem(self):
+        """Return a problem of one of the journals, None if none of them has any."""
+        return next(filter(None, self.problems()), None)
+
+    def problems(self):
+        return [journal.problem() for journal in self._journals]
+
+    def close(self):
+        for journal in self._journals:
+            journal.close()
 
 
 class JudgedWorker(JournalWorker):
