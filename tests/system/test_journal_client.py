@@ -193,13 +193,12 @@ def test_an_interrupted_command_leaves_its_replies_to_no_other(redis, client):
     class Interruption(BaseException):
         pass
 
-    def interrupt():
+    def interrupt(count):
         raise Interruption
 
-    read, connection._read_reply = connection._read_reply, interrupt
+    connection._server.read = interrupt
     with pytest.raises(Interruption):
         connection.execute(("ECHO", "of the interrupted"))
-    connection._read_reply = read
     assert connection.execute(("ECHO", "another")) == [b"another"]
 
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.address import Address
+from flask_sluice.journal.redis.servers.cluster.connection import ClusterConnection
+from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots
 from flask_sluice.journal.redis.servers.connection import Command, RedisConnection, Reply
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.health import RedisHealth
+from flask_sluice.journal.redis.servers.sentinel import SentinelMaster
 from flask_sluice.journal.turns import Turns, turns_of_process
 
 _MAX_CONNECTIONS = 6
@@ -20,14 +24,30 @@ _MAX_CONNECTIONS = 6
 _PLACE_SECONDS = 6.0
 """When hundreds of streams begin at once on a busy host, a request may wait for seconds although Redis is well."""
 
-_CHECK_TAG = "check"
-
+_CHECK_TAGS = ("check-4875", "check-68179")
+"""Their slots are the first and the last of a cluster: a node of one that is taken for a single server has not both."""
 RETRY_SECONDS = 0.3
 """Between attempts to reach Redis. A refused connection costs little, and readers wait for it."""
 
 
+class KeptConnection(Protocol):
+    """What one greenlet has for itself. See ``RedisConnection``, and ``ClusterConnection`` for what a cluster adds."""
+
+    def execute(self, *commands: Command) -> list[Reply]: ...
+
+    def transaction(self, *commands: Command) -> list[Reply]: ...
+
+    def transactions(
+        self, groups: Sequence[Sequence[Command]]
+    ) -> list[list[Reply] | JournalUnavailableError]: ...
+
+    def close(self) -> None: ...
+
+
 class RedisClient:
-    """A few connections that requests share, and those that one greenlet keeps for itself.
+    """Reaches one server, the master that sentinels name, or all masters of a cluster.
+
+    It has a few connections that requests share, and those that one greenlet keeps for itself.
 
     url, name, credentials: see ``Address.parse``
     turns: given away while a connection waits for Redis; None: those of the process
@@ -46,12 +66,24 @@ class RedisClient:
         self.turns = turns or turns_of_process()
         self.health = RedisHealth(self.turns)
         self._address = Address.parse(url, name, credentials)
-        self._connections: list[RedisConnection] = []
-        self._idle: list[RedisConnection] = []
+        self._cluster_slots: ClusterSlots | None = None
+        self._connect: Callable[..., Any] = self._address.new_connection
+        if self._address.topology == "cluster":
+            self._cluster_slots = ClusterSlots(self._address, self.turns, self.health)
+        elif self._address.topology == "sentinel":
+            self._connect = SentinelMaster(self._address, self.turns, self.health).new_connection
+        self._connections: list[KeptConnection] = []
+        self._idle: list[KeptConnection] = []
         self._places = BoundedSemaphore(_MAX_CONNECTIONS)
 
     def execute(self, *commands: Command) -> list[Reply]:
-        """Return one reply for each command. Raises JournalUnavailableError."""
+        """Return one reply for each command.
+
+        In a cluster each goes to the server that has its first key. One without a key goes to any; PUBLISH and PUBSUB to that to
+        which ``new_connection`` leads for their first channel. Their order is kept on each server.
+
+        Raises JournalUnavailableError, after all servers were tried.
+        """
         with self._shared_connection() as connection:
             return connection.execute(*commands)
 
@@ -68,65 +100,90 @@ class RedisClient:
             return connection.transactions(groups)
 
     def check(self, commands_in: Callable[[str], Sequence[Command]]) -> str | None:
-        """Execute commands in a transaction over a new connection. Return why one does not work, None if all do.
+        """Execute commands in a transaction over new connections, on each master. Return why one does not work, None if all do.
 
         commands_in: returns commands that change nothing, on keys with this hash tag
 
         A new connection shows what others do not: the address leads elsewhere now, the password has changed, there
         are too many clients.
         """
-        connection = RedisConnection(
-            self.turns, self.health, self._address.new_connection(), may_repeat=False
-        )
+        connection = self._kept_connection({}, may_repeat=False)
         try:
-            results = connection.transaction(*commands_in(_CHECK_TAG))
+            outcomes = connection.transactions([commands_in(tag) for tag in self._check_tags()])
         except JournalUnavailableError as error:
             return error.reason
         finally:
             connection.close()
-        refusal = next((result for result in results if isinstance(result, ResponseError)), None)
-        if refusal is not None:
-            return self.health.refused(refusal).reason
+        for outcome in outcomes:
+            if isinstance(outcome, JournalUnavailableError):
+                return outcome.reason
+            refusal = next(
+                (result for result in outcome if isinstance(result, ResponseError)), None
+            )
+            if refusal is not None:
+                return self.health.refused(refusal).reason
         self.health.recovered()
         return None
 
+    def _check_tags(self) -> Sequence[str]:
+        """Return hash tags of keys that all masters have. Raises JournalUnavailableError."""
+        slots = self._cluster_slots
+        if slots is None:
+            return _CHECK_TAGS
+        slots.load()
+        if slots.missing_count:
+            raise self.health.refused(
+                ResponseError(f"CLUSTERDOWN no server has {slots.missing_count} of the slots")
+            )
+        return [slots.tag_of(master) for master in slots.masters]
+
     def setting(self, name: str) -> str | None:
-        """Return one of Redis's own settings; None if it may not be read, as in most managed services."""
-        connection = self._address.new_connection()
+        """Return one of the settings of a server; None if it may not be read, as in most managed services."""
+        connection = None
         try:
+            connection = self.new_connection()
             with self.turns.given_away():
                 connection.send_command("CONFIG", "GET", name)
                 reply: Reply = connection.read_response()
-        except (RedisError, OSError, ValueError):
+        except (RedisError, OSError, ValueError, JournalUnavailableError):
             return None
         finally:
-            connection.disconnect()
+            if connection is not None:
+                connection.disconnect()
         return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None
 
     def keep_connection(
         self, *, may_repeat: bool = True, reply_seconds: float | None = None
-    ) -> RedisConnection:
+    ) -> KeptConnection:
         """Return a connection for one greenlet. It connects when it is used.
 
+        may_repeat: see ``RedisConnection``
         reply_seconds: how long a reply may take, where the usual time is too short
         """
-        # In the constructor's arguments: read_response() takes a timeout in some releases only.
-        changes: dict[str, Any] = {} if reply_seconds is None else {"socket_timeout": reply_seconds}
-        connection = RedisConnection(
-            self.turns,
-            self.health,
-            self._address.new_connection(**changes),
-            may_repeat=may_repeat,
-        )
+        connection = self._kept_connection(_changes(reply_seconds), may_repeat=may_repeat)
         self._connections.append(connection)
         return connection
 
-    def new_connection(self, reply_seconds: float) -> Any:
-        """Return a connection of redis-py's, not yet connected, whose user reads and closes it.
+    def _kept_connection(self, changes: dict[str, float], *, may_repeat: bool) -> KeptConnection:
+        slots = self._cluster_slots
+        if slots is not None:
+            return ClusterConnection(self.turns, self.health, slots, changes, may_repeat=may_repeat)
+        connect = partial(self._connect, **changes)
+        return RedisConnection(self.turns, self.health, connect, may_repeat=may_repeat)
 
-        reply_seconds: after so long without a byte, reading fails
+    def new_connection(self, reply_seconds: float | None = None, key: str | None = None) -> Any:
+        """Return a connection of redis-py's, perhaps not yet connected, whose user reads and closes it.
+
+        reply_seconds: after so long without a byte, reading fails; None: after the usual time
+        key: in a cluster the connection leads to the server that has this key; None: to any
+
+        Raises JournalUnavailableError.
         """
-        return self._address.new_connection(socket_timeout=reply_seconds)
+        changes = _changes(reply_seconds)
+        slots = self._cluster_slots
+        if slots is None:
+            return self._connect(**changes)
+        return slots.new_connection(key, **changes)
 
     def close(self) -> None:
         """Close all connections, also those in use."""
@@ -135,7 +192,7 @@ class RedisClient:
             connection.close()
 
     @contextmanager
-    def _shared_connection(self) -> Iterator[RedisConnection]:
+    def _shared_connection(self) -> Iterator[KeptConnection]:
         # Not redis-py's pool: the arguments of its get_connection() differ between releases, and it asks the system
         # before each use whether the connection is still open, which RedisConnection need not know.
         with self.turns.given_away():
@@ -150,3 +207,8 @@ class RedisClient:
                 self._idle.append(connection)
         finally:
             self._places.release()
+
+
+def _changes(reply_seconds: float | None) -> dict[str, float]:
+    # In the constructor's arguments: read_response() takes a timeout in some releases only.
+    return {} if reply_seconds is None else {"socket_timeout": reply_seconds}

@@ -9,7 +9,7 @@ and is not used.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -27,25 +27,75 @@ Reply: TypeAlias = Any
 
 Refusal: TypeAlias = ResponseError
 
+_CODES_OF_CLUSTERS = ("MOVED", "ASK", "CROSSSLOT")
+_IS_CLUSTER = (
+    "it is a node of a cluster; the URL of one begins with redis+cluster:// or rediss+cluster://"
+)
+
+
+class ServerConnection:
+    """A connection of redis-py's to one server. It connects when it is used first, and is not used after a failure.
+
+    refusals: those among the replies to what was sent last
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._login = login_of(connection)
+        self.refusals: list[Refusal] = []
+
+    def pack(self, commands: Sequence[Command]) -> bytes:
+        return b"".join(self._connection.pack_commands(commands))
+
+    def send(self, packed: bytes) -> None:
+        """Send commands. Raises RedisError, OSError or ValueError."""
+        self.refusals.clear()
+        if self._login is not None:
+            self._login.renew(self._connection)
+        # In one piece: redis-py would send it in pieces of 6 KB.
+        self._connection.send_packed_command([packed])
+
+    def read(self, count: int) -> list[Reply]:
+        """Return as many replies. Raises RedisError, OSError or ValueError."""
+        return [self._read_reply() for _ in range(count)]
+
+    def _read_reply(self) -> Reply:
+        try:
+            return self._connection.read_response()
+        except ResponseError as error:
+            self.refusals.append(error)
+            return error
+
+    def disconnect(self) -> None:
+        self._connection.disconnect()
+
+    def close(self) -> None:
+        """Disconnect, also while another thread uses it."""
+        disconnect(self._connection)
+
 
 class RedisConnection:
-    """One connection to Redis, below redis-py's commands.
+    """One connection to the server that has everything, below redis-py's commands.
 
+    new_connection: returns a connection of redis-py's; raises JournalUnavailableError
     may_repeat: send the commands once more, over a new connection, when Redis has closed the old one in the meantime
         (which is noticed only when it is used), although they may have been executed
     """
 
     def __init__(
-        self, turns: Turns, health: RedisHealth, connection: Any, *, may_repeat: bool
+        self,
+        turns: Turns,
+        health: RedisHealth,
+        new_connection: Callable[[], Any],
+        *,
+        may_repeat: bool,
     ) -> None:
         self._turns = turns
         self._health = health
-        self._connection = connection
-        self._login = login_of(connection)
+        self._new_connection = new_connection
         self._may_repeat = may_repeat
-        self._was_connected = False
+        self._server: ServerConnection | None = None
         self._recovery_count = health.recovery_count
-        self._refusals: list[ResponseError] = []
         self._pid = os.getpid()
 
     def execute(self, *commands: Command) -> list[Reply]:
@@ -54,14 +104,15 @@ class RedisConnection:
         It is raised, too, where one of the commands is refused for the state of the server or the rights of the user;
         others of them may have been executed.
         """
-        replies = self._execute(commands)
-        if self._refusals:
-            for refusal in filter(_is_of_server, self._refusals):
+        replies, refusals = self._execute(commands)
+        for refusal in refusals:
+            if is_of_server(refusal):
                 raise self._refused(refusal)
         self._health.succeeded()
         return replies
 
-    def _execute(self, commands: Sequence[Command]) -> list[Reply]:
+    def _execute(self, commands: Sequence[Command]) -> tuple[list[Reply], list[Refusal]]:
+        """Return the replies, and the refusals among them."""
         if os.getpid() != self._pid:
             # Two processes on one connection would take each other's replies.
             raise RuntimeError("a connection to Redis cannot be used after a fork")
@@ -69,25 +120,23 @@ class RedisConnection:
             # From before a problem: it may lead to a server that was demoted, and still reads.
             self._disconnect()
             self._recovery_count = self._health.recovery_count
-        may_repeat = self._may_repeat and self._was_connected
-        self._was_connected = False
+        was_connected = self._server is not None
         try:
             try:
-                replies = self._exchange(commands)
+                return self._exchange(commands)
             except RedisConnectionError:
-                self._connection.disconnect()
-                if not may_repeat or self._health.is_closed:
+                self._disconnect()
+                if not (self._may_repeat and was_connected) or self._health.is_closed:
                     raise
-                replies = self._exchange(commands)
+                self._health.server_changes += 1
+                return self._exchange(commands)
         except (RedisError, OSError, ValueError) as error:  # ValueError: it does not speak RESP.
-            self._connection.disconnect()
+            self._disconnect()
             raise self._health.unreachable(error, self._recovery_count) from None
         except BaseException:
             # The greenlet was interrupted; who uses the connection next must not get these replies.
-            self._connection.disconnect()
+            self._disconnect()
             raise
-        self._was_connected = True
-        return replies
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """Execute all commands or none, so that others see all of them or none. Return one result for each.
@@ -110,69 +159,83 @@ class RedisConnection:
 
         Raises JournalUnavailableError where it is not known of any group whether it was executed.
         """
-        commands: list[Command] = []
-        for group in groups:
-            # A command is a transaction by itself. The other way costs a reply more for each command, and two for each group.
-            commands += group if len(group) == 1 else [("MULTI",), *group, ("EXEC",)]
-        replies = self._execute(commands)
+        replies, _ = self._execute([command for group in groups for command in framed(group)])
         place = 0
-        results: list[list[Reply] | JournalUnavailableError] = []
+        outcomes: list[list[Reply] | JournalUnavailableError] = []
         for group in groups:
-            count = len(group) if len(group) == 1 else len(group) + 2
-            results.append(self._result_of(group, replies[place : place + count]))
-            place += count
-        if not any(isinstance(result, JournalUnavailableError) for result in results):
+            end = place + reply_count(group)
+            outcomes.append(self._outcome_of(group, replies[place:end]))
+            place = end
+        if not any(isinstance(outcome, JournalUnavailableError) for outcome in outcomes):
             self._health.succeeded()
-        return results
+        return outcomes
 
-    def _result_of(
+    def _outcome_of(
         self, group: Sequence[Command], replies: list[Reply]
     ) -> list[Reply] | JournalUnavailableError:
-        if len(group) > 1:
-            refusal = next((reply for reply in replies if isinstance(reply, Refusal)), None)
-            if refusal is not None:
-                # The first one is why EXEC was refused.
-                return self._refused(refusal)
-            replies = replies[-1]
-            if not isinstance(replies, list) or len(replies) != len(group):
-                self._disconnect()
-                return self._health.unreachable(
-                    InvalidResponse("its reply to EXEC is not Redis's"), self._recovery_count
-                )
-        refusal = next((reply for reply in replies if _is_of_server(reply)), None)
-        return replies if refusal is None else self._refused(refusal)
+        results = results_of(group, replies)
+        if isinstance(results, list):
+            return results
+        if isinstance(results, Refusal):
+            return self._refused(results)
+        self._disconnect()
+        return self._health.unreachable(results, self._recovery_count)
 
     def close(self) -> None:
-        disconnect(self._connection)
+        if self._server is not None:
+            self._server.close()
 
     def _disconnect(self) -> None:
-        self._connection.disconnect()
-        self._was_connected = False
+        server, self._server = self._server, None
+        if server is not None:
+            server.disconnect()
 
-    def _refused(self, refusal: ResponseError) -> JournalUnavailableError:
+    def _refused(self, refusal: Refusal) -> JournalUnavailableError:
         self._disconnect()
+        if code_of(refusal) in _CODES_OF_CLUSTERS:
+            refusal = ResponseError(f"{code_of(refusal)} {_IS_CLUSTER}")
         return self._health.refused(refusal, self._recovery_count)
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
-        connection = self._connection
-        self._refusals.clear()
-        packed = b"".join(connection.pack_commands(commands))
+    def _exchange(self, commands: Sequence[Command]) -> tuple[list[Reply], list[Refusal]]:
+        server = self._server
+        if server is None:
+            server = self._server = ServerConnection(self._new_connection())
+        packed = server.pack(commands)
         with self._turns.given_away():
-            if self._login is not None:
-                self._login.renew(connection)
-            # In one piece: redis-py would send it in pieces of 6 KB.
-            connection.send_packed_command([packed])
-            return [self._read_reply() for _ in commands]
-
-    def _read_reply(self) -> Reply:
-        try:
-            return self._connection.read_response()
-        except ResponseError as error:
-            self._refusals.append(error)
-            return error
+            server.send(packed)
+            return server.read(len(commands)), server.refusals
 
 
-def _is_of_server(reply: Reply) -> bool:
+def framed(group: Sequence[Command]) -> Sequence[Command]:
+    """Return the commands that have a server execute a group as a transaction."""
+    # A command is a transaction by itself. The other way costs a reply more for each command, and two for each group.
+    return group if len(group) == 1 else [("MULTI",), *group, ("EXEC",)]
+
+
+def reply_count(group: Sequence[Command]) -> int:
+    """Return how many replies there are to the commands of ``framed``."""
+    return 1 if len(group) == 1 else len(group) + 2
+
+
+def results_of(
+    group: Sequence[Command], replies: list[Reply]
+) -> list[Reply] | Refusal | InvalidResponse:
+    """Return one result for each command of a group; or why the group was not executed.
+
+    replies: those to the commands of ``framed``
+    """
+    if len(group) != 1:
+        # The first refusal is why EXEC was refused.
+        refusal = next((reply for reply in replies if isinstance(reply, Refusal)), None)
+        if refusal is not None:
+            return refusal
+        replies = replies[-1]
+        if not isinstance(replies, list) or len(replies) != len(group):
+            return InvalidResponse("its reply to EXEC is not Redis's")
+    return next((reply for reply in replies if is_of_server(reply)), replies)
+
+
+def is_of_server(reply: Reply) -> bool:
     """Return whether this is a refusal for the state of the server or the rights of the user."""
     return isinstance(reply, Refusal) and code_of(reply) != ""
 

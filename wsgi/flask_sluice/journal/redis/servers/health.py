@@ -13,6 +13,8 @@ from flask_sluice.journal.turns import Turns
 logger = logging.getLogger("sluice.journal")
 
 _CODES = {
+    "AskError": "ASK",
+    "ClusterCrossSlotError": "CROSSSLOT",
     "ClusterDownError": "CLUSTERDOWN",
     "MasterDownError": "MASTERDOWN",
     "MovedError": "MOVED",
@@ -47,6 +49,12 @@ class RedisHealth:
         """When something failed or was lost last, in monotonic seconds."""
         self.recovery_count = 0
         """How many problems are over."""
+        self.server_changes = 0
+        """How often another server may have come in place of the one before, and lack what that had taken last.
+
+        Connections that may repeat commands go on where a connection broke, or a cluster or the sentinels name another master,
+        and no problem is noted. The streams that this worker produces are to be looked up when this rises.
+        """
         self.is_closed = False
         self._pid = os.getpid()
         self._has_problem = turns.new_flag()
@@ -67,28 +75,35 @@ class RedisHealth:
             self.reached_since = time.monotonic()
 
     def unreachable(
-        self, error: Exception, sent_after: int | None = None
+        self,
+        error: Exception,
+        sent_after: int | None = None,
+        node: tuple[str, int] | None = None,
     ) -> JournalUnavailableError:
         """Note that there was no reply, or none that can be understood. Return the exception to raise.
 
         sent_after: the ``recovery_count`` when the command was sent. What failed before the last recovery is no news
+        node: which of several servers it is
         """
         text = str(error).partition("\n")[0] or type(error).__name__
         # redis-py has no class of its own for this one, which connections that are there do not notice.
         kind = text if text == "max number of clients reached" else type(error).__name__
-        return self._failed(kind, f"Redis cannot be reached: {text}", sent_after)
+        return self._failed(kind, f"Redis cannot be reached: {_with_node(text, node)}", sent_after)
 
     def refused(
-        self, refusal: RedisError, sent_after: int | None = None
+        self,
+        refusal: RedisError,
+        sent_after: int | None = None,
+        node: tuple[str, int] | None = None,
     ) -> JournalUnavailableError:
         """Note that a command was refused for what the server is. Return the exception to raise.
 
-        sent_after: see ``unreachable``
+        sent_after, node: see ``unreachable``
         """
         code, text = code_of(refusal), str(refusal).partition("\n")[0]
         if code and not text.startswith(code):
             text = f"{code} {text}"
-        return self._failed(code or "ERR", f"{_REFUSES}{text}", sent_after)
+        return self._failed(code or "ERR", f"{_REFUSES}{_with_node(text, node)}", sent_after)
 
     def recovered(self) -> None:
         """Note that Redis does everything again."""
@@ -143,6 +158,13 @@ class RedisHealth:
         self.reached_since = None
         self.troubled_at = time.monotonic()
         return JournalUnavailableError(reason)
+
+
+def _with_node(text: str, node: tuple[str, int] | None) -> str:
+    if node is None:
+        return text
+    name = f"{node[0]}:{node[1]}"
+    return text if name in text else f"{text} ({name})"
 
 
 def code_of(refusal: RedisError) -> str:

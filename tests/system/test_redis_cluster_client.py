@@ -1,0 +1,197 @@
+"""Commands to a cluster: which server gets which, and what becomes of them while slots move and servers die."""
+
+import pytest
+
+from flask_sluice.journal import JournalUnavailableError
+from flask_sluice.journal.redis import keys_and_commands
+from flask_sluice.journal.redis.servers.client import RedisClient
+from tests.support.redis_servers.cluster import RedisCluster, key_in, slot_of
+from tests.support.redis_servers.node import RedisNode
+from tests.support.server import wait_until
+
+THIRDS = (range(5461), range(5461, 10923), range(10923, 16384))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    for node in cluster.running:
+        node.client.flushall()
+    client = RedisClient(cluster.url, "sluice-test")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def keys():
+    """One on each server."""
+    return [key_in(third) for third in THIRDS]
+
+
+@pytest.fixture
+def move(cluster):
+    """Of the slot of the first key, to the second server and back."""
+    slot = slot_of(key_in(THIRDS[0]))
+    source = cluster.node_of_slot(slot)
+    yield cluster.move(slot, to=cluster.nodes[1])
+    if cluster.node_of_slot(slot) is source:
+        for node in cluster.nodes[:2]:
+            node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+            node.client.flushall()
+    else:
+        cluster.move(slot, to=source).whole()
+
+
+def test_each_command_goes_to_the_server_of_its_key(cluster, client, keys):
+    assert client.execute(*(("SET", key, key) for key in keys)) == [b"OK"] * 3
+    assert client.execute(*(("GET", key) for key in reversed(keys))) == [
+        key.encode() for key in reversed(keys)
+    ]
+    assert [node.keys() for node in cluster.nodes] == [[key] for key in keys]
+
+
+def test_groups_of_any_slots_are_executed_at_once_and_each_alone(client, keys):
+    groups = [[("SET", key, 1), ("INCR", key)] for key in keys]
+    groups.insert(1, [("SET", keys[0], 5), ("LPUSH", keys[0], 1)])
+    groups.append([("GET", keys[2])])
+    first, broken, *others, last = client.transactions(groups)
+    assert [first, *others] == [[b"OK", 2]] * 3
+    assert broken[0] == b"OK"
+    assert "WRONGTYPE" in str(broken[1])
+    assert last == [b"2"]
+
+
+def test_a_slot_that_has_moved_is_found(client, keys, move):
+    client.execute(("SET", keys[0], "x"))
+    move.whole()
+    changes = client.health.server_changes
+    assert client.execute(*(("GET", key) for key in keys)) == [b"x", None, None]
+    assert client.transaction(("GET", keys[0]), ("STRLEN", keys[0])) == [b"x", 1]
+    assert client.health.server_changes > changes
+    assert client.health.problem is None
+
+
+def test_a_connection_that_may_not_repeat_tells_that_a_slot_has_moved(client, keys, move):
+    kept = client.keep_connection(may_repeat=False)
+    kept.execute(*(("SET", key, "x") for key in keys))
+    move.whole()
+    moved, *others = kept.transactions([[("APPEND", key, "y")] for key in keys])
+    assert isinstance(moved, JournalUnavailableError)
+    assert others == [[2], [2]]
+    assert kept.transactions([[("APPEND", key, "y")] for key in keys]) == [[2], [3], [3]]
+    # Operators have moved it themselves.
+    assert client.health.problem is None
+
+
+def test_keys_of_a_slot_that_is_moving_are_where_they_are(cluster, client, move):
+    """Those that are not there yet, too; and the one at the target in its transaction."""
+    there, moved, new = (f"{{{key_in(THIRDS[0])}}}:{name}" for name in ("there", "moved", "new"))
+    client.execute(("SET", there, "a"), ("SET", moved, "b"))
+    move.begin()
+    move.move_keys(moved)
+    kept = client.keep_connection(may_repeat=False)
+    changes = client.health.server_changes
+    for connection in (client, kept):
+        assert connection.execute(("GET", there), ("GET", moved)) == [b"a", b"b"]
+        groups = [[("PERSIST", key), ("STRLEN", key)] for key in (there, moved)]
+        assert connection.transactions(groups) == [[0, 1], [0, 1]]
+    assert kept.transaction(("SET", new, "c"), ("PEXPIRE", new, 60_000)) == [b"OK", 1]
+    assert move.target.keys() == sorted((moved, new))
+    assert client.health.server_changes == changes
+    assert client.health.problem is None
+
+
+def test_keys_that_are_on_two_servers_while_their_slot_moves_are_waited_for(client, move):
+    one, other = (f"{{{key_in(THIRDS[0])}}}:{name}" for name in ("one", "other"))
+    client.execute(("SET", one, "a"), ("SET", other, "b"))
+    move.begin()
+    move.move_keys(one)
+    with pytest.raises(JournalUnavailableError) as refused:
+        client.execute(("MGET", one, other))
+    assert "TRYAGAIN" in refused.value.reason
+    assert str(move.source.port) in refused.value.reason
+    client.turns.start(move.finish)
+    wait_until(lambda: _reply(client, ("MGET", one, other)) == [b"a", b"b"])
+
+
+def _reply(client, command):
+    try:
+        return client.execute(command)[0]
+    except JournalUnavailableError:
+        return None
+
+
+def test_all_of_each_server_is_checked_and_nothing_changed(cluster, client):
+    assert client.check(keys_and_commands.everything) is None
+    assert [node.keys() for node in cluster.nodes] == [[], [], []]
+
+
+def test_a_connection_leads_to_the_server_of_its_key(cluster, client, keys):
+    for node, key in zip(cluster.nodes, keys, strict=True):
+        connection = client.new_connection(5, key)
+        connection.send_command("GET", key)
+        assert connection.read_response() is None
+        assert connection.port == node.port
+        connection.disconnect()
+
+
+def test_what_is_published_reaches_subscribers_at_any_server_once(client, keys):
+    connections = [client.new_connection(5, key) for key in keys]
+    for connection in connections:
+        connection.send_command("SUBSCRIBE", "topic")
+        assert connection.read_response() == [b"subscribe", b"topic", 1]
+    client.execute(*(("PUBLISH", "topic", number) for number in range(3)))
+    for connection in connections:
+        heard = [connection.read_response()[2] for _ in range(3)]
+        assert heard == [b"0", b"1", b"2"]
+        connection.disconnect()
+
+
+def test_a_node_of_a_cluster_that_is_taken_for_a_single_server_is_a_problem(cluster):
+    client = RedisClient(cluster.nodes[0].url, "sluice-test")
+    problem = client.check(keys_and_commands.everything)
+    assert "redis+cluster://" in problem
+    client.close()
+
+
+def test_a_single_server_that_is_taken_for_a_cluster_is_a_problem(tmp_path):
+    with RedisNode() as node:
+        client = RedisClient(node.url.replace("redis://", "redis+cluster://"), "sluice-test")
+        with pytest.raises(JournalUnavailableError) as refused:
+            client.execute(("GET", "a"))
+        assert "cluster support disabled" in refused.value.reason
+        assert client.check(keys_and_commands.everything)
+        client.close()
+
+
+def test_a_dead_server_does_not_stop_commands_for_the_others(caplog, keys):
+    caplog.set_level("INFO", "sluice.journal")
+    with RedisCluster("--cluster-require-full-coverage", "no") as cluster:
+        client = RedisClient(cluster.url, "sluice-test")
+        kept = client.keep_connection(may_repeat=False)
+        kept.execute(*(("PING",) for _ in keys))
+        dead = cluster.nodes[1]
+        dead.kill()
+        for connection in (client, kept, client):
+            good, bad, other = connection.transactions([[("INCR", key)] for key in keys])
+            assert isinstance(bad, JournalUnavailableError)
+            assert good == other
+            with pytest.raises(JournalUnavailableError) as refused:
+                connection.execute(*(("INCR", key) for key in keys))
+            assert str(dead.port) in refused.value.reason
+        assert good == [5]
+        assert client.execute(("GET", keys[0]), ("GET", keys[2])) == [b"6", b"6"]
+        assert str(dead.port) in client.check(keys_and_commands.everything)
+        dead.start()
+        wait_until(lambda: client.check(keys_and_commands.everything) is None)
+        assert kept.execute(*(("INCR", key) for key in keys)) == [7, 1, 7]
+        client.close()
+    messages = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert messages[0] == "Redis cannot be reached"
+    assert messages[-1] in ("Redis is reached again", "Redis takes commands again")
+    assert len(messages) <= 4

@@ -1,0 +1,109 @@
+"""The master that sentinels watch."""
+
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from flask_sluice.journal.redis.servers.address import Address
+from flask_sluice.journal.redis.servers.connection import Reply, disconnect
+from flask_sluice.journal.redis.servers.health import RedisHealth
+from flask_sluice.journal.turns import Turns
+
+
+class MasterNotFoundError(RedisError):
+    """The sentinels name no server that is a master."""
+
+
+class SentinelMaster:
+    """Asks the sentinels for the master at each new connection, first the one that answered last.
+
+    Redis-py's ``Sentinel`` does this, too, but does not ask the server whether it is a master. What sentinels know is some seconds
+    old, and a server that has just become a replica would refuse to write.
+    """
+
+    def __init__(self, address: Address, turns: Turns, health: RedisHealth) -> None:
+        self._address = address
+        self._turns = turns
+        self._health = health
+        self._sentinels = list(address.nodes)
+        self._master: tuple[str, int] | None = None
+
+    def new_connection(self, **changes: float) -> Any:
+        """Return a connection of redis-py's to the master, connected. Raises JournalUnavailableError.
+
+        changes: arguments that are not as the address says
+        """
+        sent_after = self._health.recovery_count
+        unreached: list[str] = []
+        problem: Exception | None = None
+        for sentinel in tuple(self._sentinels):
+            try:
+                master = self._ask(sentinel)
+            except (RedisError, OSError, ValueError, TypeError) as error:
+                unreached.append(f"{sentinel[0]}:{sentinel[1]}: {error}")
+                continue
+            try:
+                if master is None:
+                    raise MasterNotFoundError(
+                        f"the sentinel {sentinel[0]}:{sentinel[1]} watches no master called {self._address.service!r}; "
+                        "the path of the Redis URL takes its name in sentinel.conf"
+                    )
+                connection = self._connect(master, changes)
+            except (RedisError, OSError, ValueError) as error:
+                problem = error
+                continue
+            self._found(master, sentinel)
+            return connection
+        raise self._health.unreachable(
+            problem or MasterNotFoundError(f"no sentinel answers: {'; '.join(unreached)}"),
+            sent_after,
+        )
+
+    def _ask(self, sentinel: tuple[str, int]) -> tuple[str, int] | None:
+        """Return where the master is; None if the sentinel does not know it."""
+        connection = self._address.new_sentinel_connection(sentinel)
+        try:
+            with self._turns.given_away():
+                connection.send_command(
+                    "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service
+                )
+                reply: Reply = connection.read_response()
+        finally:
+            disconnect(connection)
+        if reply is None:
+            return None
+        host, port = reply
+        return host.decode(), int(port)
+
+    def _connect(self, master: tuple[str, int], changes: dict[str, float]) -> Any:
+        """Return a connection to a server that says that it is a master. Raises RedisError, OSError or ValueError."""
+        connection = self._address.new_connection(master, **changes)
+        try:
+            with self._turns.given_away():
+                connection.send_command("ROLE")
+                role = _role_in(connection)
+            if role != b"master":
+                raise MasterNotFoundError(
+                    f"the sentinels name {master[0]}:{master[1]}, which is not a master at present"
+                )
+        except BaseException:
+            disconnect(connection)
+            raise
+        return connection
+
+    def _found(self, master: tuple[str, int], sentinel: tuple[str, int]) -> None:
+        self._sentinels.remove(sentinel)
+        self._sentinels.insert(0, sentinel)
+        if self._master not in (None, master):
+            self._health.server_changes += 1
+        self._master = master
+
+
+def _role_in(connection: Any) -> bytes:
+    """Return the role that the server says; that of a master if it does not tell its users."""
+    try:
+        reply: Reply = connection.read_response()
+    except ResponseError:
+        return b"master"
+    role: bytes = reply[0]
+    return role
