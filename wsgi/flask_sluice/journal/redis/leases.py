@@ -80,7 +80,8 @@ class LeaseKeeper:
         self.readers = PatientReaders(times.patience_seconds)
         self._next_round_at = 0.0
         self._to_end: set[str] = set()
-        self._recovery_count = 0
+        # How often Redis has become another, as far as this worker has acted on it.
+        self._changes = self._health_changes
 
     def is_to_end(self, stream_id: str) -> None:
         """Tell the readers of a stream of ours that it cannot go on, as soon as that is possible. Never blocks."""
@@ -115,9 +116,9 @@ class LeaseKeeper:
         had_lease = self._lease.is_held
         if was_there == 1:
             self._lease.ends_at = ends_at
-            if self._recovery_count != self._health.recovery_count:
+            if self._changes != self._health_changes:
                 # A replica that was promoted may lack the last events.
-                self._recovery_count = self._health.recovery_count
+                self._changes = self._health_changes
                 self._look_up_own()
             return
         if had_lease:
@@ -128,6 +129,10 @@ class LeaseKeeper:
         self._inbox.forget()
         # Either Redis has lost everything, or other workers take this one for dead and end its streams.
         self._look_up_own()
+
+    @property
+    def _health_changes(self) -> tuple[int, int]:
+        return self._health.recovery_count, self._health.server_changes
 
     def _look_up_own(self) -> None:
         for recorder in self._streams.own.values():
