@@ -8,12 +8,13 @@ from flask_sluice.channels.limits import ChannelLimits
 from flask_sluice.channels.redis import scripts
 from flask_sluice.channels.redis.messages import Message
 from flask_sluice.channels.redis.remote_channel import Page, RemoteChannel
-from flask_sluice.channels.redis.scripts import marker_key, run, run_one, topic_of
+from flask_sluice.channels.redis.scripts import marker_key, topic_of
 from flask_sluice.channels.redis.subscription import Subscription
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, Refusal
+from flask_sluice.journal.redis.servers.scripts import Call, run, run_one
 
 _READ_ENTRIES = 500
 _READ_CHANNELS = 100
@@ -170,7 +171,7 @@ class Listener:
             if channel.last_text == start:
                 return
 
-    def call(self, name: str, after: bytes) -> scripts.Call:
+    def call(self, name: str, after: bytes) -> Call:
         ttl_ms = scripts.marker_ms(self._limits.history_seconds)
         arguments = (after, _READ_ENTRIES, milliseconds(self._limits.history_seconds), ttl_ms)
         return scripts.READ, (scripts.events_key(name), marker_key(name)), arguments

@@ -16,18 +16,16 @@ from flask_sluice.channels.redis.scripts import (
     JOIN,
     LEAVE,
     MARKER_SECONDS,
-    Call,
     joined_key,
     owners_key,
     readers_key,
-    run,
-    run_in_order,
     token_key,
 )
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Refusal, Reply
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
+from flask_sluice.journal.redis.servers.scripts import Call, run, run_in_order
 
 _BATCH = 100
 _FLUSH_SECONDS = 2.0

@@ -16,12 +16,8 @@ A channel of which Redis knows nothing begins at the present time: a reader that
 all that Redis knows.
 """
 
-import hashlib
-from collections.abc import Sequence
-
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
-from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
+from flask_sluice.journal.redis.servers.scripts import Script
 
 MARKER_SECONDS = 24 * 3600
 """How long Redis knows a channel's last id after the channel was used last. Processes that have readers renew it."""
@@ -85,57 +81,6 @@ def topic_of(name: str) -> bytes:
 def worker_topic(worker_id: str) -> bytes:
     """The pub/sub channel that only this process subscribes to, so that others see whether it lives."""
     return f"sluice:channels:worker:{worker_id}".encode()
-
-
-class Script:
-    """A Lua script, which Redis runs as one step."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._hash = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-    def by_hash(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
-        return ("EVALSHA", self._hash, len(keys), *keys, *arguments)
-
-    def by_text(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
-        return ("EVAL", self.text, len(keys), *keys, *arguments)
-
-
-Call = tuple[Script, Sequence[str], Sequence[str | bytes | int]]
-
-
-def run(client: RedisClient, *calls: Call) -> list[Reply]:
-    """Run scripts, one after the other. Return a reply for each, which may be a Refusal. Raises JournalUnavailableError."""
-    replies = client.execute(*(script.by_hash(keys, given) for script, keys, given in calls))
-    unknown = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
-    if unknown:
-        # Redis has been started anew, or has never had these.
-        again = client.execute(
-            *(
-                script.by_text(keys, given)
-                for script, keys, given in map(calls.__getitem__, unknown)
-            )
-        )
-        for place, reply in zip(unknown, again, strict=True):
-            replies[place] = reply
-    return replies
-
-
-def run_in_order(client: RedisClient, *calls: Call) -> list[Reply]:
-    """Like ``run``, for calls whose order matters: none comes later than the others because Redis did not know its script."""
-    return client.execute(*(script.by_text(keys, given) for script, keys, given in calls))
-
-
-def run_one(client: RedisClient, call: Call) -> Reply:
-    """Run a script. Raises JournalUnavailableError, also where Redis refuses it."""
-    (reply,) = run(client, call)
-    if isinstance(reply, Refusal):
-        raise client.health.refused(reply)
-    return reply
-
-
-def _is_unknown(reply: Reply) -> bool:
-    return isinstance(reply, Refusal) and type(reply).__name__ == "NoScriptError"
 
 
 # KEYS: events, marker. Sets: now (ms), id_now, last, last_event, dropped, trimmed, bytes, kick.

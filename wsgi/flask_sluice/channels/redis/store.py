@@ -18,7 +18,7 @@ from flask_sluice.channels.redis.follower import RemoteFollower
 from flask_sluice.channels.redis.listener import Listener
 from flask_sluice.channels.redis.presence import RemotePresence
 from flask_sluice.channels.redis.remote_channel import RemoteChannel
-from flask_sluice.channels.redis.scripts import events_key, marker_key, run_one
+from flask_sluice.channels.redis.scripts import events_key, marker_key
 from flask_sluice.channels.redis.subscription import PING_SECONDS
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
@@ -26,6 +26,7 @@ from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, Reply
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
+from flask_sluice.journal.redis.servers.scripts import Call, run_one
 from flask_sluice.journal.turns import Turns
 
 _READY_SECONDS = 4.0
@@ -93,7 +94,7 @@ class RedisChannels:
         last, *_ = self._run(self._listener.call(name, b""))
         return position_from(last)
 
-    def _run(self, call: scripts.Call) -> Reply:
+    def _run(self, call: Call) -> Reply:
         reply = run_one(self._client, call)
         if not self._steps and self._client.health.problem is not None:
             # No job looks whether a problem is over.

@@ -235,9 +235,15 @@ def results_of(
     return next((reply for reply in replies if is_of_server(reply)), replies)
 
 
+def refuses_hash(refusal: Refusal) -> bool:
+    """Return whether it is that scripts may not be run by their hash. Then their text is sent instead."""
+    # NOPERM, or an unknown command, which Redis before 7 quotes differently.
+    return "evalsha" in str(refusal).lower()
+
+
 def is_of_server(reply: Reply) -> bool:
     """Return whether this is a refusal for the state of the server or the rights of the user."""
-    return isinstance(reply, Refusal) and code_of(reply) != ""
+    return isinstance(reply, Refusal) and code_of(reply) != "" and not refuses_hash(reply)
 
 
 def disconnect(connection: Any) -> None:
