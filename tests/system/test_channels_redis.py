@@ -1,6 +1,7 @@
 """Channels that several processes share, in a real Redis."""
 
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -10,8 +11,10 @@ import uuid
 import pytest
 
 from flask_sluice.channels import Channels
-from flask_sluice.channels.redis import presence, scripts
+from flask_sluice.channels.redis import presence, presence_scripts, scripts
+from flask_sluice.channels.redis.keys import owners_key, readers_key
 from flask_sluice.journal import JournalUnavailableError
+from flask_sluice.journal.redis.servers.scripts import Script
 from tests.support.server import ROOT, wait_until
 from tests.system.channel_worker import ChannelWorker
 from tests.system.redis_server import RedisServer
@@ -217,7 +220,7 @@ class TestRedis:
             channels.publish(name, "lost")
         own_redis.start()
         wait_until(lambda: self.publishes(channels, name, 1))
-        wait_until(lambda: reader.data == numbers(2))
+        wait_until(lambda: reader.data == numbers(2), explain=lambda: str(reader.received))
         again = Reader(channels, name, last_event_id=reader.ids[0])
         wait_until(lambda: again.data == ["1"])
 
@@ -248,27 +251,77 @@ class TestRedis:
         reader = Reader(open_channels(own_redis.url), name, last_event_id=id_)
         wait_until(lambda: [event.event for event in reader.events] == ["reset"])
 
-    @pytest.mark.parametrize("publishes_before", [True, False])
-    def test_that_has_lost_its_last_events_is_a_reset(
-        self, own_redis, open_channels, name, publishes_before
-    ):
-        channels = open_channels(own_redis.url)
+    def lose_the_last_event(self, redis, channels, name):
+        """Return the ids of an event that Redis still has afterwards, and of one that it has lost."""
         kept = channels.publish(name, "kept")
-        own_redis.remember()
+        redis.remember()
         lost = channels.publish(name, "lost")
-        live = Reader(channels, name)
-        live.leave()
-        own_redis.kill()
-        own_redis.go_back()
-        own_redis.start()
-        if publishes_before:
-            wait_until(lambda: self.publishes(channels, name, "new"))
-        other = open_channels(own_redis.url)
-        reader = Reader(other, name, last_event_id=lost)
-        assert reader.events[0].event == "reset"
-        assert reader.data[1:] == ['"kept"', '"new"'][: 1 + publishes_before]
-        intact = Reader(other, name, last_event_id=kept)
-        assert intact.data == ['"new"'] * publishes_before
+        redis.kill()
+        redis.go_back()
+        redis.start()
+        return kept, lost
+
+    def test_that_has_lost_its_last_events_is_a_reset_for_those_who_have_them(
+        self, own_redis, open_channels, name
+    ):
+        _, lost = self.lose_the_last_event(own_redis, open_channels(own_redis.url), name)
+        reader = Reader(open_channels(own_redis.url), name, last_event_id=lost)
+        assert [event.event for event in reader.events] == ["reset", "message"]
+        assert reader.data[1:] == ['"kept"']
+
+    def test_that_has_lost_its_last_events_is_a_reset_for_those_who_have_missed_them(
+        self, own_redis, open_channels, name
+    ):
+        publisher = open_channels(own_redis.url)
+        kept, _ = self.lose_the_last_event(own_redis, publisher, name)
+        wait_until(lambda: self.publishes(publisher, name, "new"))
+        reader = Reader(open_channels(own_redis.url), name, last_event_id=kept)
+        assert [event.event for event in reader.events] == ["reset", "message"]
+        assert reader.data[1:] == ['"new"']
+
+    def test_that_has_lost_an_event_which_one_process_has_heard_is_a_reset_in_all_of_them(
+        self, own_redis, open_channels, name
+    ):
+        witness = open_channels(own_redis.url)
+        Reader(witness, name)
+        publisher = open_channels(own_redis.url)
+        kept, lost = self.lose_the_last_event(own_redis, publisher, name)
+        publisher.close()
+
+        def resets(reader):
+            return [event.event for event in reader.events] == ["reset"]
+
+        # The witness notices when it has reached Redis again.
+        reader = Reader(open_channels(own_redis.url), name, last_event_id=kept)
+        wait_until(lambda: resets(reader))
+
+    def test_that_has_lost_an_event_and_got_others_since_is_a_reset_too(
+        self, own_redis, open_channels, name
+    ):
+        publisher, other = open_channels(own_redis.url), open_channels(own_redis.url)
+        kept, _ = self.lose_the_last_event(own_redis, publisher, name)
+        wait_until(lambda: self.publishes(other, name, "of another"))
+        publisher.publish(name, "new")
+        reader = Reader(open_channels(own_redis.url), name, last_event_id=kept)
+        assert [event.event for event in reader.events] == ["reset", "message"]
+        assert reader.data[1:] == ['"new"']
+
+    def test_is_not_told_by_a_client_that_it_has_lost_events(self, redis, open_channels, name):
+        channels = open_channels()
+        ids = [channels.publish(name, number) for number in range(2)]
+        tag, _, position = ids[1].partition(":")
+        Reader(channels, name, last_event_id=f"{tag}:{int(position.partition('-')[0]) + 5000}-0")
+        assert Reader(channels, name, last_event_id=ids[0]).data == ["1"]
+
+    def test_is_asked_for_events_whose_message_no_server_has_passed_on(
+        self, redis, open_channels, name, monkeypatch
+    ):
+        text = re.sub(r"redis\.call\('PUBLISH'.*", "", scripts.PUBLISH.text)
+        monkeypatch.setattr(scripts, "PUBLISH", Script(text))
+        channels = open_channels()
+        reader = Reader(channels, name)
+        channels.publish(name, 0)
+        wait_until(lambda: reader.data == ["0"])
 
     @pytest.mark.slow
     def test_that_is_away_keeps_its_readers_who_go_on_afterwards(
@@ -409,7 +462,7 @@ class TestPresence:
         Reader(channels, name, owner="stays")
         wait_until(lambda: channels.present(name))
         own_redis.client.script_flush()
-        own_redis.client.script_load(scripts.LEAVE.text)
+        own_redis.client.script_load(presence_scripts.LEAVE.text)
         Reader(channels, name, owner="goes").leave()
         assert [each.owner for each in channels.present(name)] == ["stays"]
 
@@ -420,7 +473,7 @@ class TestPresence:
         channels = open_channels(own_redis.url)
         Reader(channels, name, owner="a")
         wait_until(lambda: channels.present(name))
-        keys = (scripts.readers_key(name), scripts.owners_key(name))
+        keys = (readers_key(name), owners_key(name))
         for key in keys:
             own_redis.client.expire(key, 60)
         wait_until(lambda: min(map(own_redis.client.ttl, keys)) > 3600)

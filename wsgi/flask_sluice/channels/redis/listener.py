@@ -6,21 +6,34 @@ from collections.abc import Callable, Iterable
 from flask_sluice.channels.ids import Position, position_from, position_text
 from flask_sluice.channels.limits import ChannelLimits
 from flask_sluice.channels.redis import scripts
+from flask_sluice.channels.redis.keys import (
+    MARKER_SECONDS,
+    events_key,
+    lease_key,
+    marker_key,
+    topic_of,
+    worker_topic,
+)
 from flask_sluice.channels.redis.messages import Message
+from flask_sluice.channels.redis.presence_scripts import COUNT_SUBSCRIBERS
 from flask_sluice.channels.redis.remote_channel import Page, RemoteChannel
-from flask_sluice.channels.redis.scripts import marker_key, topic_of
 from flask_sluice.channels.redis.subscription import Subscription
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Refusal
-from flask_sluice.journal.redis.servers.scripts import Call, run, run_one
+from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.scripts import Call, ask_each, reply_of, run, run_one
 
 _READ_ENTRIES = 500
 _READ_CHANNELS = 100
 _IDLE_SECONDS = 5.0
 """A channel without readers is heard for so long, since readers that disconnect come back."""
-_RENEW_SECONDS = scripts.MARKER_SECONDS / 8
+_RENEW_SECONDS = MARKER_SECONDS / 8
+
+LOOK_SECONDS = 1.0
+_LOOKED_AT_CHANNELS = 100
+_UNHEARD_LOOKS = 2
+_MAX_MOVE_PAUSE_SECONDS = 60.0
 
 _STEADY_SECONDS = 0.1
 """A connection that breaks earlier is not made again at once."""
@@ -31,9 +44,9 @@ class Listener:
 
     - ``step`` hears the messages of all channels, in one connection
     - ``read_step`` reads the channels of which messages may be missing
-    - ``look_after`` forgets channels without readers, and keeps the connection and the markers alive
+    - ``look_after`` forgets channels without readers, and looks every LOOK_SECONDS whether messages still come
 
-    own_topic: subscribed to besides, so that others see that the process lives
+    worker_id: the process also subscribes to a topic of its own, at the server that has its lease, so that others see that it lives
     on_reconnect: called when there is a connection again
     """
 
@@ -41,14 +54,15 @@ class Listener:
         self,
         client: RedisClient,
         limits: ChannelLimits,
-        own_topic: bytes,
+        worker_id: str,
         on_reconnect: Callable[[], None],
     ) -> None:
-        self.subscription = Subscription(client, self._take)
+        self._lease_key = lease_key(worker_id)
+        self._own_topic = worker_topic(worker_id)
+        self.subscription = Subscription(client, self._lease_key, self._take)
         self._client = client
         self._turns = client.turns
         self._limits = limits
-        self._own_topic = own_topic
         self._on_reconnect = on_reconnect
         self._has_connected = False
         self._channels: dict[str, RemoteChannel] = {}
@@ -56,6 +70,12 @@ class Listener:
         self._to_read: dict[RemoteChannel, None] = {}
         self._has_to_read = client.turns.new_flag()
         self._renewed_at = time.monotonic()
+        self._unchecked: list[RemoteChannel] = []
+        # Whether Redis has confirmed the own topic in this connection.
+        self._is_subscribed = False
+        self._unheard_looks = 0
+        self._move_pause_seconds = 0.0
+        self._move_at = 0.0
 
     def channels(self, names: Iterable[str]) -> list[RemoteChannel]:
         """Return channels, which may not be ready yet."""
@@ -96,6 +116,8 @@ class Listener:
         for channel in self._channels.values():
             channel.needs_read = True
         topics = set(self._by_topic)
+        self._is_subscribed = False
+        self._unheard_looks = 0
         self.subscription.connect(("SUBSCRIBE", self._own_topic, *topics))
         missed = self._by_topic.keys() - topics
         if missed:
@@ -106,6 +128,8 @@ class Listener:
 
     def _take(self, message: Message) -> None:
         kind, topic = message[0], message[1]
+        if topic == self._own_topic:
+            self._is_subscribed = kind == b"subscribe"
         channel = self._by_topic.get(topic)
         if channel is None:
             return
@@ -132,24 +156,32 @@ class Listener:
         if not self._to_read:
             self._has_to_read.clear()
         try:
-            self._read(channels)
+            failure = self._read(channels) if channels else None
         except BaseException:
             for channel in channels:
                 self._want(channel)
             raise
+        if failure is not None:
+            raise failure
 
-    def _read(self, channels: list[RemoteChannel]) -> None:
-        if not channels:
-            return
+    def _read(self, channels: list[RemoteChannel]) -> JournalUnavailableError | None:
+        """Return why some could not be read; they will be. Raises JournalUnavailableError where none could."""
         starts = [channel.last_text if channel.is_ready.is_set() else b"" for channel in channels]
         calls = [
-            self.call(channel.name, start) for channel, start in zip(channels, starts, strict=True)
+            self.call(channel.name, start, known=start)
+            for channel, start in zip(channels, starts, strict=True)
         ]
-        replies = run(self._client, *calls)
-        for channel, start, reply in zip(channels, starts, replies, strict=True):
-            if isinstance(reply, Refusal):
-                raise self._client.health.refused(reply)
-            self._add_page(channel, start, Page.of(reply))
+        failure: JournalUnavailableError | None = None
+        for channel, start, outcome in zip(
+            channels, starts, run(self._client, *calls), strict=True
+        ):
+            try:
+                self._add_page(channel, start, Page.of(reply_of(self._client, outcome)))
+            except JournalUnavailableError as error:
+                # Another server may have the others.
+                failure = error
+                self._want(channel)
+        return failure
 
     def _add_page(self, channel: RemoteChannel, start: bytes, page: Page) -> None:
         channel.add_page(start, page, is_whole=len(page.entries) < _READ_ENTRIES)
@@ -158,7 +190,8 @@ class Listener:
 
     def read_after(self, channel: RemoteChannel, after: Position) -> Page:
         """See ``ReadAfter``."""
-        page = Page.of(run_one(self._client, self.call(channel.name, position_text(after))))
+        call = self.call(channel.name, position_text(after), known=self._known_of(channel))
+        page = Page.of(run_one(self._client, call))
         self.bring_up(channel, position_from(page.end))
         return page
 
@@ -166,15 +199,25 @@ class Listener:
         """Have the window of a channel go on up to a position, if there is such an entry. Raises JournalUnavailableError."""
         while channel.last < position:
             start = channel.last_text
-            page = Page.of(run_one(self._client, self.call(channel.name, start)))
+            page = Page.of(run_one(self._client, self.call(channel.name, start, known=start)))
             self._add_page(channel, start, page)
             if channel.last_text == start:
                 return
 
-    def call(self, name: str, after: bytes) -> Call:
+    @staticmethod
+    def _known_of(channel: RemoteChannel) -> bytes:
+        return channel.last_text if channel.is_ready.is_set() else b""
+
+    def call(self, name: str, after: bytes, *, known: bytes) -> Call:
+        """Return what reads a channel.
+
+        after: b"": the last id only
+        known: the id of an entry that this process has seen, b"" for none. Not one that a client has sent
+        """
+        age_ms = milliseconds(self._limits.history_seconds)
         ttl_ms = scripts.marker_ms(self._limits.history_seconds)
-        arguments = (after, _READ_ENTRIES, milliseconds(self._limits.history_seconds), ttl_ms)
-        return scripts.READ, (scripts.events_key(name), marker_key(name)), arguments
+        arguments = (known, after, _READ_ENTRIES, age_ms, ttl_ms)
+        return scripts.READ, (events_key(name), marker_key(name)), arguments
 
     # The job that looks after the others.
 
@@ -188,9 +231,52 @@ class Listener:
             self._to_read.pop(channel, None)
         if idle:
             self.subscription.send(("UNSUBSCRIBE", *(topic_of(channel.name) for channel in idle)))
+        self._check_channels()
+        self._check_place()
         if now - self._renewed_at > _RENEW_SECONDS:
             self._renewed_at = now
             self._renew_markers()
+
+    def _check_channels(self) -> None:
+        """Look whether Redis has entries of some channels that have not come: servers pass messages on to each other at most once."""
+        if not self._unchecked:
+            self._unchecked = list(self._channels.values())
+        channels = [
+            channel
+            for channel in self._unchecked[:_LOOKED_AT_CHANNELS]
+            if self.has(channel) and channel.is_ready.is_set() and not channel.needs_read
+        ]
+        del self._unchecked[:_LOOKED_AT_CHANNELS]
+        starts = [channel.last_text for channel in channels]
+        replies = ask_each(
+            self._client, [("HMGET", marker_key(channel.name), "last") for channel in channels]
+        )
+        for channel, start, reply in zip(channels, starts, replies, strict=True):
+            # An entry that comes just now comes as a message, too.
+            if reply is not None and reply != [start] and channel.last_text == start:
+                channel.needs_read = True
+                self._want(channel)
+
+    def _check_place(self) -> None:
+        """Have the connection made anew if another server has the lease now: there others look for this process.
+
+        The old one may hear nothing more, too, without being closed.
+        """
+        if not self._is_subscribed:
+            return
+        call = (COUNT_SUBSCRIBERS, (self._lease_key,), (self._own_topic,))
+        if run_one(self._client, call) != 0:
+            self._unheard_looks = 0
+            self._move_pause_seconds = 0.0
+            return
+        self._unheard_looks += 1
+        now = time.monotonic()
+        if self._unheard_looks >= _UNHEARD_LOOKS and now >= self._move_at:
+            # Where it is not heard afterwards either, as behind some proxies, the pauses become longer.
+            pause_seconds = 2 * self._move_pause_seconds + LOOK_SECONDS
+            self._move_pause_seconds = min(pause_seconds, _MAX_MOVE_PAUSE_SECONDS)
+            self._move_at = now + self._move_pause_seconds
+            self.subscription.disconnect()
 
     def _is_idle(self, channel: RemoteChannel, now: float) -> bool:
         if channel.window.is_followed:

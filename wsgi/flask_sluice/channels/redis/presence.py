@@ -11,27 +11,29 @@ from typing import NamedTuple
 from flask_sluice.channels.callbacks import CallbackQueue
 from flask_sluice.channels.identity import ReaderIdentity
 from flask_sluice.channels.presence import Presence
-from flask_sluice.channels.redis.other_workers import OtherWorkers
-from flask_sluice.channels.redis.scripts import (
-    JOIN,
-    LEAVE,
+from flask_sluice.channels.redis.keys import (
     MARKER_SECONDS,
     joined_key,
-    owners_key,
+    presence_keys,
     readers_key,
     token_key,
 )
+from flask_sluice.channels.redis.other_workers import OtherWorkers
+from flask_sluice.channels.redis.presence_scripts import JOIN, LEAVE, REPEAT_MS
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Refusal, Reply
+from flask_sluice.journal.redis.servers.connection import Reply
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
-from flask_sluice.journal.redis.servers.scripts import Call, run, run_in_order
+from flask_sluice.journal.redis.servers.scripts import Call, ask_each, reply_of, run_in_order
 
 _BATCH = 100
 _FLUSH_SECONDS = 2.0
-_REPEAT_MS = 60_000
 _TTL_MS = MARKER_SECONDS * 1000
 _RENEW_SECONDS = MARKER_SECONDS / 8
+_VERIFY_SECONDS = 2.0
+_VERIFIED_READERS = 200
+_MAX_LEFT = 2000
+"""How many readers that have left are remembered, for a Redis that goes back to a state in which they are there."""
 
 
 class Joined(NamedTuple):
@@ -53,10 +55,16 @@ class Joined(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """A change that is to be written. kind: "join", "again" for one that should be known, "leave" """
+    """A change that is to be written.
+
+    kind: "join"; "again" for one that should be known; "leave"; "gone" for one that should be known to have left
+    """
 
     kind: str
     joined: Joined
+
+
+_JOINS = ("join", "again")
 
 
 class RemotePresence:
@@ -72,9 +80,12 @@ class RemotePresence:
         self._queue = queue
         self._numbers = count(1)
         self._joined: dict[tuple[str, int], Joined] = {}
+        self._left: deque[Joined] = deque(maxlen=_MAX_LEFT)
+        self._unverified: list[Joined] = []
+        self._verified_at = time.monotonic()
         self._changes: deque[_Change] = deque()
         self._has_changes = self._turns.new_flag()
-        self._others = OtherWorkers(client, worker_id, on_return=self._join_again)
+        self._others = OtherWorkers(client, worker_id, self._join_again, self._tell_left)
         self._renewed_at = time.monotonic()
         self._steps: list[RepeatedStep] = []
 
@@ -93,13 +104,17 @@ class RemotePresence:
     def leave(self, name: str, identity: ReaderIdentity) -> None:
         joined = self._joined.pop((name, id(identity)), None)
         if joined is not None:
+            self._left.append(joined)
             self._add("leave", joined)
 
     def renew_soon(self) -> None:
-        """Look soon whether others have taken this process for dead."""
-        self._others.renew_soon()
+        """Look soon whether others have taken this process for dead, and trust them for a while."""
+        self._others.trust()
 
     def _join_again(self) -> None:
+        """Have Redis know again what it may have lost."""
+        for joined in self._left:
+            self._add("gone", joined)
         for joined in self._joined.values():
             self._add("again", joined)
 
@@ -123,30 +138,58 @@ class RemotePresence:
             self._has_changes.clear()
 
     def _write(self, changes: list[_Change]) -> None:
-        """Write the first changes. Raises JournalUnavailableError; then they are written later."""
+        """Write the first changes. Raises JournalUnavailableError; then those that were not written are written later."""
         if not changes:
             return
         key = joined_key(self._worker_id)
         # Noted before they join, so that they are found whenever the process is killed.
-        noted = [change.joined.member for change in changes if change.kind != "leave"]
+        noted = [change.joined.member for change in changes if change.kind in _JOINS]
         if noted:
             self._others.register()
             self._client.execute(("SADD", key, *noted), ("PEXPIRE", key, _TTL_MS))
-        replies = run_in_order(self._client, *map(_call, changes))
-        for change, reply in zip(changes, replies, strict=True):
-            self._changes.popleft()
-            self._tell(change, reply)
-        left = [change.joined.member for change in changes if change.kind == "leave"]
+        outcomes = run_in_order(self._client, *map(_call, changes))
+        failed = self._take_outcomes(changes, outcomes)
+        left = [
+            change.joined.member
+            for change in changes
+            if change.kind not in _JOINS and change.joined.name not in failed
+        ]
         if left:
             self._client.execute(("SREM", key, *left))
+        for error in failed.values():
+            raise error
+
+    def _take_outcomes(
+        self, changes: list[_Change], outcomes: list[Reply | JournalUnavailableError]
+    ) -> dict[str, JournalUnavailableError]:
+        """Tell of the changes that were written. Return the channels, with the reasons, whose changes are to be written later.
+
+        These go behind those of other channels, which another server may have. Their own order stays.
+        """
+        failed: dict[str, JournalUnavailableError] = {}
+        retained: list[_Change] = []
+        for change, outcome in zip(changes, outcomes, strict=True):
+            self._changes.popleft()
+            name = change.joined.name
+            try:
+                reply = reply_of(self._client, outcome)
+            except JournalUnavailableError as error:
+                failed.setdefault(name, error)
+            if name in failed:
+                retained.append(change)
+            else:
+                self._tell(change, reply)
+        if retained:
+            retained += [change for change in self._changes if change.joined.name in failed]
+            others = [change for change in self._changes if change.joined.name not in failed]
+            self._changes = deque([*others, *retained])
+        return failed
 
     def _tell(self, change: _Change, reply: Reply) -> None:
         name, _, owner, value = change.joined
-        if isinstance(reply, Refusal):
-            raise self._client.health.refused(reply)
         if change.kind == "leave":
             self._tell_left(name, reply)
-        elif reply:
+        elif change.kind in _JOINS and reply:
             self._queue.joined(name, owner, json.loads(value)[1])
 
     def _tell_left(self, name: str, reply: Reply) -> None:
@@ -156,26 +199,35 @@ class RemotePresence:
             self._queue.left(name, owner, details)
 
     def _look_step(self) -> None:
-        if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
-            self._renewed_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._renewed_at > _RENEW_SECONDS:
+            self._renewed_at = now
             self._join_again()
+        if now - self._verified_at > _VERIFY_SECONDS:
+            self._verified_at = now
+            self._verify()
         for worker_id in self._others.look(is_patient=not self._queue.tells_leaves):
-            self._bury(worker_id)
+            self._others.bury(worker_id)
 
-    def _bury(self, worker_id: str) -> None:
-        """Take away what a process that is dead has joined. Others may do the same: each reader leaves once."""
-        (members,) = self._client.execute(("SMEMBERS", joined_key(worker_id)))
-        pending = iter([member.decode() for member in members])
-        while batch := list(islice(pending, _BATCH)):
-            readers = [member.partition(" ")[::2] for member in batch]
-            replies = run(
-                self._client,
-                *((LEAVE, _keys(name), (reader_id,)) for reader_id, name in readers),
-            )
-            for (_, name), reply in zip(readers, replies, strict=True):
-                if not isinstance(reply, Refusal):
-                    self._tell_left(name, reply)
-        self._others.forget(worker_id)
+    def _verify(self) -> None:
+        """Look whether Redis knows some of the readers: one of several servers may have lost its data."""
+        if not self._unverified:
+            self._unverified = list(self._joined.values())
+        asked = self._unverified[:_VERIFIED_READERS]
+        del self._unverified[:_VERIFIED_READERS]
+        replies = ask_each(
+            self._client, [("HEXISTS", readers_key(each.name), each.reader_id) for each in asked]
+        )
+        here = set(self._joined.values())
+        lost = {
+            joined
+            for joined, reply in zip(asked, replies, strict=True)
+            if reply == 0 and joined in here
+        }
+        # Those whose first change is still to be written are not lost.
+        lost -= {change.joined for change in self._changes}
+        if lost:
+            self._join_again()
 
     # For the app.
 
@@ -185,8 +237,7 @@ class RemotePresence:
         while self._changes and time.monotonic() < ends_at:
             self._turns.sleep(0.005)
         (reply,) = self._client.execute(("HGETALL", readers_key(name)))
-        if isinstance(reply, Refusal):
-            raise self._client.health.refused(reply)
+        reply = reply_of(self._client, reply)
         readers = {
             field.decode(): json.loads(value)
             for field, value in zip(reply[::2], reply[1::2], strict=True)
@@ -195,7 +246,7 @@ class RemotePresence:
         dead = self._others.dead_among(workers)
         if self._queue.tells_leaves:
             for worker_id in dead:
-                self._bury(worker_id)
+                self._others.bury(worker_id)
         return _by_owner(
             Presence(owner, details, since)
             for reader_id, (owner, details, since) in readers.items()
@@ -209,21 +260,19 @@ class RemotePresence:
         if self._steps:
             # If Redis does not answer, other processes do this when they miss this one.
             with contextlib.suppress(JournalUnavailableError):
-                self._bury(self._worker_id)
-
-
-def _keys(name: str) -> tuple[str, str]:
-    return readers_key(name), owners_key(name)
+                self._others.bury(self._worker_id)
 
 
 def _call(change: _Change) -> Call:
     name, reader_id, owner, value = change.joined
+    if change.kind == "gone":
+        return LEAVE, presence_keys(name), (reader_id, REPEAT_MS)
     if change.kind == "leave":
-        keys = (*_keys(name), token_key(name, f"{reader_id}:left"))
-        return LEAVE, keys, (reader_id, _REPEAT_MS)
-    keys = (*_keys(name), token_key(name, f"{reader_id}:joined"))
+        keys = (*presence_keys(name), token_key(name, f"{reader_id}:left"))
+        return LEAVE, keys, (reader_id, REPEAT_MS)
+    keys = (*presence_keys(name), token_key(name, f"{reader_id}:joined"))
     is_again = int(change.kind == "again")
-    return JOIN, keys, (reader_id, owner, value, is_again, _TTL_MS, _REPEAT_MS)
+    return JOIN, keys, (reader_id, owner, value, is_again, _TTL_MS, REPEAT_MS)
 
 
 def _by_owner(readers: Iterable[Presence]) -> list[Presence]:

@@ -9,18 +9,19 @@ reset, and one which has not is:
 - bytes: how many the events have that are kept
 - kick: the id of the last kick; absent where there was none
 
-Readers that have an owner are in two hashes, one of the readers themselves, and one of how many each owner has. What a process has
-put there is in a set of its own, and its id in the set of all, so that others can take it away when the process is gone.
-
 A channel of which Redis knows nothing begins at the present time: a reader that has been further back has missed something, for
-all that Redis knows.
+all that Redis knows. A channel of which Redis does not have an entry any more that a process has seen has lost others, too, for all
+that Redis knows: it begins anew, and every reader is told a reset. This happens where a replica takes over that was behind.
+
+A script has the keys of one slot, and so has everything else that is one step.
 """
 
+from flask_sluice.channels.redis.keys import MARKER_SECONDS
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.scripts import Script
 
-MARKER_SECONDS = 24 * 3600
-"""How long Redis knows a channel's last id after the channel was used last. Processes that have readers renew it."""
+EVENT = b"e"
+KICK = b"k"
 
 
 def marker_ms(history_seconds: float) -> int:
@@ -28,62 +29,7 @@ def marker_ms(history_seconds: float) -> int:
     return milliseconds(max(MARKER_SECONDS, 2 * history_seconds))
 
 
-EVENT = b"e"
-KICK = b"k"
-
-
-def _escaped(name: str) -> str:
-    # In a Redis Cluster, what stands between the first braces decides about a key's place.
-    return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-
-
-def events_key(name: str) -> str:
-    return f"sluice:channel:{{{_escaped(name)}}}"
-
-
-def marker_key(name: str) -> str:
-    return f"sluice:channel:{{{_escaped(name)}}}:last"
-
-
-def token_key(name: str, token: str) -> str:
-    return f"sluice:channel:{{{_escaped(name)}}}:token:{token}"
-
-
-def readers_key(name: str) -> str:
-    return f"sluice:channel:{{{_escaped(name)}}}:readers"
-
-
-def owners_key(name: str) -> str:
-    return f"sluice:channel:{{{_escaped(name)}}}:owners"
-
-
-WORKERS_KEY = "sluice:channels:workers"
-
-
-def check_key(tag: str) -> str:
-    """A key that does not exist, and belongs to none of the channels: what is tried there changes nothing."""
-    return f"sluice:channels:{{{tag}}}"
-
-
-def joined_key(worker_id: str) -> str:
-    return f"sluice:channels:joined:{worker_id}"
-
-
-def lease_key(worker_id: str) -> str:
-    return f"sluice:channels:lease:{worker_id}"
-
-
-def topic_of(name: str) -> bytes:
-    """The pub/sub channel in which a channel's entries are published."""
-    return f"sluice:channel:{name}".encode()
-
-
-def worker_topic(worker_id: str) -> bytes:
-    """The pub/sub channel that only this process subscribes to, so that others see whether it lives."""
-    return f"sluice:channels:worker:{worker_id}".encode()
-
-
-# KEYS: events, marker. Sets: now (ms), id_now, last, last_event, dropped, trimmed, bytes, kick.
+# KEYS: events, marker. ARGV[1]: the id of an entry that the process has seen, or "". Sets: now (ms), id_now, last, last_event, dropped, trimmed, bytes, kick.
 _BEGIN = """
 -- Redis before 7 would otherwise refuse to write after TIME; from 7 on it does nothing.
 if redis.replicate_commands then redis.replicate_commands() end
@@ -127,6 +73,19 @@ if trimmed ~= last and redis.call('EXISTS', events) == 0 then
   redis.call('HSET', marker, 'dropped', dropped, 'trimmed', trimmed, 'bytes', 0)
 end
 
+local known = ARGV[1]
+if known ~= '' and known ~= last then
+  local is_ahead = is_before(last, known)
+  if is_ahead or (is_before(trimmed, known) and #redis.call('XRANGE', events, known, known) == 0) then
+    -- Redis has gone back to an earlier state, and what it has now has a gap: it begins anew.
+    last = is_ahead and known or last
+    last = is_before(last, id_now) and id_now or next_id(last)
+    last_event, dropped, trimmed, bytes = last, last, last, 0
+    redis.call('HSET', marker, 'last', last, 'event', last, 'dropped', last, 'trimmed', last, 'bytes', 0)
+    redis.call('DEL', events)
+  end
+end
+
 -- Drops what is beyond a limit.
 local function trim(max_events, max_bytes, max_age)
   local count = redis.call('XLEN', events)
@@ -153,8 +112,8 @@ end
 PUBLISH = Script(
     _BEGIN
     + """
-local kind, payload, topic = ARGV[1], ARGV[2], ARGV[3]
-local max_events, max_bytes, max_age = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local kind, payload, topic = ARGV[2], ARGV[3], ARGV[4]
+local max_events, max_bytes, max_age = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local id = redis.call('GET', KEYS[3])
 if id then return id end
@@ -172,10 +131,10 @@ end
 redis.call('HSET', marker, 'last', last, 'event', last_event, 'bytes', bytes)
 trim(max_events, max_bytes, max_age)
 redis.call('PEXPIRE', events, max_age)
-redis.call('PEXPIRE', marker, ARGV[7])
-redis.call('SET', KEYS[3], id, 'PX', ARGV[8])
+redis.call('PEXPIRE', marker, ARGV[8])
+redis.call('SET', KEYS[3], id, 'PX', ARGV[9])
 -- An event is published with its id, as readers get it.
-local id_line = kind == 'e' and 'id: ' .. ARGV[9] .. ':' .. id .. '\\n' or ''
+local id_line = kind == 'e' and 'id: ' .. ARGV[10] .. ':' .. id .. '\\n' or ''
 redis.call('PUBLISH', topic, previous .. ' ' .. id .. ' ' .. kind .. id_line .. payload)
 return id
 """
@@ -186,10 +145,10 @@ return id
 READ = Script(
     _BEGIN
     + """
-local after, count, max_age = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local after, count, max_age = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 trim(math.huge, math.huge, max_age)
-redis.call('PEXPIRE', marker, ARGV[4])
+redis.call('PEXPIRE', marker, ARGV[5])
 if after == '' then return {last, {}, '', 0} end
 
 local misses_kick = kick and is_before(after, kick) and is_before(after, trimmed) and 1 or 0
@@ -205,39 +164,3 @@ local entries = redis.call('XRANGE', events, '-', '+', 'COUNT', count)
 return {last, entries, #entries == 0 and last or trimmed, misses_kick}
 """
 )
-
-# A reply may be lost, and the command comes again: the third key has the reply for a while, so that it says the same then.
-
-# KEYS: readers, owners, token. The reply: whether it is the owner's first reader.
-JOIN = Script("""
-local reader, owner, value, is_again = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local is_new = redis.call('HSETNX', KEYS[1], reader, value) == 1
-if is_new then redis.call('HINCRBY', KEYS[2], owner, 1) end
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('PEXPIRE', KEYS[2], ARGV[5])
-if not is_new then return is_again == '0' and tonumber(redis.call('GET', KEYS[3]) or 0) or 0 end
-local is_first = redis.call('HGET', KEYS[2], owner) == '1' and 1 or 0
-redis.call('SET', KEYS[3], is_first, 'PX', ARGV[6])
-return is_first
-""")
-
-# KEYS: readers, owners, and the token, where the process itself says so. The reply: what was known of the reader, and whether it
-# was the owner's last one; nothing if another has said so before.
-LEAVE = Script("""
-local reader, token = ARGV[1], KEYS[3]
-local value = redis.call('HGET', KEYS[1], reader)
-if not value then
-  local reply = token and redis.call('GET', token)
-  if not reply then return {} end
-  return {string.sub(reply, 2), tonumber(string.sub(reply, 1, 1))}
-end
-redis.call('HDEL', KEYS[1], reader)
-local owner = cjson.decode(value)[1]
-local is_last = 0
-if redis.call('HINCRBY', KEYS[2], owner, -1) <= 0 then
-  is_last = 1
-  redis.call('HDEL', KEYS[2], owner)
-end
-if token then redis.call('SET', token, is_last .. value, 'PX', ARGV[2]) end
-return {value, is_last}
-""")

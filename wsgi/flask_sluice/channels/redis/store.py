@@ -15,11 +15,10 @@ from flask_sluice.channels.local_channel import LocalChannel
 from flask_sluice.channels.presence import Presence
 from flask_sluice.channels.redis import scripts
 from flask_sluice.channels.redis.follower import RemoteFollower
-from flask_sluice.channels.redis.listener import Listener
+from flask_sluice.channels.redis.keys import check_key, events_key, marker_key, token_key, topic_of
+from flask_sluice.channels.redis.listener import LOOK_SECONDS, Listener
 from flask_sluice.channels.redis.presence import RemotePresence
 from flask_sluice.channels.redis.remote_channel import RemoteChannel
-from flask_sluice.channels.redis.scripts import events_key, marker_key
-from flask_sluice.channels.redis.subscription import PING_SECONDS
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.client import RedisClient
@@ -33,6 +32,7 @@ _READY_SECONDS = 4.0
 _CHECK_SECONDS = 1.0
 """Between looks whether a Redis that failed works again."""
 _REPEAT_MS = 10_000
+_MAX_PUBLISHED = 1000
 
 
 def check_url(url: str, credentials: RedisCredentials | None) -> None:
@@ -66,10 +66,12 @@ class RedisChannels:
         self._listener = Listener(
             self._client,
             limits,
-            scripts.worker_topic(worker_id),
+            worker_id,
             on_reconnect=self._presence.renew_soon,
         )
         self._steps: list[RepeatedStep] = []
+        # The last entries of this process, by which Redis notices that it has gone back to an earlier state.
+        self._published: dict[str, bytes] = {}
 
     # Publishers.
 
@@ -82,16 +84,25 @@ class RedisChannels:
     def _add(self, name: str, kind: bytes, payload: bytes) -> Position:
         limits = self._limits
         # A command is sent again where the connection breaks before its reply, and must not count twice.
-        keys = (events_key(name), marker_key(name), scripts.token_key(name, secrets.token_hex(8)))
+        keys = (events_key(name), marker_key(name), token_key(name, secrets.token_hex(8)))
         arguments = (
-            *(kind, payload, scripts.topic_of(name), limits.history_events, limits.history_bytes),
-            *(milliseconds(limits.history_seconds), scripts.marker_ms(limits.history_seconds)),
-            *(_REPEAT_MS, tag_of(name)),
+            *(self._published.get(name, b""), kind, payload, topic_of(name)),
+            *(limits.history_events, limits.history_bytes, milliseconds(limits.history_seconds)),
+            *(scripts.marker_ms(limits.history_seconds), _REPEAT_MS, tag_of(name)),
         )
-        return position_from(self._run((scripts.PUBLISH, keys, arguments)))
+        position: bytes = self._run((scripts.PUBLISH, keys, arguments))
+        self._note_published(name, position)
+        return position_from(position)
+
+    def _note_published(self, name: str, position: bytes) -> None:
+        self._published.pop(name, None)
+        self._published[name] = position
+        if len(self._published) > _MAX_PUBLISHED:
+            del self._published[next(iter(self._published))]
 
     def last_position(self, name: str) -> Position:
-        last, *_ = self._run(self._listener.call(name, b""))
+        known = self._published.get(name, b"")
+        last, *_ = self._run(self._listener.call(name, b"", known=known))
         return position_from(last)
 
     def _run(self, call: Call) -> Reply:
@@ -172,7 +183,7 @@ class RedisChannels:
                     (self._check_health, _CHECK_SECONDS),
                     (self._listener.step, 0.0),
                     (self._listener.read_step, 0.0),
-                    (self._listener.look_after, PING_SECONDS),
+                    (self._listener.look_after, LOOK_SECONDS),
                 )
             ]
 
@@ -184,4 +195,4 @@ class RedisChannels:
 def _everything(tag: str) -> list[Command]:
     """Return what shows whether scripts may write. It changes nothing."""
     script = "return redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', '')"
-    return [("EVAL", script, 1, scripts.check_key(tag))]
+    return [("EVAL", script, 1, check_key(tag))]

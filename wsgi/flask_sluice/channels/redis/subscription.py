@@ -20,8 +20,7 @@ from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, disconnect
 from flask_sluice.journal.turns import GreenletTurns
 
-PING_SECONDS = 3.0
-_SILENCE_SECONDS = 2 * PING_SECONDS + 1
+_SILENCE_SECONDS = 7.0
 """A connection that brings nothing for so long, not even the reply to a PING, leads to a host that has vanished."""
 
 _READ_BYTES = 64 * 1024
@@ -33,11 +32,15 @@ class Subscription:
     Nothing but ``connect`` connects: a command that is sent while there is no connection is dropped, and the job sends again what
     has to be known when it has connected.
 
+    key: the connection leads to the server that has this key
     on_message: called in a turn with each message. It must not block; on gevent the loop calls it
     """
 
-    def __init__(self, client: RedisClient, on_message: Callable[[Message], None]) -> None:
+    def __init__(
+        self, client: RedisClient, key: str, on_message: Callable[[Message], None]
+    ) -> None:
         self._client = client
+        self._key = key
         self._turns = client.turns
         self._on_message = on_message
         self._connection: Any = None
@@ -52,7 +55,7 @@ class Subscription:
     def connect(self, *commands: Command) -> None:
         """Make a new connection, and send these first. Raises JournalUnavailableError."""
         self.disconnect()
-        connection = self._client.new_connection(_SILENCE_SECONDS)
+        connection = self._client.new_connection(_SILENCE_SECONDS, self._key)
         try:
             with self._turns.given_away():
                 connection.connect()
