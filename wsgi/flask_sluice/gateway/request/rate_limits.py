@@ -1,31 +1,19 @@
 """Rate limits: how many answers one client may start in a given time."""
 
-import logging
 import math
 import time
 from dataclasses import dataclass, field
 
 from flask import Flask, request
 from limits import RateLimitItem, parse_many
-from limits.storage import RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-from redis import BlockingConnectionPool
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from flask_sluice.gateway.request.access.auth import needs_key
 from flask_sluice.gateway.request.client_identity import client_name
+from flask_sluice.gateway.request.shared_counts import Limit, SharedCounts
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.per_process import PerProcess
 from flask_sluice.stream.errors import ApiError
-
-logger = logging.getLogger("sluice.api")
-
-_REDIS_TIMEOUT_SECONDS = 0.5
-"""Each answer waits this long at most for its count."""
-_MAX_REDIS_CONNECTIONS = 6
-"""A request uses one for a fraction of a millisecond."""
-_REDIS_RETRY_SECONDS = 1.0
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -53,53 +41,34 @@ class RateLimits:
 
     def __init__(self, limits: str, redis_url: str) -> None:
         # The shortest limit comes first because it is reached most often.
-        self._limits = sorted(parse_many(limits))
-        self._windows = [MemoryWindow(item.amount, item.get_expiry()) for item in self._limits]
-        self._redis_url = redis_url
-        self._redis = _connect(redis_url) if redis_url else None
-        self._is_redis_down = False
-        self._retry_redis_at = 0.0
+        items = sorted(parse_many(limits))
+        # By amount and seconds, which are the name of a count: "60/minute" and "60 per 1 minute" are one limit.
+        self._items = {Limit(item.amount, item.get_expiry()): item for item in items}
+        self._windows = {limit: MemoryWindow(limit.amount, limit.seconds) for limit in self._items}
+        self._shared: PerProcess[SharedCounts] | None = None
+        if redis_url:
+            self._shared = PerProcess(lambda: SharedCounts(redis_url, list(self._items)))
 
     def count(self, client: str) -> None:
         """Count one request. Raises ApiError 429 over a limit, with the time to wait."""
-        for item, window in zip(self._limits, self._windows, strict=True):
-            wait_seconds = self._count_in_redis(item, client)
-            if wait_seconds is None:
-                wait_seconds = window.count(client, time.time())
-            if wait_seconds:
-                raise _refusal(item, wait_seconds)
+        reached = self._count(client)
+        if reached is not None:
+            limit, wait_seconds = reached
+            raise _refusal(self._items[limit], wait_seconds)
 
-    def _count_in_redis(self, item: RateLimitItem, client: str) -> float | None:
-        """Return as ``MemoryWindow.count`` does, None while Redis is unreachable."""
-        now = time.monotonic()
-        if self._redis is None or now < self._retry_redis_at:
-            return None
-        if self._is_redis_down:
-            # One request tries again; those that come meanwhile do not wait for it.
-            self._retry_redis_at = now + _REDIS_RETRY_SECONDS
-        try:
-            wait_seconds = 0.0
-            if not self._redis.hit(item, client):
-                free_at = self._redis.get_window_stats(item, client).reset_time
-                wait_seconds = max(free_at - time.time(), 0.001)
-        except (
-            RedisError,
-            OSError,
-            ValueError,
-            TypeError,
-        ) as error:  # The last two: its answers make no sense.
-            self._retry_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
-            # The connections may lead to a server that has been demoted, and that refuses to write from now on.
-            self._redis = _connect(self._redis_url)
-            if not self._is_redis_down:
-                self._is_redis_down = True
-                logger.warning("rate limits count in memory: Redis cannot be asked: %s", error)
-            return None
-        if self._is_redis_down:
-            self._is_redis_down = False
-            self._retry_redis_at = 0.0
-            logger.info("rate limits count in Redis again")
-        return wait_seconds
+    def _count(self, client: str) -> tuple[Limit, float] | None:
+        """Return the limit that is reached, and how long to wait."""
+        if self._shared is not None:
+            try:
+                return self._shared.here.count(client)
+            except JournalUnavailableError:
+                pass  # It has been logged.
+        now = time.time()
+        for limit, window in self._windows.items():
+            wait_seconds = window.count(client, now)
+            if wait_seconds:
+                return limit, wait_seconds
+        return None
 
 
 @dataclass(slots=True)
@@ -136,24 +105,6 @@ class MemoryWindow:
             # The previous window then counts for so little that there is room for one request.
             return self.seconds * (1 - (self.amount - count) / before) - elapsed or 0.001
         return self.seconds - elapsed
-
-
-def _connect(redis_url: str) -> SlidingWindowCounterRateLimiter:
-    # redis-py 4.5 takes no time limit for connecting to a unix socket, which is immediate.
-    is_unix = redis_url.startswith("unix:")
-    connecting = {} if is_unix else {"socket_connect_timeout": _REDIS_TIMEOUT_SECONDS}
-    pool = BlockingConnectionPool.from_url(
-        redis_url,
-        max_connections=_MAX_REDIS_CONNECTIONS,
-        timeout=_REDIS_TIMEOUT_SECONDS,
-        **connecting,
-        socket_timeout=_REDIS_TIMEOUT_SECONDS,
-        # redis-py's default would wait, and try three more times.
-        retry=Retry(NoBackoff(), 0),
-        client_name="sluice-limits",
-    )
-    storage = RedisStorage(redis_url, connection_pool=pool, key_prefix="sluice:limits")
-    return SlidingWindowCounterRateLimiter(storage)
 
 
 def _refusal(item: RateLimitItem, wait_seconds: float) -> ApiError:

@@ -51,6 +51,7 @@ class RedisClient:
 
     url, name, credentials: see ``Address.parse``
     turns: given away while a connection waits for Redis; None: those of the process
+    logs_problems: False where its user does
 
     Raises ValueError, which does not show the URL, if the URL cannot be read; TypeError for credentials that are none.
     """
@@ -62,9 +63,10 @@ class RedisClient:
         turns: Turns | None = None,
         *,
         credentials: RedisCredentials | None = None,
+        logs_problems: bool = True,
     ) -> None:
         self.turns = turns or turns_of_process()
-        self.health = RedisHealth(self.turns)
+        self.health = RedisHealth(self.turns, logs_problems=logs_problems)
         self._address = Address.parse(url, name, credentials)
         self._cluster_slots: ClusterSlots | None = None
         self._connect: Callable[..., Any] = self._address.new_connection

@@ -39,8 +39,9 @@ class RedisHealth:
     became a replica. Only ``recovered`` does, after all commands that streams need were tried over a new connection.
     """
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, *, logs_problems: bool = True) -> None:
         self._turns = turns
+        self._logs_problems = logs_problems
         self.problem: str | None = None
         """What failed last, as long as it has not been seen to work again."""
         self.reached_since: float | None = None
@@ -111,7 +112,8 @@ class RedisHealth:
             return
         now = time.monotonic()
         was_reached = self.problem.startswith(_REFUSES)
-        logger.info("Redis takes commands again" if was_reached else "Redis is reached again")
+        if self._logs_problems:
+            logger.info("Redis takes commands again" if was_reached else "Redis is reached again")
         is_often = now - self._recovered_at < _STEADY_SECONDS
         self.hold_seconds = min(2 * self.hold_seconds + 0.5, _MAX_HOLD_SECONDS) * is_often
         self._recovered_at = now
@@ -152,7 +154,8 @@ class RedisHealth:
         if not self.is_closed:
             if kind not in self._logged:
                 self._logged.add(kind)
-                logger.warning("%s", reason)
+                if self._logs_problems:
+                    logger.warning("%s", reason)
             self._has_problem.set()
         self.problem = reason
         self.reached_since = None
