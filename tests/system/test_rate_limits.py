@@ -3,9 +3,17 @@
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.crc import key_slot
 
+from flask_sluice.gateway.request.rate_limits import MemoryWindow, RateLimits
+from flask_sluice.gateway.request.shared_counts import COUNT, count_key
+from flask_sluice.journal.redis.servers.scripts import Script
+from flask_sluice.stream.errors import ApiError
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.redis_server import RedisServer
@@ -19,6 +27,33 @@ SHORT = post(PATH, chat(stream=False, simulator={"text": "hi"}))
 def redis() -> Iterator[RedisServer]:
     with RedisServer() as redis:
         yield redis
+
+
+@pytest.fixture(scope="module")
+def clocked() -> Iterator["ClockedScript"]:
+    with RedisServer() as redis:
+        yield ClockedScript(redis)
+
+
+class ClockedScript:
+    """The script in a real Redis, at the times that a test gives in place of the clock's."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self._client = redis.client
+        clock = "redis.call('TIME')"
+        assert COUNT.text.count(clock) == 1
+        given = "{ARGV[#ARGV - 1], ARGV[#ARGV]}"
+        self._script = Script(COUNT.text.replace(clock, given))
+
+    def forget(self) -> None:
+        self._client.flushall()
+
+    def count(self, limits: list[tuple[int, int]], client: str, now_ms: int) -> list[int]:
+        arguments = [number for amount, seconds in limits for number in (amount, seconds * 1000)]
+        time_given = (now_ms // 1000, now_ms % 1000 * 1000)
+        keys = [count_key(client, *limit) for limit in limits]
+        command = self._script.by_text(keys, (*arguments, *time_given))
+        return self._client.execute_command(*command)
 
 
 def status(server: Server, request: bytes = SHORT) -> int:
@@ -93,6 +128,79 @@ def test_redis_that_was_never_there_is_one_warning_too():
     with Server(rate_limit="2/day", redis_url=url) as server:
         assert [status(server) for _ in range(3)] == [200, 200, 429]
         assert server.log.count("rate limits count in memory") == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    amounts=st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True),
+    steps=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=60),
+)
+def test_redis_counts_as_memory_does(clocked, amounts, steps):
+    clocked.forget()
+    limits = [(amount, 2**place) for place, amount in enumerate(amounts)]
+    windows = [MemoryWindow(*limit) for limit in limits]
+    now_ms = 1_200_000_000_000
+    for client, step in steps:
+        now_ms += 125 * step  # These have no rounding errors, in either unit.
+        waits = (
+            (place, window.count(client, now_ms / 1000)) for place, window in enumerate(windows)
+        )
+        place, seconds = next(((place + 1, wait) for place, wait in waits if wait), (0, 0))
+        counted_at, wait_ms = clocked.count(limits, client, now_ms)
+        assert counted_at == place
+        assert abs(wait_ms - 1000 * seconds) <= 1
+
+
+def test_a_clock_of_redis_that_is_set_back_does_no_harm(clocked):
+    clocked.forget()
+    later, earlier = 1_200_000_600_000, 1_200_000_000_000
+    assert clocked.count([(1, 60)], "a", later) == [0, 0]
+    assert clocked.count([(1, 60)], "a", earlier) == [0, 0]
+    assert clocked.count([(1, 60)], "a", earlier) == [1, 60_000]
+
+
+@pytest.mark.parametrize("client", ["", "192.0.2.7", "2001:db8::/64", "0" * 32])
+def test_all_counts_of_a_client_are_in_one_slot_of_a_cluster(client):
+    limits = [(5, 1), (100, 3600), (1000, 86_400)]
+    assert len({key_slot(count_key(client, *limit).encode()) for limit in limits}) == 1
+
+
+def test_a_limit_that_is_given_twice_counts_once(redis):
+    limits = RateLimits("2/minute;2 per 1 minute;2 per 60 second", redis.url)
+    limits.count("a")
+    limits.count("a")
+    with pytest.raises(ApiError):
+        limits.count("a")
+
+
+@pytest.mark.slow
+def test_no_request_waits_longer_than_half_a_second_for_a_redis_that_stands_still(redis, caplog):
+    caplog.set_level("INFO")
+    limits = RateLimits("1000/day", redis.url)
+    limits.count("a")
+
+    def seconds_of_a_count(_: object) -> float:
+        began_at = time.monotonic()
+        limits.count("a")
+        return time.monotonic() - began_at
+
+    redis.suspend()
+    with ThreadPoolExecutor(20) as threads:
+        waits = list(threads.map(seconds_of_a_count, range(60)))
+    assert max(waits) < 1.0
+    # Only those waited that came before it was known.
+    assert sum(waits) < 20 * 1.0
+    redis.resume()
+    wait_until(lambda: "rate limits count in Redis again" in caplog.text)
+    assert caplog.text.count("rate limits count in memory") == 1
+    before = redis_count(redis)
+    limits.count("a")
+    assert redis_count(redis) == before + 1
+
+
+def redis_count(redis: RedisServer) -> int:
+    (key,) = redis.client.scan_iter("sluice:limits*")
+    return int(redis.client.get(key).split()[1])
 
 
 @pytest.mark.slow
