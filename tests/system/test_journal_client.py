@@ -11,6 +11,7 @@ from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import disconnect
 from flask_sluice.journal.redis.servers.health import RedisHealth, code_of
 from flask_sluice.journal.turns import GreenletTurns
+from flask_sluice.stream import registry
 from tests.support.server import wait_until
 from tests.system.scripted_redis import ScriptedRedis
 
@@ -266,6 +267,25 @@ def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
         assert client.check(keys_and_commands.everything) is None
         holds.append(client.health.hold_seconds)
     assert holds == [0, 0.5, 1.5, 3.5, 5, 5, 5, 5]
+    client.close()
+
+
+def test_the_metrics_count_each_problem_once_and_that_redis_is_out_until_it_is_over(redis):
+    registry.reset()
+    stats = registry.stats()
+    client, other = RedisClient(redis.url, "x"), RedisClient(redis.url, "x")
+    client.health.refused(ResponseError("OOM"))
+    client.health.unreachable(OSError("no"))
+    assert (stats.redis_out, stats.redis_problems) == (1, 1)
+    other.health.unreachable(OSError("no"))
+    assert (stats.redis_out, stats.redis_problems) == (2, 2)
+    assert client.check(keys_and_commands.everything) is None
+    assert client.check(keys_and_commands.everything) is None
+    assert (stats.redis_out, stats.redis_problems) == (1, 2)
+    # One that is closed has no problem any more, and gets none.
+    other.close()
+    other.health.unreachable(OSError("no"))
+    assert (stats.redis_out, stats.redis_problems) == (0, 2)
     client.close()
 
 

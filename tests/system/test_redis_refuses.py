@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from flask_sluice.sse import EventParser
+from tests.support.metrics import Metrics
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.redis_server import RedisServer
 
 READONLY = ("REPLICAOF", "127.0.0.1", 1)
 PRIMARY = ("REPLICAOF", "NO", "ONE")
+OVER = ("Redis is reached again", "Redis takes commands again")
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +32,11 @@ def create(server: Server, tokens: int) -> str:
         response = Response(sock)
         assert response.status == 201
         return response.json()["url"]
+
+
+def both_workers_produce(server: Server, redis: RedisServer) -> bool:
+    create(server, tokens=1000)
+    return len(redis.client.keys("sluice:inbox:*")) == 2
 
 
 def config_was_asked(redis: RedisServer) -> bool:
@@ -78,6 +85,38 @@ def test_forty_readers_get_their_whole_answers_although_redis_is_read_only_for_a
         assert 1 <= len(lines) <= 4
         assert "Redis takes commands again" in server.log
         assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "told"),
+    [
+        (RedisServer.kill, RedisServer.start, "Redis cannot be reached"),
+        (
+            lambda redis: redis.client.config_set("maxmemory", 1),
+            lambda redis: redis.client.config_set("maxmemory", 0),
+            "Redis refuses commands: OOM",
+        ),
+    ],
+    ids=["killed", "full"],
+)
+def test_a_problem_with_redis_is_told_by_every_worker_once_and_is_in_readyz_and_the_metrics(
+    redis, begin, end, told
+):
+    with Server(redis_url=redis.url, workers=2) as server:
+        metrics = Metrics(server)
+        assert metrics.value("redis_out") == 0
+        wait_until(lambda: both_workers_produce(server, redis), 20)
+        begin(redis)
+        metrics.wait_for(1, "redis_out")
+        metrics.wait_until_added(2, "redis_problems_total")
+        wait_until(lambda: told in body_of(server, get("/readyz")))
+        end(redis)
+        metrics.wait_for(0, "redis_out")
+        wait_until(lambda: told not in body_of(server, get("/readyz")))
+        assert metrics.added("redis_problems_total") == 2
+        messages = [str(line["message"]) for line in server.logged_lines()]
+        assert [message.startswith(told) for message in messages].count(True) == 2
+        assert [message in OVER for message in messages].count(True) == 2
 
 
 @pytest.mark.parametrize("drain_seconds", [30, 1])

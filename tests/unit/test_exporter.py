@@ -102,6 +102,18 @@ def test_upstreams_that_share_a_label_are_counted_together(stats, which_is_out):
     assert seen["sluice_upstream_out", "host:1"] == 1
 
 
+def test_redis_is_out_while_one_of_its_users_cannot_use_it(exporter, stats):
+    assert values(exporter)["sluice_redis_out",] == 0
+    stats.redis_out = stats.redis_problems = 2
+    assert values(exporter)["sluice_redis_out",] == 1
+    stats.redis_out = 1
+    assert values(exporter)["sluice_redis_out",] == 1
+    stats.redis_out = 0
+    seen = values(exporter)
+    assert seen["sluice_redis_out",] == 0
+    assert seen["sluice_redis_problems_total",] == 2
+
+
 def test_labels_cannot_forge_lines(exporter, stats):
     stats.refused["404", 'a"\nb\\'] += 1
     assert values(exporter)["sluice_requests_refused_total", 'a"\nb\\', "404"] == 1

@@ -145,6 +145,12 @@ class MetricsExporter(Collector):
         self._out = self._gauge(
             "upstream_out", "1 while a worker leaves the upstream alone", "upstream", merge=max
         )
+        self._redis_out = self._gauge(
+            "redis_out", "1 while a worker cannot use Redis: no answer, or a refusal", merge=max
+        )
+        self._redis_problems = self._counter(
+            "redis_problems", "How often a worker could not use Redis any more"
+        )
         self._incomplete = self._gauge(
             "metrics_incomplete", "1 if there is no room to share a worker's metrics", merge=max
         )
@@ -215,6 +221,9 @@ class MetricsExporter(Collector):
         _move_histogram(stats.loop_lags, self._loop_lags)
         _move_counts(stats.upstream_errors, self._upstream_errors)
         self._move_upstreams()
+        self._redis_out.set(stats.redis_out > 0)
+        self._redis_problems.add(stats.redis_problems)
+        stats.redis_problems = 0
         if (row := self._board.own_row) is not None:
             fits = shared_numbers().publish(row.number, *self._values())
             self._incomplete.set(not fits)

@@ -97,13 +97,15 @@ class ModelLabels:
 
 
 class StreamStats:
-    """The numbers since they were last moved to the metrics. ``open`` and ``models`` are not moved.
+    """The numbers since they were last moved to the metrics. ``open``, ``models`` and ``redis_out`` are not moved.
 
     open: streams that run, by route
     ended: streams by route, model and outcome
     errors: streams by route and the code of the error that they ended with
     refused: requests by the status and code of the answer
     upstream_errors: answers that failed after they had begun, by upstream and code
+    redis_out: users of Redis (kept streams, channels) for which it does not work at present
+    redis_problems: how often that began
     on_count: called at once with what ``ended``, ``errors`` and ``refused`` count: the attribute's name, and the key. So
         a worker that is killed has lost none of these
     """
@@ -116,6 +118,8 @@ class StreamStats:
         self.errors: Counter[tuple[str, ...]] = Counter()
         self.refused: Counter[tuple[str, ...]] = Counter()
         self.upstream_errors: Counter[tuple[str, ...]] = Counter()
+        self.redis_out = 0
+        self.redis_problems = 0
         self.events = 0
         self.bytes = 0
         self.keepalives = 0

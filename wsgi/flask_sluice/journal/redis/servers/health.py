@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.turns import Turns
+from flask_sluice.stream import registry
 
 logger = logging.getLogger("sluice.journal")
 
@@ -58,6 +59,8 @@ class RedisHealth:
         """
         self.is_closed = False
         self._pid = os.getpid()
+        self._stats = registry.stats()
+        self._is_counted_out = False
         self._has_problem = turns.new_flag()
         # Each kind of failure is logged once in a problem.
         self._logged: set[str] = set()
@@ -118,6 +121,7 @@ class RedisHealth:
         self.hold_seconds = min(2 * self.hold_seconds + 0.5, _MAX_HOLD_SECONDS) * is_often
         self._recovered_at = now
         self.problem = None
+        self._count_out(False)
         self._logged.clear()
         self._has_problem.clear()
         self.recovery_count += 1
@@ -144,6 +148,7 @@ class RedisHealth:
 
     def close(self) -> None:
         self.is_closed = True
+        self._count_out(False)
         # In a child process another thread of the parent's may hold the flag's lock, and never give it back.
         if os.getpid() == self._pid:
             self._has_problem.set()
@@ -157,10 +162,18 @@ class RedisHealth:
                 if self._logs_problems:
                     logger.warning("%s", reason)
             self._has_problem.set()
+            self._count_out(True)
         self.problem = reason
         self.reached_since = None
         self.troubled_at = time.monotonic()
         return JournalUnavailableError(reason)
+
+    def _count_out(self, is_out: bool) -> None:
+        """Show in the metrics whether Redis works."""
+        if is_out != self._is_counted_out:
+            self._is_counted_out = is_out
+            self._stats.redis_out += 1 if is_out else -1
+            self._stats.redis_problems += is_out
 
 
 def _with_node(text: str, node: tuple[str, int] | None) -> str:
