@@ -285,7 +285,7 @@ class TestRedis:
         witness = open_channels(own_redis.url)
         Reader(witness, name)
         publisher = open_channels(own_redis.url)
-        kept, lost = self.lose_the_last_event(own_redis, publisher, name)
+        kept, _ = self.lose_the_last_event(own_redis, publisher, name)
         publisher.close()
 
         def resets(reader):

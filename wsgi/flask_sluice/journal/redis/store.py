@@ -209,7 +209,11 @@ class RedisStore:
     def problem(self) -> str | None:
         if self._steps and self._health.problem is not None:
             return self._health.problem  # The check goes on.
-        return self._client.check(commands.everything)
+        reason = self._client.check(commands.everything)
+        if reason is not None:
+            # So that something looks when the problem is over, also if this worker is not asked again.
+            self._start()
+        return reason
 
     def check_settings(self) -> None:
         self._health.note_policy(self._client.setting("maxmemory-policy"))

@@ -191,7 +191,11 @@ class StoredStreams:
             may_return |= stored.may_return
             if stored.is_there:
                 break
-            if not may_return or time.monotonic() >= ends_at:
+            if not may_return:
+                raise UnknownStreamError
+            if time.monotonic() >= ends_at:
+                if stored.may_return:
+                    raise JournalUnavailableError("a producer may be storing the stream again")
                 raise UnknownStreamError
             self._client.turns.sleep(LOOK_SECONDS)
         last = stored.last
