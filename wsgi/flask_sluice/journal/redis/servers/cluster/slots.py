@@ -103,9 +103,9 @@ class ClusterSlots:
 
     def update(self) -> None:
         """Load the slots if they may have changed. Raises JournalUnavailableError if they were never loaded."""
-        if not self._is_stale or (
-            self.version and time.monotonic() - self._loaded_at < _LOAD_SECONDS
-        ):
+        was_just_loaded = time.monotonic() - self._loaded_at < _LOAD_SECONDS
+        # As long as there are none, each that needs them asks: another may still wait for a node's answer.
+        if self.version and (was_just_loaded or not self._is_stale):
             return
         try:
             self.load()
