@@ -17,6 +17,10 @@ from benchmarks.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 40
 STOP_TIMEOUT_SECONDS = 30
+GTHREAD = ("-k", "gthread", "--keep-alive", "0")
+"""gunicorn's worker with threads, for a ``Server``. No connection is kept alive, so that none is closed while the server is
+told to stop: gunicorn takes that up with ``ThreadPoolExecutor.submit``, and SIGQUIT's handler calls ``shutdown``, which waits
+for the lock that ``submit`` has in the same thread, until the master kills the worker after 30 s."""
 
 
 class Server:
