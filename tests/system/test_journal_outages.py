@@ -5,6 +5,12 @@ import time
 import pytest
 
 from benchmarks.ports import free_port
+from flask_sluice.journal.redis.keys_and_commands import (
+    produce_stream,
+    producer_key,
+    renew_lease,
+    stream_key,
+)
 from tests.support.certificate import make_certificates
 from tests.support.server import wait_until
 from tests.system.journal_worker import JournalWorker, WorkerError
@@ -119,6 +125,41 @@ class TestRedisRestarted:
             redis.start()
             wait_until(lambda: other.problem() is None)
             reader = other.follow(stream_id, 15)
+        finally:
+            one.resume()
+        one.append(stream_id, 10)
+        one.finish(stream_id)
+        assert other.all_ids(reader) == up_to(31)[15:]
+
+    @pytest.mark.slow
+    def test_keeps_a_reader_also_when_the_producer_takes_longer_than_a_lease(
+        self, redis, pair, stream_id
+    ):
+        one, other = pair
+        one.create(stream_id)
+        producer = redis.client.get(producer_key(stream_id)).decode()
+        redis.remember()
+        one.append(stream_id, 20)
+        wait_until(lambda: redis.client.xlen(stream_key(stream_id)) == 20)
+        # It joins the stream at its last event. What was before that is read in Redis.
+        before = other.follow(stream_id)
+        other.until_has(before, 20)
+        one.suspend()
+        try:
+            redis.kill()
+            redis.go_back()
+            redis.start()
+            # The producer lives: this is how a worker says so, which waits for Redis a little before it writes again.
+            minute_ms = 60_000
+            for command in (
+                produce_stream(stream_id, producer, minute_ms),
+                *renew_lease(producer, minute_ms),
+            ):
+                redis.client.execute_command(*command)
+            wait_until(lambda: other.problem() is None)
+            reader = other.follow(stream_id, 15)
+            followed_at = time.monotonic()
+            wait_until(lambda: time.monotonic() > followed_at + 1.5 * LEASE_SECONDS)
         finally:
             one.resume()
         one.append(stream_id, 10)

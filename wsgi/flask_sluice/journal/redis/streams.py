@@ -237,12 +237,14 @@ class StoredStreams:
 
     def awaits(self, stream_id: str, number: int) -> bool:
         """Return whether a producer may be about to store the stream again up to this number. Raises JournalUnavailableError."""
+        # Those the keeper ends if their producer is dead.
+        runs = stream_id in self._streams.own or stream_id in self._streams.followed
         try:
             stored = self.look_up(stream_id)
         except UnknownStreamError:
-            return False
+            return runs
         last = stored.last
-        return stored.may_return and not last.is_terminal and last.number < number
+        return (runs or stored.may_return) and not last.is_terminal and last.number < number
 
     def _may_lack_events(self, stored: StoredStream, *, may_return: bool) -> bool:
         """Return whether readers may have later events of the stream than Redis. Raises JournalUnavailableError."""
