@@ -23,7 +23,7 @@ def test_kept_streams_are_the_same(redis, place, patch):
     run = subprocess.run(
         [
             *(sys.executable, "-c", patch + _PROGRAM, "-q", "-p", "no:cacheprovider"),
-            *("tests/unit/test_kept_streams.py", "tests/unit/test_extension.py"),
+            *("tests/unit/kept_streams", "tests/unit/test_extension.py"),
         ],
         cwd=ROOT,
         env={**os.environ, **url},

@@ -1,4 +1,6 @@
-"""Kept streams to test, and readers for them, which run in threads; in a process that gevent has patched these are greenlets.
+"""Streams that survive their readers, as a program without a web server has them.
+
+Here are streams to test, and readers for them, which run in threads; in a process that gevent has patched these are greenlets.
 
 tests/system/test_kept_streams.py runs the same tests over Redis, and in a patched process.
 """
@@ -8,10 +10,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from flask_sluice import Streams
 from flask_sluice.sse import EventParser
+from tests.support.server import wait_until
 from tests.unit.journals import REDIS_URL, ids
 
+DONE = ("done", "{}")
 TIMEOUT_SECONDS = 20
 _MEAN_SECONDS_TO_A_BREAK = 0.05
 
@@ -90,3 +96,38 @@ def read_with_breaks(streams, stream_id, readers, seconds):
         results = list(pool.map(read_all, range(readers), timeout=60))
     last_id = max(result[-1] for result in results)
     return len(joins), [result for result in results if result != list(range(1, last_id + 1))]
+
+
+def publish_one(streams, item, **options):
+    """Publish one item. Returns the events of the stream."""
+    with streams.create(**options) as stream:
+        stream.publish(item)
+    return events(streams, stream.id)
+
+
+def fail(streams, error, item="data: a\n\n", **options):
+    """Have a stream fail. Returns its id."""
+
+    def produce():
+        with stream:
+            stream.publish(item)
+            raise error
+
+    stream = streams.create(**options)
+    with pytest.raises(type(error)):
+        produce()
+    return stream.id
+
+
+def until_ended(streams, stream_id):
+    """Wait for the end of a stream. Returns its status."""
+
+    def status():
+        found = streams.status(stream_id)
+        return found if found.state != "running" else None
+
+    return wait_until(status)
+
+
+def error_of(status):
+    return status.error and status.error["code"]
