@@ -1,12 +1,14 @@
 """Where Redis is: what a URL says, as arguments of redis-py's connections."""
 
 import inspect
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.redis.servers.access.login import Logins
 from flask_sluice.journal.redis.servers.access.tls import check_tls
@@ -49,7 +51,7 @@ class Address:
     ) -> "Address":
         """Read a URL; docs/configuration.md has its forms. Its options win over the timeouts here.
 
-        client_name: the name of all connections in CLIENT LIST
+        client_name: the name of all connections in CLIENT LIST, if the user may set it
         credentials: the password, and perhaps the user, of servers with data, in place of those in the URL
 
         Raises ValueError, which does not show the URL, if the URL cannot be read, or names files that cannot be; TypeError
@@ -64,7 +66,8 @@ class Address:
             # Connecting to a unix socket does not wait, and redis-py 4.5 refuses the argument there.
             **({} if parts.path else {"socket_connect_timeout": _TIMEOUT_SECONDS}),
             "socket_timeout": _TIMEOUT_SECONDS,
-            "client_name": client_name,
+            # Not redis-py's ``client_name``: it makes no connection where the user may not set one.
+            "redis_connect_func": partial(_begin, client_name),
             **parts.options,
             **_RESP2,
         }
@@ -122,6 +125,15 @@ def _class_of(parts: RedisUrl) -> Any:
     if parts.path:
         return UnixDomainSocketConnection
     return SSLConnection if parts.has_tls else Connection
+
+
+def _begin(client_name: str, connection: Any) -> None:
+    """Do what a new connection begins with: log in, select the database, and give the connection a name."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "SETNAME", client_name, check_health=False)
+    # An ACL may not allow it, and some proxies do not know it. Nothing depends on the name.
+    with suppress(ResponseError):
+        connection.read_response()
 
 
 def _login(username: str, password: str) -> dict[str, str]:
