@@ -12,6 +12,7 @@ from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis.servers.access import login
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.credentials import PasswordFile
+from flask_sluice.sse import EventParser
 from tests.support.certificate import make_certificates
 from tests.support.server import wait_until
 from tests.system.redis_server import RedisServer
@@ -394,6 +395,50 @@ class TestStreamsAndChannels:
         assert body.count(b"\ndata: ") >= 150
         assert b"event: error" not in body
         assert tokens.asked > 3
+
+    @pytest.mark.slow
+    def test_hear_on_over_a_new_connection_when_credentials_change_and_nothing_is_told_of_that(
+        self, redis, at_once, caplog
+    ):
+        users = Users(redis)
+        channels = Channels(redis.url, credentials=users)
+        with channels.turns:
+            follower = channels.follow(["news"], "", lambda: None)
+
+        def subscribers():
+            return [each["user"] for each in redis.client.client_list("pubsub")]
+
+        wait_until(lambda: subscribers() == ["first"])
+        users.user = "second"
+        is_over, published = threading.Event(), []
+
+        def publish():
+            while not is_over.wait(0.01):
+                channels.publish("news", len(published))
+                published.append(len(published))
+
+        publishing = threading.Thread(target=publish)
+        publishing.start()
+        try:
+            wait_until(lambda: subscribers() == ["second"], 20)
+        finally:
+            is_over.set()
+            publishing.join(20)
+        received = b""
+
+        def has_all():
+            nonlocal received
+            with channels.turns:
+                received += follower.take()
+            return received.count(b"data:") >= len(published)
+
+        wait_until(has_all)
+        data = [int(event.data) for event in EventParser().feed(received)]
+        assert data == published
+        assert caplog.text == ""
+        with channels.turns:
+            follower.close()
+        channels.close()
 
     def test_publish_and_hear_with_credentials_of_a_program(self, redis):
         tokens = Tokens(redis)

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.channels.redis.messages import Message, MessageParser
 from flask_sluice.journal.errors import JournalUnavailableError
+from flask_sluice.journal.redis.servers.access.login import has_old_login
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, disconnect
 from flask_sluice.journal.turns import GreenletTurns
@@ -81,6 +82,9 @@ class Subscription:
                 self._read(sock)
             raise RedisConnectionError("Redis has closed the connection")
         except (RedisError, OSError, ValueError) as error:
+            if has_old_login(connection):
+                # It is made anew for that, in one step: Redis is well.
+                raise JournalUnavailableError("the login to Redis is renewed") from None
             raise self._failed(error) from None
         finally:
             self.disconnect()
@@ -134,8 +138,9 @@ class Subscription:
             self._is_sending = False
 
     def ping(self) -> None:
-        """Ask for a sign of life, and give up a connection that has given none for too long."""
-        if time.monotonic() - self._heard_at > _SILENCE_SECONDS and self._connection is not None:
+        """Ask for a sign of life, and give up a connection that has given none for too long, or has to log in again."""
+        is_silent = time.monotonic() - self._heard_at > _SILENCE_SECONDS
+        if is_silent or has_old_login(self._connection):
             self.disconnect()
         self.send(("PING",))
 
