@@ -21,6 +21,7 @@ from flask_sluice.journal.window import numbered
 
 _TERMINAL_NUMBER = 2**63 - 1
 _INBOX_LENGTH = 2000
+_INBOX_BYTES = 16 * 1024 * 1024
 """Messages that were read are removed every second. A worker that stalls loses the oldest, and reads its streams instead."""
 
 EVENTS, FOLLOW, STOP = b"events", b"follow", b"stop"
@@ -210,7 +211,9 @@ def remove_read(worker_id: str, position: str) -> Command:
 
 def _send(worker_id: str, word: bytes, about: bytes) -> Command:
     key = inbox_key(worker_id)
-    return ("XADD", key, "NOMKSTREAM", "MAXLEN", "~", _INBOX_LENGTH, "*", word, about)
+    # The bytes of an inbox are counted as if all its messages were as long as this one.
+    length = min(_INBOX_LENGTH, _INBOX_BYTES // (len(about) + 1))
+    return ("XADD", key, "NOMKSTREAM", "MAXLEN", "~", length, "*", word, about)
 
 
 # Replies.

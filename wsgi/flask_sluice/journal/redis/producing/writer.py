@@ -198,5 +198,7 @@ class EventWriter:
             self._has_work.set()
             raise
         for (worker_id, _), result in zip(messages, results, strict=True):
-            if isinstance(result, list) and result[0] is None:
+            if isinstance(result, JournalUnavailableError):
+                self._feed.tell_positions(worker_id)
+            elif result[0] is None:
                 self._feed.forget(worker_id)  # It is gone.

@@ -62,17 +62,22 @@ class Inbox:
         entries = reply[0][1]
         self.position = entries[-1][0].decode()
         changed: dict[Window, None] = {}
-        for _, (word, about) in entries:
-            # Other words are of other releases, and what they say is found in other ways, too.
-            if word == EVENTS:
-                self._take_told(about, changed)
-            elif word == FOLLOW:
-                self._on_following(messages.decode_following(about))
-            elif word == STOP:
-                self._on_stop(about.decode())
-        for window in changed:
-            window.trim(WINDOW_BYTES)
-            window.wake()
+        try:
+            for _, (word, about) in entries:
+                self._take(word, about, changed)
+        finally:
+            for window in changed:
+                window.trim(WINDOW_BYTES)
+                window.wake()
+
+    def _take(self, word: bytes, about: bytes, changed: dict[Window, None]) -> None:
+        # Other words are of other releases, and what they say is found in other ways, too.
+        if word == EVENTS:
+            self._take_told(about, changed)
+        elif word == FOLLOW:
+            self._on_following(messages.decode_following(about))
+        elif word == STOP:
+            self._on_stop(about.decode())
 
     def _take_told(self, about: bytes, changed: dict[Window, None]) -> None:
         told = messages.decode_told(about)
