@@ -1,5 +1,8 @@
 """Commands to a cluster: which server gets which, and what becomes of them while slots move and servers die."""
 
+import threading
+import time
+
 import pytest
 
 from flask_sluice.journal import JournalUnavailableError
@@ -189,9 +192,153 @@ def test_a_dead_server_does_not_stop_commands_for_the_others(caplog, keys):
         assert str(dead.port) in client.check(keys_and_commands.everything)
         dead.start()
         wait_until(lambda: client.check(keys_and_commands.everything) is None)
-        assert kept.execute(*(("INCR", key) for key in keys)) == [7, 1, 7]
+        assert client.execute(*(("INCR", key) for key in keys)) == [7, 1, 7]
         client.close()
     messages = [record.getMessage().partition(":")[0] for record in caplog.records]
     assert messages[0] == "Redis cannot be reached"
     assert messages[-1] in ("Redis is reached again", "Redis takes commands again")
     assert len(messages) <= 4
+
+
+@pytest.fixture
+def replicated():
+    with RedisCluster(replicas_each=1) as cluster:
+        yield cluster
+
+
+def counted(connection, keys):
+    return connection.transactions([[("INCR", key)] for key in keys])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["kill", "failover"])
+def test_after_a_failover_commands_go_to_the_new_master(replicated, keys, how):
+    """Connections that may not repeat tell it once for each slot, and those that may count it."""
+    client = RedisClient(replicated.url, "sluice-test")
+    kept = client.keep_connection(may_repeat=False)
+    for connection in (client, kept):
+        counted(connection, keys)
+    changes = client.health.server_changes
+    getattr(replicated, how)(replicated.nodes[1])
+    wait_until(lambda: client.check(keys_and_commands.everything) is None)
+    moved = counted(kept, keys)
+    assert [type(outcome) for outcome in moved] == [list, JournalUnavailableError, list]
+    assert counted(kept, keys) == [[4], [3], [4]]
+    assert counted(client, keys) == [[5], [4], [5]]
+    assert client.health.server_changes > changes
+    assert client.health.problem is None
+    client.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_holds_the_others_up_once_in_a_while(keys):
+    with RedisCluster("--cluster-require-full-coverage", "no", node_timeout_ms=60_000) as cluster:
+        client = RedisClient(f"{cluster.url}?socket_timeout=0.5", "sluice-test")
+        counted(client, keys)
+        cluster.nodes[1].suspend()
+        try:
+            outcomes = counted(client, keys)
+            assert outcomes[::2] == [[2], [2]]
+            assert isinstance(outcomes[1], JournalUnavailableError)
+            started_at = time.monotonic()
+            assert counted(client, keys)[::2] == [[3], [3]]
+            assert time.monotonic() - started_at < 0.4
+        finally:
+            cluster.nodes[1].resume()
+        wait_until(lambda: client.check(keys_and_commands.everything) is None)
+        assert counted(client, keys[::2]) == [[4], [4]]
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "host"), [("hostname", "localhost"), ("hostname", ""), ("unknown-endpoint", "")]
+)
+def test_servers_are_reached_by_the_names_that_they_give_themselves(
+    cluster, client, keys, kind, host
+):
+    """Those that say none are reached as the one that was asked."""
+    for node in cluster.nodes:
+        node.client.config_set("cluster-announce-hostname", host)
+        node.client.config_set("cluster-preferred-endpoint-type", kind)
+    try:
+        wait_until(lambda: _hosts(client, keys) == [host or "127.0.0.1"] * 3)
+        assert counted(client, keys) == [[1], [1], [1]]
+    finally:
+        for node in cluster.nodes:
+            node.client.config_set("cluster-announce-hostname", "")
+            node.client.config_set("cluster-preferred-endpoint-type", "ip")
+
+
+def _hosts(client, keys):
+    return [client.new_connection(5, key).host for key in keys]
+
+
+def test_a_cluster_may_be_one_node_that_knows_no_name_of_itself(keys):
+    with RedisCluster(masters=1) as cluster:
+        client = RedisClient(cluster.url, "sluice-test")
+        assert client.check(keys_and_commands.everything) is None
+        assert counted(client, keys) == [[1], [1], [1]]
+        client.close()
+
+
+def test_any_node_of_a_cluster_tells_where_all_are(cluster, client, keys):
+    addresses = ("127.0.0.1:1", cluster.nodes[2].address, "127.0.0.1:2")
+    other = RedisClient(f"redis+cluster://{','.join(addresses)}", "sluice-test")
+    assert counted(other, keys) == [[1], [1], [1]]
+    assert other.health.problem is None
+    other.close()
+
+
+def test_an_interrupted_command_leaves_its_replies_to_no_other(client, keys):
+    kept = client.keep_connection()
+    kept.execute(*(("SET", key, key) for key in keys))
+
+    class Interruption(BaseException):
+        pass
+
+    def interrupt(count):
+        raise Interruption
+
+    list(kept._servers.values())[1].read = interrupt
+    with pytest.raises(Interruption):
+        kept.execute(*(("GET", key) for key in keys))
+    assert kept.execute(*(("STRLEN", key) for key in keys)) == [len(key) for key in keys]
+
+
+def test_a_connection_that_was_closed_is_made_again_where_that_may_be(cluster, client, keys):
+    kept = client.keep_connection(may_repeat=False)
+    for connection in (client, kept):
+        counted(connection, keys)
+    changes = client.health.server_changes
+    cluster.nodes[1].client.client_kill_filter(_type="normal", skipme=True)
+    outcomes = counted(kept, keys)
+    assert [type(outcome) for outcome in outcomes] == [list, JournalUnavailableError, list]
+    assert counted(kept, keys) == [[4], [3], [4]]
+    assert counted(client, keys) == [[5], [4], [5]]
+    assert client.health.server_changes > changes
+
+
+def test_a_closed_client_has_no_connections(cluster, client, keys):
+    counted(client, keys)
+    client.keep_connection().execute(*(("GET", key) for key in keys))
+
+    def names():
+        return [each["name"] for node in cluster.nodes for each in node.client.client_list()]
+
+    wait_until(lambda: names().count("sluice-test") == 6)
+    client.close()
+    wait_until(lambda: "sluice-test" not in names())
+
+
+def test_many_threads_use_a_client_at_the_same_time(client, keys):
+    def work():
+        for _ in range(100):
+            with client.turns:
+                counted(client, keys)
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counted(client, keys) == [[1201]] * 3

@@ -27,6 +27,8 @@ Reply: TypeAlias = Any
 
 Refusal: TypeAlias = ResponseError
 
+MAY_BE_ANOTHER = "it may be another server than before, and lack what that had taken last"
+
 _CODES_OF_CLUSTERS = ("MOVED", "ASK", "CROSSSLOT")
 _IS_CLUSTER = (
     "it is a node of a cluster; the URL of one begins with redis+cluster:// or rediss+cluster://"
@@ -79,7 +81,8 @@ class RedisConnection:
 
     new_connection: returns a connection of redis-py's; raises JournalUnavailableError
     may_repeat: send the commands once more, over a new connection, when Redis has closed the old one in the meantime
-        (which is noticed only when it is used), although they may have been executed
+        (which is noticed only when it is used), although they may have been executed. Without it, each new connection in place of
+        another begins with a JournalUnavailableError, also where no command failed: its server may lack the last ones
     """
 
     def __init__(
@@ -117,9 +120,7 @@ class RedisConnection:
             # Two processes on one connection would take each other's replies.
             raise RuntimeError("a connection to Redis cannot be used after a fork")
         if self._recovery_count != self._health.recovery_count:
-            # From before a problem: it may lead to a server that was demoted, and still reads.
-            self._disconnect()
-            self._recovery_count = self._health.recovery_count
+            self._forget_server()
         was_connected = self._server is not None
         try:
             try:
@@ -137,6 +138,14 @@ class RedisConnection:
             # The greenlet was interrupted; who uses the connection next must not get these replies.
             self._disconnect()
             raise
+
+    def _forget_server(self) -> None:
+        """Give up a connection from before a problem: it may lead to a server that was demoted, and still reads."""
+        was_connected = self._server is not None
+        self._disconnect()
+        self._recovery_count = self._health.recovery_count
+        if was_connected and not self._may_repeat:
+            raise JournalUnavailableError(MAY_BE_ANOTHER)
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """Execute all commands or none, so that others see all of them or none. Return one result for each.

@@ -11,6 +11,7 @@ from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.cluster.group import Group
 from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots, Node
 from flask_sluice.journal.redis.servers.connection import (
+    MAY_BE_ANOTHER,
     Command,
     Refusal,
     Reply,
@@ -23,14 +24,18 @@ _PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
 """Before commands are sent again that a server has refused because their slot moves, which takes a moment."""
 
 
+class AnotherServerError(RedisError):
+    """The commands of a slot went elsewhere before."""
+
+
 class ClusterConnection:
     """One connection to each server of a cluster. Commands are sent to all of them before the first reply is read.
 
     A redirection is followed, since a server executes nothing that it redirects.
 
     changes: arguments of the connections that are not as the address says
-    may_repeat: see ``RedisConnection``. Without it, nothing is sent again after MOVED either: the server that has the slot now may
-        have been a replica, and lack the last events
+    may_repeat: see ``RedisConnection``. Without it, the first commands of a slot to another server than before, or over a new
+        connection to the same, are not sent
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class ClusterConnection:
         self._changes = changes
         self._may_repeat = may_repeat
         self._servers: dict[Node, ServerConnection] = {}
+        self._server_of: dict[int, ServerConnection] = {}
+        """Where the commands of each slot went, as long as none has failed there; only without ``may_repeat``."""
         self._version = slots.version
         self._recovery_count = health.recovery_count
         self._pid = os.getpid()
@@ -121,26 +128,50 @@ class ClusterConnection:
     def _attempt(self, groups: list[Group]) -> list[Group]:
         """Send the groups once. Return those that may be sent again."""
         self._update()
-        groups_of: dict[Node, list[Group]] = {}
-        for group in groups:
-            group.node = group.asked_node or self._slots.node_of(group.slot)
-            if group.node is None:
-                self._slots.suspect(None)
-                group.fail(ResponseError(f"CLUSTERDOWN no server has slot {group.slot}"))
-            else:
-                groups_of.setdefault(group.node, []).append(group)
         known = set(self._servers)
+        groups_of = self._by_node(groups)
         failures = self._exchange(groups_of)
         left: list[Group] = []
         for node, sent in groups_of.items():
-            if node in failures:
-                self._fail(sent, node, failures[node])
-                if node in known and self._may_be_repeated(failures[node]):
-                    self._health.server_changes += 1
-                    left += sent
-            else:
+            if node not in failures:
                 left += [group for group in sent if self._is_left(group, node)]
+                continue
+            self._fail(sent, node, failures[node])
+            if node in known and self._may_be_repeated(failures[node]):
+                self._health.server_changes += 1
+                left += sent
         return left
+
+    def _by_node(self, groups: list[Group]) -> dict[Node, list[Group]]:
+        """Return which groups go where. Those that go nowhere fail."""
+        groups_of: dict[Node, list[Group]] = {}
+        for group in groups:
+            node = group.node = group.asked_node or self._slots.node_of(group.slot)
+            if node is None:
+                self._slots.is_stale = True
+                group.fail(ResponseError(f"CLUSTERDOWN no server has slot {group.slot}"))
+            elif self._slots.is_silent(node):
+                group.fail(RedisTimeoutError("it has not answered in time, a moment ago"))
+            elif group.asked_node is None and self._has_another_server(group.slot, node):
+                group.fail(AnotherServerError(MAY_BE_ANOTHER))
+            else:
+                groups_of.setdefault(node, []).append(group)
+        return groups_of
+
+    def _has_another_server(self, slot: int | None, node: Node) -> bool:
+        """Return whether the commands of a slot went elsewhere before, or over another connection."""
+        if self._may_repeat or slot is None:
+            return False
+        server = self._server_at(node)
+        return self._server_of.setdefault(slot, server) is not server
+
+    def _server_at(self, node: Node) -> ServerConnection:
+        server = self._servers.get(node)
+        if server is None:
+            server = self._servers[node] = ServerConnection(
+                self._slots.connect(node, **self._changes)
+            )
+        return server
 
     def _update(self) -> None:
         self._slots.update()
@@ -153,13 +184,8 @@ class ClusterConnection:
         failures: dict[Node, Exception] = {}
         packed: list[tuple[Node, bytes]] = []
         for node, groups in groups_of.items():
-            if self._slots.is_silent(node):
-                failures[node] = RedisTimeoutError("it has just not answered in time")
-                continue
-            if node not in self._servers:
-                self._servers[node] = ServerConnection(self._slots.connect(node, **self._changes))
             commands = [command for group in groups for command in group.to_send()]
-            packed.append((node, self._servers[node].pack(commands)))
+            packed.append((node, self._server_at(node).pack(commands)))
         with self._turns.given_away():
             for node, data in packed:
                 try:
@@ -209,9 +235,11 @@ class ClusterConnection:
         """Return why the group was not executed, and note it."""
         problem = group.problem
         assert problem is not None
-        if group.code == "MOVED" and not self._may_repeat:
-            # It is nothing that operators should know.
-            return JournalUnavailableError(f"a slot has another server now: {problem}")
+        if not self._may_repeat and group.slot is not None:
+            self._server_of.pop(group.slot, None)
+            if group.code == "MOVED" or isinstance(problem, AnotherServerError):
+                # Operators need not know.
+                return JournalUnavailableError(MAY_BE_ANOTHER)
         if isinstance(problem, Refusal):
             return self._health.refused(problem, self._recovery_count, group.node)
         return self._health.unreachable(problem, self._recovery_count, group.node)

@@ -1,5 +1,6 @@
 """Which server of a cluster has which slots."""
 
+import math
 import time
 from typing import Any, TypeAlias
 
@@ -17,7 +18,9 @@ Node: TypeAlias = tuple[str, int]
 
 _LOAD_SECONDS = 0.1
 """The least time between two questions for the slots. A redirection changes them at once."""
-_SILENCE_SECONDS = 1.0
+_MAX_ASKING_SECONDS = 4.0
+_DOUBT_SECONDS = 1.0
+"""How long a node that has failed is asked after the others."""
 
 
 class ClusterSlots:
@@ -35,15 +38,19 @@ class ClusterSlots:
         """Those that have slots."""
         self.version = 0
         """How often the masters have been loaded."""
-        self._is_stale = True
+        self.is_stale = True
+        """Whether they are to be loaded before they are used again."""
         self._loaded_at = 0.0
-        self._suspects: set[Node] = set()
-        self._silent_until: dict[Node, float] = {}
+        # In monotonic seconds.
+        self._failed_at: dict[Node, float] = {}
+        self._silent_at: dict[Node, float] = {}
         self._tags: dict[Node, str] = {}
 
     def node_of(self, slot: int | None) -> Node | None:
-        """Return the master that has the slot; of None, any; None if no server has it."""
-        return self.masters[0] if slot is None else self._node_of[slot]
+        """Return the master that has the slot; of None, any that works; None if no server has it."""
+        if slot is None:
+            return min(self.masters, key=self._has_failed)
+        return self._node_of[slot]
 
     @property
     def missing_count(self) -> int:
@@ -59,15 +66,25 @@ class ClusterSlots:
         self._tags[master] = tag
         return tag
 
-    def suspect(self, node: Node | None) -> None:
-        """Have the slots loaded before they are used again; from other nodes than this one if possible."""
-        self._is_stale = True
-        if node is not None:
-            self._suspects.add(node)
+    def suspect(self, node: Node) -> None:
+        """Have the slots loaded, from other nodes than this one if possible."""
+        self.is_stale = True
+        self._failed_at[node] = time.monotonic()
+
+    def _has_failed(self, node: Node) -> bool:
+        return time.monotonic() - self._failed_at.get(node, -math.inf) < _DOUBT_SECONDS
+
+    def was_silent(self, node: Node) -> None:
+        """Note that a reply of this node was awaited in vain."""
+        self._silent_at[node] = time.monotonic()
+
+    def is_silent(self, node: Node) -> bool:
+        """Return whether that was a moment ago. To wait once more would hold up the commands to the other nodes."""
+        return time.monotonic() - self._silent_at.get(node, -math.inf) < _DOUBT_SECONDS
 
     def move(self, slot: int, node: Node) -> None:
         """Note a redirection."""
-        self._is_stale = True
+        self.is_stale = True
         self._node_of[slot] = node
         if node not in self.masters:
             self.masters.append(node)
@@ -82,7 +99,7 @@ class ClusterSlots:
         Raises JournalUnavailableError.
         """
         # Connections of this kind are made when another has broken, which may be because its server is dead.
-        self._is_stale = True
+        self.is_stale = True
         self.update()
         node = self.node_of(None if key is None else slot_of_key(key))
         if node is None:
@@ -91,21 +108,11 @@ class ClusterSlots:
             )
         return self.connect(node, **changes)
 
-    def was_silent(self, node: Node) -> None:
-        self._silent_until[node] = time.monotonic() + _SILENCE_SECONDS
-
-    def is_silent(self, node: Node) -> bool:
-        """Return whether a reply of this node has been awaited in vain a moment ago.
-
-        Another wait would hold up the commands to the other nodes.
-        """
-        return time.monotonic() < self._silent_until.get(node, 0.0)
-
     def update(self) -> None:
         """Load the slots if they may have changed. Raises JournalUnavailableError if they were never loaded."""
         was_just_loaded = time.monotonic() - self._loaded_at < _LOAD_SECONDS
         # As long as there are none, each that needs them asks: another may still wait for a node's answer.
-        if self.version and (was_just_loaded or not self._is_stale):
+        if self.version and (was_just_loaded or not self.is_stale):
             return
         try:
             self.load()
@@ -115,31 +122,28 @@ class ClusterSlots:
 
     def load(self) -> None:
         """Ask the nodes for the slots, one after the other until one tells. Raises JournalUnavailableError."""
-        self._is_stale = False
-        self._loaded_at = time.monotonic()
-        failure: JournalUnavailableError | None = None
+        self.is_stale = False
+        self._loaded_at = began_at = time.monotonic()
         sent_after = self._health.recovery_count
+        failures: list[tuple[Exception, Node]] = []
         for node in self._nodes_to_ask():
             try:
-                ranges = self._ask(node)
-            except ResponseError as error:
-                failure = failure or self._health.refused(error, sent_after, node)
+                self._take(self._ask(node))
             except (RedisError, OSError, ValueError, TypeError, IndexError) as error:
-                failure = failure or self._health.unreachable(error, sent_after, node)
+                self._failed_at[node] = time.monotonic()
+                failures.append((error, node))
             else:
-                if ranges:
-                    self._take(ranges)
-                    return
-                failure = failure or self._health.refused(
-                    ResponseError("CLUSTERDOWN none of its servers has slots"), sent_after, node
-                )
-        self._is_stale = True
-        assert failure is not None
-        raise failure
+                return
+            if time.monotonic() - began_at > _MAX_ASKING_SECONDS:
+                break
+        self.is_stale = True
+        failure, node = failures[0]
+        if isinstance(failure, ResponseError):
+            raise self._health.refused(failure, sent_after, node)
+        raise self._health.unreachable(failure, sent_after, node)
 
     def _nodes_to_ask(self) -> list[Node]:
-        nodes = dict.fromkeys((*self.masters, *self._address.nodes))
-        return sorted(nodes, key=lambda node: (self.is_silent(node), node in self._suspects))
+        return sorted(dict.fromkeys((*self.masters, *self._address.nodes)), key=self._has_failed)
 
     def _ask(self, node: Node) -> list[tuple[int, int, Node]]:
         connection = self._address.new_connection(node)
@@ -152,12 +156,15 @@ class ClusterSlots:
         return [(first, last, _node_from(server, node)) for first, last, server, *_ in reply]
 
     def _take(self, ranges: list[tuple[int, int, Node]]) -> None:
+        if not ranges:
+            raise ResponseError("CLUSTERDOWN it knows no server that has slots")
         node_of: list[Node | None] = [None] * SLOT_COUNT
         for first, last, node in ranges:
             node_of[first : last + 1] = [node] * (last + 1 - first)
+        if self.version and node_of != self._node_of:
+            self._health.server_changes += 1
         self._node_of = node_of
         self.masters = list(dict.fromkeys(node for _, _, node in ranges))
-        self._suspects.clear()
         self.version += 1
 
 
