@@ -59,14 +59,15 @@ class ServerConnection:
 
     def read(self, count: int) -> list[Reply]:
         """Return as many replies. Raises RedisError, OSError or ValueError."""
-        return [self._read_reply() for _ in range(count)]
-
-    def _read_reply(self) -> Reply:
-        try:
-            return self._connection.read_response()
-        except ResponseError as error:
-            self.refusals.append(error)
-            return error
+        read_response = self._connection.read_response
+        replies: list[Reply] = []
+        for _ in range(count):
+            try:
+                replies.append(read_response())
+            except ResponseError as error:
+                self.refusals.append(error)
+                replies.append(error)
+        return replies
 
     def disconnect(self) -> None:
         self._connection.disconnect()
@@ -168,12 +169,18 @@ class RedisConnection:
 
         Raises JournalUnavailableError where it is not known of any group whether it was executed.
         """
-        replies, _ = self._execute([command for group in groups for command in framed(group)])
+        commands: list[Command] = []
+        for group in groups:
+            commands += group if len(group) == 1 else framed(group)
+        replies, refusals = self._execute(commands)
         place = 0
         outcomes: list[list[Reply] | JournalUnavailableError] = []
         for group in groups:
             end = place + reply_count(group)
-            outcomes.append(self._outcome_of(group, replies[place:end]))
+            results: list[Reply] = replies[place:end]
+            # Refusals in the reply to EXEC are not among the others.
+            is_done = end - place == 1 and not refusals
+            outcomes.append(results if is_done else self._outcome_of(group, results))
             place = end
         if not any(isinstance(outcome, JournalUnavailableError) for outcome in outcomes):
             self._health.succeeded()
