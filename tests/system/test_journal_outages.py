@@ -54,7 +54,10 @@ class TestRedisRestarted:
         one.create(stream_id)
         one.append(stream_id, 50)
         readers = follow_on_both(pair, stream_id, 50)
-        inboxes = redis.client.keys("sluice:inbox:*")
+        # A worker makes its own a moment after its first stream.
+        inboxes = wait_until(
+            lambda: len(keys := redis.client.keys("sluice:inbox:*")) == len(pair) and keys
+        )
         redis.kill()
         killed_at = time.monotonic()
         wait_until(one.problem)
