@@ -169,6 +169,7 @@ def listens(key: str, context: StreamContext) -> Iterator[Event]:
 
 
 def is_blocked(key: str, _: StreamContext) -> Iterator[Event]:
+    note(key, "begins to wait")
     try:
         time.sleep(BLOCKED_SECONDS)
         yield Event(data="never read")

@@ -43,6 +43,7 @@ def a_leaver_is_noticed_during_silence(server: RunningServer) -> str:
     key = server.new_key()
     with server.stream("listens", key, keepalive=KEEPALIVE_SECONDS) as answer:
         answer.until(b": stream\n")
+        server.until_runs(key)
     left_at = time.monotonic()
     heard_at = server.noted(key, "heard")
     server.noted(key, "disconnected")
@@ -68,6 +69,7 @@ def _leave_blocked(server: RunningServer, kind: str, first: bytes) -> tuple[str,
     # A keep-alive as often as this: what counts is whether it can be interrupted, not whether a write tells of the leaving.
     with server.stream(kind, key, keepalive=0.1) as answer:
         answer.until(first)
+        server.until_runs(key)
     return key, time.monotonic()
 
 

@@ -141,6 +141,10 @@ class RunningServer:
             found, timeout_seconds, lambda: f"noted: {self.notes(key)[-9:]}\n{self.log[-3000:]}"
         )
 
+    def until_runs(self, key: str) -> None:
+        """Wait until the stream's generator has noted something. One whose client leaves before it begins never does."""
+        self.until(lambda: self.notes(key))
+
     def process_of(self, key: str) -> int:
         """Which process runs the stream, for those that note it."""
         (process,) = (what for _, what in self.notes(key) if what.startswith("process "))

@@ -81,6 +81,7 @@ def test_workers_forked_from_a_process_that_has_streamed_notice_a_leaver(
             # Without any write that could fail.
             with server.stream("listens", key, keepalive=0) as answer:
                 answer.until(b": stream\n")
+                server.until_runs(key)
             server.noted(key, "heard", timeout_seconds=5)
             seen.add(server.process_of(key))
         assert len(seen) == 2
