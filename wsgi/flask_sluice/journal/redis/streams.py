@@ -195,7 +195,9 @@ class StoredStreams:
                 raise UnknownStreamError
             if time.monotonic() >= ends_at:
                 if stored.may_return:
-                    raise JournalUnavailableError("a producer may be storing the stream again")
+                    raise JournalUnavailableError(
+                        "Redis has lost streams that are being stored again"
+                    )
                 raise UnknownStreamError
             self._client.turns.sleep(LOOK_SECONDS)
         last = stored.last
