@@ -66,6 +66,7 @@ def test_a_password_that_was_exchanged_is_taken_and_running_streams_go_on(redis,
         assert not [event for event in events if event.event in ("error", "reset")]
         assert events[-1].event == "done"
         wait_until(lambda: redis_state(server) == "ok")
+        assert redis.client.keys("sluice:limits:*")
         assert "Traceback" not in server.log
         assert OLD not in server.log
         assert NEW not in server.log

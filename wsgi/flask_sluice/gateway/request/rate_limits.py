@@ -13,6 +13,7 @@ from flask_sluice.gateway.request.shared_counts import Limit, SharedCounts
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.per_process import PerProcess
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.stream.errors import ApiError
 
 
@@ -21,7 +22,7 @@ def register(app: Flask, settings: Settings) -> None:
 
     All POSTs below /v1 and /openai count, also those that fail, and ``/stream_chat``. Reading a stream again does not count.
     """
-    limits = RateLimits(settings.rate_limit, settings.redis_url)
+    limits = RateLimits(settings.rate_limit, settings.redis_url, settings.redis_credentials)
 
     @app.before_request
     def count() -> None:
@@ -37,9 +38,12 @@ class RateLimits:
     cover. A fixed window would let twice the limit through around its end; a moving window would store each request.
 
     limits: such as "5/second;1000/day"
+    redis_url: "" without Redis
     """
 
-    def __init__(self, limits: str, redis_url: str) -> None:
+    def __init__(
+        self, limits: str, redis_url: str, credentials: RedisCredentials | None = None
+    ) -> None:
         # The shortest limit comes first because it is reached most often.
         items = sorted(parse_many(limits))
         # By amount and seconds, which are the name of a count: "60/minute" and "60 per 1 minute" are one limit.
@@ -47,7 +51,9 @@ class RateLimits:
         self._windows = {limit: MemoryWindow(limit.amount, limit.seconds) for limit in self._items}
         self._shared: PerProcess[SharedCounts] | None = None
         if redis_url:
-            self._shared = PerProcess(lambda: SharedCounts(redis_url, list(self._items)))
+            self._shared = PerProcess(
+                lambda: SharedCounts(redis_url, list(self._items), credentials)
+            )
 
     def count(self, client: str) -> None:
         """Count one request. Raises ApiError 429 over a limit, with the time to wait."""

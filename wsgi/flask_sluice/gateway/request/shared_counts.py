@@ -11,6 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
+from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.servers.scripts import Call, Script, run
 from flask_sluice.journal.turns import Flag
@@ -85,8 +86,12 @@ class SharedCounts:
     not work, no request waits.
     """
 
-    def __init__(self, url: str, limits: Sequence[Limit]) -> None:
-        self._client = RedisClient(url, "sluice-limits", logs_problems=False)
+    def __init__(
+        self, url: str, limits: Sequence[Limit], credentials: RedisCredentials | None
+    ) -> None:
+        self._client = RedisClient(
+            url, "sluice-limits", credentials=credentials, logs_problems=False
+        )
         self._turns = self._client.turns
         self._limits = limits
         self._requests: deque[_Request] = deque()
