@@ -1,0 +1,220 @@
+"""The rights that docs/redis.md lists are enough, and none of them is superfluous."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from flask_sluice import Channels, Event, Streams
+from flask_sluice.channels.redis import listener, store
+from flask_sluice.gateway.request.rate_limits import RateLimits
+from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.sse import EventParser
+from flask_sluice.stream.errors import ApiError
+from tests.support.server import ROOT, Server, wait_until
+from tests.support.stream import Response, chat, get, post
+from tests.system.journal_worker import JournalWorker, new_stream_id
+from tests.system.redis_server import RedisServer
+from tests.unit.channels import Reader
+
+PAGE = (ROOT / "docs/redis.md").read_text()
+RIGHTS = {
+    user: rights.split()
+    for user, rights in re.findall(r"^ACL SETUSER (\S+) (.+)$", PAGE, re.MULTILINE)
+}
+"""By user, as the page gives them."""
+
+NOT_MISSED = {"client", "client|setname", "client|setinfo", "config|get"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as redis:
+        yield redis
+
+
+def log_in_as(user: str, redis: RedisServer, *changes: str) -> str:
+    """Make the user that the page describes. Return a URL with its password."""
+    rights = [">word" if right == ">PASSWORD" else right for right in RIGHTS[user]]
+    redis.client.execute_command("ACL", "SETUSER", user, *rights, *changes)
+    redis.client.execute_command("CONFIG", "RESETSTAT")
+    return redis.url.replace("unix://", f"unix://{user}:word@")
+
+
+def refusals(redis: RedisServer) -> set[tuple[str, str]]:
+    """What the user was not allowed: whether it was a "command", a "key" or a "channel", and which."""
+    return {(entry["reason"], entry["object"]) for entry in redis.client.acl_log()}
+
+
+def used_commands(redis: RedisServer) -> set[str]:
+    """The commands that were executed, without those of a login and of this test."""
+    stats = redis.client.info("commandstats")
+    names = {name.removeprefix("cmdstat_") for name, each in stats.items() if each["calls"]}
+    return {name for name in names if not re.match(r"acl|auth|client|config|info|hello", name)}
+
+
+def commands_of(user: str) -> set[str]:
+    return {right[1:] for right in RIGHTS[user] if right.startswith("+")}
+
+
+def use_streams(url: str, _: RedisServer) -> None:
+    """All that streams do in two processes, and in a program that finds them by a key."""
+    with JournalWorker(url) as producer, JournalWorker(url) as follower:
+        stream_id, stopped_id = new_stream_id(), new_stream_id()
+        producer.create(stream_id)
+        reader = follower.follow(stream_id)
+        assert producer.append(stream_id, 50)
+        follower.until_has(reader, 50)
+        producer.finish(stream_id)
+        assert follower.all_ids(reader) == list(range(1, 52))
+        late = follower.follow(stream_id, 20)
+        assert follower.all_ids(late) == list(range(21, 52))
+        producer.create(stopped_id)
+        follower.stop(stopped_id)
+        wait_until(lambda: producer.stops(stopped_id))
+        assert [worker.problem() for worker in (producer, follower)] == [None, None]
+        # Its inbox is emptied now and then.
+        wait_until(lambda: follower.log() == [])
+    with closing(Streams(url)) as streams:
+        with streams.create(owner="7", key="doc") as stream:
+            stream.publish(Event("hello"))
+        status = streams.find(key="doc", owner="7")
+        assert status is not None
+        assert status.state == "complete"
+
+
+def use_channels(url: str, redis: RedisServer) -> None:
+    """All that channels do, of two processes as far as Redis can tell."""
+    with closing(Channels(url, history_events=2)) as one, closing(Channels(url)) as other:
+        use_two_channels(one, other)
+        # When the room has had no reader for a while.
+        wait_until(lambda: {"ping", "unsubscribe"} <= used_commands(redis))
+
+
+def use_two_channels(one: Channels, other: Channels) -> None:
+    joined: list[object] = []
+    left: list[object] = []
+    other.on_join(lambda _, owner, __: joined.append(owner))
+    other.on_leave(lambda _, owner, __: left.append(owner))
+    watcher = Reader(other, "room", owner="watcher")
+    reader = Reader(one, "room", owner="7")
+    first_id = reader.last_event_id
+    for number in range(5):
+        one.publish("room", number)
+    wait_until(lambda: watcher.data == ["0", "1", "2", "3", "4"])
+    wait_until(lambda: {each.owner for each in other.present("room")} == {"7", "watcher"})
+    again = Reader(other, "room", last_event_id=first_id)
+    wait_until(lambda: again.events)
+    one.kick("room", "7")
+    wait_until(lambda: reader.is_finished)
+    for each in (reader, again):
+        each.leave()
+    wait_until(lambda: {each.owner for each in other.present("room")} == {"watcher"})
+    watcher.leave()
+
+
+def use_limits(url: str, _: RedisServer) -> None:
+    limits = RateLimits("2/minute;100/day", url)
+    limits.count("a")
+    limits.count("a")
+    with pytest.raises(ApiError):
+        limits.count("a")
+
+
+def use_everything(url: str, redis: RedisServer) -> None:
+    use_streams(url, redis)
+    use_channels(url, redis)
+    use_limits(url, redis)
+
+
+PARTS: dict[str, Callable[[str, RedisServer], None]] = {
+    "streams": use_streams,
+    "channels": use_channels,
+    "limits": use_limits,
+    "sluice": use_everything,
+}
+
+
+def test_the_page_has_a_user_for_each_part_and_one_for_all():
+    assert RIGHTS.keys() == PARTS.keys()
+    assert commands_of("sluice") == set().union(*map(commands_of, PARTS.keys() - {"sluice"}))
+
+
+@pytest.mark.parametrize("user", PARTS)
+def test_the_rights_of_a_user_are_enough_and_all_of_them_are_used(redis, user, monkeypatch):
+    monkeypatch.setattr(listener, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(store, "PING_SECONDS", 0.1)
+    url = log_in_as(user, redis)
+    PARTS[user](url, redis)
+    assert refusals(redis) <= {("command", command) for command in NOT_MISSED}
+    assert used_commands(redis) == commands_of(user)
+
+
+def test_the_gateway_needs_no_more_than_the_rights_of_the_page(redis):
+    url = log_in_as("sluice", redis)
+    with Server(redis_url=url, workers=2, rate_limit="30/minute") as server:
+        for _ in range(4):
+            stream_url = create(server)
+            for _ in range(4):
+                events = EventParser().feed(body_of(server, get(stream_url)))
+                assert events[-1].event == "done"
+        assert json.loads(body_of(server, get("/readyz")))["redis"] == "ok"
+        assert "edis" not in server.log
+        assert "rate limits" not in server.log
+    assert refusals(redis) <= {("command", command) for command in NOT_MISSED}
+
+
+def create(server: Server) -> str:
+    with server.connect() as sock:
+        sock.sendall(post("/v1/streams", chat(simulator={"tokens": 20, "itl_ms": 10})))
+        response = Response(sock)
+        assert response.status == 201
+        return response.json()["url"]
+
+
+def body_of(server: Server, request: bytes) -> bytes:
+    with server.connect() as sock:
+        sock.sendall(request)
+        return Response(sock).body()
+
+
+@pytest.mark.parametrize("user", ["channels", "limits"])
+def test_scripts_are_sent_by_their_text_where_they_may_not_be_run_by_their_hash(
+    redis, user, monkeypatch, caplog
+):
+    monkeypatch.setattr(listener, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(store, "PING_SECONDS", 0.1)
+    url = log_in_as(user, redis, "-evalsha")
+    PARTS[user](url, redis)
+    assert caplog.text == ""
+
+
+def test_a_connection_has_a_name_where_the_user_may_set_it(redis):
+    for rights, has_name in (("+client|setname", True), ("-client", False)):
+        url = log_in_as("limits", redis, rights)
+        with closing(RedisClient(f"{url}?db=0", "sluice-named")) as client:
+            assert client.execute(("GET", "sluice:limits:x")) == [None]
+            names = [each["name"] for each in redis.client.client_list()]
+            assert ("sluice-named" in names) == has_name
+        wait_until(lambda: "sluice-named" not in str(redis.client.client_list()))
+
+
+def test_a_server_that_does_not_know_some_commands_is_used_all_the_same(monkeypatch):
+    """Managed services rename what they do not give away."""
+    renamed = (
+        word
+        for name in ("CLIENT", "CONFIG", "EVALSHA", "SCRIPT")
+        for word in ("--rename-command", name, "")
+    )
+    monkeypatch.setattr(listener, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(store, "PING_SECONDS", 0.1)
+    with RedisServer(*renamed) as redis:
+        use_everything(redis.url, redis)
+        with Server(redis_url=redis.url, rate_limit="30/minute") as server:
+            assert EventParser().feed(body_of(server, get(create(server))))[-1].event == "done"
+            assert "edis" not in server.log
+            assert "rate limits" not in server.log
