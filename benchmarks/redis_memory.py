@@ -124,7 +124,8 @@ def redis_server() -> Iterator[tuple[str, "redis.Redis"]]:
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         path = Path(folder, "redis.sock")
         arguments = ("--port", "0", "--unixsocket", str(path), "--save", "", "--dir", folder)
-        with subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL) as server:
+        command = ["redis-server", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
             try:
                 wait_until(path.exists)
                 url = f"unix://{path}"
