@@ -182,24 +182,30 @@ class ClusterConnection:
     def _exchange(self, groups_of: dict[Node, list[Group]]) -> dict[Node, Exception]:
         """Send the groups to the nodes, and take the replies. Return the nodes with which this failed, and why."""
         failures: dict[Node, Exception] = {}
-        packed: list[tuple[Node, bytes]] = []
+        packed: list[tuple[Node, ServerConnection, bytes, int]] = []
         for node, groups in groups_of.items():
+            server = self._server_at(node)
             commands = [command for group in groups for command in group.to_send()]
-            packed.append((node, self._server_at(node).pack(commands)))
+            packed.append((node, server, server.pack(commands), len(commands)))
+        replies_of: dict[Node, list[Reply]] = {}
         with self._turns.given_away():
-            for node, data in packed:
+            for node, server, data, _ in packed:
                 try:
-                    self._servers[node].send(data)
+                    server.send(data)
                 except (RedisError, OSError, ValueError) as error:
                     failures[node] = error
-            for node, _ in packed:
-                if node in failures:
-                    continue
-                try:
-                    for group in groups_of[node]:
-                        group.take(self._servers[node].read(group.reply_count))
-                except (RedisError, OSError, ValueError) as error:  # It does not speak RESP.
-                    failures[node] = error
+            for node, server, _, count in packed:
+                if node not in failures:
+                    try:
+                        replies_of[node] = server.read(count)
+                    except (RedisError, OSError, ValueError) as error:  # It does not speak RESP.
+                        failures[node] = error
+        for node, replies in replies_of.items():
+            place = 0
+            for group in groups_of[node]:
+                end = place + group.reply_count
+                group.take(replies[place:end])
+                place = end
         return failures
 
     def _fail(self, groups: list[Group], node: Node, failure: Exception) -> None:

@@ -80,7 +80,8 @@ class ClusterSlots:
 
     def is_silent(self, node: Node) -> bool:
         """Return whether that was a moment ago. To wait once more would hold up the commands to the other nodes."""
-        return time.monotonic() - self._silent_at.get(node, -math.inf) < _DOUBT_SECONDS
+        silent_at = self._silent_at.get(node)
+        return silent_at is not None and time.monotonic() - silent_at < _DOUBT_SECONDS
 
     def move(self, slot: int, node: Node) -> None:
         """Note a redirection."""
