@@ -7,13 +7,18 @@ from threading import BoundedSemaphore
 from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.address import Address
 from flask_sluice.journal.redis.servers.cluster.connection import ClusterConnection
 from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots
-from flask_sluice.journal.redis.servers.connection import Command, RedisConnection, Reply
+from flask_sluice.journal.redis.servers.connection import (
+    NO_REPLY,
+    Command,
+    RedisConnection,
+    Reply,
+)
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.redis.servers.sentinel import SentinelMaster
@@ -147,7 +152,7 @@ class RedisClient:
             with self.turns.given_away():
                 connection.send_command("CONFIG", "GET", name)
                 reply: Reply = connection.read_response()
-        except (RedisError, OSError, ValueError, JournalUnavailableError):
+        except (*NO_REPLY, JournalUnavailableError):
             return None
         finally:
             if connection is not None:

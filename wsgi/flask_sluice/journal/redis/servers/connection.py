@@ -27,6 +27,9 @@ Reply: TypeAlias = Any
 
 Refusal: TypeAlias = ResponseError
 
+NO_REPLY = (RedisError, OSError, ValueError, OverflowError)
+"""What redis-py raises where there is no reply; the last two where a server does not speak RESP."""
+
 MAY_BE_ANOTHER = "it may be another server than before, and lack what that had taken last"
 
 _CODES_OF_CLUSTERS = ("MOVED", "ASK", "CROSSSLOT")
@@ -50,7 +53,7 @@ class ServerConnection:
         return b"".join(self._connection.pack_commands(commands))
 
     def send(self, packed: bytes) -> None:
-        """Send commands. Raises RedisError, OSError or ValueError."""
+        """Send commands. Raises one of ``NO_REPLY``."""
         self.refusals.clear()
         if self._login is not None:
             self._login.renew(self._connection)
@@ -58,7 +61,7 @@ class ServerConnection:
         self._connection.send_packed_command([packed])
 
     def read(self, count: int) -> list[Reply]:
-        """Return as many replies. Raises RedisError, OSError or ValueError."""
+        """Return as many replies. Raises one of ``NO_REPLY``."""
         read_response = self._connection.read_response
         replies: list[Reply] = []
         for _ in range(count):
@@ -132,7 +135,7 @@ class RedisConnection:
                     raise
                 self._health.server_changes += 1
                 return self._exchange(commands)
-        except (RedisError, OSError, ValueError) as error:  # ValueError: it does not speak RESP.
+        except NO_REPLY as error:
             self._disconnect()
             raise self._health.unreachable(error, self._recovery_count) from None
         except BaseException:

@@ -5,7 +5,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.redis.servers.address import Address
-from flask_sluice.journal.redis.servers.connection import Reply, disconnect
+from flask_sluice.journal.redis.servers.connection import NO_REPLY, Reply, disconnect
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.turns import Turns
 
@@ -39,7 +39,7 @@ class SentinelMaster:
         for sentinel in tuple(self._sentinels):
             try:
                 master = self._ask(sentinel)
-            except (RedisError, OSError, ValueError, TypeError) as error:
+            except (*NO_REPLY, TypeError) as error:
                 unreached.append(f"{sentinel[0]}:{sentinel[1]}: {error}")
                 continue
             try:
@@ -49,7 +49,7 @@ class SentinelMaster:
                         "the path of the Redis URL takes its name in sentinel.conf"
                     )
                 connection = self._connect(master, changes)
-            except (RedisError, OSError, ValueError) as error:
+            except NO_REPLY as error:
                 problem = error
                 continue
             self._found(master, sentinel)
@@ -76,7 +76,7 @@ class SentinelMaster:
         return host.decode(), int(port)
 
     def _connect(self, master: tuple[str, int], changes: dict[str, float]) -> Any:
-        """Return a connection to a server that says that it is a master. Raises RedisError, OSError or ValueError."""
+        """Return a connection to a server that says that it is a master. Raises one of ``NO_REPLY``."""
         connection = self._address.new_connection(master, **changes)
         try:
             with self._turns.given_away():

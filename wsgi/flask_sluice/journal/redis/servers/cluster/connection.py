@@ -12,6 +12,7 @@ from flask_sluice.journal.redis.servers.cluster.group import Group
 from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots, Node
 from flask_sluice.journal.redis.servers.connection import (
     MAY_BE_ANOTHER,
+    NO_REPLY,
     Command,
     Refusal,
     Reply,
@@ -192,13 +193,13 @@ class ClusterConnection:
             for node, server, data, _ in packed:
                 try:
                     server.send(data)
-                except (RedisError, OSError, ValueError) as error:
+                except NO_REPLY as error:
                     failures[node] = error
             for node, server, _, count in packed:
                 if node not in failures:
                     try:
                         replies_of[node] = server.read(count)
-                    except (RedisError, OSError, ValueError) as error:  # It does not speak RESP.
+                    except NO_REPLY as error:
                         failures[node] = error
         for node, replies in replies_of.items():
             place = 0

@@ -4,12 +4,12 @@ import math
 import time
 from typing import Any, TypeAlias
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.address import Address
 from flask_sluice.journal.redis.servers.cluster.keys import SLOT_COUNT, slot_of_key
-from flask_sluice.journal.redis.servers.connection import Reply, disconnect
+from flask_sluice.journal.redis.servers.connection import NO_REPLY, Reply, disconnect
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.turns import Turns
 
@@ -130,7 +130,7 @@ class ClusterSlots:
         for node in self._nodes_to_ask():
             try:
                 self._take(self._ask(node))
-            except (RedisError, OSError, ValueError, TypeError, IndexError) as error:
+            except (*NO_REPLY, TypeError) as error:
                 self._failed_at[node] = time.monotonic()
                 failures.append((error, node))
             else:
