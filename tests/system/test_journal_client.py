@@ -1,5 +1,6 @@
 """What the journal relies on of redis-py, in whatever release is installed."""
 
+import threading
 import time
 
 import pytest
@@ -238,6 +239,49 @@ def test_a_connection_from_before_a_problem_is_not_used_after_it(redis, client):
     redis.client.config_set("maxmemory", 0)
     assert client.check(keys_and_commands.everything) is None
     assert kept.execute(("CLIENT", "ID")) != [before]
+
+
+def test_a_connection_that_may_not_repeat_tells_that_it_is_made_anew_after_a_problem(redis, client):
+    """What its server lacks might otherwise be followed by the next event."""
+    kept, unused = (client.keep_connection(may_repeat=False) for _ in range(2))
+    kept.execute(("PING",))
+    client.health.unreachable(OSError("of another connection"))
+    assert client.check(keys_and_commands.everything) is None
+    with pytest.raises(JournalUnavailableError):
+        kept.execute(("PING",))
+    assert client.health.problem is None
+    assert kept.execute(("PING",)) == unused.execute(("PING",)) == [b"PONG"]
+
+
+def test_connections_that_are_made_again_are_counted(redis, client):
+    """A Redis that was restarted meanwhile may have lost the last events."""
+    client.execute(("PING",))
+    changes = client.health.server_changes
+    client.execute(("PING",))
+    assert client.health.server_changes == changes
+    kill_connections(redis)
+    client.execute(("PING",))
+    assert client.health.server_changes > changes
+
+
+def test_a_read_that_waits_at_a_server_that_becomes_a_replica_fails(redis, client, stream_id):
+    kept = client.keep_connection(reply_seconds=20)
+    refusals = []
+
+    def read():
+        with pytest.raises(JournalUnavailableError) as refused:
+            kept.execute(("XREAD", "BLOCK", 15_000, "STREAMS", stream_id, "0"))
+        refusals.append(refused.value.reason)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    wait_until(lambda: redis.client.info("clients")["blocked_clients"] == 1)
+    redis.client.replicaof("127.0.0.1", 1)
+    try:
+        reader.join(10)
+    finally:
+        redis.client.replicaof("NO", "ONE")
+    assert "UNBLOCKED" in refusals[0]
 
 
 def test_looking_whether_all_works_changes_nothing_and_needs_no_more_than_our_keys(redis, client):

@@ -50,6 +50,10 @@ def move(cluster):
         cluster.move(slot, to=source).whole()
 
 
+def counted(connection, keys):
+    return connection.transactions([[("INCR", key)] for key in keys])
+
+
 def test_each_command_goes_to_the_server_of_its_key(cluster, client, keys):
     assert client.execute(*(("SET", key, key) for key in keys)) == [b"OK"] * 3
     assert client.execute(*(("GET", key) for key in reversed(keys))) == [
@@ -172,42 +176,122 @@ def test_a_single_server_that_is_taken_for_a_cluster_is_a_problem(tmp_path):
         client.close()
 
 
+@pytest.mark.slow
 def test_a_dead_server_does_not_stop_commands_for_the_others(caplog, keys):
     caplog.set_level("INFO", "sluice.journal")
     with RedisCluster("--cluster-require-full-coverage", "no") as cluster:
         client = RedisClient(cluster.url, "sluice-test")
         kept = client.keep_connection(may_repeat=False)
-        kept.execute(*(("PING",) for _ in keys))
-        dead = cluster.nodes[1]
+        counted(kept, keys)
+        dead = cluster.nodes[0]
         dead.kill()
         for connection in (client, kept, client):
-            good, bad, other = connection.transactions([[("INCR", key)] for key in keys])
+            bad, *good = counted(connection, keys)
             assert isinstance(bad, JournalUnavailableError)
-            assert good == other
             with pytest.raises(JournalUnavailableError) as refused:
                 connection.execute(*(("INCR", key) for key in keys))
             assert str(dead.port) in refused.value.reason
-        assert good == [5]
-        assert client.execute(("GET", keys[0]), ("GET", keys[2])) == [b"6", b"6"]
+        assert good == [[6], [6]]
+        assert client.execute(*(("GET", key) for key in keys[1:])) == [b"7", b"7"]
+        assert client.execute(("PING",)) == [b"PONG"]
+        assert client.new_connection(5).port != dead.port
         assert str(dead.port) in client.check(keys_and_commands.everything)
         dead.start()
         wait_until(lambda: client.check(keys_and_commands.everything) is None)
-        assert client.execute(*(("INCR", key) for key in keys)) == [7, 1, 7]
+        assert counted(client, keys) == [[1], [8], [8]]
         client.close()
-    messages = [record.getMessage().partition(":")[0] for record in caplog.records]
-    assert messages[0] == "Redis cannot be reached"
+    assert_told_once(caplog, "Redis cannot be reached")
+
+
+def assert_told_once(caplog, begin):
+    """Each kind of failure at most once; over new connections there may be another."""
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[0].startswith(begin)
     assert messages[-1] in ("Redis is reached again", "Redis takes commands again")
     assert len(messages) <= 4
+    assert len(set(messages)) == len(messages)
+
+
+FAULTS = {
+    "OOM": (("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0)),
+    "NOREPLICAS": (
+        ("CONFIG", "SET", "min-replicas-to-write", 1),
+        ("CONFIG", "SET", "min-replicas-to-write", 0),
+    ),
+    "NOPERM": (("ACL", "SETUSER", "default", "-xadd"), ("ACL", "SETUSER", "default", "+xadd")),
+}
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_a_fault_of_one_server_is_named_and_told_once(cluster, client, keys, caplog, code):
+    caplog.set_level("INFO", "sluice.journal")
+    broken, mended = FAULTS[code]
+    groups = [[("XADD", key, "*", "e", ""), ("PEXPIRE", key, 60_000)] for key in keys]
+    node = cluster.nodes[1]
+    client.transactions(groups)
+    node.client.execute_command(*broken)
+    try:
+        for _ in range(3):
+            good, bad, other = client.transactions(groups)
+            assert good[1] == other[1] == 1
+            assert code in bad.reason
+            assert str(node.port) in bad.reason
+            assert client.health.problem == bad.reason
+        assert code in client.check(keys_and_commands.everything)
+    finally:
+        node.client.execute_command(*mended)
+    wait_until(lambda: client.check(keys_and_commands.everything) is None)
+    assert [results[1] for results in client.transactions(groups)] == [1, 1, 1]
+    assert_told_once(caplog, f"Redis refuses commands: {code}")
+
+
+def test_a_slot_that_no_server_has_is_told_once(cluster, client, keys, caplog):
+    caplog.set_level("INFO", "sluice.journal")
+    counted(client, keys)
+    slot = slot_of(keys[1])
+    for node in cluster.nodes:
+        # Else the others refuse commands, too.
+        node.client.config_set("cluster-require-full-coverage", "no")
+        node.client.execute_command("CLUSTER", "DELSLOTS", slot)
+    try:
+        for _ in range(3):
+            good, bad, other = counted(client, keys)
+            assert good == other
+            assert "CLUSTERDOWN" in bad.reason
+        assert "no server has 1 of the slots" in client.check(keys_and_commands.everything)
+    finally:
+        for node in cluster.nodes:
+            node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", cluster.nodes[1].id)
+            node.client.config_set("cluster-require-full-coverage", "yes")
+    wait_until(lambda: client.check(keys_and_commands.everything) is None)
+    assert counted(client, keys)[1] == [2]
+    assert_told_once(caplog, "Redis refuses commands: CLUSTERDOWN")
+
+
+def test_a_password_that_was_changed_is_told_without_it(cluster, client, keys, caplog):
+    caplog.set_level("INFO", "sluice.journal")
+    counted(client, keys)
+    node = cluster.nodes[1]
+    node.client.config_set("requirepass", "hidden")
+    try:
+        cluster.nodes[1].client.client_kill_filter(_type="normal", skipme=True)
+        for _ in range(3):
+            outcomes = counted(client, keys)
+            assert isinstance(outcomes[1], JournalUnavailableError)
+            assert isinstance(outcomes[0], list)
+        assert "uthenticat" in client.check(keys_and_commands.everything)
+    finally:
+        node.client.config_set("requirepass", "")
+    wait_until(lambda: client.check(keys_and_commands.everything) is None)
+    assert counted(client, keys)[1] == [2]
+    assert_told_once(caplog, "Redis cannot be reached")
+    assert "hidden" not in caplog.text
 
 
 @pytest.fixture
 def replicated():
     with RedisCluster(replicas_each=1) as cluster:
         yield cluster
-
-
-def counted(connection, keys):
-    return connection.transactions([[("INCR", key)] for key in keys])
 
 
 @pytest.mark.slow

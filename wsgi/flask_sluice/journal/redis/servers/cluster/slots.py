@@ -19,8 +19,8 @@ Node: TypeAlias = tuple[str, int]
 _LOAD_SECONDS = 0.1
 """The least time between two questions for the slots. A redirection changes them at once."""
 _MAX_ASKING_SECONDS = 4.0
-_DOUBT_SECONDS = 1.0
-"""How long a node that has failed is asked after the others."""
+_SILENCE_SECONDS = 1.0
+"""How long nothing is sent to a node that has left a command without a reply."""
 
 
 class ClusterSlots:
@@ -47,9 +47,9 @@ class ClusterSlots:
         self._tags: dict[Node, str] = {}
 
     def node_of(self, slot: int | None) -> Node | None:
-        """Return the master that has the slot; of None, any that works; None if no server has it."""
+        """Return the master that has the slot; of None, the one that failed longest ago; None if no server has it."""
         if slot is None:
-            return min(self.masters, key=self._has_failed)
+            return min(self.masters, key=self._last_failure)
         return self._node_of[slot]
 
     @property
@@ -71,8 +71,8 @@ class ClusterSlots:
         self.is_stale = True
         self._failed_at[node] = time.monotonic()
 
-    def _has_failed(self, node: Node) -> bool:
-        return time.monotonic() - self._failed_at.get(node, -math.inf) < _DOUBT_SECONDS
+    def _last_failure(self, node: Node) -> float:
+        return self._failed_at.get(node, -math.inf)
 
     def was_silent(self, node: Node) -> None:
         """Note that a reply of this node was awaited in vain."""
@@ -81,7 +81,7 @@ class ClusterSlots:
     def is_silent(self, node: Node) -> bool:
         """Return whether that was a moment ago. To wait once more would hold up the commands to the other nodes."""
         silent_at = self._silent_at.get(node)
-        return silent_at is not None and time.monotonic() - silent_at < _DOUBT_SECONDS
+        return silent_at is not None and time.monotonic() - silent_at < _SILENCE_SECONDS
 
     def move(self, slot: int, node: Node) -> None:
         """Note a redirection."""
@@ -144,7 +144,8 @@ class ClusterSlots:
         raise self._health.unreachable(failure, sent_after, node)
 
     def _nodes_to_ask(self) -> list[Node]:
-        return sorted(dict.fromkeys((*self.masters, *self._address.nodes)), key=self._has_failed)
+        """Return all that are known; first those that never failed, or long ago."""
+        return sorted(dict.fromkeys((*self.masters, *self._address.nodes)), key=self._last_failure)
 
     def _ask(self, node: Node) -> list[tuple[int, int, Node]]:
         connection = self._address.new_connection(node)
