@@ -45,16 +45,23 @@ class Users:
         return (self.user, "word")
 
 
-def works(url, **options):
-    """Keep a stream, and read it in another client. Return None, or why that did not work."""
+def keeps_streams(url, **options):
+    """Keep a stream, and read it in another client."""
     producer, reader = Streams(url, **options), Streams(url, **options)
+    with producer.create() as stream:
+        stream.publish(Event(data="seen"))
+    return b"data: seen" in read(reader, stream.id)
+
+
+def problem_of(url, **options):
+    """Return what a client tells that finds no way to Redis."""
+    client = RedisClient(url, "sluice-test", **options)
     try:
-        with producer.create() as stream:
-            stream.publish(Event(data="seen"))
-        assert b"data: seen" in read(reader, stream.id)
-    except JournalUnavailableError as error:
-        return error.reason
-    return None
+        with pytest.raises(JournalUnavailableError) as caught:
+            client.execute(("GET", "x"))
+    finally:
+        client.close()
+    return caught.value.reason
 
 
 # A cluster.
@@ -87,15 +94,16 @@ def address_in(cluster, user="", scheme="rediss"):
 def test_a_cluster_is_used_with_tls_a_client_certificate_and_a_user(cluster, certificates):
     Users(cluster.nodes)
     url = f"{address_in(cluster, 'first:word@')}?{shown_by(certificates)}"
-    assert works(url) is None
-    assert works(url.replace("rediss", "valkeys")) is None
-    assert "invalid username-password pair" in works(url.replace("word@", "wrong@"))
+    assert keeps_streams(url)
+    assert keeps_streams(url.replace("rediss", "valkeys"))
+    assert "invalid username-password pair" in problem_of(url.replace("word@", "wrong@"))
     unknown = f"{address_in(cluster)}?{shown_by(certificates, 'untrusted')}"
-    assert "Redis cannot be reached" in works(unknown)
+    assert "Redis cannot be reached" in problem_of(unknown)
 
 
 def test_connections_to_all_nodes_log_in_again(cluster, certificates, monkeypatch):
-    monkeypatch.setattr(login, "_RENEWAL_SECONDS", 0.5)
+    for name, seconds in (("RENEWAL", 0.5), ("LOOK", 0.02), ("RETRY", 0.05)):
+        monkeypatch.setattr(login, f"_{name}_SECONDS", seconds)
     users = Users(cluster.nodes)
     url = f"{address_in(cluster)}?{shown_by(certificates)}"
     client = RedisClient(url, "sluice-test", credentials=users)
@@ -115,7 +123,7 @@ def test_connections_to_all_nodes_log_in_again(cluster, certificates, monkeypatc
 
 
 def test_a_url_without_tls_to_a_cluster_with_it_is_told_and_nothing_hangs(cluster):
-    assert "Redis cannot be reached" in works(address_in(cluster, scheme="redis"))
+    assert "Redis cannot be reached" in problem_of(address_in(cluster, scheme="redis"))
 
 
 # Sentinels.
@@ -158,11 +166,11 @@ def test_sentinels_and_servers_have_tls_a_client_certificate_and_a_password_each
     _, sentinel = watched
     place = f"127.0.0.1:{sentinel.port}/{SERVICE}?{shown_by(certificates)}"
     url = f"rediss+sentinel://:data%2Fword@{place}"
-    assert works(f"{url}&sentinel_password=watch%3Fword") is None
-    assert "Authentication required" in works(url)
-    assert "invalid username-password pair" in works(f"{url}&sentinel_password=wrong")
+    assert keeps_streams(f"{url}&sentinel_password=watch%3Fword")
+    assert "Authentication required" in problem_of(url)
+    assert "invalid username-password pair" in problem_of(f"{url}&sentinel_password=wrong")
     other = url.replace("data%2Fword", "wrong")
-    assert "invalid username-password pair" in works(f"{other}&sentinel_password=watch%3Fword")
+    assert "invalid username-password pair" in problem_of(f"{other}&sentinel_password=watch%3Fword")
 
 
 def test_credentials_are_given_to_the_servers_and_not_to_the_sentinels(watched, certificates):
@@ -170,7 +178,7 @@ def test_credentials_are_given_to_the_servers_and_not_to_the_sentinels(watched, 
     users = Users([primary])
     place = f"127.0.0.1:{sentinel.port}/{SERVICE}?{shown_by(certificates)}"
     url = f"rediss+sentinel://{place}&sentinel_password=watch%3Fword"
-    assert works(url, credentials=users) is None
-    assert "Authentication required" in works(
+    assert keeps_streams(url, credentials=users)
+    assert "Authentication required" in problem_of(
         url.partition("&sentinel_password")[0], credentials=users
     )
