@@ -121,8 +121,7 @@ def parse_header_names(text: str) -> tuple[str, ...]:
 
 def parse_redis_url(text: str) -> str:
     """Return the URL. Raises RedisUrlError, which says what is wrong with it and shows nothing of it."""
-    if text:
-        check_tls(read_url(text))
+    check_tls(read_url(text))
     return text
 
 

@@ -11,14 +11,14 @@ callback, which may belong to another client.
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from redis.exceptions import RedisError
 
 from flask_sluice.journal.redis.servers.credentials import NoCredentialsError, RedisCredentials
-from flask_sluice.journal.turns import turns_of_process
+from flask_sluice.journal.turns import Flag, Turns, turns_of_process
 
 logger = logging.getLogger("sluice.journal")
 
@@ -48,6 +48,29 @@ class _Answer:
     at: float
 
 
+class _Question:
+    """One call of ``get_credentials()``, in the background, for all that wait for it."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._waiting: list[Flag] = []
+        self.is_over = False
+        self.answer: _Answer | None = None
+        self.failure = f"get_credentials() has not returned for {_ANSWER_SECONDS:g} s"
+
+    def end(self) -> None:
+        self.is_over = True
+        for flag in tuple(self._waiting):
+            flag.set()
+
+    def wait(self) -> None:
+        flag = self._turns.new_flag()
+        self._waiting.append(flag)
+        # A flag that comes too late for the end sees that it is over.
+        if not self.is_over:
+            flag.wait(_ANSWER_SECONDS)
+
+
 class Logins:
     """Asks the credentials for all connections of a client, one question at a time.
 
@@ -58,10 +81,10 @@ class Logins:
         self._credentials = credentials
         self._username = username
         self._turns = turns_of_process()
-        # Its owner is the question in the background, which gives it back.
-        self._question = threading.Lock()
+        self._lock = threading.Lock()
+        self._question: _Question | None = None
         self._answer: _Answer | None = None
-        self._failure: str | None = None
+        self._is_failing = False
         self._ask_again_at = 0.0
 
     def new_login(self) -> "Login":
@@ -69,23 +92,11 @@ class Logins:
 
     def ask(self) -> _Answer:
         """Return what the credentials are now. It blocks. Raises LoginError."""
-        began_at = time.monotonic()
-        if self._question.acquire(timeout=_ANSWER_SECONDS):
-            answer = self._answer
-            if answer is not None and answer.at >= began_at:
-                # It came while this one waited.
-                self._question.release()
-                return answer
-            has_answered = self._turns.new_flag()
-            self._start(has_answered.set)
-            if has_answered.wait(_ANSWER_SECONDS):
-                answer = self._answer
-                if self._failure is None and answer is not None:
-                    return answer
-                raise LoginError(f"there are no credentials: {self._failure}")
-        raise LoginError(
-            f"there are no credentials: get_credentials() has not returned for {_ANSWER_SECONDS:g} s"
-        )
+        question = self._ask()
+        question.wait()
+        if question.answer is None:
+            raise LoginError(f"there are no credentials: {question.failure}")
+        return question.answer
 
     def latest(self) -> _Answer | None:
         """Return what the credentials have been within the last minute; None if that is not known, and then ask in the background.
@@ -95,50 +106,52 @@ class Logins:
         now, answer = time.monotonic(), self._answer
         if answer is not None and now < answer.at + _RENEWAL_SECONDS:
             return answer
-        if now >= self._ask_again_at and self._question.acquire(blocking=False):
+        if now >= self._ask_again_at:
             self._ask_again_at = now + _RETRY_SECONDS
-            self._start(lambda: None)
+            self._ask()
         return None
 
-    def _start(self, on_answer: Callable[[], None]) -> None:
-        def job() -> None:
+    def _ask(self) -> _Question:
+        """Return the question that waits for its answer, or begin one."""
+        with self._lock:
+            question = self._question
+            if question is not None and not question.is_over:
+                return question
+            question = _Question(self._turns)
             try:
-                self._take_answer()
-            finally:
-                self._question.release()
-                on_answer()
+                self._turns.start(partial(self._run, question))
+            except RuntimeError as error:
+                # The process ends, or may have no more threads.
+                raise LoginError(str(error)) from None
+            self._question = question
+            return question
 
-        try:
-            self._turns.start(job)
-        except RuntimeError as error:
-            # The process ends, or may have no more threads.
-            self._question.release()
-            raise LoginError(str(error)) from None
-
-    def _take_answer(self) -> None:
+    def _run(self, question: _Question) -> None:
         try:
             words = _checked(self._credentials.get_credentials())
         except NoCredentialsError as error:
-            self._has_failed(str(error), None)
+            self._has_failed(question, str(error), None)
         except Exception as error:  # noqa: BLE001 - it is logged, and told to what waits for a login
-            name = type(error).__name__
-            self._has_failed(f"get_credentials() raised {name}", error)
+            self._has_failed(question, f"get_credentials() raised {type(error).__name__}", error)
         else:
             if len(words) == 1 and self._username:
                 words = (self._username, *words)
-            self._answer = _Answer(words, time.monotonic())
-            if self._failure is not None:
-                self._failure = None
+            question.answer = self._answer = _Answer(words, time.monotonic())
+            if self._is_failing:
+                self._is_failing = False
                 logger.info("there are credentials for Redis again")
+        finally:
+            question.end()
 
-    def _has_failed(self, reason: str, error: Exception | None) -> None:
-        if self._failure is None:
+    def _has_failed(self, question: _Question, reason: str, error: Exception | None) -> None:
+        question.failure = reason
+        if not self._is_failing:
+            self._is_failing = True
             logger.warning(
                 "there are no credentials for Redis: %s; connections keep the login that they have",
                 reason,
                 exc_info=error,
             )
-        self._failure = reason
 
 
 class Login:
