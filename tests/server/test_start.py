@@ -61,6 +61,7 @@ def test_a_redis_url_that_is_none_is_refused_in_one_line_without_its_password():
     assert line.startswith(
         "sluice: SLUICE_REDIS_URL: got a value that is not shown, takes redis://"
     )
+    assert line.endswith("; this one takes a port from 1 to 65535: HOST:PORT")
     assert "secret" not in line
 
 

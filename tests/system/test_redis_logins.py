@@ -5,9 +5,11 @@ import logging
 import threading
 
 import pytest
+from flask import Flask
+from redis import credentials
 
 from benchmarks.ports import free_port
-from flask_sluice import Channels, Event, Streams
+from flask_sluice import Channels, Event, Sluice, Streams
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis.servers.access import login
 from flask_sluice.journal.redis.servers.client import RedisClient
@@ -93,6 +95,13 @@ def connections(redis):
     """Return the user of each connection with our name, by its id."""
     clients = [each for each in redis.client.client_list() if each["name"] == "sluice-test"]
     return {each["id"]: each["user"] for each in clients}
+
+
+def connections_of_channels(redis):
+    clients = redis.client.client_list()
+    return {
+        each["id"]: each["user"] for each in clients if each["name"].startswith("sluice-channels-")
+    }
 
 
 def auths(redis):
@@ -396,6 +405,29 @@ class TestStreamsAndChannels:
         assert b"event: error" not in body
         assert tokens.asked > 3
 
+    @pytest.mark.skipif(
+        not hasattr(credentials, "StreamingCredentialProvider"), reason="since redis-py 5.3"
+    )
+    def test_take_a_streaming_provider_and_leave_its_callback_to_others(self, redis):
+        tokens = Tokens(redis)
+
+        class Streaming(credentials.StreamingCredentialProvider):
+            def get_credentials(self):
+                return tokens.get_credentials()
+
+            def on_next(self, callback):
+                raise AssertionError
+
+            on_error = on_next
+
+            def is_streaming(self):
+                return True
+
+        streams = Streams(redis.url, credentials=Streaming())
+        with streams.create() as stream:
+            stream.publish(Event(data="seen"))
+        assert b"data: seen" in read(streams, stream.id)
+
     @pytest.mark.slow
     def test_hear_on_over_a_new_connection_when_credentials_change_and_nothing_is_told_of_that(
         self, redis, at_once, caplog
@@ -453,6 +485,55 @@ class TestStreamsAndChannels:
             follower.close()
         channels.close()
         assert tokens.asked >= 2
+
+
+class TestAnApp:
+    """The extension, whose ``present`` asks Redis in the process of the test."""
+
+    @pytest.fixture
+    def new_app(self, redis):
+        def new(**config):
+            app = Flask("app")
+            app.config.update({"SLUICE_REDIS_URL": redis.url, **config})
+            return app
+
+        return new
+
+    @pytest.fixture
+    def user_of(self, redis):
+        """Has an app use Redis, and returns the user that it was."""
+        with contextlib.ExitStack() as stack:
+
+            def user_of(sluice, app):
+                seen = set(connections_of_channels(redis))
+                with app.app_context():
+                    assert sluice.channels.present("news") == []
+                    stack.callback(sluice.channels.close)
+                (user,) = (
+                    user for id_, user in connections_of_channels(redis).items() if id_ not in seen
+                )
+                return user
+
+            yield user_of
+
+    def test_logs_in_with_the_credentials_that_it_is_given(self, redis, new_app, user_of):
+        Users(redis)
+        sluice = Sluice(redis_credentials=Scripted(("first", "word")))
+        one, other = new_app(), new_app()
+        sluice.init_app(one)
+        sluice.init_app(other, redis_credentials=Scripted(("second", "word")))
+        assert user_of(sluice, one) == "first"
+        assert user_of(sluice, other) == "second"
+
+    def test_logs_in_with_the_password_in_the_file_of_its_config(
+        self, redis, new_app, user_of, tmp_path
+    ):
+        Users(redis)
+        file = tmp_path / "password"
+        file.write_text("word")
+        url = redis.url.replace("unix://", "unix://second@")
+        app = new_app(SLUICE_REDIS_URL=url, SLUICE_REDIS_PASSWORD_FILE=str(file))
+        assert user_of(Sluice(app), app) == "second"
 
 
 @pytest.mark.slow

@@ -112,6 +112,29 @@ def test_the_password_of_redis_is_read_when_it_is_needed(write):
     assert credentials.get_credentials() == ("another",)
 
 
+@pytest.mark.parametrize(
+    ("url", "takes"),
+    [
+        ("redis://:secret@a,b", "one server; for several write redis+cluster://"),
+        (
+            "redis+sentinel://:secret@h",
+            "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE for sentinels",
+        ),
+        ("redis+cluster://:secret@h/1", "no database but 0 for a cluster"),
+        (
+            "rediss://:secret@h?ssl_certfile=/no/file",
+            "a certificate and a key that fit for ssl_certfile",
+        ),
+        ("", "redis://HOST:PORT/DB"),
+    ],
+)
+def test_what_is_wrong_with_a_redis_url_is_said_without_it(url, takes):
+    line = refusal({"SLUICE_REDIS_URL": url})
+    assert line.startswith("SLUICE_REDIS_URL: got a value that is not shown, takes redis://, ")
+    assert f"; this one takes {takes}" in line
+    assert "secret" not in line
+
+
 def test_a_password_needs_a_url_that_has_none(write):
     environment = {"SLUICE_REDIS_PASSWORD_FILE": write("p")}
     both = "SLUICE_REDIS_PASSWORD_FILE is set, and SLUICE_REDIS_URL"
