@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 from tests.adopting.adopt import NAMES, create_app
-from tests.support.server import GTHREAD, Server, wait_until
+from tests.support.server import Server, wait_until
 from tests.support.stream import Body, Response
 
 ROUTES = {
@@ -25,7 +25,7 @@ ROUTES = {
 ENDING = tuple(name for name in NAMES if name != "notifications")
 """The apps whose streams end by themselves."""
 GUNICORN = {
-    "gthread": (os.devnull, (*GTHREAD, "--threads", "50")),
+    "gthread": (os.devnull, ("-k", "gthread", "--threads", "50")),
     "gevent": ("gunicorn.conf.py", ("-k", "gevent")),
     "ours": ("gunicorn.conf.py", ()),
 }

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.examples.installed import node_folder_with, python_with
-from tests.support.server import GTHREAD, ROOT, Server, clean_environment, wait_until
+from tests.support.server import ROOT, Server, clean_environment, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("ag_ui_client.mjs").read_text()
 SERVER_PACKAGES = ("gunicorn[gevent]~=27.0", "Flask~=3.1", "msgspec~=0.22")
 CONFIGURATIONS = {
     "ours": ("python:flask_sluice.server.settings", ()),
-    "gthread": (os.devnull, (*GTHREAD, "--threads", "20", "--no-control-socket")),
+    "gthread": (os.devnull, ("-k", "gthread", "--threads", "20", "--no-control-socket")),
 }
 AGENTS = {"newest": "ag-ui-protocol==1.0.0", "oldest": "ag-ui-protocol==0.1.10"}
 """The oldest of examples/ag-ui/requirements.txt."""

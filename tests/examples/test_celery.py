@@ -10,7 +10,7 @@ import pytest
 
 from tests.examples.celery_worker import FOLDER, CeleryWorker, celery_python, environment_of
 from tests.examples.kept_client import User, seconds_since
-from tests.support.server import GTHREAD, Server
+from tests.support.server import Server
 from tests.system.redis_server import RedisServer
 
 # Installing takes half a minute, once.
@@ -32,7 +32,7 @@ def worker(request, redis) -> Iterator[CeleryWorker]:
 @pytest.fixture(scope="module")
 def threads(redis) -> Iterator[Server]:
     """Two workers with threads, where gevent is not installed."""
-    arguments = (*GTHREAD, "--threads", "20", "--workers", "2", "--no-control-socket")
+    arguments = ("-k", "gthread", "--threads", "20", "--workers", "2", "--no-control-socket")
     with Server(
         configuration=os.devnull,
         arguments=arguments,

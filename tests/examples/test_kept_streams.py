@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.examples.kept_client import User, seconds_since
-from tests.support.server import GTHREAD, ROOT, Server, wait_until
+from tests.support.server import ROOT, Server, wait_until
 from tests.system.redis_server import RedisServer
 
 FOLDER = ROOT / "examples/kept-streams"
@@ -20,7 +20,7 @@ LONG_QUESTION = "word " * 100
 ENDS = {"gthread": "draining", "sync": "draining", "gevent": "draining", "ours": None}
 """The code of the error of an answer that a server ends with. Ours lets it complete."""
 KINDS = {
-    "gthread": (os.devnull, (*GTHREAD, "--threads", "20")),
+    "gthread": (os.devnull, ("-k", "gthread", "--threads", "20")),
     "sync": (os.devnull, ("-k", "sync")),
     "gevent": (os.devnull, ("-k", "gevent")),
     "ours": ("python:flask_sluice.server.settings", ()),

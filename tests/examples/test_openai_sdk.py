@@ -35,7 +35,7 @@ from tests.server.raw_upstream import (
     whole,
 )
 from tests.support.certificate import TlsUpstream, make_certificates
-from tests.support.server import GTHREAD, ROOT, Server, wait_until
+from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import post
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -44,7 +44,7 @@ FOLDER = ROOT / "examples/openai-sdk"
 NODE = ROOT / "tests/node"
 CONFIGURATIONS = {
     "ours": ("python:flask_sluice.server.settings", ()),
-    "gthread": (os.devnull, (*GTHREAD, "--threads", "20", "--no-control-socket")),
+    "gthread": (os.devnull, ("-k", "gthread", "--threads", "20", "--no-control-socket")),
 }
 OLDEST_SDK = ("openai==2.0.0", "gunicorn[gevent]~=27.0", "Flask~=3.1", "msgspec~=0.22")
 """The oldest of examples/openai-sdk/requirements.txt, and what the app needs besides."""

@@ -14,7 +14,7 @@ from tests.examples.vercel_ai.sdk import NEWEST, OLDER_VERSIONS, Page, installed
 from tests.examples.vercel_ai.serving import LONG_QUESTION, ChatServer, GatedQuestion
 from tests.server.raw_upstream import RawUpstream
 from tests.support.proxy import forwards_to
-from tests.support.server import GTHREAD, wait_until
+from tests.support.server import wait_until
 from tests.system.redis_server import RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -266,7 +266,7 @@ def check_that_an_answer_is_resumed_and_stopped(
 
 
 def test_pages_find_the_answer_on_a_server_with_threads(newest, chat, tmp_path):
-    arguments = (*GTHREAD, "--threads", "20")
+    arguments = ("-k", "gthread", "--threads", "20")
     with ChatServer(tmp_path, *arguments, configuration=os.devnull) as server:
         check_that_an_answer_is_resumed_and_stopped(server, newest, chat)
 

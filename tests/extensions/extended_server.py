@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.server import GTHREAD, ROOT, Server, wait_until
+from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, ask, get
 
 CONFIGURATIONS = {
     "ours": ("python:flask_sluice.server.settings", ()),
-    "gthread": (os.devnull, (*GTHREAD, "--threads", "60", "--no-control-socket")),
+    "gthread": (os.devnull, ("-k", "gthread", "--threads", "60", "--no-control-socket")),
 }
 # Of a browser that is logged in, and behind a proxy.
 HEADERS = {

@@ -15,11 +15,11 @@ from tests.extensions.shops import MODULE, SOURCE, Pair, Variant, moved, subscri
 from tests.server.raw_upstream import RawUpstream
 from tests.support.chromium import open_tab, running_browser
 from tests.support.proxy import forwards_to
-from tests.support.server import GTHREAD, ROOT, Server, clean_environment, wait_until
+from tests.support.server import ROOT, Server, clean_environment, wait_until
 from tests.support.stream import ask, get
 from tests.system.redis_server import RedisServer
 
-KINDS = {"gevent": ("-k", "gevent"), "gthread": (*GTHREAD, "--threads", "40")}
+KINDS = {"gevent": ("-k", "gevent"), "gthread": ("-k", "gthread", "--threads", "40")}
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,18 @@ import pytest
 
 from flask_sluice.channels import Channels
 from flask_sluice.sse import EventParser
-from tests.support.server import GTHREAD, Server, wait_until
+from tests.support.server import Server, wait_until
 from tests.support.stream import Response, ask, get, post
 from tests.system.redis_server import RedisServer
 
 ON_THREADS = {
     "configuration": os.devnull,
-    "arguments": (*GTHREAD, "--threads", "20", "--no-control-socket"),
+    "arguments": ("-k", "gthread", "--threads", "20", "--no-control-socket"),
 }
 
 ON_MANY_THREADS = {
     **ON_THREADS,
-    "arguments": (*GTHREAD, "--threads", "60", "--no-control-socket"),
+    "arguments": ("-k", "gthread", "--threads", "60", "--no-control-socket"),
 }
 
 

@@ -17,10 +17,6 @@ from benchmarks.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 40
 STOP_TIMEOUT_SECONDS = 30
-GTHREAD = ("-k", "gthread", "--keep-alive", "0")
-"""gunicorn's worker with threads, for a ``Server``. No connection is kept alive, so that none is closed while the server is
-told to stop: gunicorn takes that up with ``ThreadPoolExecutor.submit``, and SIGQUIT's handler calls ``shutdown``, which waits
-for the lock that ``submit`` has in the same thread, until the master kills the worker after 30 s."""
 
 
 class Server:
@@ -50,6 +46,7 @@ class Server:
         self._log = os.memfd_create("server-log")
         # Without it two processes that write at the same time write to the same place: Linux locks no position of a memfd.
         fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
+        self._is_gthread = "gthread" in arguments
         bind = f"unix:{unix_socket}" if unix_socket else f"{host}:{self.port}"
         variables = {f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
@@ -138,10 +135,22 @@ class Server:
         """Does not wait for the end: gunicorn looks whether its workers have gone ten times a second, half a second
         in all, in which the next test can begin."""
         if self._process.poll() is None:
+            if self._is_gthread:
+                self._wait_for_closed_connections()
             self._process.send_signal(signal.SIGINT)
             # Not a daemon: the tests' process stays until all that it has started is gone.
             threading.Thread(target=self._see_end).start()
         os.close(self._log)
+
+    def _wait_for_closed_connections(self) -> None:
+        """Wait until the server has taken up the connections that its clients have closed; for a while only.
+
+        gunicorn takes up a kept-alive one with ThreadPoolExecutor.submit. If SIGQUIT comes in it, the handler calls shutdown,
+        which waits for the lock that submit has in the same thread, until the master kills the worker after 30 s.
+        """
+        deadline = time.monotonic() + 1
+        while self.port in ports_in_close_wait() and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def _see_end(self) -> None:
         try:
@@ -172,6 +181,13 @@ def wait_until(condition, timeout_seconds=10.0, explain=lambda: ""):
             return result
         time.sleep(0.005)
     raise AssertionError(f"not within {timeout_seconds} s: {condition}; {explain()}")
+
+
+def ports_in_close_wait() -> set[int]:
+    """The local ports of TCP connections that the other side alone has closed; see proc(5)."""
+    _, *lines = Path("/proc/net/tcp").read_text().splitlines()
+    addresses = (line.split()[1:4] for line in lines)
+    return {int(local.rpartition(":")[2], 16) for local, _, state in addresses if state == "08"}
 
 
 def answers_on(port: int) -> bool:

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.support.server import GTHREAD, ROOT, Server
+from tests.support.server import ROOT, Server
 from tests.support.stream import Connects, Response, get
 from tests.system.front_proxy import FrontProxy
 
 EXAMPLE = ROOT / "examples/hand-off"
 SECRET_KEY = "a-secret-key-for-tests"
-TWO_THREADS = (*GTHREAD, "--threads", "2")
+TWO_THREADS = ("-k", "gthread", "--threads", "2")
 
 
 class HandOffNginx(FrontProxy):
