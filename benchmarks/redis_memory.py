@@ -6,7 +6,9 @@ Needs redis-server; takes some minutes. docs/redis.md has the figures.
 """
 
 import contextlib
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -121,11 +123,13 @@ def wait_until(is_so: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[tuple[str, "redis.Redis"]]:
+    program = shutil.which("redis-server")
+    if program is None:
+        sys.exit("redis-server is needed: apt-get install redis-server")
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         path = Path(folder, "redis.sock")
         arguments = ("--port", "0", "--unixsocket", str(path), "--save", "", "--dir", folder)
-        command = ["redis-server", *arguments]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        with subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL) as server:
             try:
                 wait_until(path.exists)
                 url = f"unix://{path}"

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from flask_sluice import Channels, Event, Streams
-from flask_sluice.channels.redis import listener, store
+from flask_sluice.channels.redis import listener, presence, store
 from flask_sluice.gateway.request.rate_limits import RateLimits
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.sse import EventParser
@@ -90,12 +90,12 @@ def use_streams(url: str, _: RedisServer) -> None:
 def use_channels(url: str, redis: RedisServer) -> None:
     """All that channels do, of two processes as far as Redis can tell."""
     with closing(Channels(url, history_events=2)) as one, closing(Channels(url)) as other:
-        use_two_channels(one, other)
+        use_two_channels(one, other, redis)
         # When the room has had no reader for a while.
         wait_until(lambda: {"ping", "unsubscribe"} <= used_commands(redis))
 
 
-def use_two_channels(one: Channels, other: Channels) -> None:
+def use_two_channels(one: Channels, other: Channels, redis: RedisServer) -> None:
     joined: list[object] = []
     left: list[object] = []
     other.on_join(lambda _, owner, __: joined.append(owner))
@@ -109,6 +109,8 @@ def use_two_channels(one: Channels, other: Channels) -> None:
     wait_until(lambda: {each.owner for each in other.present("room")} == {"7", "watcher"})
     again = Reader(other, "room", last_event_id=first_id)
     wait_until(lambda: again.events)
+    # Now and then, whether Redis still has the readers.
+    wait_until(lambda: "hexists" in used_commands(redis))
     one.kick("room", "7")
     wait_until(lambda: reader.is_finished)
     for each in (reader, again):
@@ -131,6 +133,13 @@ def use_everything(url: str, redis: RedisServer) -> None:
     use_limits(url, redis)
 
 
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have channels do soon what they do every few seconds."""
+    monkeypatch.setattr(listener, "_IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(store, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(presence, "_VERIFY_SECONDS", 0.1)
+
+
 PARTS: dict[str, Callable[[str, RedisServer], None]] = {
     "streams": use_streams,
     "channels": use_channels,
@@ -146,8 +155,7 @@ def test_the_page_has_a_user_for_each_part_and_one_for_all():
 
 @pytest.mark.parametrize("user", PARTS)
 def test_the_rights_of_a_user_are_enough_and_all_of_them_are_used(redis, user, monkeypatch):
-    monkeypatch.setattr(listener, "_IDLE_SECONDS", 0.1)
-    monkeypatch.setattr(store, "PING_SECONDS", 0.1)
+    hurry(monkeypatch)
     url = log_in_as(user, redis)
     PARTS[user](url, redis)
     assert refusals(redis) <= {("command", command) for command in NOT_MISSED}
@@ -186,8 +194,7 @@ def body_of(server: Server, request: bytes) -> bytes:
 def test_scripts_are_sent_by_their_text_where_they_may_not_be_run_by_their_hash(
     redis, user, monkeypatch, caplog
 ):
-    monkeypatch.setattr(listener, "_IDLE_SECONDS", 0.1)
-    monkeypatch.setattr(store, "PING_SECONDS", 0.1)
+    hurry(monkeypatch)
     url = log_in_as(user, redis, "-evalsha")
     PARTS[user](url, redis)
     assert caplog.text == ""
@@ -210,8 +217,7 @@ def test_a_server_that_does_not_know_some_commands_is_used_all_the_same(monkeypa
         for name in ("CLIENT", "CONFIG", "EVALSHA", "SCRIPT")
         for word in ("--rename-command", name, "")
     )
-    monkeypatch.setattr(listener, "_IDLE_SECONDS", 0.1)
-    monkeypatch.setattr(store, "PING_SECONDS", 0.1)
+    hurry(monkeypatch)
     with RedisServer(*renamed) as redis:
         use_everything(redis.url, redis)
         with Server(redis_url=redis.url, rate_limit="30/minute") as server:

@@ -32,8 +32,8 @@ def commands_in(path: Path) -> Iterator[str]:
                         yield f"{word}|{subcommand}".lower()
                     case _:
                         yield word.lower()
-    for command in re.findall(r"redis\.p?call\('([A-Z]+)'", text):
-        yield command.lower()
+    for command, subcommand in re.findall(r"redis\.p?call\('([A-Z]+)'(?:, '([A-Z]+)')?", text):
+        yield f"{command}|{subcommand}".lower() if command == "PUBSUB" else command.lower()
 
 
 def commands_of(user: str) -> set[str]:

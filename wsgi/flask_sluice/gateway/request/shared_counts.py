@@ -10,10 +10,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
+from flask_sluice.journal.redis.servers.connection import Command, Reply
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
-from flask_sluice.journal.redis.servers.scripts import Call, Script, run
+from flask_sluice.journal.redis.servers.scripts import Call, Script, reply_of, run
 from flask_sluice.journal.turns import Flag
 
 logger = logging.getLogger("sluice.api")
@@ -152,9 +152,7 @@ class SharedCounts:
         if not requests:
             return
         try:
-            replies = run(self._client, *(request.call for request in requests))
-            for request, reply in zip(requests, replies, strict=True):
-                request.reply = self._checked(reply)
+            self._count(requests)
         except JournalUnavailableError as error:
             self._tell(error)
             raise
@@ -164,9 +162,19 @@ class SharedCounts:
         if self._client.health.problem is None:
             self._tell(None)
 
+    def _count(self, requests: list[_Request]) -> None:
+        """Raises JournalUnavailableError if some are not counted."""
+        outcomes = run(self._client, *(request.call for request in requests))
+        problem: JournalUnavailableError | None = None
+        for request, outcome in zip(requests, outcomes, strict=True):
+            try:
+                request.reply = self._checked(reply_of(self._client, outcome))
+            except JournalUnavailableError as error:
+                problem = error
+        if problem is not None:
+            raise problem
+
     def _checked(self, reply: Reply) -> list[int]:
-        if isinstance(reply, Refusal):
-            raise self._client.health.refused(reply)
         match reply:
             case [int(place), int(wait_ms)]:
                 return [place, wait_ms]
