@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
+from redis import Redis
 
 from flask_sluice import Channels, Event, Streams
 from flask_sluice.channels.redis import listener, presence, store
 from flask_sluice.gateway.request.rate_limits import RateLimits
+from flask_sluice.gateway.request.shared_counts import count_key
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.sse import EventParser
 from flask_sluice.stream.errors import ApiError
+from tests.support.redis_servers.cluster import RedisCluster, slot_of
+from tests.support.redis_servers.sentinels import SentinelServers
 from tests.support.server import ROOT, Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.journal_worker import JournalWorker, new_stream_id
@@ -20,48 +24,64 @@ from tests.system.redis_server import RedisServer
 from tests.unit.channels import Reader
 
 PAGE = (ROOT / "docs/redis.md").read_text()
-RIGHTS = {
-    user: rights.split()
-    for user, rights in re.findall(r"^ACL SETUSER (\S+) (.+)$", PAGE, re.MULTILINE)
-}
+LINES = [line.split() for line in re.findall(r"^ACL SETUSER (.+)$", PAGE, re.MULTILINE)]
+RIGHTS = {user: rights for user, *rights in LINES if "reset" in rights}
 """By user, as the page gives them."""
+RIGHTS_BESIDES = [rights for _, *rights in LINES if "reset" not in rights]
+CLUSTER_RIGHTS = next(rights for rights in RIGHTS_BESIDES if "+asking" in rights)
+SENTINEL_RIGHTS = next(rights for rights in RIGHTS_BESIDES if "+role" in rights)
 
 NOT_MISSED = {"client", "client|setname", "client|setinfo", "config|get"}
+_OF_TESTS = re.compile(
+    r"acl|auth|client|config|info|hello|psync|replconf|restore|migrate|cluster\|(?!slots)"
+)
+"""The commands of a login, of this test and of the servers among themselves."""
 
 pytestmark = pytest.mark.slow
 
 
+class Watched:
+    """Servers of which it is known what they execute and refuse.
+
+    url: of the default user
+    """
+
+    def __init__(self, url: str, *clients: Redis) -> None:
+        self._url = url
+        self._clients = clients
+
+    def url_of(self, user: str, *changes: str) -> str:
+        """Make the user that the page describes, and forget what was executed. Return a URL with its password."""
+        rights = [">word" if right == ">PASSWORD" else right for right in RIGHTS[user]]
+        for client in self._clients:
+            client.execute_command("ACL", "SETUSER", user, *rights, *changes)
+            client.execute_command("ACL", "LOG", "RESET")
+            client.execute_command("CONFIG", "RESETSTAT")
+        return self._url.replace("://", f"://{user}:word@")
+
+    def refusals(self) -> set[tuple[str, str]]:
+        """What was not allowed: whether it was a "command", a "key" or a "channel", and which."""
+        entries = [entry for client in self._clients for entry in client.acl_log()]
+        return {(entry["reason"], entry["object"]) for entry in entries}
+
+    def used_commands(self) -> set[str]:
+        stats = [client.info("commandstats") for client in self._clients]
+        used = [name for each in stats for name, stat in each.items() if stat["calls"]]
+        names = {name.removeprefix("cmdstat_") for name in used}
+        return {name for name in names if not _OF_TESTS.match(name)}
+
+
 @pytest.fixture
-def redis() -> Iterator[RedisServer]:
+def redis() -> Iterator[Watched]:
     with RedisServer() as redis:
-        yield redis
-
-
-def log_in_as(user: str, redis: RedisServer, *changes: str) -> str:
-    """Make the user that the page describes. Return a URL with its password."""
-    rights = [">word" if right == ">PASSWORD" else right for right in RIGHTS[user]]
-    redis.client.execute_command("ACL", "SETUSER", user, *rights, *changes)
-    redis.client.execute_command("CONFIG", "RESETSTAT")
-    return redis.url.replace("unix://", f"unix://{user}:word@")
-
-
-def refusals(redis: RedisServer) -> set[tuple[str, str]]:
-    """What the user was not allowed: whether it was a "command", a "key" or a "channel", and which."""
-    return {(entry["reason"], entry["object"]) for entry in redis.client.acl_log()}
-
-
-def used_commands(redis: RedisServer) -> set[str]:
-    """The commands that were executed, without those of a login and of this test."""
-    stats = redis.client.info("commandstats")
-    names = {name.removeprefix("cmdstat_") for name, each in stats.items() if each["calls"]}
-    return {name for name in names if not re.match(r"acl|auth|client|config|info|hello", name)}
+        yield Watched(redis.url, redis.client)
 
 
 def commands_of(user: str) -> set[str]:
     return {right[1:] for right in RIGHTS[user] if right.startswith("+")}
 
 
-def use_streams(url: str, _: RedisServer) -> None:
+def use_streams(url: str, _: Watched) -> None:
     """All that streams do in two processes, and in a program that finds them by a key."""
     with JournalWorker(url) as producer, JournalWorker(url) as follower:
         stream_id, stopped_id = new_stream_id(), new_stream_id()
@@ -87,15 +107,15 @@ def use_streams(url: str, _: RedisServer) -> None:
         assert status.state == "complete"
 
 
-def use_channels(url: str, redis: RedisServer) -> None:
+def use_channels(url: str, redis: Watched) -> None:
     """All that channels do, of two processes as far as Redis can tell."""
     with closing(Channels(url, history_events=2)) as one, closing(Channels(url)) as other:
         use_two_channels(one, other, redis)
         # When the room has had no reader for a while.
-        wait_until(lambda: {"ping", "unsubscribe"} <= used_commands(redis))
+        wait_until(lambda: {"ping", "unsubscribe"} <= redis.used_commands())
 
 
-def use_two_channels(one: Channels, other: Channels, redis: RedisServer) -> None:
+def use_two_channels(one: Channels, other: Channels, redis: Watched) -> None:
     joined: list[object] = []
     left: list[object] = []
     other.on_join(lambda _, owner, __: joined.append(owner))
@@ -110,7 +130,7 @@ def use_two_channels(one: Channels, other: Channels, redis: RedisServer) -> None
     again = Reader(other, "room", last_event_id=first_id)
     wait_until(lambda: again.events)
     # Now and then, whether Redis still has the readers.
-    wait_until(lambda: "hexists" in used_commands(redis))
+    wait_until(lambda: "hexists" in redis.used_commands())
     one.kick("room", "7")
     wait_until(lambda: reader.is_finished)
     for each in (reader, again):
@@ -119,7 +139,7 @@ def use_two_channels(one: Channels, other: Channels, redis: RedisServer) -> None
     watcher.leave()
 
 
-def use_limits(url: str, _: RedisServer) -> None:
+def use_limits(url: str, _: Watched) -> None:
     limits = RateLimits("2/minute;100/day", url)
     limits.count("a")
     limits.count("a")
@@ -127,7 +147,7 @@ def use_limits(url: str, _: RedisServer) -> None:
         limits.count("a")
 
 
-def use_everything(url: str, redis: RedisServer) -> None:
+def use_everything(url: str, redis: Watched) -> None:
     use_streams(url, redis)
     use_channels(url, redis)
     use_limits(url, redis)
@@ -140,7 +160,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "_VERIFY_SECONDS", 0.1)
 
 
-PARTS: dict[str, Callable[[str, RedisServer], None]] = {
+PARTS: dict[str, Callable[[str, Watched], None]] = {
     "streams": use_streams,
     "channels": use_channels,
     "limits": use_limits,
@@ -149,21 +169,59 @@ PARTS: dict[str, Callable[[str, RedisServer], None]] = {
 
 
 def test_the_page_has_a_user_for_each_part_and_one_for_all():
-    assert RIGHTS.keys() == PARTS.keys()
+    assert RIGHTS.keys() == {*PARTS, "asker"}
     assert commands_of("sluice") == set().union(*map(commands_of, PARTS.keys() - {"sluice"}))
 
 
-@pytest.mark.parametrize("user", PARTS)
+@pytest.mark.parametrize("user", ["streams", "channels", "limits"])
 def test_the_rights_of_a_user_are_enough_and_all_of_them_are_used(redis, user, monkeypatch):
     hurry(monkeypatch)
-    url = log_in_as(user, redis)
+    url = redis.url_of(user)
     PARTS[user](url, redis)
-    assert refusals(redis) <= {("command", command) for command in NOT_MISSED}
-    assert used_commands(redis) == commands_of(user)
+    assert redis.refusals() <= {("command", command) for command in NOT_MISSED}
+    assert redis.used_commands() == commands_of(user)
+
+
+def test_a_user_of_a_cluster_needs_no_more_than_the_rights_of_the_page(monkeypatch):
+    hurry(monkeypatch)
+    with RedisCluster() as cluster:
+        watched = Watched(cluster.url, *(node.client for node in cluster.nodes))
+        url = watched.url_of("sluice", *CLUSTER_RIGHTS)
+        use_everything(url, watched)
+        # A slot that moves: its new server is asked, with permission, for what the old one does not have.
+        limits = RateLimits("2/minute", url)
+        key = count_key("b", 2, 60)
+        slot = slot_of(key)
+        target = next(node for node in cluster.nodes if node is not cluster.node_of_slot(slot))
+        cluster.move(slot, to=target).begin()
+        limits.count("b")
+        assert target.client.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot) == 1
+        assert watched.refusals() <= {("command", command) for command in NOT_MISSED}
+        given = {right[1:] for right in CLUSTER_RIGHTS}
+        assert watched.used_commands() == commands_of("sluice") | given
+
+
+@pytest.mark.parametrize("may_ask", [True, False])
+def test_a_user_behind_sentinels_needs_no_more_than_the_rights_of_the_page(may_ask):
+    with SentinelServers(replicas=1) as servers:
+        watched = Watched(servers.url, *(node.client for node in servers.nodes))
+        use_limits(watched.url_of("limits", *SENTINEL_RIGHTS * may_ask), watched)
+        allowed = NOT_MISSED if may_ask else NOT_MISSED | {"role"}
+        assert watched.refusals() <= {("command", command) for command in allowed}
+        assert ("role" in watched.used_commands()) == may_ask
+
+
+def test_a_user_of_sentinels_needs_no_more_than_the_rights_of_the_page():
+    with SentinelServers(replicas=0) as servers:
+        rights = [">word" if right == ">PASSWORD" else right for right in RIGHTS["asker"]]
+        for sentinel in servers.sentinels:
+            sentinel.client.execute_command("ACL", "SETUSER", "asker", *rights)
+        url = f"{servers.url}?sentinel_username=asker&sentinel_password=word"
+        use_limits(url, Watched(servers.url, servers.primary.client))
 
 
 def test_the_gateway_needs_no_more_than_the_rights_of_the_page(redis):
-    url = log_in_as("sluice", redis)
+    url = redis.url_of("sluice")
     with Server(redis_url=url, workers=2, rate_limit="30/minute") as server:
         for _ in range(4):
             stream_url = create(server)
@@ -173,7 +231,7 @@ def test_the_gateway_needs_no_more_than_the_rights_of_the_page(redis):
         assert json.loads(body_of(server, get("/readyz")))["redis"] == "ok"
         assert "edis" not in server.log
         assert "rate limits" not in server.log
-    assert refusals(redis) <= {("command", command) for command in NOT_MISSED}
+    assert redis.refusals() <= {("command", command) for command in NOT_MISSED}
 
 
 def create(server: Server) -> str:
@@ -195,19 +253,19 @@ def test_scripts_are_sent_by_their_text_where_they_may_not_be_run_by_their_hash(
     redis, user, monkeypatch, caplog
 ):
     hurry(monkeypatch)
-    url = log_in_as(user, redis, "-evalsha")
+    url = redis.url_of(user, "-evalsha")
     PARTS[user](url, redis)
     assert caplog.text == ""
 
 
-def test_a_connection_has_a_name_where_the_user_may_set_it(redis):
-    for rights, has_name in (("+client|setname", True), ("-client", False)):
-        url = log_in_as("limits", redis, rights)
-        with closing(RedisClient(f"{url}?db=0", "sluice-named")) as client:
-            assert client.execute(("GET", "sluice:limits:x")) == [None]
-            names = [each["name"] for each in redis.client.client_list()]
-            assert ("sluice-named" in names) == has_name
-        wait_until(lambda: "sluice-named" not in str(redis.client.client_list()))
+@pytest.mark.parametrize("right", ["+client|setname", "-client"])
+def test_a_connection_has_a_name_where_the_user_may_set_it(redis, right):
+    url = redis.url_of("limits", right, "+select", "+client|list")
+    with closing(RedisClient(f"{url}?db=3", "sluice-named")) as client:
+        assert client.execute(("GET", "sluice:limits:x")) == [None]
+        (info,) = client.execute(("CLIENT", "LIST"))
+    assert b" db=3 " in info
+    assert (b" name=sluice-named " in info) == (right == "+client|setname")
 
 
 def test_a_server_that_does_not_know_some_commands_is_used_all_the_same(monkeypatch):
@@ -219,7 +277,9 @@ def test_a_server_that_does_not_know_some_commands_is_used_all_the_same(monkeypa
     )
     hurry(monkeypatch)
     with RedisServer(*renamed) as redis:
-        use_everything(redis.url, redis)
+        watched = Watched(redis.url, redis.client)
+        use_channels(redis.url, watched)
+        use_limits(redis.url, watched)
         with Server(redis_url=redis.url, rate_limit="30/minute") as server:
             assert EventParser().feed(body_of(server, get(create(server))))[-1].event == "done"
             assert "edis" not in server.log
