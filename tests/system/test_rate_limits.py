@@ -12,8 +12,11 @@ from redis.crc import key_slot
 
 from flask_sluice.gateway.request.rate_limits import MemoryWindow, RateLimits
 from flask_sluice.gateway.request.shared_counts import COUNT, count_key
+from flask_sluice.journal.redis.servers.credentials import PasswordFile
 from flask_sluice.journal.redis.servers.scripts import Script
 from flask_sluice.stream.errors import ApiError
+from tests.support.redis_servers.cluster import RedisCluster
+from tests.support.redis_servers.sentinels import SentinelServers
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.redis_server import RedisServer
@@ -201,6 +204,54 @@ def test_no_request_waits_longer_than_half_a_second_for_a_redis_that_stands_stil
 def redis_count(redis: RedisServer) -> int:
     (key,) = redis.client.scan_iter("sluice:limits*")
     return int(redis.client.get(key).split()[1])
+
+
+def test_the_password_may_be_in_a_file(tmp_path, caplog):
+    with RedisServer(password="in a file") as redis:
+        file = tmp_path / "password"
+        file.write_text("in a file\n")
+        url = f"unix://{redis.socket}"
+        limits = [RateLimits("1/day", url, PasswordFile(str(file))) for _ in range(2)]
+        limits[0].count("a")
+        with pytest.raises(ApiError):
+            limits[1].count("a")
+        assert caplog.text == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["cluster", "sentinel"])
+def test_after_a_failover_counting_goes_on_and_meanwhile_no_request_waits_for_long(
+    topology, caplog
+):
+    caplog.set_level("INFO")
+    servers = RedisCluster(replicas_each=1) if topology == "cluster" else SentinelServers()
+    with servers:
+        one, other = (RateLimits("1000/day", servers.url) for _ in range(2))
+        clients = [f"192.0.2.{number}" for number in range(20)]
+
+        def count_all() -> None:
+            for limits in (one, other):
+                for client in clients:
+                    began_at = time.monotonic()
+                    limits.count(client)
+                    assert time.monotonic() - began_at < 1.0
+
+        with ThreadPoolExecutor(1) as background:
+            count_all()
+            if isinstance(servers, RedisCluster):
+                failover = background.submit(servers.kill, servers.nodes[0])
+            else:
+                failover = background.submit(servers.kill_primary)
+            while not failover.done():
+                count_all()
+            failover.result()
+        wait_until(lambda: caplog.text.count("rate limits count in Redis again") == 2)
+        assert caplog.text.count("rate limits count in memory") == 2
+        clients.append("198.51.100.1")
+        count_all()
+        key = count_key("198.51.100.1", 1000, 86_400)
+        node = servers.node_of(key) if isinstance(servers, RedisCluster) else servers.primary
+        assert node.client.get(key).split()[1] == b"2"
 
 
 @pytest.mark.slow
