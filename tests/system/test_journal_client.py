@@ -290,18 +290,6 @@ def test_looking_whether_all_works_changes_nothing_and_needs_no_more_than_our_ke
     assert redis.client.dbsize() == 0
 
 
-def test_a_user_needs_no_more_rights_than_the_documentation_says(redis):
-    rights = ("~sluice:*", "+@read", "+@write", "+@connection", "+@transaction")
-    redis.client.execute_command(
-        "ACL", "SETUSER", "streams", "on", ">word", "resetchannels", *rights
-    )
-    client = RedisClient(redis.url.replace("unix://", "unix://streams:word@"), "x")
-    assert client.check(keys_and_commands.everything) is None
-    assert client.setting("maxmemory-policy") is None
-    assert client.health.problem is None
-    client.close()
-
-
 def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
     caplog.set_level("INFO", "sluice.journal")
     client = RedisClient(redis.url, "x")

@@ -70,6 +70,15 @@ class Watched:
         names = {name.removeprefix("cmdstat_") for name in used}
         return {name for name in names if not _OF_TESTS.match(name)}
 
+    def keys_that_stay(self) -> list[bytes]:
+        """Those without a time to live."""
+        return [
+            key
+            for client in self._clients
+            for key in client.scan_iter(count=1000)
+            if client.pttl(key) == -1
+        ]
+
 
 @pytest.fixture
 def redis() -> Iterator[Watched]:
@@ -180,6 +189,7 @@ def test_the_rights_of_a_user_are_enough_and_all_of_them_are_used(redis, user, m
     PARTS[user](url, redis)
     assert redis.refusals() <= {("command", command) for command in NOT_MISSED}
     assert redis.used_commands() == commands_of(user)
+    assert redis.keys_that_stay() == []
 
 
 def test_a_user_of_a_cluster_needs_no_more_than_the_rights_of_the_page(monkeypatch):
@@ -193,12 +203,14 @@ def test_a_user_of_a_cluster_needs_no_more_than_the_rights_of_the_page(monkeypat
         key = count_key("b", 2, 60)
         slot = slot_of(key)
         target = next(node for node in cluster.nodes if node is not cluster.node_of_slot(slot))
-        cluster.move(slot, to=target).begin()
+        move = cluster.move(slot, to=target).begin()
         limits.count("b")
         assert target.client.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot) == 1
         assert watched.refusals() <= {("command", command) for command in NOT_MISSED}
         given = {right[1:] for right in CLUSTER_RIGHTS}
         assert watched.used_commands() == commands_of("sluice") | given
+        move.finish()
+        assert watched.keys_that_stay() == []
 
 
 @pytest.mark.parametrize("may_ask", [True, False])
