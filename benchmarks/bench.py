@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks import processes, servers
 from benchmarks.load import Result
-from benchmarks.measure import Rounds, Scale, Target, in_turns
+from benchmarks.measure import Rounds, Scale, T, Target, in_turns
 from benchmarks.processes import Process
 from benchmarks.servers import Start
 
@@ -30,9 +30,9 @@ class Bench:
 
     def in_turns(
         self,
-        targets: Mapping[str, Target],
-        run: Callable[[Target], Result],
-        warm_up: Callable[[Target], Result] | None = None,
+        targets: Mapping[str, T],
+        run: Callable[[T], Result],
+        warm_up: Callable[[T], Result] | None = None,
     ) -> Rounds:
         """warm_up: makes the connections to the upstream and warms up the interpreters; None: as ``run`` does"""
         in_turns(targets, warm_up or run, 1)

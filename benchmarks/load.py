@@ -30,12 +30,12 @@ _CLOSE_WITH_RESET = struct.pack("ii", 1, 0)
 class Load:
     """What is asked of a server.
 
-    url, body: of each request
+    url, body: of each request. Without a body it is a GET; ``NUMBER`` in the URL becomes that of the stream
     concurrent: streams open at a time
     answers: so many in all; 0: as many as are concurrent, and they are left open
     window_seconds: of streams that are left open, how long they are counted once all are there
     has_send_times: whether events carry the time of their sending
-    server_pid, upstream_pid: whose CPU time is told
+    server_pid, upstream_pid, other_pids: whose CPU time is told
     """
 
     url: str
@@ -46,6 +46,7 @@ class Load:
     answers: int = 0
     window_seconds: float = 0.0
     has_send_times: bool = True
+    other_pids: tuple[int, ...] = ()
 
     @property
     def may_be_lost(self) -> int:
@@ -94,8 +95,8 @@ class RefusedError(Exception):
 class Reader:
     """One connection, asking again and again."""
 
-    def __init__(self, load: Load) -> None:
-        parts = urlsplit(load.url)
+    def __init__(self, load: Load, number: int = 0) -> None:
+        parts = urlsplit(load.url.replace("NUMBER", str(number)))
         self.sock = socket.create_connection((parts.hostname, parts.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # No TIME_WAIT: ten thousand streams at a time would use up the ports.
@@ -104,10 +105,11 @@ class Reader:
         self.first_event_at = 0.0
         self.asked_at = 0.0
         self._host = parts.netloc
-        self._request = (
-            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(load.body)}\r\n\r\n{load.body}"
-        ).encode()
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        request = f"{'POST' if load.body else 'GET'} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        if load.body:
+            request += f"Content-Type: application/json\r\nContent-Length: {len(load.body)}\r\n"
+        self._request = f"{request}\r\n{load.body}".encode()
         self._head = b""
         self._tail = b""
 
@@ -193,7 +195,7 @@ def read_answers(load: Load) -> Result:
     first_events_at = []
     with Readers() as readers:
         all_readers = [Reader(load) for _ in range(load.concurrent)]
-        before = Usage.now(load.server_pid, load.upstream_pid)
+        before = _usage(load)
         for reader in all_readers:
             readers.add(reader)
             reader.ask()
@@ -220,7 +222,7 @@ def read_answers(load: Load) -> Result:
                 else:
                     running -= 1
                     readers.remove(reader)
-        result.usage = Usage.now(load.server_pid, load.upstream_pid).since(before)
+        result.usage = _usage(load).since(before)
     if first_events_at:
         result.first_event_spread = max(first_events_at) - min(first_events_at)
     return result
@@ -234,13 +236,17 @@ def read_open_streams(load: Load) -> Result:
         settling = Result(errors=load.concurrent - len(opened))
         _read_until(time.monotonic() + _SETTLE_SECONDS, readers, load, settling)
         result.errors = settling.errors
-        before = Usage.now(load.server_pid, load.upstream_pid)
+        before = _usage(load)
         _read_until(time.monotonic() + load.window_seconds, readers, load, result)
-        result.usage = Usage.now(load.server_pid, load.upstream_pid).since(before)
+        result.usage = _usage(load).since(before)
         result.memory = memory_of(load.server_pid)
     result.first_events = [reader.first_event_at - reader.asked_at for reader in opened]
     result.answers = len(opened)
     return result
+
+
+def _usage(load: Load) -> Usage:
+    return Usage.now(load.server_pid, load.upstream_pid, load.other_pids)
 
 
 def _open_streams(load: Load, readers: Readers) -> list[Reader]:
@@ -254,7 +260,7 @@ def _open_streams(load: Load, readers: Readers) -> list[Reader]:
     progress_at = time.monotonic()
     while waiting or asked < load.concurrent:
         while asked < load.concurrent and len(waiting) < _OPENING_AT_ONCE:
-            waiting.add(_open(load, readers))
+            waiting.add(_open(load, readers, asked))
             asked += 1
         for reader in readers.ready_in_time():
             try:
@@ -277,8 +283,8 @@ def _open_streams(load: Load, readers: Readers) -> list[Reader]:
     return opened
 
 
-def _open(load: Load, readers: Readers) -> Reader:
-    reader = Reader(load)
+def _open(load: Load, readers: Readers, number: int) -> Reader:
+    reader = Reader(load, number)
     readers.add(reader)
     reader.ask()
     return reader

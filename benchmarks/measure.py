@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchmarks.load import Load, Result
 from benchmarks.processes import Process, run_load
@@ -21,6 +22,7 @@ class Scale:
     idle_relayed, idle_simulated: numbers of streams whose memory is taken
     cancels: clients that leave, one after the other
     codec_events: that are parsed, and made
+    kept_streams: streams that are kept in Redis, and events of each in a second
     """
 
     rounds: int = 3
@@ -36,6 +38,7 @@ class Scale:
     idle_simulated: tuple[int, ...] = (1000, 8000, 15_000)
     cancels: int = 100
     codec_events: int = 30_000
+    kept_streams: tuple[tuple[int, float], ...] = ((200, 50), (1000, 5))
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,12 @@ def simulator_body(interval_ms: int, tokens: int) -> str:
     )
 
 
+T = TypeVar("T")
 Rounds = Mapping[str, Sequence[Result]]
 """What came of each server, round by round."""
 
 
-def in_turns(targets: Mapping[str, Target], run: Callable[[Target], Result], rounds: int) -> Rounds:
+def in_turns(targets: Mapping[str, T], run: Callable[[T], Result], rounds: int) -> Rounds:
     """Each server under the same load, one after the other, ``rounds`` times.
 
     What else the machine does then hits all of them alike.

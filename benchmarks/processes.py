@@ -85,7 +85,7 @@ def upstream(port: int) -> Process:
 
 
 @contextmanager
-def redis() -> Iterator[Process]:
+def redis(core: int = LOAD_CORE) -> Iterator[Process]:
     program = shutil.which("redis-server")
     if program is None:
         sys.exit("redis-server is needed: apt-get install redis-server")
@@ -93,7 +93,7 @@ def redis() -> Iterator[Process]:
 
         def start(port: int) -> Process:
             options = ["--port", str(port), "--dir", folder, "--appendonly", "yes", "--save", ""]
-            return Process([program, *options], port, LOAD_CORE)
+            return Process([program, *options], port, core)
 
         with started(start) as process:
             yield process

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,18 +61,23 @@ class Usage:
 
     load: of the processes that make the load: this one and the upstream
     machine: of all cores, whoever used them
+    others: of more processes, each by itself
     """
 
     wall: float
     server: float
     load: float
     machine: float
+    others: tuple[float, ...] = ()
 
     @classmethod
-    def now(cls, server_pid: int, upstream_pid: int | None) -> "Usage":
+    def now(
+        cls, server_pid: int, upstream_pid: int | None, other_pids: Sequence[int] = ()
+    ) -> "Usage":
         upstream = 0.0 if upstream_pid is None else cpu_seconds(upstream_pid)
         load = time.process_time() + upstream
-        return cls(time.monotonic(), cpu_seconds(server_pid), load, _machine_busy_seconds())
+        others = tuple(map(cpu_seconds, other_pids))
+        return cls(time.monotonic(), cpu_seconds(server_pid), load, _machine_busy_seconds(), others)
 
     def since(self, earlier: "Usage") -> "Usage":
         return Usage(
@@ -79,6 +85,7 @@ class Usage:
             self.server - earlier.server,
             self.load - earlier.load,
             self.machine - earlier.machine,
+            tuple(now - then for now, then in zip(self.others, earlier.others, strict=True)),
         )
 
 

@@ -6,6 +6,7 @@ from benchmarks.bench import Bench
 from benchmarks.cases.answers import flat_out, short
 from benchmarks.cases.cancelling import cancelling
 from benchmarks.cases.idle import idle
+from benchmarks.cases.kept import kept
 from benchmarks.cases.paced import more_streams, paced
 from benchmarks.cases.parsing import parsing
 from benchmarks.cases.resumable import resumable
@@ -19,5 +20,6 @@ CASES: dict[str, Callable[[Bench], Section]] = {
     "idle": idle,
     "cancelling": cancelling,
     "resumable": resumable,
+    "kept": kept,
     "parsing": parsing,
 }
