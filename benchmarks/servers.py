@@ -36,15 +36,13 @@ def sluice(upstream_port: int | None, **more_settings: str) -> AbstractContextMa
     return started(start)
 
 
-def kept_app(
-    redis_url: str, core: int, workers: int = 1
-) -> AbstractContextManager[Process]:
-    """``benchmarks.kept_app``, an app that streams what its own generators make."""
+def kept_generators(redis_url: str, core: int, workers: int = 1) -> AbstractContextManager[Process]:
+    """``benchmarks.peers.kept_generators``, an app that streams what its own generators make."""
 
     def start(port: int) -> Process:
         command = [sys.executable, "-m", "gunicorn", "-c", "python:flask_sluice.server.settings"]
         command += ["--workers", str(workers), "--worker-connections", "10000"]
-        command += ["--bind", f"127.0.0.1:{port}", "benchmarks.kept_app:app"]
+        command += ["--bind", f"127.0.0.1:{port}", "benchmarks.peers.kept_generators:app"]
         environment = {"KEPT_REDIS_URL": redis_url, "SLUICE_DRAIN_SECONDS": "0.5"}
         return Process(command, port, core, **environment)
 

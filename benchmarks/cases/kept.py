@@ -6,7 +6,7 @@ The same generators are passed on to their readers by the worker that runs them.
 import shutil
 import statistics
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -114,7 +114,8 @@ def kept(bench: Bench) -> Section:
         redis = running.enter_context(processes.redis(SERVER_CORE))
         url = f"redis://127.0.0.1:{redis.port}"
         producer, reading = (
-            running.enter_context(servers.kept_app(url, core)) for core in (SERVER_CORE, LOAD_CORE)
+            running.enter_context(servers.kept_generators(url, core))
+            for core in (SERVER_CORE, LOAD_CORE)
         )
         for count, rate in scale.kept_streams:
             for come in ("evenly", "bunched"):
@@ -124,7 +125,20 @@ def kept(bench: Bench) -> Section:
                     "kept": Arm(reading, streams, producer, redis),
                 }
                 rounds = bench.in_turns(arms, lambda arm: arm.run(scale.window_seconds))
-                print([[round(workers_us(r)) for r in rounds[n]] for n in rounds],[round(len(r.delays) and sorted(r.delays)[len(r.delays)//2]*1e6) for n in rounds for r in rounds[n]], [r.usage.wall and round(r.events/r.usage.wall) for n in rounds for r in rounds[n]], flush=True)
+                print(
+                    [[round(workers_us(r)) for r in rounds[n]] for n in rounds],
+                    [
+                        round(len(r.delays) and sorted(r.delays)[len(r.delays) // 2] * 1e6)
+                        for n in rounds
+                        for r in rounds[n]
+                    ],
+                    [
+                        r.usage.wall and round(r.events / r.usage.wall)
+                        for n in rounds
+                        for r in rounds[n]
+                    ],
+                    flush=True,
+                )
                 rows.append(_row(streams, rounds))
     columns = ["", "direct, µs CPU/event", "kept: both workers", "× direct", "producing", "reading"]
     columns += ["Redis", "added latency p50, ms", "p99, ms"]

@@ -21,7 +21,7 @@ from flask_sluice.channels.redis.subscription import Subscription
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.scripts import Call, ask_each, reply_of, run, run_one
 
 _READ_ENTRIES = 500

@@ -22,8 +22,9 @@ from flask_sluice.channels.redis.remote_channel import RemoteChannel
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.keys_and_commands import milliseconds
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Reply
+from flask_sluice.journal.redis.servers.connection import Reply
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.servers.scripts import Call, run_one
 from flask_sluice.journal.turns import Turns

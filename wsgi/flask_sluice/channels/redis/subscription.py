@@ -18,7 +18,8 @@ from flask_sluice.channels.redis.messages import Message, MessageParser
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.access.login import has_old_login
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, disconnect
+from flask_sluice.journal.redis.servers.connection import disconnect
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.turns import GreenletTurns
 
 _SILENCE_SECONDS = 7.0

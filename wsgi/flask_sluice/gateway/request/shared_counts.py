@@ -10,8 +10,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Reply
+from flask_sluice.journal.redis.servers.connection import Reply
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.servers.scripts import Call, Script, reply_of, run
 from flask_sluice.journal.turns import Flag

@@ -16,7 +16,8 @@ Every key has a time to live.
 from dataclasses import dataclass
 
 from flask_sluice.journal.protocol import About
-from flask_sluice.journal.redis.servers.connection import Command, Reply
+from flask_sluice.journal.redis.servers.connection import Reply
+from flask_sluice.journal.redis.servers.packing import Command, add_to_stream
 from flask_sluice.journal.window import numbered
 
 _TERMINAL_NUMBER = 2**63 - 1
@@ -115,8 +116,10 @@ def add_event(stream_id: str, number: int, event: bytes, oldest: int = 0) -> Com
 
     oldest: the number of the first event that is kept; 0: nothing is dropped
     """
-    trim: Command = ("MINID", "=", f"{oldest}-0") if oldest else ()
-    return ("XADD", stream_key(stream_id), "NOMKSTREAM", *trim, f"{number}-0", "e", event)
+    key, entry_id = stream_key(stream_id), f"{number}-0"
+    if oldest:
+        return ("XADD", key, "NOMKSTREAM", "MINID", "=", f"{oldest}-0", entry_id, "e", event)
+    return add_to_stream(key, entry_id, b"e", event)
 
 
 def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:

@@ -13,7 +13,7 @@ from flask_sluice.journal.redis.reading.follower import PatientReaders
 from flask_sluice.journal.redis.reading.inbox import Inbox
 from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.streams import WorkerStreams
 from flask_sluice.journal.redis.times import LeaseTimes
 

@@ -32,8 +32,8 @@ from flask_sluice.journal.redis.reading.follower import RedisFollower
 from flask_sluice.journal.redis.reading.inbox import Inbox
 from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.streams import (
     LOOK_SECONDS,

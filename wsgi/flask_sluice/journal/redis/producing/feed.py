@@ -7,7 +7,7 @@ from itertools import chain
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.messages import NOT_PRODUCED, Following, Told, ToldEvent, encode
 from flask_sluice.journal.redis.producing.recorder import RedisRecorder
-from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.packing import Command
 
 _MESSAGE_BYTES = 256 * 1024
 

@@ -11,7 +11,7 @@ from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.producing.history import History
-from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.stop_request import StopRequest
 from flask_sluice.journal.window import Window, numbered
 from flask_sluice.stream import registry

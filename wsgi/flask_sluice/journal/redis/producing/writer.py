@@ -9,7 +9,8 @@ from flask_sluice.journal.redis.keys_and_commands import LastEvent
 from flask_sluice.journal.redis.producing.feed import EventFeed
 from flask_sluice.journal.redis.producing.recorder import Batch, RedisRecorder
 from flask_sluice.journal.redis.servers.client import RETRY_SECONDS, RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Refusal, Reply
+from flask_sluice.journal.redis.servers.connection import Refusal, Reply
+from flask_sluice.journal.redis.servers.packing import Command
 
 BATCH_SECONDS = 0.002
 """The least time from one batch to the next. An event that comes after a pause is written at once; events that come all

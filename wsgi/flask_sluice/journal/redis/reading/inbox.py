@@ -10,7 +10,8 @@ from flask_sluice.journal.redis.messages import NOT_PRODUCED, Following, ToldEve
 from flask_sluice.journal.redis.producing.recorder import WINDOW_BYTES
 from flask_sluice.journal.redis.reading.catch_up import CatchUp
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import Command, Refusal
+from flask_sluice.journal.redis.servers.connection import Refusal
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.streams import WorkerStreams
 from flask_sluice.journal.window import Window
 

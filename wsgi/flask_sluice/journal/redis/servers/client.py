@@ -15,12 +15,12 @@ from flask_sluice.journal.redis.servers.cluster.connection import ClusterConnect
 from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots
 from flask_sluice.journal.redis.servers.connection import (
     NO_REPLY,
-    Command,
     RedisConnection,
     Reply,
 )
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.health import RedisHealth
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.sentinel import SentinelMaster
 from flask_sluice.journal.turns import Turns, turns_of_process
 

@@ -2,7 +2,7 @@
 
 A command of redis-py's own API costs more than everything else that is done for an event, so this is built on the layer
 below it. These names are used, and tests/system/test_journal_client.py fails when a release changes one:
-``Connection.pack_commands``, ``send_packed_command``, ``send_command``, ``read_response`` and ``disconnect``.
+``Connection.send_packed_command``, ``send_command``, ``read_response`` and ``disconnect``.
 
 Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_response(timeout=…)``, ``is_connected``)
 and is not used.
@@ -19,9 +19,9 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.access.login import login_of
 from flask_sluice.journal.redis.servers.health import RedisHealth, code_of
+from flask_sluice.journal.redis.servers.packing import Command, pack
 from flask_sluice.journal.turns import Turns
 
-Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
 """What RESP2 has: bytes, int, None, a list of these; a ``Refusal`` where a command was refused."""
 
@@ -48,9 +48,6 @@ class ServerConnection:
         self._connection = connection
         self._login = login_of(connection)
         self.refusals: list[Refusal] = []
-
-    def pack(self, commands: Sequence[Command]) -> bytes:
-        return b"".join(self._connection.pack_commands(commands))
 
     def send(self, packed: bytes) -> None:
         """Send commands. Raises one of ``NO_REPLY``."""
@@ -219,7 +216,7 @@ class RedisConnection:
         server = self._server
         if server is None:
             server = self._server = ServerConnection(self._new_connection())
-        packed = server.pack(commands)
+        packed = pack(commands)
         with self._turns.given_away():
             server.send(packed)
             return server.read(len(commands)), server.refusals

@@ -5,12 +5,8 @@ from collections.abc import Sequence
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.connection import (
-    Command,
-    Refusal,
-    Reply,
-    refuses_hash,
-)
+from flask_sluice.journal.redis.servers.connection import Refusal, Reply, refuses_hash
+from flask_sluice.journal.redis.servers.packing import Command
 
 
 class Script:

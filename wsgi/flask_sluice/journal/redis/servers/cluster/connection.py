@@ -13,12 +13,12 @@ from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots, Node
 from flask_sluice.journal.redis.servers.connection import (
     MAY_BE_ANOTHER,
     NO_REPLY,
-    Command,
     Refusal,
     Reply,
     ServerConnection,
 )
 from flask_sluice.journal.redis.servers.health import RedisHealth
+from flask_sluice.journal.redis.servers.packing import Command, pack
 from flask_sluice.journal.turns import Turns
 
 _PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
@@ -187,7 +187,7 @@ class ClusterConnection:
         for node, groups in groups_of.items():
             server = self._server_at(node)
             commands = [command for group in groups for command in group.to_send()]
-            packed.append((node, server, server.pack(commands), len(commands)))
+            packed.append((node, server, pack(commands), len(commands)))
         replies_of: dict[Node, list[Reply]] = {}
         with self._turns.given_away():
             for node, server, data, _ in packed:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from flask_sluice.journal.redis.servers.cluster.keys import slot_of_commands
 from flask_sluice.journal.redis.servers.cluster.slots import Node
 from flask_sluice.journal.redis.servers.connection import (
-    Command,
     Refusal,
     Reply,
     framed,
@@ -13,6 +12,7 @@ from flask_sluice.journal.redis.servers.connection import (
     results_of,
 )
 from flask_sluice.journal.redis.servers.health import code_of
+from flask_sluice.journal.redis.servers.packing import Command
 
 _ASKING: Command = ("ASKING",)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from flask_sluice.journal.redis.servers.connection import Command
+from flask_sluice.journal.redis.servers.packing import Command
 
 SLOT_COUNT: int = REDIS_CLUSTER_HASH_SLOTS
 

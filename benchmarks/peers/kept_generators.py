@@ -84,7 +84,9 @@ def _events_at(times: Iterator[float], run: Run) -> Iterator[Event]:
         if run.is_over:
             return
         sent = f"{time.monotonic_ns():0{SEND_TIME_DIGITS}}"
-        yield Event.json({"object": "chat.completion.chunk", "choices": [{"delta": {"content": sent}}]})
+        yield Event.json(
+            {"object": "chat.completion.chunk", "choices": [{"delta": {"content": sent}}]}
+        )
 
 
 def _times(period: float, offset: float, bunch: float) -> Iterator[float]:
