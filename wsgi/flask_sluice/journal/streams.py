@@ -158,7 +158,8 @@ class Streams:
             from flask_sluice.stream.feeds.generator_feed import GeneratorFeed  # noqa: PLC0415
 
             options = StreamOptions(keepalive_seconds=0, deadline_seconds=deadline)
-            queue = EventQueue(options.channel_size)
+            # The memory's readers get what comes together with one send. Redis is written to in batches anyway.
+            queue = EventQueue(options.channel_size, forwards_at_once=self.journal.is_shared)
             feed = GeneratorFeed(items, context, queue, ItemEncoder(), interrupt=interrupt)
             return self.generate(
                 feed,

@@ -12,6 +12,9 @@ class EventQueue:
     At most ``size`` events wait between the generator and the socket; events that are being written count until the
     write is done. The generator's greenlet waits for room before it asks the generator for the next event, so a
     reader that stops reading stops the generator.
+
+    forwards_at_once: whether each event is handed on by the generator's greenlet itself, where that costs little. Otherwise the
+        loop does so in its next turn, with those that the generator has yielded by then
     """
 
     __slots__ = (
@@ -19,6 +22,7 @@ class EventQueue:
         "_being_written",
         "_events",
         "_forward",
+        "_forwards_at_once",
         "_is_forwarding",
         "_room",
         "_size",
@@ -28,8 +32,9 @@ class EventQueue:
         "is_finished",
     )
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, forwards_at_once: bool = False) -> None:
         self._size = size
+        self._forwards_at_once = forwards_at_once
         self._events: list[bytes] = []
         self._being_written = 0
         self._arrival = Signal()
@@ -58,8 +63,8 @@ class EventQueue:
         self.event_count += 1
         if self._forward is None:
             self._arrival.give()
-        elif self.event_count == 1:
-            # At once: the generator may now compute for a while.
+        elif self._forwards_at_once or self.event_count == 1:
+            # The generator may compute for a while after its first event.
             self._on_put()
         elif not self._is_forwarding:
             # In the next turn: the generator goes on, and yields more meanwhile.

@@ -15,7 +15,7 @@ from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.streams import WorkerStreams
 from flask_sluice.journal.window import Window
 
-BATCH_SECONDS = 0.004
+BATCH_SECONDS = 0.002
 """The least time from one XREAD to the next: an XREAD and its reply cost as much as a few events."""
 
 _BLOCK_SECONDS = 5
