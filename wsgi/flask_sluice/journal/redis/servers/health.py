@@ -89,6 +89,9 @@ class RedisHealth:
         sent_after: the ``recovery_count`` when the command was sent. What failed before the last recovery is no news
         node: which of several servers it is
         """
+        if isinstance(error, ResponseError) and code_of(error):
+            # A new connection was refused what it says of itself first. It is the same as for any other command.
+            return self.refused(error, sent_after)
         text = str(error).partition("\n")[0] or type(error).__name__
         # redis-py has no class of its own for this one, which connections that are there do not notice.
         kind = text if text == "max number of clients reached" else type(error).__name__
