@@ -1,6 +1,5 @@
 """A Redis that is up and refuses, while forty readers on four workers come and go."""
 
-
 import pytest
 
 from tests.redis_faults.forty import assert_all_is_well, assert_all_will_expire, forty_readers

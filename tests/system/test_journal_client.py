@@ -78,6 +78,9 @@ def test_a_connection_that_redis_has_closed_is_replaced_where_that_may_be(redis,
     with pytest.raises(JournalUnavailableError):
         unsafe.execute(("ECHO", "1"))
     assert unsafe.execute(("ECHO", "1")) == [b"1"]
+    # Redis closes connections that are idle, and so do load balancers.
+    assert client.health.problem is None
+    assert client.health.server_changes == 2
 
 
 def test_requests_use_a_connection_again(redis, client):

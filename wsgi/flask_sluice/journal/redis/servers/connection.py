@@ -2,7 +2,7 @@
 
 A command of redis-py's own API costs more than everything else that is done for an event, so this is built on the layer
 below it. These names are used, and tests/system/test_journal_client.py fails when a release changes one:
-``Connection.send_packed_command``, ``send_command``, ``read_response`` and ``disconnect``.
+``Connection.connect``, ``send_packed_command``, ``send_command``, ``read_response`` and ``disconnect``.
 
 Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_response(timeout=…)``, ``is_connected``)
 and is not used.
@@ -48,6 +48,10 @@ class ServerConnection:
         self._connection = connection
         self._login = login_of(connection)
         self.refusals: list[Refusal] = []
+
+    def connect(self) -> None:
+        """Connect before anything is sent. Raises one of ``NO_REPLY``."""
+        self._connection.connect()
 
     def send(self, packed: bytes) -> None:
         """Send commands. Raises one of ``NO_REPLY``."""
@@ -128,10 +132,13 @@ class RedisConnection:
                 return self._exchange(commands)
             except RedisConnectionError:
                 self._disconnect()
-                if not (self._may_repeat and was_connected) or self._health.is_closed:
+                if not was_connected or self._health.is_closed:
                     raise
                 self._health.server_changes += 1
-                return self._exchange(commands)
+                if self._may_repeat:
+                    return self._exchange(commands)
+                self._connect()
+                raise JournalUnavailableError(MAY_BE_ANOTHER) from None
         except NO_REPLY as error:
             self._disconnect()
             raise self._health.unreachable(error, self._recovery_count) from None
@@ -139,6 +146,12 @@ class RedisConnection:
             # The greenlet was interrupted; who uses the connection next must not get these replies.
             self._disconnect()
             raise
+
+    def _connect(self) -> None:
+        """Connect now. Where that works, the end of the old connection was not an outage: Redis closes idle ones."""
+        server = self._new_server()
+        with self._turns.given_away():
+            server.connect()
 
     def _forget_server(self) -> None:
         """Give up a connection from before a problem: it may lead to a server that was demoted, and still reads."""
@@ -213,13 +226,15 @@ class RedisConnection:
         return self._health.refused(refusal, self._recovery_count)
 
     def _exchange(self, commands: Sequence[Command]) -> tuple[list[Reply], list[Refusal]]:
-        server = self._server
-        if server is None:
-            server = self._server = ServerConnection(self._new_connection())
+        server = self._server or self._new_server()
         packed = pack(commands)
         with self._turns.given_away():
             server.send(packed)
             return server.read(len(commands)), server.refusals
+
+    def _new_server(self) -> ServerConnection:
+        self._server = ServerConnection(self._new_connection())
+        return self._server
 
 
 def framed(group: Sequence[Command]) -> Sequence[Command]:
