@@ -115,12 +115,14 @@ class Judgement:
 
     outcomes: how many readers had each; see ``Reading.outcome``
     silence_seconds: the longest that a reader was without an event
-    logs: what each process has logged about Redis
+    logs: what each process has logged
+    timeline: all of that, with the time of day
     """
 
     readings: list[Reading]
     faults: list[str]
     logs: list[list[str]]
+    timeline: list[str]
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -130,6 +132,15 @@ class Judgement:
     @property
     def silence_seconds(self) -> float:
         return max(reading.longest_silence_seconds for reading in self.readings)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                *self.faults,
+                f"{self.outcomes}, silent for {self.silence_seconds:.1f} s",
+                *self.timeline,
+            ]
+        )
 
     @property
     def visits(self) -> int:
@@ -142,9 +153,10 @@ LOSSES = ("Redis has lost", "ended for a producer that is gone")
 """What may be logged beside."""
 
 
-def faults_of_log(lines: list[str], journals: int = 1) -> list[str]:
-    """Return what is wrong with the log of a process: each of its journals tells a problem once at its beginning and once at its end.
+def faults_of_log(lines: list[str], problems: int = 1) -> list[str]:
+    """Return what is wrong with the log of a process: a problem is told once at its beginning and once at its end.
 
+    problems: how many there were, each of them told by each journal of the process
     A problem may show in several ways, such as a refused connection and then READONLY; each of them is told once.
     """
     beginnings = [line for line in lines if line.startswith(BEGINNINGS)]
@@ -154,11 +166,11 @@ def faults_of_log(lines: list[str], journals: int = 1) -> list[str]:
     found += [
         f"told {beginnings.count(line)} times: {line}"
         for line in sorted(set(beginnings))
-        if beginnings.count(line) > journals
+        if beginnings.count(line) > problems
     ]
-    if len(endings) > journals or bool(endings) != bool(beginnings):
+    if len(endings) > problems or bool(endings) != bool(beginnings):
         found.append(f"{len(beginnings)} beginnings, {len(endings)} ends: {lines}")
-    # The journals may have their problems one after the other.
+    # The journals may tell theirs one after the other.
     if beginnings and not (lines[0].startswith((*BEGINNINGS, *LOSSES)) and _last(lines) in endings):
         found.append(f"not in order: {lines}")
     return found

@@ -116,10 +116,11 @@ class Scenario:
             lambda: not any(worker.problem() for worker in self.workers), seconds, self._state
         )
 
-    def judge(self, seconds: float = _STEP_SECONDS) -> Judgement:
+    def judge(self, problems: int = 1, seconds: float = _STEP_SECONDS) -> Judgement:
         """End the streams, wait until all readers are done and all workers are well, and judge.
 
-        seconds: how long both may take
+        problems: how often Redis was disturbed, so that trouble may begin and end
+        seconds: how long the end may take
         """
         last_ids = self.producer.end_streams()
         ends_at = time.monotonic() + seconds
@@ -128,14 +129,15 @@ class Scenario:
         self.until_well(max(1.0, ends_at - time.monotonic()))
         readings = [Reading(**each) for worker in self.workers for each in worker.readings()]
         faults = [
-            f"{fault}: {reading.marks}"
+            f"{fault}: {reading}"
             for reading in readings
             for fault in reading.faults(last_ids[reading.stream_id])
         ]
         logs = [worker.log() for worker in self.workers]
         for lines, journals in zip(logs, _JOURNALS_OF_WORKERS, strict=True):
-            faults += faults_of_log(lines, journals)
-        return Judgement(readings, faults, logs)
+            faults += faults_of_log(lines, journals * problems)
+        timeline = sorted(line for worker in self.workers for line in worker.timeline())
+        return Judgement(readings, faults, logs, timeline)
 
     def nothing_is_left(self, nodes: Sequence[RedisNode]) -> None:
         """Close the workers, and wait until none of these nodes has a key of ours.

@@ -9,9 +9,12 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import json
+import logging
+import os
 import random
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 import gevent
@@ -94,6 +97,7 @@ class JudgedReader:
                 reading.refused += 1
                 gevent.sleep(_REFUSED_SECONDS)
             except (UnknownStreamError, InvalidEventIdError) as error:
+                logging.getLogger("sluice.tests").info("%s for %s", error.code, reading)
                 reading.add(error.code)
                 reading.is_done = True
             except Exception as error:  # noqa: BLE001 - the judgement shows it
@@ -160,6 +164,16 @@ class Acts(journal_worker.Acts):
         ]
         self._productions: dict[str, Production] = {}
         self._judged: list[JudgedReader] = []
+        self._timeline: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: self._timeline.append(
+            f"{datetime.now():%H:%M:%S.%f} {os.getpid()} {record.getMessage()}"
+        )
+        logging.getLogger("sluice").addHandler(handler)
+
+    def timeline(self):
+        """Return all that was logged, with its time."""
+        return self._timeline
 
     def begin_streams(self, stream_ids, per_second, event_bytes):
         for stream_id in stream_ids:

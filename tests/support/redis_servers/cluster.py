@@ -29,6 +29,12 @@ class ClusterNode(RedisNode):
         )
         self.id = secrets.token_hex(20)
 
+    @property
+    def thinks_all_is_well(self) -> bool:
+        """Whether it reaches all nodes that are to be there, and serves."""
+        info = _info(self)
+        return info["cluster_state"] == "ok" and info["cluster_slots_fail"] == "0"
+
     def line(self, flags: str, master: "ClusterNode | None", epoch: int, slots: str) -> str:
         """Return what nodes.conf says of this node."""
         address = f"{self.address}@{self.port + _BUS_OFFSET}"

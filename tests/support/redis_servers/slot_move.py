@@ -28,7 +28,7 @@ class SlotMove:
         self._set_slot(self.source, "MIGRATING", self.target.id)
         return self
 
-    def keys(self) -> list[str]:
+    def left(self) -> list[str]:
         """Return the keys of the slot that the source still has."""
         keys = self.source.client.execute_command(
             "CLUSTER", "GETKEYSINSLOT", self.slot, _MOVED_AT_ONCE
@@ -37,7 +37,7 @@ class SlotMove:
 
     def move_keys(self, *keys: str) -> None:
         """Move these keys, or all that the source still has."""
-        while moved := keys or self.keys():
+        while moved := keys or self.left():
             self.source.client.execute_command(
                 *("MIGRATE", "127.0.0.1", self.target.port, "", 0, _TIMEOUT_MS),
                 *("KEYS", *moved),
