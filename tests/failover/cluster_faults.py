@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from tests.failover.faults import Fault
+from tests.failover.faults import LARGE_EVENTS, MANY_EVENTS, RESET, Fault
 from tests.support.judged_streams.scenario import Scenario
 from tests.support.redis_servers import ClusterNode, RedisCluster, SlotMove, slot_of
 from tests.support.server import wait_until
@@ -14,10 +14,6 @@ _IN_SYNC_SECONDS = 20
 
 def _node_of_stream(cluster: RedisCluster, scenario: Scenario) -> ClusterNode:
     return cluster.node_of(f"{{{scenario.stream_ids[0]}}}")
-
-
-def _kill(cluster: RedisCluster, scenario: Scenario) -> None:
-    cluster.kill(_node_of_stream(cluster, scenario))
 
 
 def _kill_and_start(cluster: RedisCluster, scenario: Scenario) -> None:
@@ -36,6 +32,26 @@ def _hang(cluster: RedisCluster, scenario: Scenario) -> None:
     scenario.until_produced(20)
     master.resume()
     wait_until(lambda: master.role == "slave" and master.is_in_sync, _IN_SYNC_SECONDS)
+
+
+def _promote_an_old_one(lost_events: int) -> Callable[[RedisCluster, Scenario], None]:
+    def disturb(cluster: RedisCluster, scenario: Scenario) -> None:
+        """The replica, which stores what it gets, is away while the last events are written."""
+        master = _node_of_stream(cluster, scenario)
+        replica = cluster.replica_of(master)
+        replica.terminate()
+        scenario.until_produced(lost_events)
+        scenario.until_all_go_on()
+        master.kill()
+        replica.start()
+        wait_until(
+            lambda: replica.role == "master" and cluster.is_served,
+            _IN_SYNC_SECONDS,
+            lambda: replica.log,
+        )
+        scenario.read_from_the_beginning()
+
+    return disturb
 
 
 def _fail_over(*how: str) -> Callable[[RedisCluster, Scenario], None]:
@@ -115,28 +131,37 @@ _THREE_IN_PART = partial(RedisCluster, "--cluster-require-full-coverage", "no")
 _ONE = partial(RedisCluster, masters=1)
 _ONE_THAT_STORES = partial(RedisCluster, "--appendonly", "yes", masters=1)
 
+_SIX_THAT_STORE = partial(_SIX, "--appendonly", "yes")
+
 FAULTS = [
-    Fault("the primary is killed, a replica takes its place", _TOPOLOGY, _SIX, _kill),
-    Fault("the primary is killed and comes back", _TOPOLOGY, _SIX, _kill_and_start),
     Fault(
-        "the primary hangs, a replica takes its place, and the primary goes on",
+        "the primary is killed, is replaced, and comes back as a replica",
         _TOPOLOGY,
         _SIX,
-        _hang,
+        _kill_and_start,
     ),
+    Fault("the primary hangs, is replaced, and goes on", _TOPOLOGY, _SIX, _hang),
+    Fault("a primary that works is replaced", _TOPOLOGY, _SIX, _fail_over(), problems=3),
     Fault(
-        "a replica takes the place of a primary that works",
-        _TOPOLOGY,
-        _SIX,
-        _fail_over(),
-        problems=3,
-    ),
-    Fault(
-        "a replica takes the place of a primary that works, without asking it",
+        "a primary that works is replaced without being asked",
         _TOPOLOGY,
         _SIX,
         _fail_over("TAKEOVER"),
         problems=3,
+    ),
+    Fault(
+        "a replica is promoted that lacks the last events",
+        _TOPOLOGY,
+        _SIX_THAT_STORE,
+        _promote_an_old_one(30),
+    ),
+    Fault(
+        "a replica is promoted that lacks more than the producer still has",
+        _TOPOLOGY,
+        _SIX_THAT_STORE,
+        _promote_an_old_one(MANY_EVENTS),
+        RESET,
+        options=LARGE_EVENTS,
     ),
     Fault("the slots of streams move to other nodes", _TOPOLOGY, RedisCluster, _move_streams),
     Fault("the slots of the workers move to other nodes", _TOPOLOGY, RedisCluster, _move_inboxes),
@@ -146,7 +171,7 @@ FAULTS = [
     Fault(
         "the same with `cluster-require-full-coverage no`", _TOPOLOGY, _THREE_IN_PART, _kill_alone
     ),
-    Fault("the cluster is down (CLUSTERDOWN)", _TOPOLOGY, _THREE, _take_slots_away),
-    Fault("Redis is restarted and has its data", "cluster of one node", _ONE_THAT_STORES, _restart),
-    Fault("Redis is restarted and is empty", "cluster of one node", _ONE, _restart),
+    Fault("a slot has no node (`CLUSTERDOWN`)", _TOPOLOGY, _THREE, _take_slots_away),
+    Fault("it is killed and starts again with its data", _TOPOLOGY, _ONE_THAT_STORES, _restart),
+    Fault("it is killed and starts again empty", _TOPOLOGY, _ONE, _restart),
 ]

@@ -12,6 +12,10 @@ EXACT = "each event exactly once"
 RESET = "each event exactly once, or `reset`"
 LOST = "each event exactly once, or an `error` event at the end"
 
+LARGE_EVENTS = {"streams": 3, "per_second": 100.0, "event_bytes": 2000}
+MANY_EVENTS = 120
+"""So many of these are more than a worker holds of a stream, which is 128 KiB."""
+
 _ALLOWED = {
     EXACT: {"exact"},
     RESET: {"exact", "reset"},

@@ -93,6 +93,11 @@ class Scenario:
             lambda: f"do not go on: {self._behind(produced)[:5]} of {produced}; {self._state()}",
         )
 
+    def read_from_the_beginning(self) -> None:
+        """Have more readers, who need what no worker holds any more."""
+        for worker in self.workers:
+            worker.read_judged(self.stream_ids, len(self.stream_ids))
+
     def until_produced(self, count: int) -> None:
         """Wait until each stream has so many more events."""
         before = self.producer.produced()

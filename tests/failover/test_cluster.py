@@ -1,0 +1,13 @@
+"""What forty readers get while nodes of a cluster fail."""
+
+import pytest
+
+from tests.failover.cluster_faults import FAULTS
+from tests.failover.faults import Fault
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_readers_get_what_the_table_says(fault: Fault):
+    fault.run()
