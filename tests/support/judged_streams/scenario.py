@@ -39,12 +39,12 @@ class Scenario:
         streams: int = 8,
         stream_ids: Sequence[str] = (),
         readers: int = 40,
-        per_second: float = 50.0,
+        per_second: float = 25.0,
         event_bytes: int = 100,
         **limits: float,
     ) -> None:
         self.stream_ids = list(stream_ids) or [new_stream_id() for _ in range(streams)]
-        self.limits = {"lease_seconds": 2.0, "history_seconds": 20.0, **limits}
+        self.limits = {"lease_seconds": 6.0, "history_seconds": 20.0, **limits}
         self._url = url
         self._readers = readers
         self._per_second = per_second

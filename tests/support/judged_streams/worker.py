@@ -35,9 +35,9 @@ from tests.system import journal_worker
 from tests.system.journal_worker import JournalWorker, execute
 from tests.unit.journals import DONE, LOST, event
 
-_MEAN_VISIT_SECONDS = (0.1, 0.5, 3.0)
+_MEAN_VISIT_SECONDS = (0.3, 1.0, 4.0)
 """Some readers leave all the time, some are there when a fault comes and when it goes."""
-_MEAN_AWAY_SECONDS = 0.05
+_MEAN_AWAY_SECONDS = 0.1
 _REFUSED_SECONDS = 0.2
 """How long a reader that was told to come again stays away."""
 
