@@ -57,7 +57,7 @@ class RedisCluster:
         *arguments: str,
         masters: int = 3,
         replicas_each: int = 0,
-        node_timeout_ms: int = 1000,
+        node_timeout_ms: int = 1500,
         program: str = REDIS,
         **options,
     ) -> None:

@@ -35,7 +35,7 @@ class Sentinel(RedisProcess):
             f"sentinel myid {self.id}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {servers.nodes[0].port} 2",
             f"sentinel down-after-milliseconds {SERVICE} {servers.down_after_ms}",
-            f"sentinel failover-timeout {SERVICE} 3000",
+            f"sentinel failover-timeout {SERVICE} 10000",
             *([f"sentinel auth-pass {SERVICE} {servers.password}"] if servers.password else []),
             *(
                 f"sentinel known-replica {SERVICE} 127.0.0.1 {replica.port}"
@@ -80,7 +80,7 @@ class SentinelServers:
         replicas: int = 2,
         program: str = REDIS,
         password: str = "",
-        down_after_ms: int = 500,
+        down_after_ms: int = 1500,
     ) -> None:
         self.password = password
         self.down_after_ms = down_after_ms

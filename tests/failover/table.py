@@ -1,0 +1,76 @@
+"""The table in docs/redis.md, made of what readers were given while Redis failed.
+
+``python -m tests.failover.table`` runs all faults and writes results.json and the table; it writes nothing if one fails.
+``python -m tests.failover.table cluster`` runs those of this column only.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+from tests.failover import cluster_faults, sentinel_faults
+from tests.failover.faults import Fault
+from tests.support.server import ROOT
+
+PAGE = ROOT / "docs/redis.md"
+RESULTS = Path(__file__).with_name("results.json")
+BEGIN = "<!-- `make failover-table` writes what follows. -->\n"
+END = "<!-- Until here. -->\n"
+
+FAULTS: list[Fault] = [*sentinel_faults.FAULTS, *cluster_faults.FAULTS]
+COLUMNS = {"one server": "one server", "Sentinel": "Sentinel", "cluster": "cluster"}
+"""By the topology."""
+
+_SHORT_SILENCE_SECONDS = 1
+
+Results = dict[str, int]
+"""For how many seconds a reader got no event at most, rounded up, by the id of the fault."""
+
+
+def recorded() -> Results:
+    results: Results = json.loads(RESULTS.read_text())
+    return results
+
+
+def render(results: Results) -> str:
+    """Return the text between BEGIN and END."""
+    topologies = [name for name in COLUMNS if any(fault.topology == name for fault in FAULTS)]
+    lines = [
+        "| " + " | ".join(["what happens", *(COLUMNS[name] for name in topologies)]) + " |",
+        "|---" * (1 + len(topologies)) + "|",
+    ]
+    fault_of = {(fault.title, fault.topology): fault for fault in FAULTS}
+    for title in dict.fromkeys(fault.title for fault in FAULTS):
+        faults = [fault_of.get((title, name)) for name in topologies]
+        cells = [_cell(fault, results) if fault else "" for fault in faults]
+        lines.append("| " + " | ".join([title, *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(fault: Fault, results: Results) -> str:
+    seconds = results[fault.id]
+    silence = "no pause" if seconds <= _SHORT_SILENCE_SECONDS else f"{seconds} s"
+    return f"{fault.promise}; {silence}"
+
+
+def generated_part(page: str) -> str:
+    """Return what the page has between BEGIN and END."""
+    return page.partition(BEGIN)[2].partition(END)[0]
+
+
+def main(topologies: list[str]) -> None:
+    results = recorded() if RESULTS.exists() else {}
+    for fault in FAULTS:
+        if not topologies or fault.topology in topologies:
+            print(fault.id, flush=True)
+            results[fault.id] = math.ceil(fault.run().silence_seconds)
+            print("  ", results[fault.id], "s", flush=True)
+    kept = {fault.id: results[fault.id] for fault in FAULTS}
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(before + BEGIN + render(kept) + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
