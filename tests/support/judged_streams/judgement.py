@@ -19,6 +19,7 @@ class Reading:
         text was that of another number, and a word for all that is not a numbered event
     visits: how often it came; refused: how often it was told to come again later
     longest_silence_seconds: between two events
+    longest_untold_seconds: between two events, or answers that say to come again
     """
 
     stream_id: str
@@ -27,6 +28,7 @@ class Reading:
     visits: int = 0
     refused: int = 0
     longest_silence_seconds: float = 0.0
+    longest_untold_seconds: float = 0.0
     is_done: bool = False
 
     def add_number(self, number: int) -> None:
@@ -142,6 +144,11 @@ class Judgement:
                 *self.timeline,
             ]
         )
+
+    @property
+    def untold_seconds(self) -> float:
+        """The longest that a reader got neither an event nor an error."""
+        return max(reading.longest_untold_seconds for reading in self.readings)
 
     @property
     def visits(self) -> int:

@@ -109,10 +109,16 @@ class Scenario:
             _STEP_SECONDS,
         )
 
-    def until_problem(self) -> None:
-        """Wait until each worker says that Redis does not work for it."""
+    def until_problem(self, text: str = "") -> None:
+        """Wait until each worker says that Redis does not work for it, and this among the reasons."""
         wait_until(
-            lambda: all(worker.problem() for worker in self.workers), _STEP_SECONDS, self._state
+            lambda: all(
+                problem and text in problem
+                for worker in self.workers
+                for problem in worker.problems()
+            ),
+            _STEP_SECONDS,
+            self._state,
         )
 
     def until_well(self, seconds: float = _STEP_SECONDS) -> None:

@@ -84,7 +84,7 @@ class JudgedReader:
         self._journals = journals
         self._mean_visit_seconds = mean_visit_seconds
         self._last_id = 0
-        self._received_at = time.monotonic()
+        self._received_at = self._told_at = time.monotonic()
         self.reading = Reading(stream_id)
         gevent.spawn(self._run)
 
@@ -94,6 +94,7 @@ class JudgedReader:
             try:
                 self._visit()
             except JournalUnavailableError:
+                self._is_told()
                 reading.refused += 1
                 gevent.sleep(_REFUSED_SECONDS)
             except (UnknownStreamError, InvalidEventIdError) as error:
@@ -128,7 +129,13 @@ class JudgedReader:
         finally:
             follower.close()
 
+    def _is_told(self) -> None:
+        now = time.monotonic()
+        untold, self._told_at = now - self._told_at, now
+        self.reading.longest_untold_seconds = max(self.reading.longest_untold_seconds, untold)
+
     def _receive(self, events: list[Event]) -> None:
+        self._is_told()
         now = time.monotonic()
         silence, self._received_at = now - self._received_at, now
         self.reading.longest_silence_seconds = max(self.reading.longest_silence_seconds, silence)
