@@ -276,7 +276,7 @@ class Listener:
             pause_seconds = 2 * self._move_pause_seconds + LOOK_SECONDS
             self._move_pause_seconds = min(pause_seconds, _MAX_MOVE_PAUSE_SECONDS)
             self._move_at = now + self._move_pause_seconds
-            self.subscription.disconnect()
+            self.subscription.move()
 
     def _is_idle(self, channel: RemoteChannel, now: float) -> bool:
         if channel.window.is_followed:

@@ -63,7 +63,8 @@ class OtherWorkers:
         self._is_registered = False
         self._register_at = 0.0
         self._trust_until = 0.0
-        self._recovery_count = client.health.recovery_count
+        self._changes = self._count_changes()
+        self._may_have_lost = False
         self._was_heard = False
         self._misses: Counter[str] = Counter()
         self._unreached: set[str] = set()
@@ -72,7 +73,6 @@ class OtherWorkers:
 
     def trust(self) -> None:
         """Take none for dead for a while: this process has lost its connection, and others may have lost theirs."""
-        self._register_at = 0.0
         self._trust_until = time.monotonic() + _TRUST_SECONDS
 
     def register(self) -> None:
@@ -160,14 +160,23 @@ class OtherWorkers:
 
     def _renew(self) -> None:
         was_there, is_heard = run_one(self._client, self._renewal())
-        recovery_count = self._client.health.recovery_count
-        if recovery_count != self._recovery_count or (self._was_heard and not is_heard):
+        changes = self._count_changes()
+        if changes != self._changes:
+            self._may_have_lost = True
+        if changes != self._changes or (self._was_heard and not is_heard):
             self.trust()
-        is_new = time.monotonic() >= self._register_at and self._add_to_workers()
-        if is_new or not was_there or recovery_count != self._recovery_count:
-            self._on_return()
-        self._recovery_count = recovery_count
+        self._changes = changes
         self._was_heard = bool(is_heard)
+        if was_there and time.monotonic() < self._register_at:
+            return  # Also after a change: while slots of a cluster move, there are many.
+        if self._add_to_workers() or not was_there or self._may_have_lost:
+            self._may_have_lost = False
+            self._on_return()
+
+    def _count_changes(self) -> int:
+        """Return a number that rises when Redis may be another server, which may lack what this process has told it last."""
+        health = self._client.health
+        return health.recovery_count + health.server_changes
 
     def _renewal(self) -> Call:
         return (

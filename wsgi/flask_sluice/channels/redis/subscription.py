@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -51,6 +51,7 @@ class Subscription:
         self._heard_at = time.monotonic()
         self._unsent: list[Command] = []
         self._is_sending = False
+        self._is_moving = False
 
     # The job that reads.
 
@@ -58,6 +59,7 @@ class Subscription:
         """Make a new connection, and send these first. Raises JournalUnavailableError."""
         self.disconnect()
         connection = self._client.new_connection(_SILENCE_SECONDS, self._key)
+        self._is_moving = False
         try:
             with self._turns.given_away():
                 connection.connect()
@@ -70,8 +72,8 @@ class Subscription:
         self._unsent.clear()
         self._connection = connection
 
-    def hear(self) -> NoReturn:
-        """Pass messages on until the connection breaks. Raises JournalUnavailableError then."""
+    def hear(self) -> None:
+        """Pass messages on until the connection breaks. Raises JournalUnavailableError then, unless it was given up by ``move``."""
         connection = self._connection
         try:
             if connection is None:
@@ -86,7 +88,8 @@ class Subscription:
             if has_old_login(connection):
                 # It is made anew for that, in one step: Redis is well.
                 raise JournalUnavailableError("the login to Redis is renewed") from None
-            raise self._failed(error) from None
+            if not self._is_moving:
+                raise self._failed(error) from None
         finally:
             self.disconnect()
 
@@ -144,6 +147,11 @@ class Subscription:
         if is_silent or has_old_login(self._connection):
             self.disconnect()
         self.send(("PING",))
+
+    def move(self) -> None:
+        """Give the connection up, so that the job makes one to the server that has the key now."""
+        self._is_moving = True
+        self.disconnect()
 
     def disconnect(self) -> None:
         connection, self._connection = self._connection, None
