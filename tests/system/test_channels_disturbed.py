@@ -17,7 +17,7 @@ from tests.system.redis_server import RedisServer
 
 pytestmark = pytest.mark.slow
 
-NAMES = ["news", "b", "c"]
+NAMES = ["news", "team:2", "team:3"]
 """Each is on another master of three."""
 
 

@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from flask_sluice.channels import Channels
-from flask_sluice.channels.redis import presence, presence_scripts, scripts
+from flask_sluice.channels.redis import presence, presence_scripts, scripts, store
 from flask_sluice.channels.redis.keys import owners_key, readers_key
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis.servers.scripts import Script
@@ -607,12 +607,29 @@ class TestKeys:
         channels.publish(name, 1)
         wait_until(lambda: channels.present(name))
         keys = [key.decode() for key in redis.client.scan_iter()]
-        assert len(keys) == 9
+        assert len(keys) == 8
         for key in keys:
             assert redis.client.ttl(key) > 0, key
         # The last id outlives the events.
         assert redis.client.ttl(f"sluice:channel:{{{name}}}") <= 50
         assert redis.client.ttl(f"sluice:channel:{{{name}}}:last") > 3600
+
+    def test_do_not_grow_by_publishers_that_are_gone(
+        self, own_redis, open_channels, name, monkeypatch
+    ):
+        monkeypatch.setattr(store, "_REPEAT_MS", 20)
+        for _ in range(5):
+            channels = open_channels(own_redis.url)
+            channels.publish(name, 0)
+            channels.close()
+        own = open_channels(own_redis.url)
+
+        def publishers():
+            own.publish(name, 1)
+            fields = own_redis.client.hkeys(f"sluice:channel:{{{name}}}:last")
+            return sum(field.startswith(b"p:") for field in fields)
+
+        wait_until(lambda: publishers() == 1)
 
     def test_of_the_last_id_outlive_a_history_that_is_kept_for_days(
         self, redis, open_channels, name

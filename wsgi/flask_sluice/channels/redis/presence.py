@@ -216,13 +216,13 @@ class RemotePresence:
         asked = self._unverified[:_VERIFIED_READERS]
         del self._unverified[:_VERIFIED_READERS]
         replies = ask_each(
-            self._client, [("HEXISTS", readers_key(each.name), each.reader_id) for each in asked]
+            self._client, [("HMGET", readers_key(each.name), each.reader_id) for each in asked]
         )
         here = set(self._joined.values())
         lost = {
             joined
             for joined, reply in zip(asked, replies, strict=True)
-            if reply == 0 and joined in here
+            if reply == [None] and joined in here
         }
         # Those whose first change is still to be written are not lost.
         lost -= {change.joined for change in self._changes}

@@ -8,6 +8,12 @@ reset, and one which has not is:
 - trimmed, dropped: the ids of the last entry that was dropped, and of the last event that was
 - bytes: how many the events have that are kept
 - kick: the id of the last kick; absent where there was none
+- p:PUBLISHER: the number that a publisher has given its last entry, and the entry's id, so that it is not added again where the reply
+  was lost and the command comes once more
+- swept: when the publishers were looked through last, in ms since 1970. Those that have published nothing since are dropped
+
+The two keys exist together nearly always. So a cluster serves a channel also while its slot moves, where it refuses a command of which
+some keys are there and others are not.
 
 A channel of which Redis knows nothing begins at the present time: a reader that has been further back has missed something, for
 all that Redis knows. A channel of which Redis does not have an entry any more that a process has seen has lost others, too, for all
@@ -108,18 +114,34 @@ local function trim(max_events, max_bytes, max_age)
 end
 """
 
-# KEYS: events, marker, token. The reply is the id.
+# KEYS: events, marker. The reply is the id.
 PUBLISH = Script(
     _BEGIN
     + """
+-- Drops publishers that have published nothing for some time.
+local function sweep(age)
+  local swept = tonumber(redis.call('HGET', marker, 'swept') or 0)
+  if now - swept < age then return end
+  redis.call('HSET', marker, 'swept', string.format('%.0f', now))
+  local fields = redis.call('HGETALL', marker)
+  for place = 1, #fields, 2 do
+    local ms = string.sub(fields[place], 1, 2) == 'p:' and string.match(fields[place + 1], ' (%d+)-')
+    if ms and tonumber(ms) < now - age then redis.call('HDEL', marker, fields[place]) end
+  end
+end
+
 local kind, payload, topic = ARGV[2], ARGV[3], ARGV[4]
 local max_events, max_bytes, max_age = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local publisher, number = ARGV[9], ARGV[10]
 
-local id = redis.call('GET', KEYS[3])
-if id then return id end
+local done = redis.call('HGET', marker, publisher)
+if done then
+  local done_number, done_id = string.match(done, '^(%d+) (.+)$')
+  if done_number == number then return done_id end
+end
 
 local previous = last
-id = is_before(last, id_now) and id_now or next_id(last)
+local id = is_before(last, id_now) and id_now or next_id(last)
 redis.call('XADD', events, id, kind, payload)
 last = id
 if kind == 'e' then
@@ -128,13 +150,13 @@ if kind == 'e' then
 else
   redis.call('HSET', marker, 'kick', id)
 end
-redis.call('HSET', marker, 'last', last, 'event', last_event, 'bytes', bytes)
+redis.call('HSET', marker, 'last', last, 'event', last_event, 'bytes', bytes, publisher, number .. ' ' .. id)
 trim(max_events, max_bytes, max_age)
 redis.call('PEXPIRE', events, max_age)
 redis.call('PEXPIRE', marker, ARGV[8])
-redis.call('SET', KEYS[3], id, 'PX', ARGV[9])
+sweep(tonumber(ARGV[11]))
 -- An event is published with its id, as readers get it.
-local id_line = kind == 'e' and 'id: ' .. ARGV[10] .. ':' .. id .. '\\n' or ''
+local id_line = kind == 'e' and 'id: ' .. ARGV[12] .. ':' .. id .. '\\n' or ''
 redis.call('PUBLISH', topic, previous .. ' ' .. id .. ' ' .. kind .. id_line .. payload)
 return id
 """

@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 from flask_sluice.channels.callbacks import CallbackQueue, PresenceCallbacks
 from flask_sluice.channels.follower import ChannelFollower
@@ -15,7 +16,7 @@ from flask_sluice.channels.local_channel import LocalChannel
 from flask_sluice.channels.presence import Presence
 from flask_sluice.channels.redis import scripts
 from flask_sluice.channels.redis.follower import RemoteFollower
-from flask_sluice.channels.redis.keys import check_key, events_key, marker_key, token_key, topic_of
+from flask_sluice.channels.redis.keys import check_key, events_key, marker_key, topic_of
 from flask_sluice.channels.redis.listener import LOOK_SECONDS, Listener
 from flask_sluice.channels.redis.presence import RemotePresence
 from flask_sluice.channels.redis.remote_channel import RemoteChannel
@@ -32,7 +33,9 @@ from flask_sluice.journal.turns import Turns
 _READY_SECONDS = 4.0
 _CHECK_SECONDS = 1.0
 """Between looks whether a Redis that failed works again."""
-_REPEAT_MS = 10_000
+_REPEAT_MS = 60_000
+_PUBLISHING_PLACES = 8
+"""As many entries are added at a time, and more: the client has fewer connections."""
 _MAX_PUBLISHED = 1000
 
 
@@ -59,7 +62,7 @@ class RedisChannels:
         self.turns = turns
         self._pid = os.getpid()
         self._limits = limits
-        worker_id = secrets.token_hex(8)
+        self._worker_id = worker_id = secrets.token_hex(8)
         self._client = RedisClient(
             url, f"sluice-channels-{worker_id}", turns, credentials=credentials
         )
@@ -73,6 +76,8 @@ class RedisChannels:
         self._steps: list[RepeatedStep] = []
         # The last entries of this process, by which Redis notices that it has gone back to an earlier state.
         self._published: dict[str, bytes] = {}
+        self._numbers = count(1)
+        self._publishing: set[int] = set()
 
     # Publishers.
 
@@ -84,14 +89,23 @@ class RedisChannels:
 
     def _add(self, name: str, kind: bytes, payload: bytes) -> Position:
         limits = self._limits
+        number = next(self._numbers)
+        free = (place for place in range(_PUBLISHING_PLACES) if place not in self._publishing)
+        place = next(free, number % _PUBLISHING_PLACES)
         # A command is sent again where the connection breaks before its reply, and must not count twice.
-        keys = (events_key(name), marker_key(name), token_key(name, secrets.token_hex(8)))
+        publisher = f"p:{self._worker_id}:{place}"
+        keys = (events_key(name), marker_key(name))
         arguments = (
             *(self._published.get(name, b""), kind, payload, topic_of(name)),
             *(limits.history_events, limits.history_bytes, milliseconds(limits.history_seconds)),
-            *(scripts.marker_ms(limits.history_seconds), _REPEAT_MS, tag_of(name)),
+            *(scripts.marker_ms(limits.history_seconds), publisher, number, _REPEAT_MS),
+            tag_of(name),
         )
-        position: bytes = self._run((scripts.PUBLISH, keys, arguments))
+        self._publishing.add(place)
+        try:
+            position: bytes = self._run((scripts.PUBLISH, keys, arguments))
+        finally:
+            self._publishing.discard(place)
         self._note_published(name, position)
         return position_from(position)
 
