@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.raw_upstream import RawUpstream
 from tests.support.metrics import Metrics
-from tests.support.server import Server, wait_until
+from tests.support.server import START_TIMEOUT_SECONDS, Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.redis_server import RedisServer
 from tests.system.test_drain import PATH, is_refused, open_stream
@@ -233,7 +233,8 @@ def test_a_reload_to_code_that_does_not_start_leaves_the_server_as_it_was(worker
         before = set(server.workers())
         (tmp_path / "broken").touch()
         server.signal(signal.SIGHUP)
-        wait_until(lambda: "everything goes on as before" in server.log)
+        # New workers have to start first, and the next ones below.
+        wait_until(lambda: "everything goes on as before" in server.log, START_TIMEOUT_SECONDS)
         wait_until(lambda: set(server.workers()) == before)
         wait_until(
             lambda: states(server) == ["serving"] * workers,
@@ -242,7 +243,7 @@ def test_a_reload_to_code_that_does_not_start_leaves_the_server_as_it_was(worker
         )
         (tmp_path / "broken").unlink()
         server.signal(signal.SIGHUP)
-        wait_until(lambda: not before & set(server.workers()))
+        wait_until(lambda: not before & set(server.workers()), START_TIMEOUT_SECONDS)
         assert chat_status(server) == 200
 
 
