@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from threading import BoundedSemaphore
 from typing import Any, Protocol
 
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
@@ -21,6 +19,7 @@ from flask_sluice.journal.redis.servers.connection import (
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.redis.servers.packing import Command
+from flask_sluice.journal.redis.servers.places import NoPlaceError, Places
 from flask_sluice.journal.redis.servers.sentinel import SentinelMaster
 from flask_sluice.journal.turns import Turns, turns_of_process
 
@@ -81,7 +80,7 @@ class RedisClient:
             self._connect = SentinelMaster(self._address, self.turns, self.health).new_connection
         self._connections: list[KeptConnection] = []
         self._idle: list[KeptConnection] = []
-        self._places = BoundedSemaphore(_MAX_CONNECTIONS)
+        self._places = Places(self.turns, _MAX_CONNECTIONS)
 
     def execute(self, *commands: Command) -> list[Reply]:
         """Return one reply for each command.
@@ -202,18 +201,16 @@ class RedisClient:
     def _shared_connection(self) -> Iterator[KeptConnection]:
         # Not redis-py's pool: the arguments of its get_connection() differ between releases, and it asks the system
         # before each use whether the connection is still open, which RedisConnection need not know.
-        with self.turns.given_away():
-            has_place = self._places.acquire(timeout=_PLACE_SECONDS)
-        if not has_place:
-            raise self.health.unreachable(RedisConnectionError("all connections are in use"))
         try:
-            connection = self._idle.pop() if self._idle else self.keep_connection()
-            try:
-                yield connection
-            finally:
-                self._idle.append(connection)
-        finally:
-            self._places.release()
+            with self._places.one(_PLACE_SECONDS):
+                connection = self._idle.pop() if self._idle else self.keep_connection()
+                try:
+                    yield connection
+                finally:
+                    self._idle.append(connection)
+        except NoPlaceError:
+            # This worker is busy. That says nothing of Redis.
+            raise JournalUnavailableError("all connections to Redis are in use") from None
 
 
 def _changes(reply_seconds: float | None) -> dict[str, float]:
