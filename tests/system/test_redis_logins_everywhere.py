@@ -10,10 +10,12 @@ from flask_sluice import Event, Streams
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis.servers.access import login
 from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.sse import EventParser
 from tests.support.certificate import make_certificates
 from tests.support.redis_servers import REDIS, RedisCluster, RedisNode
 from tests.support.redis_servers.process import RedisProcess, new_client
-from tests.support.server import wait_until
+from tests.support.server import Server, wait_until
+from tests.support.stream import Response, chat, get, post
 from tests.unit.kept_streams import read
 
 pytestmark = pytest.mark.slow
@@ -124,6 +126,29 @@ def test_connections_to_all_nodes_log_in_again(cluster, certificates, monkeypatc
 
 def test_a_url_without_tls_to_a_cluster_with_it_is_told_and_nothing_hangs(cluster):
     assert "Redis cannot be reached" in problem_of(address_in(cluster, scheme="redis"))
+
+
+def test_a_gateway_keeps_its_streams_in_such_a_cluster_with_a_password_from_a_file(
+    cluster, certificates, tmp_path
+):
+    Users(cluster.nodes)
+    file = tmp_path / "password"
+    file.write_text("word")
+    file.chmod(0o600)
+    url = f"{address_in(cluster, 'first@')}?{shown_by(certificates)}"
+    with Server(redis_url=url, redis_password_file=file, workers=2) as server:
+        for _ in range(4):
+            with server.connect() as sock:
+                sock.sendall(post("/v1/streams", chat(simulator={"tokens": 5, "itl_ms": 1})))
+                created = Response(sock)
+                assert created.status == 201
+                place = created.json()["url"]
+            with server.connect() as sock:
+                sock.sendall(get(place))
+                events = EventParser().feed(Response(sock).body())
+            assert [int(event.id) for event in events] == list(range(1, len(events) + 1))
+            assert events[-1].event == "done"
+        assert "WARNING" not in server.log
 
 
 # Sentinels.

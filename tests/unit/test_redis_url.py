@@ -205,6 +205,7 @@ MISTAKES = {
     "rediss+cluster://h?db=1": "no database but 0 for a cluster, which has no other; leave it out",
     "redis://h?ssl": "options as ?NAME=VALUE&NAME=VALUE",
     "redis://h?no_such_option=1": "no option 'no_such_option'; docs/configuration.md lists them",
+    "redis://h?ssl=true": "rediss:// for TLS, in place of the option ssl",
     "redis://h?host=other": "no option 'host'; docs/configuration.md lists them",
     "redis://:secret?part=x": "a host: HOST or HOST:PORT",
     "redis://h?db=1&db=2": "the option db once",
@@ -242,6 +243,15 @@ def test_a_mistake_is_one_line_that_says_what_to_write_and_shows_no_password(url
     assert str(refused.value) == f"the Redis URL takes {takes}"
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("make", [Streams, Channels])
+def test_what_is_not_text_is_told_with_its_type(make):
+    for wrong in (7, b"redis://:secret@h"):
+        with pytest.raises(
+            TypeError, match=r"^url takes a str such as redis://.*, got (int|bytes)$"
+        ):
+            make(wrong)
 
 
 def test_a_key_that_does_not_fit_its_certificate_is_told_at_the_start(tmp_path):

@@ -86,10 +86,6 @@ def open_journal(
     check_needs_url(url, credentials)
     if url is None:
         return MemoryJournal(limits)
-    if not isinstance(url, str):
-        raise TypeError(
-            f"url takes a str such as redis://127.0.0.1:6379/0, got {type(url).__name__}"
-        )
     try:
         # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
         from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415

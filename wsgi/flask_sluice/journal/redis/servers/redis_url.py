@@ -64,7 +64,11 @@ class RedisUrlError(ValueError):
 
 
 def read_url(url: str) -> RedisUrl:
-    """Return the parts of a URL. Raises RedisUrlError."""
+    """Return the parts of a URL. Raises RedisUrlError, and TypeError for what is not text."""
+    if not isinstance(url, str):
+        raise TypeError(
+            f"url takes a str such as redis://127.0.0.1:6379/0, got {type(url).__name__}"
+        )
     scheme, rest = _split_scheme(url)
     topology, has_tls = _SCHEMES[scheme]
     authority, path, query = _split(rest)
@@ -254,6 +258,8 @@ def _read_options(query: str, topology: Topology) -> dict[str, Any]:
     for name, text in pairs:
         if name in _IGNORED:
             continue
+        if name in ("ssl", "tls"):
+            raise RedisUrlError(f"rediss:// for TLS, in place of the option {name}")
         if name not in _READERS:
             raise RedisUrlError(f"no option {name[:40]!r}; docs/configuration.md lists them")
         if name in options:
