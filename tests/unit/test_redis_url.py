@@ -6,6 +6,7 @@ import pytest
 import redis.connection
 
 from flask_sluice import Channels, Streams
+from flask_sluice.journal.redis.servers.access.tls_connection import TlsConnection
 from flask_sluice.journal.redis.servers.address import Address
 from flask_sluice.journal.redis.servers.redis_url import read_url
 from tests.support.certificate import make_certificates
@@ -55,10 +56,10 @@ def test_a_url_names_its_nodes(url, topology, nodes):
         ("redis://h", redis.connection.Connection),
         ("redis+cluster://h", redis.connection.Connection),
         ("redis+sentinel://h/s", redis.connection.Connection),
-        ("rediss://h", redis.connection.SSLConnection),
-        ("rediss+cluster://h", redis.connection.SSLConnection),
-        ("rediss+sentinel://h/s", redis.connection.SSLConnection),
-        ("valkeys://h", redis.connection.SSLConnection),
+        ("rediss://h", TlsConnection),
+        ("rediss+cluster://h", TlsConnection),
+        ("rediss+sentinel://h/s", TlsConnection),
+        ("valkeys://h", TlsConnection),
         ("unix:///run/redis.sock", redis.connection.UnixDomainSocketConnection),
     ],
 )
@@ -132,6 +133,11 @@ def test_connections_have_the_options_of_the_url(tmp_path):
     assert (connection.certfile, connection.ca_certs) == (str(certificate), str(certificate))
     assert connection.check_hostname is False
     assert connection.socket_keepalive is True
+
+
+def test_with_ocsp_a_connection_is_redis_pys_own():
+    address = address_of("rediss://h?ssl_validate_ocsp=true")
+    assert type(address.new_connection()) is redis.connection.SSLConnection
 
 
 @pytest.mark.parametrize("option", ["protocol=3", "max_connections=9", "health_check_interval=5"])

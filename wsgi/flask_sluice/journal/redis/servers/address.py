@@ -12,10 +12,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.redis.servers.access.login import Logins
 from flask_sluice.journal.redis.servers.access.tls import check_tls
+from flask_sluice.journal.redis.servers.access.tls_connection import SharedContext, TlsConnection
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials, check_credentials
 from flask_sluice.journal.redis.servers.redis_url import RedisUrl, RedisUrlError, Topology, read_url
 
 _TIMEOUT_SECONDS = 2.0
+
+_OCSP = ("ssl_validate_ocsp", "ssl_ocsp")
+"""What only redis-py's own connections do."""
 
 # Since 5.0 redis-py can speak RESP3, and since 8.0 it does so by default; before that the argument is unknown.
 _RESP2: dict[str, int] = (
@@ -77,6 +81,8 @@ class Address:
         if parts.path:
             options["path"] = parts.path
         connection_class = _class_of(parts)
+        if connection_class is TlsConnection:
+            shared["shared_context"] = options["shared_context"] = SharedContext()
         address = cls(
             topology=parts.topology,
             nodes=parts.nodes,
@@ -124,7 +130,9 @@ class Address:
 def _class_of(parts: RedisUrl) -> Any:
     if parts.path:
         return UnixDomainSocketConnection
-    return SSLConnection if parts.has_tls else Connection
+    if any(name.startswith(_OCSP) for name in parts.options):
+        return SSLConnection
+    return TlsConnection if parts.has_tls else Connection
 
 
 def _begin(client_name: str, connection: Any) -> None:
