@@ -247,6 +247,11 @@ class ClusterConnection:
             if group.code == "MOVED" or isinstance(problem, AnotherServerError):
                 # Operators need not know.
                 return JournalUnavailableError(MAY_BE_ANOTHER)
+        if group.code == "ASK":
+            # The other server has some of the keys, too, and says this. It was asked at the attempt before.
+            problem = ResponseError(
+                f"TRYAGAIN slot {group.slot} is moving, and has keys on both servers"
+            )
         if isinstance(problem, Refusal):
             return self._health.refused(problem, self._recovery_count, group.node)
         return self._health.unreachable(problem, self._recovery_count, group.node)
