@@ -23,6 +23,7 @@ def test_a_connection_that_was_closed_is_made_again_where_that_may_be(cluster, c
     assert counted(kept, keys) == [[4], [3], [4]]
     assert counted(client, keys) == [[5], [4], [5]]
     assert client.health.server_changes > changes
+    assert client.health.problem is None
 
 
 @pytest.mark.slow

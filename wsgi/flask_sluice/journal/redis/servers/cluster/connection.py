@@ -138,9 +138,14 @@ class ClusterConnection:
                 left += [group for group in sent if self._is_left(group, node)]
                 continue
             self._fail(sent, node, failures[node])
-            if node in known and self._may_be_repeated(failures[node]):
+            if node in known and isinstance(failures[node], RedisConnectionError):
                 self._health.server_changes += 1
-                left += sent
+                if self._may_repeat:
+                    left += sent
+                elif not self._health.is_closed and self._can_connect(node):
+                    # Redis closes idle connections. That is not an outage.
+                    for group in sent:
+                        group.fail(AnotherServerError(MAY_BE_ANOTHER))
         return left
 
     def _by_node(self, groups: list[Group]) -> dict[Node, list[Group]]:
@@ -217,8 +222,16 @@ class ClusterConnection:
         for group in groups:
             group.fail(failure)
 
-    def _may_be_repeated(self, failure: Exception) -> bool:
-        return self._may_repeat and isinstance(failure, RedisConnectionError)
+    def _can_connect(self, node: Node) -> bool:
+        """Connect to a node whose connection has broken, and return whether that worked."""
+        server = self._server_at(node)
+        try:
+            with self._turns.given_away():
+                server.connect()
+        except NO_REPLY:
+            self._disconnect(node)
+            return False
+        return True
 
     def _is_left(self, group: Group, node: Node) -> bool:
         """Follow a redirection. Return whether the group may be sent again."""
