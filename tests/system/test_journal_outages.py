@@ -105,6 +105,35 @@ class TestRedisRestarted:
         assert_no_reader_misses_an_event(pair, stream_id, readers, 31)
 
     @pytest.mark.slow
+    def test_gets_back_what_it_has_lost_of_streams_that_no_failed_command_was_about(
+        self, redis, pair, stream_id
+    ):
+        """The writer has heard of the failure from the events of another."""
+        one, other = pair
+        noticed, unnoticed = f"{stream_id}1", f"{stream_id}2"
+        for each in (noticed, unnoticed):
+            one.create(each)
+            one.append(each, 5)
+
+        def stored_id(stream_id):
+            entries = redis.client.xrevrange(stream_key(stream_id), count=1)
+            return int(entries[0][0].partition(b"-")[0]) if entries else 0
+
+        wait_until(lambda: stored_id(noticed) == stored_id(unnoticed) == 5)
+        redis.remember()
+        one.append(unnoticed, 2)
+        wait_until(lambda: stored_id(unnoticed) == 7)
+        redis.kill()
+        redis.go_back()
+        one.append(noticed)
+        redis.start()
+        wait_until(lambda: stored_id(noticed) == 6)
+        one.append(unnoticed)
+        for each, last in ((noticed, 7), (unnoticed, 9)):
+            one.finish(each)
+            assert other.all_ids(other.follow(each)) == up_to(last)
+
+    @pytest.mark.slow
     @pytest.mark.parametrize("is_alone", [True, False], ids=["alone", "among others"])
     def test_keeps_a_reader_that_has_more_than_it_until_the_producer_has_stored_that_again(
         self, redis, pair, stream_id, is_alone

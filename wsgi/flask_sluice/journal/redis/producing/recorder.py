@@ -75,6 +75,8 @@ class RedisRecorder:
         self.history = History()
         self.last_id = 0
         self.is_lost = False
+        self.link: object | None = None
+        """The connection over which Redis took or showed its last events; None: it was given none."""
         self.followers: list[Link] = []
         self.told_id = 0
         self.share = share

@@ -81,6 +81,7 @@ class EventWriter:
         """Wait for events, and write a batch of them."""
         self._wait()
         try:
+            self._doubt()
             self._reconcile()
             self._write()
             self._tell()
@@ -99,6 +100,23 @@ class EventWriter:
                 self._failed.clear()
         else:
             self._turns.wait(self._has_work)
+
+    def _doubt(self) -> None:
+        """Note which recorders are to be looked up: their last events went over a connection that is not used any more.
+
+        When it broke, other recorders may have been in the batch, and only they have heard of it.
+        """
+        for recorder in self._queued:
+            if recorder.link is not None and recorder.link is not self._link_of(recorder):
+                self._unsure.add(recorder)
+
+    def _link_of(self, recorder: RedisRecorder) -> object | None:
+        return self._connection.link_of(keys_and_commands.stream_key(recorder.stream_id))
+
+    def _note_link(self, recorder: RedisRecorder) -> None:
+        recorder.link = self._link_of(recorder)
+        if recorder.link is None:
+            self._unsure.add(recorder)
 
     def _reconcile(self) -> None:
         """Have each recorder of which Redis's state is not known go on after the events that Redis has."""
@@ -120,6 +138,7 @@ class EventWriter:
             if recorder in self._failed:
                 continue
             self._unsure.discard(recorder)
+            self._note_link(recorder)
             if not recorder.is_open:
                 continue
             if isinstance(reply, Refusal):
@@ -172,6 +191,7 @@ class EventWriter:
             return
         refusals = [result for result in results if isinstance(result, Refusal)]
         if not refusals and None not in results:
+            self._note_link(recorder)
             recorder.confirm(batch.last_id)
             self._feed.has_stored(recorder)
             return

@@ -210,6 +210,13 @@ class RedisConnection:
         self._disconnect()
         return self._health.unreachable(results, self._recovery_count)
 
+    def link_of(self, key: str) -> object | None:  # noqa: ARG002 - a cluster's connection needs the key
+        """Return the connection over which commands on this key go; None: one that is still to be made.
+
+        What was executed over another one may be lost. It may also be lost where no command on the key has failed.
+        """
+        return self._server
+
     def close(self) -> None:
         if self._server is not None:
             self._server.close()

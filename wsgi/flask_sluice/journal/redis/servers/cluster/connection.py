@@ -9,6 +9,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.cluster.group import Group
+from flask_sluice.journal.redis.servers.cluster.keys import slot_of_key
 from flask_sluice.journal.redis.servers.cluster.slots import ClusterSlots, Node
 from flask_sluice.journal.redis.servers.connection import (
     MAY_BE_ANOTHER,
@@ -87,6 +88,11 @@ class ClusterConnection:
         Those of a server that fails are not executed, and the others are.
         """
         return self._outcomes(groups)
+
+    def link_of(self, key: str) -> object | None:
+        """See ``RedisConnection.link_of``."""
+        node = self._slots.node_of(slot_of_key(key))
+        return None if node is None else self._servers.get(node)
 
     def close(self) -> None:
         for server in list(self._servers.values()):
