@@ -42,16 +42,10 @@ class AppEvents:
 
         Raises ValueError for an event with an id of the app's own, and for one that is larger than the whole history.
         """
-        if b"\r" in events:
-            events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         kept: list[bytes] = []
-        for block in events.split(b"\n\n"):
-            lines = block.strip(b"\n")
-            if self.is_over or not lines:
-                continue
-            event = lines + b"\n\n"
-            if not holds_event(event):
-                continue
+        for event in _whole_events(events):
+            if self.is_over:
+                break
             if _has_id(event):
                 raise ValueError(
                     f"a kept stream numbers its events itself, leave the id out: {event[:100]!r}"
@@ -69,6 +63,15 @@ class AppEvents:
 
     def terminal_event(self) -> bytes:
         return self._terminal_event
+
+
+def _whole_events(events: bytes) -> list[bytes]:
+    if events.find(b"\r") >= 0:
+        events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if events.startswith(b"data:") and events.find(b"\n\n") == len(events) - 2:
+        return [events]  # Nearly all come one by one.
+    blocks = [block.strip(b"\n") for block in events.split(b"\n\n")]
+    return [block + b"\n\n" for block in blocks if block and holds_event(block)]
 
 
 def _has_id(event: bytes) -> bool:

@@ -229,8 +229,11 @@ class Generation:
                 written = self._account.written
                 if written.first_event_at is None:
                     written.first_event_at = now
-            self._kept += kept
-            self._append_kept()
+            if len(kept) == 1 and not self._kept and recorder.has_room:
+                recorder.append(kept[0])
+            else:
+                self._kept += kept
+                self._append_kept()
         except Exception as error:  # noqa: BLE001 - raised again by the greenlet
             self._failure = error
             return False

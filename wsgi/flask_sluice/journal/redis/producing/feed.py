@@ -1,8 +1,7 @@
 """What a producer tells the workers that follow its streams."""
 
 import time
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable
 
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.messages import NOT_PRODUCED, Following, Told, ToldEvent, encode
@@ -28,7 +27,7 @@ class Link:
         self.heard_at = 0.0
         # What is to be told next.
         self.positions: dict[str, int] = {}
-        self.events: list[list[ToldEvent]] = []
+        self.events: list[ToldEvent] = []
         self.byte_count = 0
 
     @property
@@ -37,7 +36,7 @@ class Link:
 
     def take_message(self) -> bytes:
         """Return what is to be told, which then counts as told."""
-        told = Told(list(self.positions.items()), list(chain.from_iterable(self.events)))
+        told = Told(list(self.positions.items()), self.events)
         self.positions, self.events, self.byte_count = {}, [], 0
         return encode(told)
 
@@ -152,12 +151,14 @@ class EventFeed:
 
     def _collect(self, recorder: RedisRecorder) -> None:
         window = recorder.window
-        events = list(_events_after(recorder.told_id, recorder))
+        events = _events_after(recorder.told_id, recorder)
         recorder.told_id = window.last_id
-        byte_count = sum(len(told.event) for told in events)
+        byte_count = 0
+        for told in events:
+            byte_count += len(told.event)
         for link in recorder.followers:
             if link.byte_count <= _MESSAGE_BYTES:
-                link.events.append(events)
+                link.events += events
                 link.byte_count += byte_count
             else:
                 # It reads them, in pieces as large as it likes.
@@ -168,9 +169,12 @@ class EventFeed:
             recorder.followers.clear()
 
 
-def _events_after(number: int, recorder: RedisRecorder) -> Iterable[ToldEvent]:
+def _events_after(number: int, recorder: RedisRecorder) -> list[ToldEvent]:
     window, stream_id = recorder.window, recorder.stream_id
     # What the window has dropped, the follower misses and reads.
-    for each in range(max(number + 1, window.first_id), window.last_id + 1):
-        is_terminal = window.is_finished and each == window.last_id
-        yield ToldEvent(stream_id, each, window.event(each), is_terminal)
+    first, last = max(number + 1, window.first_id), window.last_id
+    terminal = last if window.is_finished else 0
+    return [
+        ToldEvent(stream_id, each, window.event(each), each == terminal)
+        for each in range(first, last + 1)
+    ]
