@@ -55,6 +55,9 @@ class Redis:
         self.written.append(commands)
         return [b"1-0" for _ in commands]
 
+    def link_of(self, key):
+        return self
+
     def transactions(self, groups):
         for group in groups:
             self.during(*group)
