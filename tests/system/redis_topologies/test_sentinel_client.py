@@ -66,6 +66,20 @@ def test_a_wrong_name_of_the_master_is_named(servers):
     assert "the path of the Redis URL" in problem
 
 
+def test_where_sentinels_want_a_password_the_options_for_it_are_named(servers):
+    sentinel = servers.sentinels[0]
+    sentinel.client.execute_command("ACL", "SETUSER", "default", "resetpass", ">hidden")
+    url = f"redis+sentinel://{sentinel.address}/{SERVICE}"
+    try:
+        assert "sentinel_password" in problem_of(new_client(url))
+        client = new_client(f"{url}?sentinel_password=hidden")
+        assert client.execute(("PING",)) == [b"PONG"]
+        client.close()
+    finally:
+        # Its own client is logged in since before.
+        sentinel.client.execute_command("ACL", "SETUSER", "default", "nopass")
+
+
 def test_a_server_that_is_no_sentinel_is_told_from_one(servers):
     client = new_client(f"redis+sentinel://127.0.0.1:{servers.nodes[0].port}/{SERVICE}")
     assert "no sentinel answers" in problem_of(client)

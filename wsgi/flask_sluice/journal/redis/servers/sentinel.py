@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from flask_sluice.journal.redis.servers.address import Address
 from flask_sluice.journal.redis.servers.connection import NO_REPLY, Reply, disconnect
@@ -40,7 +40,7 @@ class SentinelMaster:
             try:
                 master = self._ask(sentinel)
             except (*NO_REPLY, TypeError) as error:
-                unreached.append(f"{sentinel[0]}:{sentinel[1]}: {error}")
+                unreached.append(f"{sentinel[0]}:{sentinel[1]}: {_text_of(error)}")
                 continue
             try:
                 if master is None:
@@ -97,6 +97,12 @@ class SentinelMaster:
         if self._master not in (None, master):
             self._health.server_changes += 1
         self._master = master
+
+
+def _text_of(error: Exception) -> str:
+    if isinstance(error, AuthenticationError):
+        return f"{error} The options sentinel_username and sentinel_password of the Redis URL are for sentinels"
+    return str(error)
 
 
 def _role_in(connection: Any) -> bytes:
