@@ -287,6 +287,29 @@ def test_a_read_that_waits_at_a_server_that_becomes_a_replica_fails(redis, clien
     assert "UNBLOCKED" in refusals[0]
 
 
+def test_a_read_that_waits_since_before_a_problem_begins_again_after_it(redis, client, stream_id):
+    """Its server may hang, and have been replaced."""
+    kept = client.keep_connection(reply_seconds=20)
+    kept.execute(("PING",))
+    replies = []
+
+    def read():
+        replies.extend(kept.execute(("XREAD", "BLOCK", 15_000, "STREAMS", stream_id, "0")))
+
+    def waiting():
+        return [each["id"] for each in redis.client.client_list() if each["cmd"] == "xread"]
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    (before,) = wait_until(waiting)
+    client.health.unreachable(OSError("of another connection"))
+    assert client.check(keys_and_commands.everything) is None
+    wait_until(lambda: waiting() not in ([], [before]))
+    redis.client.xadd(stream_id, {"e": ""}, "1-0")
+    reader.join(10)
+    assert replies == [[[stream_id.encode(), [[b"1-0", [b"e", b""]]]]]]
+
+
 def test_looking_whether_all_works_changes_nothing_and_needs_no_more_than_our_keys(redis, client):
     redis.client.flushall()
     assert client.check(keys_and_commands.everything) is None

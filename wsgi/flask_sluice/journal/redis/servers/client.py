@@ -47,6 +47,8 @@ class KeptConnection(Protocol):
 
     def link_of(self, key: str) -> object | None: ...
 
+    def interrupt(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -81,6 +83,7 @@ class RedisClient:
         elif self._address.topology == "sentinel":
             self._connect = SentinelMaster(self._address, self.turns, self.health).new_connection
         self._connections: list[KeptConnection] = []
+        self._patient: list[KeptConnection] = []
         self._idle: list[KeptConnection] = []
         self._places = Places(self.turns, _MAX_CONNECTIONS)
 
@@ -130,8 +133,16 @@ class RedisClient:
             )
             if refusal is not None:
                 return self.health.refused(refusal).reason
-        self.health.recovered()
+        self._end_problem()
         return None
+
+    def _end_problem(self) -> None:
+        if self.health.problem is None:
+            return
+        self.health.recovered()
+        for connection in self._patient:
+            # It may wait for a server that hangs, and that another has replaced.
+            connection.interrupt()
 
     def _check_tags(self) -> Sequence[str]:
         """Return hash tags of keys that all masters have. Raises JournalUnavailableError."""
@@ -170,6 +181,8 @@ class RedisClient:
         """
         connection = self._kept_connection(_changes(reply_seconds), may_repeat=may_repeat)
         self._connections.append(connection)
+        if reply_seconds is not None:
+            self._patient.append(connection)
         return connection
 
     def _kept_connection(self, changes: dict[str, float], *, may_repeat: bool) -> KeptConnection:

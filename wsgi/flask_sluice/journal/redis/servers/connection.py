@@ -2,13 +2,14 @@
 
 A command of redis-py's own API costs more than everything else that is done for an event, so this is built on the layer
 below it. These names are used, and tests/system/test_journal_client.py fails when a release changes one:
-``Connection.connect``, ``send_packed_command``, ``send_command``, ``read_response`` and ``disconnect``.
+``Connection.connect``, ``send_packed_command``, ``send_command``, ``read_response``, ``disconnect`` and ``_sock``.
 
 Everything else of redis-py has changed between 4.5 and 8.1 (pools, ``read_response(timeout=…)``, ``is_connected``)
 and is not used.
 """
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -72,6 +73,13 @@ class ServerConnection:
                 self.refusals.append(error)
                 replies.append(error)
         return replies
+
+    def interrupt(self) -> None:
+        """End a wait for replies, in another greenlet or thread, as if the server had closed the connection."""
+        sock: socket.socket | None = self._connection._sock
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def disconnect(self) -> None:
         self._connection.disconnect()
@@ -216,6 +224,11 @@ class RedisConnection:
         What was executed over another one may be lost. It may also be lost where no command on the key has failed.
         """
         return self._server
+
+    def interrupt(self) -> None:
+        """See ``ServerConnection.interrupt``."""
+        if self._server is not None:
+            self._server.interrupt()
 
     def close(self) -> None:
         if self._server is not None:

@@ -94,6 +94,11 @@ class ClusterConnection:
         node = self._slots.node_of(slot_of_key(key))
         return None if node is None else self._servers.get(node)
 
+    def interrupt(self) -> None:
+        """See ``ServerConnection.interrupt``."""
+        for server in list(self._servers.values()):
+            server.interrupt()
+
     def close(self) -> None:
         for server in list(self._servers.values()):
             server.close()
