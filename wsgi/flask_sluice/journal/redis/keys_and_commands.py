@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from flask_sluice.journal.protocol import About
 from flask_sluice.journal.redis.servers.connection import Reply
-from flask_sluice.journal.redis.servers.packing import Command, add_to_stream
+from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.window import numbered
 
 _TERMINAL_NUMBER = 2**63 - 1
@@ -119,7 +119,7 @@ def add_event(stream_id: str, number: int, event: bytes, oldest: int = 0) -> Com
     key, entry_id = stream_key(stream_id), f"{number}-0"
     if oldest:
         return ("XADD", key, "NOMKSTREAM", "MINID", "=", f"{oldest}-0", entry_id, "e", event)
-    return add_to_stream(key, entry_id, b"e", event)
+    return ("XADD", key, "NOMKSTREAM", entry_id, "e", event)
 
 
 def finish_stream(stream_id: str, event: bytes, ttl_ms: int) -> list[Command]:

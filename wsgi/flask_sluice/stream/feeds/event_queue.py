@@ -59,11 +59,16 @@ class EventQueue:
     def put(self, event: bytes) -> bool:
         """Add an event. Returns whether another may be put at once. Does not block."""
         events = self._events
-        events.append(event)
         self.event_count += 1
+        if self._forwards_at_once and self._forward is not None and not events:
+            if not self._forward(event):
+                self._being_written = 1
+                self._arrival.give()
+            return not self.is_closed and self._being_written < self._size
+        events.append(event)
         if self._forward is None:
             self._arrival.give()
-        elif self._forwards_at_once or self.event_count == 1:
+        elif self.event_count == 1:
             # The generator may compute for a while after its first event.
             self._on_put()
         elif not self._is_forwarding:

@@ -197,17 +197,20 @@ class RedisRecorder:
     def confirm(self, last_written: int) -> None:
         """Give the readers of this worker the events up to this number, which Redis has."""
         window = self.window
-        while self._queue and self._written_id < last_written:
-            event = self._queue.popleft()
+        queue, written_id = self._queue, self._written_id
+        while queue and written_id < last_written:
+            event = queue.popleft()
             self._queued_bytes -= len(event)
-            self._written_id += 1
-            if self._written_id > window.last_id:
+            self._written_id = written_id = written_id + 1
+            if written_id > window.last_id:
                 window.append(event)
         if self._written_id < last_written and self._terminal_event is not None:
             self._written_id += 1
             window.finish(self._terminal_event)
-        window.trim(WINDOW_BYTES)
-        window.wake()
+        if window.byte_count > WINDOW_BYTES:
+            window.trim(WINDOW_BYTES)
+        if window.is_followed:
+            window.wake()
         if window.is_finished:
             self._end()
 
