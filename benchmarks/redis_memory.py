@@ -86,12 +86,12 @@ def measure_channels(url: str, client: "redis.Redis") -> None:
 
 def measure_limits(url: str, client: "redis.Redis") -> None:
     client.flushdb()
-    limits = RateLimits("1000/day", url)
-    limits.count("")
-    before = used_bytes(client)
-    for number in range(_STREAMS):
-        limits.count(f"{number:032x}")
-    tell("a client of a rate limit", (used_bytes(client) - before) / _STREAMS)
+    with closing(RateLimits("1000/day", url)) as limits:
+        limits.count("")
+        before = used_bytes(client)
+        for number in range(_STREAMS):
+            limits.count(f"{number:032x}")
+        tell("a client of a rate limit", (used_bytes(client) - before) / _STREAMS)
 
 
 def event() -> Event:

@@ -2,8 +2,9 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,13 @@ SHORT = post(PATH, chat(stream=False, simulator={"text": "hi"}))
 def redis() -> Iterator[RedisServer]:
     with RedisServer() as redis:
         yield redis
+
+
+@pytest.fixture
+def open_limits() -> Iterator[Callable[..., RateLimits]]:
+    """Return a function that makes rate limits in this process."""
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(closing(RateLimits(*arguments)))
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +176,8 @@ def test_all_counts_of_a_client_are_in_one_slot_of_a_cluster(client):
     assert len({key_slot(count_key(client, *limit).encode()) for limit in limits}) == 1
 
 
-def test_a_limit_that_is_given_twice_counts_once(redis):
-    limits = RateLimits("2/minute;2 per 1 minute;2 per 60 second", redis.url)
+def test_a_limit_that_is_given_twice_counts_once(redis, open_limits):
+    limits = open_limits("2/minute;2 per 1 minute;2 per 60 second", redis.url)
     limits.count("a")
     limits.count("a")
     with pytest.raises(ApiError):
@@ -177,9 +185,11 @@ def test_a_limit_that_is_given_twice_counts_once(redis):
 
 
 @pytest.mark.slow
-def test_no_request_waits_longer_than_half_a_second_for_a_redis_that_stands_still(redis, caplog):
+def test_no_request_waits_longer_than_half_a_second_for_a_redis_that_stands_still(
+    redis, open_limits, caplog
+):
     caplog.set_level("INFO")
-    limits = RateLimits("1000/day", redis.url)
+    limits = open_limits("1000/day", redis.url)
     limits.count("a")
 
     def seconds_of_a_count(_: object) -> float:
@@ -206,12 +216,12 @@ def redis_count(redis: RedisServer) -> int:
     return int(redis.client.get(key).split()[1])
 
 
-def test_the_password_may_be_in_a_file(tmp_path, caplog):
+def test_the_password_may_be_in_a_file(tmp_path, open_limits, caplog):
     with RedisServer(password="in a file") as redis:
         file = tmp_path / "password"
         file.write_text("in a file\n")
         url = f"unix://{redis.socket}"
-        limits = [RateLimits("1/day", url, PasswordFile(str(file))) for _ in range(2)]
+        limits = [open_limits("1/day", url, PasswordFile(str(file))) for _ in range(2)]
         limits[0].count("a")
         with pytest.raises(ApiError):
             limits[1].count("a")
@@ -221,12 +231,12 @@ def test_the_password_may_be_in_a_file(tmp_path, caplog):
 @pytest.mark.slow
 @pytest.mark.parametrize("topology", ["cluster", "sentinel"])
 def test_after_a_failover_counting_goes_on_and_meanwhile_no_request_waits_for_long(
-    topology, caplog
+    topology, open_limits, caplog
 ):
     caplog.set_level("INFO")
     servers = RedisCluster(replicas_each=1) if topology == "cluster" else SentinelServers()
     with servers:
-        one, other = (RateLimits("1000/day", servers.url) for _ in range(2))
+        one, other = (open_limits("1000000/day", servers.url) for _ in range(2))
         clients = [f"192.0.2.{number}" for number in range(20)]
 
         def count_all() -> None:
@@ -249,7 +259,7 @@ def test_after_a_failover_counting_goes_on_and_meanwhile_no_request_waits_for_lo
         assert caplog.text.count("rate limits count in memory") == 2
         clients.append("198.51.100.1")
         count_all()
-        key = count_key("198.51.100.1", 1000, 86_400)
+        key = count_key("198.51.100.1", 1_000_000, 86_400)
         node = servers.node_of(key) if isinstance(servers, RedisCluster) else servers.primary
         assert node.client.get(key).split()[1] == b"2"
 

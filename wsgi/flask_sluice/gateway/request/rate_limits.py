@@ -62,6 +62,11 @@ class RateLimits:
             limit, wait_seconds = reached
             raise _refusal(self._items[limit], wait_seconds)
 
+    def close(self) -> None:
+        """Close the connection to Redis. It is not used afterwards."""
+        if self._shared is not None and (shared := self._shared.made_here) is not None:
+            shared.close()
+
     def _count(self, client: str) -> tuple[Limit, float] | None:
         """Return the limit that is reached, and how long to wait."""
         if self._shared is not None:

@@ -1,6 +1,7 @@
 """The counts of rate limits in Redis, for all workers and hosts."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class SharedCounts:
         self._client = RedisClient(
             url, "sluice-limits", credentials=credentials, logs_problems=False
         )
+        self._pid = os.getpid()
         self._turns = self._client.turns
         self._limits = limits
         self._requests: deque[_Request] = deque()
@@ -125,8 +127,10 @@ class SharedCounts:
 
     def close(self) -> None:
         """Close the connection. In a child process, that is its copy of the parent's."""
-        for step in self._steps:
-            step.close()
+        if os.getpid() == self._pid:
+            for step in self._steps:
+                step.close()
+            self._has_requests.set()
         self._client.close()
 
     def _call(self, client: str) -> Call:
