@@ -255,8 +255,11 @@ def test_after_a_failover_counting_goes_on_and_meanwhile_no_request_waits_for_lo
             while not failover.done():
                 count_all()
             failover.result()
-        wait_until(lambda: caplog.text.count("rate limits count in Redis again") == 2)
-        assert caplog.text.count("rate limits count in memory") == 2
+        wait_until(
+            lambda: caplog.text.count("count in Redis again") == caplog.text.count("in memory:") > 1
+        )
+        # The nodes of a cluster learn of it one after the other, so it may seem to be over too early.
+        assert 2 <= caplog.text.count("rate limits count in memory") <= 4
         clients.append("198.51.100.1")
         count_all()
         key = count_key("198.51.100.1", 1_000_000, 86_400)

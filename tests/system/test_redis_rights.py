@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from flask_sluice import Channels, Event, Streams
-from flask_sluice.channels.redis import listener, presence, store
+from flask_sluice.channels.redis import listener, store
 from flask_sluice.gateway.request.rate_limits import RateLimits
 from flask_sluice.gateway.request.shared_counts import count_key
 from flask_sluice.journal.redis.servers.client import RedisClient
@@ -119,12 +119,12 @@ def use_streams(url: str, _: Watched) -> None:
 def use_channels(url: str, redis: Watched) -> None:
     """All that channels do, of two processes as far as Redis can tell."""
     with closing(Channels(url, history_events=2)) as one, closing(Channels(url)) as other:
-        use_two_channels(one, other, redis)
+        use_two_channels(one, other)
         # When the room has had no reader for a while.
         wait_until(lambda: {"ping", "unsubscribe"} <= redis.used_commands())
 
 
-def use_two_channels(one: Channels, other: Channels, redis: Watched) -> None:
+def use_two_channels(one: Channels, other: Channels) -> None:
     joined: list[str] = []
     left: list[str] = []
     for channels in (one, other):
@@ -139,8 +139,6 @@ def use_two_channels(one: Channels, other: Channels, redis: Watched) -> None:
     wait_until(lambda: {each.owner for each in other.present("room")} == {"7", "watcher"})
     again = Reader(other, "room", last_event_id=first_id)
     wait_until(lambda: again.events)
-    # Now and then, whether Redis still has the readers.
-    wait_until(lambda: "hexists" in redis.used_commands())
     one.kick("room", "7")
     wait_until(lambda: reader.is_finished)
     for each in (reader, again):
@@ -169,7 +167,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have channels do soon what they do every few seconds."""
     monkeypatch.setattr(listener, "_IDLE_SECONDS", 1.0)
     monkeypatch.setattr(store, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(presence, "_VERIFY_SECONDS", 0.1)
 
 
 PARTS: dict[str, Callable[[str, Watched], None]] = {

@@ -193,7 +193,7 @@ class SharedCounts:
     def _tell(self, error: JournalUnavailableError | None) -> None:
         """Log when memory begins to count, and when it is over. error: why; None: Redis counts"""
         is_out = error is not None
-        if is_out == self._is_told:
+        if is_out == self._is_told or self._client.health.is_closed:
             return
         self._is_told = is_out
         if error is None:
