@@ -96,6 +96,24 @@ class TestAKeyOfARunningStream:
         assert other.all_ids(late) == up_to(11)
         assert other.all_ids(resumed) == up_to(11)[7:]
 
+    def test_may_be_followed_while_its_producer_stores_it_again(self, redis, pair, stream_id):
+        """The producer creates it first, without events. That is not a stream which has not given out so many."""
+        one, other = pair
+        one.create(stream_id)
+        one.append(stream_id, 10)
+        one.until_has(one.follow(stream_id), 10)
+        key = f"sluice:{{{stream_id}}}"
+        copy = redis.client.dump(key)
+        redis.client.delete(key)
+        redis.client.xadd(key, {"": ""}, "0-1", maxlen=0)
+        reads = redis.client.info("commandstats")["cmdstat_xrevrange"]["calls"]
+        other.begin("follow", stream_id, 7)
+        wait_until(lambda: redis.client.info("commandstats")["cmdstat_xrevrange"]["calls"] > reads)
+        redis.client.restore(key, 60_000, copy, replace=True)
+        reader = other.result()
+        one.finish(stream_id)
+        assert other.all_ids(reader) == up_to(11)[7:]
+
     def test_may_be_lost_just_before_another_worker_stops_it(self, pair, stream_id, lose):
         one, other = pair
         one.create(stream_id)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _FETCHED_EVENTS = 500
 LOOK_SECONDS = 0.1
 """Between looks for what a producer is expected to write again."""
+_STORE_SECONDS = 0.5
+"""How long a producer takes, at most, to store the events of a stream that it has created again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -184,13 +186,27 @@ class StoredStreams:
 
         Raises UnknownStreamError, InvalidEventIdError, JournalUnavailableError.
         """
+        stored, may_return = self._find_there(stream_id)
+        ends_at = time.monotonic() + _STORE_SECONDS
+        while not 0 <= after <= stored.last.number:
+            if after >= 0 and self._may_lack_events(stored, may_return=may_return):
+                break
+            # Redis may have dropped the stream just now: its producer creates it again first, and then adds its events.
+            if after < 0 or stored.last.is_terminal or time.monotonic() >= ends_at:
+                raise InvalidEventIdError(stored.last.number)
+            self._client.turns.sleep(LOOK_SECONDS)
+            stored = self.look_up(stream_id)
+        return stored
+
+    def _find_there(self, stream_id: str) -> tuple[StoredStream, bool]:
+        """Return a stream that Redis has, and whether its producer may have stored it again meanwhile."""
         ends_at = time.monotonic() + self._times.doubt_seconds
         may_return = False
         while True:
             stored = self.look_up(stream_id)
             may_return |= stored.may_return
             if stored.is_there:
-                break
+                return stored, may_return
             if not may_return:
                 raise UnknownStreamError
             if time.monotonic() >= ends_at:
@@ -200,11 +216,6 @@ class StoredStreams:
                     )
                 raise UnknownStreamError
             self._client.turns.sleep(LOOK_SECONDS)
-        last = stored.last
-        is_given_out = after <= last.number or self._may_lack_events(stored, may_return=may_return)
-        if after < 0 or not is_given_out:
-            raise InvalidEventIdError(last.number)
-        return stored
 
     def _settled(self, stream_id: str) -> StoredStream:
         """Return what Redis has of a stream; one whose producer is dead gets its end before.
