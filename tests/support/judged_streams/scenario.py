@@ -98,6 +98,23 @@ class Scenario:
         for worker in self.workers:
             worker.read_judged(self.stream_ids, len(self.stream_ids))
 
+    @property
+    def told_seconds(self) -> float:
+        """Within this a reader gets an event, or is told to come again.
+
+        It is let go if Redis keeps it without an event for five leases; and a request may wait for a connection and for a
+        reply, which takes nine seconds at most.
+        """
+        return 5 * self.limits["lease_seconds"] + 9
+
+    def until_visited(self, times: int) -> None:
+        """Wait until readers have come so many times each, on average."""
+        wait_until(
+            lambda: sum(worker.visits() for worker in self.workers) > times * self._readers,
+            _STEP_SECONDS,
+            self._state,
+        )
+
     def until_produced(self, count: int) -> None:
         """Wait until each stream has so many more events."""
         before = self.producer.produced()

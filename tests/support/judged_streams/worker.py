@@ -219,6 +219,10 @@ class Acts(journal_worker.Acts):
             if not each.reading.is_done
         ]
 
+    def visits(self):
+        """Return how often all readers together have come."""
+        return sum(each.reading.visits for each in self._judged)
+
     def are_done(self):
         return all(each.reading.is_done for each in self._judged)
 
