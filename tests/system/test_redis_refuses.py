@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from flask_sluice.sse import EventParser
+from tests.failover.redis_proxy import RedisProxy
 from tests.support.metrics import Metrics
+from tests.support.redis_servers import RedisNode
 from tests.support.server import Server, wait_until
 from tests.support.stream import Response, chat, get, post
 from tests.system.redis_server import RedisServer
@@ -34,7 +36,7 @@ def create(server: Server, tokens: int) -> str:
         return response.json()["url"]
 
 
-def both_workers_produce(server: Server, redis: RedisServer) -> bool:
+def both_workers_produce(server: Server, redis: RedisServer | RedisNode) -> bool:
     create(server, tokens=1000)
     return len(redis.client.keys("sluice:inbox:*")) == 2
 
@@ -117,6 +119,37 @@ def test_a_problem_with_redis_is_told_by_every_worker_once_and_is_in_readyz_and_
         messages = [str(line["message"]) for line in server.logged_lines()]
         assert [message.startswith(told) for message in messages].count(True) == 2
         assert [message in OVER for message in messages].count(True) == 2
+
+
+def test_a_redis_that_vanishes_is_told_and_holds_up_neither_readyz_nor_the_metrics():
+    with (
+        RedisNode() as redis,
+        RedisProxy(redis.port) as proxy,
+        Server(redis_url=proxy.url, workers=2) as server,
+    ):
+        metrics = Metrics(server)
+        wait_until(lambda: both_workers_produce(server, redis), 20)
+        proxy.swallow()
+        asked_at = time.monotonic()
+        assert "out: no answer" in body_of(server, get("/readyz"))
+        assert time.monotonic() - asked_at < 1
+        metrics.wait_for(1, "redis_out")
+        metrics.wait_until_added(2, "redis_problems_total")
+        wait_until(lambda: "Redis cannot be reached: Timeout" in body_of(server, get("/readyz")))
+        proxy.pass_on()
+        metrics.wait_for(0, "redis_out")
+        wait_until(lambda: '"redis":"ok"' in body_of(server, get("/readyz")).replace(" ", ""))
+
+
+def test_a_worker_without_streams_sees_that_redis_is_back(redis):
+    """A probe of /readyz has shown it the problem, and the next one goes to the other worker."""
+    with Server(redis_url=redis.url, workers=2) as server:
+        metrics = Metrics(server)
+        redis.kill()
+        wait_until(lambda: "cannot be reached" in body_of(server, get("/readyz")))
+        metrics.wait_for(1, "redis_out")
+        redis.start()
+        metrics.wait_for(0, "redis_out")
 
 
 @pytest.mark.parametrize("drain_seconds", [30, 1])
