@@ -94,6 +94,6 @@ FAULTS = [
             _evict,
             RESET,
         )
-        for policy in ("allkeys-random", "volatile-ttl")
+        for policy in ("allkeys-random", "allkeys-lru", "volatile-ttl")
     ),
 ]
