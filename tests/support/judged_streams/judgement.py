@@ -140,7 +140,6 @@ class Judgement:
             [
                 *self.faults,
                 f"{self.outcomes}, silent for {self.silence_seconds:.1f} s",
-                *(str(reading) for reading in self.readings if reading.outcome != "exact"),
                 *self.timeline,
             ]
         )
