@@ -1,12 +1,14 @@
 """Faults of a cluster: of three masters with a replica each, without replicas, and of one node."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tests.failover.faults import LARGE_EVENTS, MANY_EVENTS, RESET, Fault
 from tests.support.judged_streams.scenario import Scenario
 from tests.support.redis_servers import ClusterNode, RedisCluster, SlotMove, slot_of
 from tests.support.server import wait_until
+
+Disturb = Callable[[RedisCluster, Scenario], None]
 
 _TOPOLOGY = "cluster"
 _IN_SYNC_SECONDS = 20
@@ -34,7 +36,7 @@ def _hang(cluster: RedisCluster, scenario: Scenario) -> None:
     wait_until(lambda: master.role == "slave" and master.is_in_sync, _IN_SYNC_SECONDS)
 
 
-def _promote_an_old_one(lost_events: int) -> Callable[[RedisCluster, Scenario], None]:
+def _promote_an_old_one(lost_events: int) -> Disturb:
     def disturb(cluster: RedisCluster, scenario: Scenario) -> None:
         """The replica, which stores what it gets, is away while the last events are written."""
         master = _node_of_stream(cluster, scenario)
@@ -54,7 +56,7 @@ def _promote_an_old_one(lost_events: int) -> Callable[[RedisCluster, Scenario], 
     return disturb
 
 
-def _fail_over(*how: str) -> Callable[[RedisCluster, Scenario], None]:
+def _fail_over(*how: str) -> Disturb:
     def disturb(cluster: RedisCluster, scenario: Scenario) -> None:
         """One after the other, so that the streams and the workers of each node have their turn."""
         for master in cluster.masters:
@@ -125,6 +127,19 @@ def _restart(cluster: RedisCluster, scenario: Scenario) -> None:
     cluster.wait_until_well()
 
 
+def _on_a_node(begin: Sequence[object], end: Sequence[object]) -> Disturb:
+    """Have the node that has a stream refuse commands from the one command of its administrator to the other."""
+
+    def disturb(cluster: RedisCluster, scenario: Scenario) -> None:
+        node = _node_of_stream(cluster, scenario)
+        node.client.execute_command(*begin)
+        scenario.until_problem()
+        scenario.until_produced(20)
+        node.client.execute_command(*end)
+
+    return disturb
+
+
 _SIX = partial(RedisCluster, replicas_each=1)
 _THREE = partial(RedisCluster, "--cluster-require-full-coverage", "yes")
 _THREE_IN_PART = partial(RedisCluster, "--cluster-require-full-coverage", "no")
@@ -172,6 +187,20 @@ FAULTS = [
         "the same with `cluster-require-full-coverage no`", _TOPOLOGY, _THREE_IN_PART, _kill_alone
     ),
     Fault("a slot has no node (`CLUSTERDOWN`)", _TOPOLOGY, _THREE, _take_slots_away),
+    Fault(
+        "it is full (`OOM`)",
+        _TOPOLOGY,
+        RedisCluster,
+        _on_a_node(("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0)),
+    ),
+    Fault(
+        "the user's rights are taken and given back (`NOPERM`)",
+        _TOPOLOGY,
+        RedisCluster,
+        _on_a_node(
+            ("ACL", "SETUSER", "default", "-@write"), ("ACL", "SETUSER", "default", "+@all")
+        ),
+    ),
     Fault("it is killed and starts again with its data", _TOPOLOGY, _ONE_THAT_STORES, _restart),
     Fault("it is killed and starts again empty", _TOPOLOGY, _ONE, _restart),
 ]

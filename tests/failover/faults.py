@@ -8,9 +8,8 @@ from typing import Any
 from tests.support.judged_streams.judgement import Judgement
 from tests.support.judged_streams.scenario import Scenario, keys_that_stay
 
-EXACT = "each event exactly once"
-RESET = "each event exactly once, or `reset`"
-LOST = "each event exactly once, or an `error` event at the end"
+EXACT = "exactly once"
+RESET = "exactly once, or `reset`"
 
 LARGE_EVENTS = {"streams": 3, "per_second": 100.0, "event_bytes": 2000}
 MANY_EVENTS = 120
@@ -19,7 +18,6 @@ MANY_EVENTS = 120
 _ALLOWED = {
     EXACT: {"exact"},
     RESET: {"exact", "reset"},
-    LOST: {"exact", "reset", "error"},
 }
 
 

@@ -9,7 +9,13 @@ import math
 import sys
 from pathlib import Path
 
-from tests.failover import cluster_faults, sentinel_faults
+from tests.failover import (
+    cluster_faults,
+    loss_faults,
+    network_faults,
+    refusal_faults,
+    sentinel_faults,
+)
 from tests.failover.faults import Fault
 from tests.support.server import ROOT
 
@@ -18,9 +24,15 @@ RESULTS = Path(__file__).with_name("results.json")
 BEGIN = "<!-- `make failover-table` writes what follows. -->\n"
 END = "<!-- Until here. -->\n"
 
-FAULTS: list[Fault] = [*sentinel_faults.FAULTS, *cluster_faults.FAULTS]
-COLUMNS = {"one server": "one server", "Sentinel": "Sentinel", "cluster": "cluster"}
-"""By the topology."""
+FAULTS: list[Fault] = [
+    *loss_faults.FAULTS,
+    *sentinel_faults.FAULTS,
+    *cluster_faults.FAULTS,
+    *refusal_faults.FAULTS,
+    *network_faults.FAULTS,
+]
+TOPOLOGIES = list(dict.fromkeys(fault.topology for fault in FAULTS))
+"""The columns."""
 
 _SHORT_SILENCE_SECONDS = 1
 
@@ -35,14 +47,13 @@ def recorded() -> Results:
 
 def render(results: Results) -> str:
     """Return the text between BEGIN and END."""
-    topologies = [name for name in COLUMNS if any(fault.topology == name for fault in FAULTS)]
     lines = [
-        "| " + " | ".join(["what happens", *(COLUMNS[name] for name in topologies)]) + " |",
-        "|---" * (1 + len(topologies)) + "|",
+        "| " + " | ".join(["what happens", *TOPOLOGIES]) + " |",
+        "|---" * (1 + len(TOPOLOGIES)) + "|",
     ]
     fault_of = {(fault.title, fault.topology): fault for fault in FAULTS}
     for title in dict.fromkeys(fault.title for fault in FAULTS):
-        faults = [fault_of.get((title, name)) for name in topologies]
+        faults = [fault_of.get((title, name)) for name in TOPOLOGIES]
         cells = [_cell(fault, results) if fault else "" for fault in faults]
         lines.append("| " + " | ".join([title, *cells]) + " |")
     return "\n".join(lines) + "\n"
