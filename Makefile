@@ -57,6 +57,12 @@ chaos: .venv/installed-dev
 servers-table: .venv/installed-dev tests/node/node_modules/installed
 	@PYTHONPATH="$(CURDIR)/wsgi:$(CURDIR)" $(BIN)/python -m tests.servers.table
 
+.PHONY: failover-table
+
+# Six minutes: what readers are given while Redis fails, and writes that into docs/redis.md.
+failover-table: .venv/installed-dev
+	@PYTHONPATH="$(CURDIR)/wsgi:$(CURDIR)" $(BIN)/python -m tests.failover.table
+
 .PHONY: test-pythons test-prereleases
 
 # Tests of the built wheel with the oldest and the newest versions of its dependencies, on each Python of 3.10 to 3.13 that is

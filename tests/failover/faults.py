@@ -41,7 +41,7 @@ class Fault:
     make: Callable[[], Any]
     disturb: Callable[[Any, Scenario], None]
     promise: str = EXACT
-    silence_seconds: float = 10.0
+    silence_seconds: float = 15.0
     problems: int = 1
     stream_ids: Callable[[], Sequence[str]] = tuple
     options: dict[str, Any] = field(default_factory=dict)

