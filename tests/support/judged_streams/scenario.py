@@ -84,9 +84,14 @@ class Scenario:
             worker.read_judged(self.stream_ids, readers)
         self.until_all_go_on()
 
-    def until_all_go_on(self, seconds: float = _STEP_SECONDS) -> None:
-        """Wait until each reader has received an event that is produced from now on, or is done."""
+    def until_all_go_on(self, only: Sequence[str] = (), seconds: float = _STEP_SECONDS) -> None:
+        """Wait until each reader has received an event that is produced from now on, or is done.
+
+        only: readers of these streams
+        """
         produced = self.producer.produced()
+        if only:
+            produced = {stream_id: produced[stream_id] for stream_id in only}
         wait_until(
             lambda: not self._behind(produced),
             seconds,
@@ -185,7 +190,7 @@ class Scenario:
             [stream_id, number]
             for worker in self.workers
             for stream_id, number in worker.reached()
-            if number <= produced[stream_id]
+            if number <= produced.get(stream_id, -1)
         ]
 
     def _state(self) -> str:
