@@ -88,10 +88,11 @@ class ChannelScenario:
         faults = self.host.end(_STEP_SECONDS)
         assert faults == [], faults[:3]
         self.until_present([*HOST_OWNERS, VICTIM])
-        assert self.host.told() == []
+        assert not (told := self.host.told()), told
         self.victim.kill()
         self.until_present(HOST_OWNERS, leave_seconds)
         expected = sorted([name, VICTIM] for name in self.names)
         wait_until(lambda: len(self.host.told()) >= len(expected), leave_seconds)
         # Both of the others may have seen it; only one tells.
-        assert sorted(self.host.told()) == expected
+        told = sorted(self.host.told())
+        assert told == expected, told

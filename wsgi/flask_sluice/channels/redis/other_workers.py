@@ -67,12 +67,19 @@ class OtherWorkers:
         self._may_have_lost = False
         self._was_heard = False
         self._misses: Counter[str] = Counter()
+        self._known: set[str] = set()
+        # Those whose connections were not seen since Redis may have become another server.
+        self._doubted: set[str] = set()
         self._unreached: set[str] = set()
         # What was taken away of each dead process, until everything is.
         self._buried: dict[str, set[str]] = {}
 
     def trust(self) -> None:
-        """Take none for dead for a while: this process has lost its connection, and others may have lost theirs."""
+        """Take none for dead for a while: this process has lost its connection, and others may have lost theirs.
+
+        After that, the end of a lease still counts alone until the process's connection was seen again.
+        """
+        self._doubted |= self._known
         self._trust_until = time.monotonic() + _TRUST_SECONDS
 
     def register(self) -> None:
@@ -95,17 +102,17 @@ class OtherWorkers:
         except JournalUnavailableError:
             self.trust()
             raise
-        unreached = set(others) - silences.keys()
-        if unreached != self._unreached:
-            # A server has gone, or another has taken its place.
-            self._unreached = unreached
-            self.trust()
-        if time.monotonic() < self._trust_until:
-            self._misses.clear()
-            return []
+        self._note_changes(set(others) - silences.keys())
+        self._known = set(others)
+        self._doubted &= self._known
+        self._doubted -= {worker_id for worker_id, silence in silences.items() if silence == 0}
         missed = {
-            worker_id: silence for worker_id, silence in silences.items() if _is_silent(silence)
+            worker_id: silence
+            for worker_id, silence in silences.items()
+            if silence == _NO_LEASE or (silence >= _QUIET_MS and worker_id not in self._doubted)
         }
+        if time.monotonic() < self._trust_until:
+            missed = {}
         self._misses = Counter({worker_id: self._misses[worker_id] + 1 for worker_id in missed})
         return [
             worker_id
@@ -115,14 +122,24 @@ class OtherWorkers:
 
     def dead_among(self, workers: Iterable[str]) -> set[str]:
         """Return those that are dead. Takes a moment if any seem to be. Raises JournalUnavailableError."""
-        suspects = [worker_id for worker_id, silence in self._silences(workers).items() if silence]
+        silences = self._silences(workers)
+        suspects = [
+            worker_id
+            for worker_id, silence in silences.items()
+            if silence == _NO_LEASE or silence > 0
+        ]
         if not suspects:
             return set()
         self._client.turns.sleep(_SECOND_LOOK_SECONDS)
         silences = self._silences(suspects)
+        self._note_changes(self._unreached)
         if time.monotonic() < self._trust_until:
             return set()
-        return {worker_id for worker_id, silence in silences.items() if _is_silent(silence)}
+        return {
+            worker_id
+            for worker_id, silence in silences.items()
+            if silence == _NO_LEASE or silence >= _QUIET_MS
+        }
 
     def bury(self, worker_id: str) -> None:
         """Take away what a dead process has joined. Others may do the same: each reader leaves once.
@@ -160,18 +177,28 @@ class OtherWorkers:
 
     def _renew(self) -> None:
         was_there, is_heard = run_one(self._client, self._renewal())
-        changes = self._count_changes()
-        if changes != self._changes:
-            self._may_have_lost = True
-        if changes != self._changes or (self._was_heard and not is_heard):
+        if self._was_heard and not is_heard:
             self.trust()
-        self._changes = changes
         self._was_heard = bool(is_heard)
         if was_there and time.monotonic() < self._register_at:
             return  # Also after a change: while slots of a cluster move, there are many.
         if self._add_to_workers() or not was_there or self._may_have_lost:
             self._may_have_lost = False
             self._on_return()
+
+    def _note_changes(self, unreached: set[str]) -> None:
+        """Trust others for a while if Redis may be another server, or one of its servers has gone or come back.
+
+        unreached: those of whose leases the server does not answer
+        """
+        changes = self._count_changes()
+        if changes != self._changes:
+            self._changes = changes
+            self._may_have_lost = True
+            self.trust()
+        if unreached != self._unreached:
+            self._unreached = unreached
+            self.trust()
 
     def _count_changes(self) -> int:
         """Return a number that rises when Redis may be another server, which may lack what this process has told it last."""
@@ -212,10 +239,6 @@ class OtherWorkers:
 
 def _silence_of(worker_id: str) -> Call:
     return SILENCE, (lease_key(worker_id),), (worker_topic(worker_id), _LEASE_MS)
-
-
-def _is_silent(silence: int) -> bool:
-    return silence == _NO_LEASE or silence >= _QUIET_MS
 
 
 def _misses_of_dead(silence: int, *, is_patient: bool) -> int:

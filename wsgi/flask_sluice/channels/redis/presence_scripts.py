@@ -73,14 +73,17 @@ return {was_there, is_heard}
 """
 )
 
-# KEYS: the lease of another process. The reply: for how many ms it was not renewed; 0 where the process's connection is seen, or was
-# not seen here before either, since it may be on its way here from a server that had the lease before; -1: there is no lease.
+# KEYS: the lease of another process. The reply: 0 where its connection is seen; else for how many ms the lease was not renewed; -2 if
+# the connection was not seen here before either: it may be on its way here from a server that had the lease before; -1: there is no
+# lease.
 SILENCE = Script(
     _COUNT
     + """
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then return -1 end
-if redis.call('GET', KEYS[1]) ~= '1' or count(ARGV[1]) ~= 0 then return 0 end
-return math.max(0, ARGV[2] - left)
+local subscribers = count(ARGV[1])
+if subscribers > 0 then return 0 end
+if subscribers < 0 or redis.call('GET', KEYS[1]) ~= '1' then return -2 end
+return math.max(1, ARGV[2] - left)
 """
 )
