@@ -79,11 +79,12 @@ return {was_there, is_heard}
 SILENCE = Script(
     _COUNT
     + """
+local was_heard = redis.call('GET', KEYS[1]) == '1'
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then return -1 end
 local subscribers = count(ARGV[1])
 if subscribers > 0 then return 0 end
-if subscribers < 0 or redis.call('GET', KEYS[1]) ~= '1' then return -2 end
+if subscribers < 0 or not was_heard then return -2 end
 return math.max(1, ARGV[2] - left)
 """
 )
