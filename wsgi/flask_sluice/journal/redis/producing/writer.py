@@ -146,6 +146,8 @@ class EventWriter:
             else:
                 recorder.reconcile(LastEvent.of(reply))
                 self._feed.has_stored(recorder)
+        # A refusal among the replies has ended the connection.
+        self._doubt()
 
     def _create_again(self, recorders: list[RedisRecorder]) -> None:
         if not recorders:
@@ -165,6 +167,8 @@ class EventWriter:
         for recorder in list(self._queued):
             if not recorder.has_unwritten:
                 del self._queued[recorder]
+                continue
+            if recorder in self._unsure:
                 continue
             batch = recorder.next_batch()
             batches.append((recorder, batch))
