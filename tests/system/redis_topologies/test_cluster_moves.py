@@ -3,7 +3,9 @@
 import pytest
 
 from flask_sluice.journal import JournalUnavailableError
+from flask_sluice.journal.redis.servers.client import RedisClient
 from tests.support.redis_servers.cluster import slot_of
+from tests.support.redis_servers.slot_move import SlotMove
 from tests.support.server import wait_until
 from tests.system.redis_topologies.counting import KEYS
 
@@ -12,14 +14,26 @@ from tests.system.redis_topologies.counting import KEYS
 def move(cluster):
     """Of the slot of the first key, to the second server and back."""
     slot = slot_of(KEYS[0])
-    source = cluster.node_of_slot(slot)
-    yield cluster.move(slot, to=cluster.nodes[1])
-    if cluster.node_of_slot(slot) is source:
-        for node in cluster.nodes[:2]:
-            node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
-            node.client.flushall()
-    else:
-        cluster.move(slot, to=source).whole()
+    source, target, _ = cluster.nodes
+    yield SlotMove(slot, source, target, cluster.nodes)
+    for node in cluster.nodes:
+        node.client.flushall()
+        node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+    wait_until(lambda: gives_back(cluster, slot, source))
+
+
+def gives_back(cluster, slot, source):
+    """Give the slot to a server. Return whether all say that it has it: what they told each other before may arrive later."""
+    for node in cluster.nodes:
+        node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", source.id)
+    return all(owner_seen_by(node) == source.port for node in cluster.nodes)
+
+
+def owner_seen_by(node):
+    client = RedisClient(f"redis+cluster://{node.address}", "sluice-test")
+    connection = client.new_connection(5, KEYS[0])
+    client.close()
+    return connection.port
 
 
 def test_a_slot_that_has_moved_is_found(client, keys, move):
