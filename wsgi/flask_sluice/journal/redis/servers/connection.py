@@ -35,7 +35,7 @@ MAY_BE_ANOTHER = "it may be another server than before, and lack what that had t
 
 _CODES_OF_CLUSTERS = ("MOVED", "ASK", "CROSSSLOT")
 _IS_CLUSTER = (
-    "it is a node of a cluster; the URL of one begins with redis+cluster:// or rediss+cluster://"
+    "it is a node of a cluster, whose URL begins with redis+cluster:// or rediss+cluster://"
 )
 
 
@@ -76,10 +76,8 @@ class ServerConnection:
 
     def interrupt(self) -> None:
         """End a wait for replies, in another greenlet or thread, as if the server had closed the connection."""
-        sock: socket.socket | None = self._connection._sock
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        with suppress(AttributeError, OSError):  # It is not connected any more.
+            self._connection._sock.shutdown(socket.SHUT_RDWR)
 
     def disconnect(self) -> None:
         self._connection.disconnect()
@@ -221,7 +219,7 @@ class RedisConnection:
     def link_of(self, key: str) -> object | None:  # noqa: ARG002 - a cluster's connection needs the key
         """Return the connection over which commands on this key go; None: one that is still to be made.
 
-        What was executed over another one may be lost. It may also be lost where no command on the key has failed.
+        What was executed over another one may be lost, also where no command on the key has failed.
         """
         return self._server
 
@@ -246,8 +244,7 @@ class RedisConnection:
         return self._health.refused(refusal, self._recovery_count)
 
     def _exchange(self, commands: Sequence[Command]) -> tuple[list[Reply], list[Refusal]]:
-        server = self._server or self._new_server()
-        packed = pack(commands)
+        server, packed = self._server or self._new_server(), pack(commands)
         with self._turns.given_away():
             server.send(packed)
             return server.read(len(commands)), server.refusals
