@@ -12,7 +12,7 @@ import pytest
 
 from flask_sluice.channels import Channels
 from flask_sluice.channels.redis import presence, presence_scripts, scripts, store
-from flask_sluice.channels.redis.keys import owners_key, readers_key
+from flask_sluice.channels.redis.keys import lease_key, owners_key, readers_key
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis.servers.scripts import Script
 from tests.support.server import ROOT, wait_until
@@ -520,6 +520,28 @@ class TestPresence:
         sleeper.resume()
         wait_until(lambda: other.present(name) == ["other", "sleeper"])
 
+    @pytest.mark.slow
+    def test_outlives_a_host_that_stands_still_for_longer_than_a_lease(
+        self, start, own_redis, name
+    ):
+        workers = [start(own_redis.url) for _ in range(2)]
+        for worker, owner in zip(workers, ("a", "b"), strict=True):
+            worker.follow_as(name, owner)
+        wait_until(lambda: all(worker.present(name) == ["a", "b"] for worker in workers))
+        for worker in workers:
+            worker.suspend()
+        leases = own_redis.client.keys(lease_key("*"))
+        own_redis.client.delete(*leases)
+        time.sleep(1.5)
+        # One of them goes on sooner than the other.
+        for worker in workers:
+            worker.resume()
+            time.sleep(1.5)
+        wait_until(lambda: own_redis.client.exists(*leases) == 2)
+        assert all(worker.present(name) == ["a", "b"] for worker in workers)
+        told = [about[0] for worker in workers for about in worker.told()]
+        assert "leave" not in told
+
     def test_of_a_process_that_ends_in_order_ends_at_once(self, start, open_channels, name):
         channels = open_channels()
         Reader(channels, name, owner="a")
@@ -674,3 +696,53 @@ def test_a_right_that_is_missing_is_named_in_the_log(own_redis, open_channels, n
     with pytest.raises(JournalUnavailableError):
         channels.publish(name, 1)
     assert "Redis refuses commands" in caplog.text
+
+
+@pytest.fixture
+def limited_url(own_redis):
+    """Return a function that makes a user who lacks some rights. It returns a URL with that user."""
+
+    def limited_url_(*missing):
+        rights = ("~sluice:*", "&sluice:*", "+@all", *missing)
+        own_redis.client.execute_command("ACL", "SETUSER", "user", "on", ">word", *rights)
+        return f"unix://user:word@{own_redis.socket}"
+
+    return limited_url_
+
+
+@pytest.mark.slow
+def test_presence_needs_no_right_to_count_subscribers(own_redis, start, limited_url, name):
+    url = limited_url("-pubsub")
+    victim, other = start(url), start(url)
+    victim.follow_as(name, "a")
+    wait_until(lambda: own_redis.client.keys(lease_key("*")))
+    (lease,) = own_redis.client.keys(lease_key("*"))
+    other.follow_as(name, "b")
+    wait_until(lambda: other.present(name) == ["a", "b"])
+    victim.kill()
+    # It ends by itself, after six seconds.
+    own_redis.client.delete(lease)
+    wait_until(lambda: ["leave", name, "a", {}] in other.told())
+    assert other.present(name) == ["b"]
+
+
+@pytest.mark.slow
+def test_a_user_who_may_not_subscribe_publishes_and_is_told_why_there_are_no_readers(
+    limited_url, open_channels, name, caplog
+):
+    channels = open_channels(limited_url("-subscribe"))
+    channels.publish(name, 1)
+    with pytest.raises(JournalUnavailableError):
+        channels.follow([name], "", lambda: None)
+    assert "NOPERM" in caplog.text
+    assert "subscribe" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_user_who_may_not_hear_these_channels_is_told_so(
+    limited_url, open_channels, name, caplog
+):
+    channels = open_channels(limited_url("resetchannels", "&other:*"))
+    with pytest.raises(JournalUnavailableError):
+        channels.follow([name], "", lambda: None)
+    assert "NOPERM" in caplog.text

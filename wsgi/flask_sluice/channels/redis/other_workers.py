@@ -1,5 +1,6 @@
 """Which processes that have readers live."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -31,6 +32,8 @@ _MISSES = 3
 _PATIENT_MISSES = 15
 """Of a process without on_leave, such as the gateway's: who takes away a dead process's readers is the one that tells of it."""
 _SECOND_LOOK_SECONDS = 0.55
+_LATE_SECONDS = 1.0
+"""A process that looks so late was held up, and so may others be: the host is busy, or stood still."""
 _TRUST_SECONDS = 5.0
 """After Redis was away, or another server took over, processes reach it one after the other, and some of them after a timeout."""
 
@@ -63,6 +66,7 @@ class OtherWorkers:
         self._is_registered = False
         self._register_at = 0.0
         self._trust_until = 0.0
+        self._looked_at = math.inf
         self._changes = self._count_changes()
         self._may_have_lost = False
         self._was_heard = False
@@ -94,6 +98,8 @@ class OtherWorkers:
 
         is_patient: whether to leave them to other processes for some seconds
         """
+        self._note_lateness()
+        self._looked_at = time.monotonic()
         try:
             if self._is_registered:
                 self._renew()
@@ -132,13 +138,14 @@ class OtherWorkers:
             return set()
         self._client.turns.sleep(_SECOND_LOOK_SECONDS)
         silences = self._silences(suspects)
+        self._note_lateness()
         self._note_changes(self._unreached)
         if time.monotonic() < self._trust_until:
             return set()
         return {
             worker_id
             for worker_id, silence in silences.items()
-            if silence == _NO_LEASE or silence >= _QUIET_MS
+            if silence == _NO_LEASE or (silence >= _QUIET_MS and worker_id not in self._doubted)
         }
 
     def bury(self, worker_id: str) -> None:
@@ -185,6 +192,10 @@ class OtherWorkers:
         if self._add_to_workers() or not was_there or self._may_have_lost:
             self._may_have_lost = False
             self._on_return()
+
+    def _note_lateness(self) -> None:
+        if time.monotonic() - self._looked_at > _LATE_SECONDS:
+            self.trust()
 
     def _note_changes(self, unreached: set[str]) -> None:
         """Trust others for a while if Redis may be another server, or one of its servers has gone or come back.
