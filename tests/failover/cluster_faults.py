@@ -5,8 +5,10 @@ from functools import partial
 
 from tests.failover.faults import LARGE_EVENTS, MANY_EVENTS, RESET, Fault
 from tests.support.judged_streams.scenario import Scenario
-from tests.support.redis_servers import ClusterNode, RedisCluster, SlotMove, slot_of
+from tests.support.redis_servers import ClusterNode, RedisCluster, SlotMove, key_in, slot_of
+from tests.support.redis_servers.cluster import SLOTS
 from tests.support.server import wait_until
+from tests.system.journal_worker import new_stream_id
 
 Disturb = Callable[[RedisCluster, Scenario], None]
 
@@ -106,6 +108,23 @@ def _kill_alone(cluster: RedisCluster, scenario: Scenario) -> None:
     cluster.wait_until_well()
 
 
+def _kill_one_of_three(cluster: RedisCluster, scenario: Scenario) -> None:
+    master = _node_of_stream(cluster, scenario)
+    master.kill()
+    scenario.until_problem()
+    for _ in range(3):
+        scenario.until_all_go_on(only=scenario.stream_ids[1:])
+    assert all(worker.problem() for worker in scenario.workers)
+    master.start()
+    cluster.wait_until_well()
+
+
+def _one_on_each_of_three() -> list[str]:
+    prefix = new_stream_id()
+    thirds = (range(SLOTS * number // 3, SLOTS * (number + 1) // 3) for number in range(3))
+    return [key_in(slots, prefix) for slots in thirds]
+
+
 def _take_slots_away(cluster: RedisCluster, scenario: Scenario) -> None:
     """The cluster is down: it has slots which no node serves."""
     master = _node_of_stream(cluster, scenario)
@@ -184,7 +203,12 @@ FAULTS = [
         "a node without a replica is killed and comes back empty", _TOPOLOGY, _THREE, _kill_alone
     ),
     Fault(
-        "the same with `cluster-require-full-coverage no`", _TOPOLOGY, _THREE_IN_PART, _kill_alone
+        "a node without a replica is killed, and streams on others go on "
+        "(`cluster-require-full-coverage no`)",
+        _TOPOLOGY,
+        _THREE_IN_PART,
+        _kill_one_of_three,
+        stream_ids=_one_on_each_of_three,
     ),
     Fault("a slot has no node (`CLUSTERDOWN`)", _TOPOLOGY, _THREE, _take_slots_away),
     Fault(
@@ -192,14 +216,6 @@ FAULTS = [
         _TOPOLOGY,
         RedisCluster,
         _on_a_node(("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0)),
-    ),
-    Fault(
-        "the user's rights are taken and given back (`NOPERM`)",
-        _TOPOLOGY,
-        RedisCluster,
-        _on_a_node(
-            ("ACL", "SETUSER", "default", "-@write"), ("ACL", "SETUSER", "default", "+@all")
-        ),
     ),
     Fault("it is killed and starts again with its data", _TOPOLOGY, _ONE_THAT_STORES, _restart),
     Fault("it is killed and starts again empty", _TOPOLOGY, _ONE, _restart),

