@@ -23,6 +23,7 @@ class Scale:
     cancels: clients that leave, one after the other
     codec_events: that are parsed, and made
     kept_streams: streams that are kept in Redis, and events of each in a second
+    followed_streams: two such numbers with the same events a second in all
     """
 
     rounds: int = 3
@@ -39,6 +40,7 @@ class Scale:
     cancels: int = 100
     codec_events: int = 30_000
     kept_streams: tuple[tuple[int, float], ...] = ((200, 50), (1000, 5))
+    followed_streams: tuple[tuple[int, float], tuple[int, float]] = ((200, 25), (4000, 1.25))
 
 
 @dataclass(frozen=True)

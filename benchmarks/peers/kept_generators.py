@@ -19,18 +19,14 @@ app.config |= {"SLUICE_REDIS_URL": os.environ.get("KEPT_REDIS_URL"), "SLUICE_HIS
 sluice = Sluice(app)
 
 
-class Run:
-    """Streams that end together, at their next events."""
-
-    is_over = False
-
-
-_run = Run()
+_runs = itertools.count(1)
+_latest: list[int] = [0]
+"""The number of the run whose streams go on. Those of others end at their next event."""
 
 
 @app.get("/direct/<int:number>")
 def direct(number: int) -> Response:
-    return sse_response(_events(number, Run()))
+    return sse_response(_events(number, _latest[0]))
 
 
 @app.get("/kept/<int:number>")
@@ -42,31 +38,23 @@ def kept(number: int) -> Response:
 @app.post("/kept")
 def start() -> str:
     """Begin streams, which this process goes on to produce until ``DELETE``."""
-    global _run
-    _run = Run()
+    _latest[0] = next(_runs)
     for number in range(int(request.args["streams"])):
-        sluice.streams.start(_events(number, _run), key=_key(number))
+        sluice.streams.start(_events(number, _latest[0]), key=_key(number))
     return ""
 
 
 @app.delete("/kept")
 def stop() -> str:
-    _run.is_over = True
+    _latest[0] = next(_runs)
     return ""
-
-
-@app.get("/last-id")
-def last_id() -> str:
-    """Return how many events the first stream has had."""
-    status = sluice.streams.find(key=_key(0))
-    return str(status.last_id if status else 0)
 
 
 def _key(number: int) -> str:
     return f"stream-{number}"
 
 
-def _events(number: int, run: Run) -> Iterator[Event]:
+def _events(number: int, run: int) -> Iterator[Event]:
     """Return the events of one of so many ``streams``, ``rate`` a second, spread evenly or ``bunched`` over time.
 
     Each has the size of a chunk of a chat completion, and the time of its sending.
@@ -78,10 +66,10 @@ def _events(number: int, run: Run) -> Iterator[Event]:
     return _events_at(times, run)
 
 
-def _events_at(times: Iterator[float], run: Run) -> Iterator[Event]:
+def _events_at(times: Iterator[float], run: int) -> Iterator[Event]:
     for due in times:
         time.sleep(max(0.0, due - time.monotonic()))
-        if run.is_over:
+        if run != _latest[0]:
             return
         sent = f"{time.monotonic_ns():0{SEND_TIME_DIGITS}}"
         yield Event.json(

@@ -38,6 +38,8 @@ SMALL = Scale(
     idle_simulated=(20, 30),
     cancels=2,
     codec_events=100,
+    kept_streams=((5, 20),),
+    followed_streams=((5, 20), (10, 10)),
 )
 PEERS = [
     servers.nginx,

@@ -1,11 +1,8 @@
 """What an event of a channel costs its reader's worker, beside the same event of a stream of the reader's own."""
 
-import select
-import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +12,7 @@ import requests
 from benchmarks.usage import cpu_seconds
 from tests.support.server import ROOT, Server, clean_environment, wait_until
 from tests.system.costing_app import READERS
+from tests.system.counting_readers import Readers
 from tests.system.redis_server import RedisServer
 
 pytestmark = [pytest.mark.measures, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -22,50 +20,11 @@ pytestmark = [pytest.mark.measures, pytest.mark.slow, pytest.mark.timeout(300)]
 MAX_RATIO = 1.5
 MIN_ROUNDS, MAX_ROUNDS = 3, 15
 WINDOW_SECONDS = 2
-EVENT = b"data: "
-
-
-class Readers:
-    """Connections that count what comes, in one process that does nothing else."""
-
-    def __init__(self, server: Server, path: str, channels: int) -> None:
-        self._epoll = select.epoll()
-        self._sockets: dict[int, socket.socket] = {}
-        self._have_begun: set[int] = set()
-        for number in range(READERS):
-            sock = server.connect()
-            sock.sendall(
-                f"GET {path}/{number % channels} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-            )
-            sock.setblocking(False)
-            self._sockets[sock.fileno()] = sock
-            self._epoll.register(sock, select.EPOLLIN)
-            if number % 20 == 0:
-                self.read(0.01)
-        wait_until(self._all_have_begun, 60)
-
-    def _all_have_begun(self) -> bool:
-        self.read(0.1)
-        return len(self._have_begun) == READERS
-
-    def read(self, seconds: float) -> int:
-        """Return how many events come in this time."""
-        count, ends_at = 0, time.monotonic() + seconds
-        while (left := ends_at - time.monotonic()) > 0:
-            for fd, _ in self._epoll.poll(left):
-                count += self._sockets[fd].recv(65536).count(EVENT)
-                self._have_begun.add(fd)
-        return count
-
-    def close(self) -> None:
-        self._epoll.close()
-        for sock in self._sockets.values():
-            sock.close()
 
 
 def cost(server: Server, path: str, channels: int) -> float:
     """Return the CPU seconds of the workers for each event that readers get."""
-    readers = Readers(server, path, channels)
+    readers = Readers(server, path, READERS, channels)
     try:
         readers.read(1)
         before = cpu_seconds(server.pid)
