@@ -30,7 +30,7 @@ _QUICK = Scale(
     idle_simulated=(1000, 4000),
     cancels=20,
     codec_events=10_000,
-    followed_streams=((200, 25), (1000, 5)),
+    followed_streams=((200, 50), (1000, 10)),
 )
 
 

@@ -40,7 +40,7 @@ class Scale:
     cancels: int = 100
     codec_events: int = 30_000
     kept_streams: tuple[tuple[int, float], ...] = ((200, 50), (1000, 5))
-    followed_streams: tuple[tuple[int, float], tuple[int, float]] = ((200, 25), (4000, 1.25))
+    followed_streams: tuple[tuple[int, float], tuple[int, float]] = ((200, 50), (4000, 2.5))
 
 
 @dataclass(frozen=True)

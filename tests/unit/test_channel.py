@@ -78,8 +78,8 @@ def test_all_events_are_counted():
     assert channel.event_count == 2
 
 
-def waiting_for(channel):
-    waiting = gevent.spawn(channel.wait)
+def waiting_for(channel, forward=None):
+    waiting = gevent.spawn(channel.wait, forward)
     run_all()
     assert not waiting.dead
     return waiting
@@ -155,3 +155,22 @@ def test_the_end_leaves_the_events_before_it():
     assert channel.is_finished
     assert channel.error is error
     assert channel.take() == b"a"
+
+
+def test_where_it_costs_little_each_event_is_handed_on_before_the_generator_goes_on():
+    channel, got = EventQueue(8, forwards_at_once=True), []
+    waiting = waiting_for(channel, lambda events: got.append(events) or True)
+    assert [channel.put(event) for event in (b"1", b"2", b"3")] == [True] * 3
+    assert got == [b"1", b"2", b"3"]
+    assert channel.event_count == 3
+    channel.wake()
+    wait_until(lambda: waiting.dead)
+
+
+def test_after_an_event_that_was_not_written_whole_the_next_ones_wait_for_the_request():
+    channel, got = EventQueue(3, forwards_at_once=True), []
+    waiting = waiting_for(channel, got.append)
+    assert [channel.put(event) for event in (b"1", b"2", b"3")] == [True, True, False]
+    wait_until(lambda: waiting.dead)
+    assert got == [b"1"]
+    assert channel.take() == b"23"

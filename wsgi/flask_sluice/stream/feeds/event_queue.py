@@ -62,6 +62,8 @@ class EventQueue:
         self.event_count += 1
         if self._forwards_at_once and self._forward is not None and not events:
             if not self._forward(event):
+                # The request greenlet takes what follows, once it wakes.
+                self._forward = None
                 self._being_written = 1
                 self._arrival.give()
             return not self.is_closed and self._being_written < self._size
