@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from flask import Flask
+from redis.credentials import UsernamePasswordCredentialProvider
 
 from benchmarks.ports import free_port
+from flask_sluice import Channels, Sluice, Streams
 from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
 from tests.support.readme import (
     PAGES_OF_EXTENSION,
@@ -50,6 +53,7 @@ FIXTURE_TESTS = [
 STARTS = re.compile(r"^    ((?:flask|gunicorn|python -m gevent\.monkey) .*\bcountdown\b.*)", re.M)
 COMMANDS = sorted({command for page in pages() for command in STARTS.findall(page.read_text())})
 """Those that start the app of the README's first example."""
+WITH_CREDENTIALS = [example for example in PYTHON if "redis_credentials=provider" in example.code]
 CONSOLE = [*examples("console"), *examples("sh")]
 
 
@@ -72,8 +76,17 @@ ROUTES = (
 
 def test_every_example_in_python_is_run():
     """Here, or by test_readme_extension.py."""
-    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
+    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS, *WITH_CREDENTIALS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
+
+
+@pytest.mark.parametrize("example", WITH_CREDENTIALS, ids=str)
+def test_what_gives_credentials_is_taken_where_the_page_gives_it(example):
+    app = Flask(__name__)
+    app.config["SLUICE_REDIS_URL"] = "redis://cache.example:6379"
+    given = {"Sluice": Sluice, "Streams": Streams, "Channels": Channels, "app": app}
+    exec(example.code, {**given, "provider": UsernamePasswordCredentialProvider("app", "secret")})
+    assert "sluice" in app.extensions
 
 
 @pytest.mark.slow
