@@ -48,7 +48,7 @@ class TestACluster:
         for master in cluster.masters:
             cluster.failover(master)
         scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
         assert scenario.host.resets() == 0
         assert scenario.host.log() == []
 
@@ -58,7 +58,7 @@ class TestACluster:
             target = next(master for master in cluster.masters if master is not source)
             cluster.move(slot_of(events_key(name)), target).whole()
             scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
         assert scenario.host.resets() == 0
         assert scenario.host.log() == []
 
@@ -95,7 +95,7 @@ def test_a_cluster_that_loses_a_master_without_a_replica_has_the_channels_of_the
         scenario.until_all_go_on(NAMES[1:])
         master.start()
         scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
 
 
 def test_a_cluster_of_one_node_is_like_one_server():
@@ -142,13 +142,13 @@ class TestOneServer:
         redis.kill()
         redis.start()
         scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
 
     def test_that_breaks_the_connections_which_read_loses_nothing(self, redis, scenario):
         for _ in range(3):
             redis.client.client_kill_filter(_type="pubsub")
             scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
         assert scenario.host.resets() == 0
 
     def test_that_does_not_answer_for_longer_than_a_lease_has_the_same_owners_afterwards(
@@ -170,7 +170,7 @@ class TestOneServer:
             wait_until(lambda: redis.client.pttl(lease) > 5000)  # noqa: B023
         redis.client.config_set("maxmemory", 0)
         scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
         assert scenario.host.resets() == 0
 
 
@@ -182,5 +182,5 @@ def test_a_server_that_goes_back_to_an_earlier_state_is_a_reset_for_all_who_have
         redis.go_back()
         redis.start()
         scenario.until_all_go_on()
-        scenario.judge()
+        scenario.judge(kills=False)
         assert scenario.host.resets() > 0
