@@ -8,8 +8,16 @@ import pytest
 
 from tests.support.judged_streams.scenario import Scenario
 from tests.support.redis_servers import RedisCluster, SentinelServers, slot_of
+from tests.support.server import wait_until
+from tests.system.journal_worker import JournalWorker, new_stream_id
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def stream_id() -> str:
+    return new_stream_id()
+
 
 _SHORT = {"history_seconds": 2.0, "abandon_seconds": 2.0, "lease_seconds": 2.0}
 
@@ -42,3 +50,28 @@ def test_no_node_has_a_key_when_all_has_expired(
         scenario.until_all_go_on()
         scenario.judge()
         scenario.nothing_is_left([node for node in servers.nodes if node.is_running])
+
+
+def test_a_stream_that_ends_on_a_primary_that_sentinels_have_just_replaced_is_told_as_lost(
+    stream_id: str,
+):
+    """It goes on as a primary for some seconds, and then gets the data of the one that has replaced it."""
+    with (
+        SentinelServers() as servers,
+        JournalWorker(servers.url) as producer,
+        JournalWorker(servers.url) as other,
+    ):
+        producer.create(stream_id)
+        producer.append(stream_id, 10)
+        reader = other.follow(stream_id)
+        other.until_has(reader, 10)
+        old = servers.primary
+        servers.failover()
+        producer.append(stream_id, 5)
+        producer.finish(stream_id)
+        assert other.all_ids(reader) == list(range(1, 17))
+        assert old.role == "master"
+        wait_until(lambda: old.role == "slave", 20)
+        late = other.follow(stream_id)
+        assert other.all_ids(late) == list(range(1, 12))
+        assert other.received(late).endswith("event: error\ndata: producer_lost\n\n")
