@@ -8,11 +8,13 @@ from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.keys_and_commands import inbox_key
 from flask_sluice.journal.redis.producing.abandonment import Abandonment
+from flask_sluice.journal.redis.producing.recorder import RedisRecorder
 from flask_sluice.journal.redis.producing.writer import EventWriter
 from flask_sluice.journal.redis.reading.follower import PatientReaders
 from flask_sluice.journal.redis.reading.inbox import Inbox
 from flask_sluice.journal.redis.reading.producers import Producers
 from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.connection import Reply
 from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.streams import WorkerStreams
 from flask_sluice.journal.redis.times import LeaseTimes
@@ -79,6 +81,8 @@ class LeaseKeeper:
         self._abandonment = abandonment
         self.readers = PatientReaders(times.patience_seconds)
         self._next_round_at = 0.0
+        self._next_renewal_at = 0.0
+        """When the streams are renewed next while the lease is not."""
         self._to_end: set[str] = set()
         # How often Redis has become another, as far as this worker has acted on it.
         self._changes = self._health_changes
@@ -92,7 +96,11 @@ class LeaseKeeper:
         now = time.monotonic()
         self.readers.look(now, self._health.problem, is_well=self._lease.would_know())
         silent = self._producers.read_silent()
-        self._renew_lease()
+        try:
+            self._renew_lease()
+        except JournalUnavailableError:
+            self._renew_own_without_lease(now)
+            raise
         parts = [self._end_orphaned, self._find_abandoned]
         if now >= self._next_round_at:
             self._next_round_at = now + self._times.round_seconds
@@ -104,6 +112,15 @@ class LeaseKeeper:
                 partial(self._producers.announce, silent),
             ]
         _try_each(parts)
+
+    def _renew_own_without_lease(self, now: float) -> None:
+        """Keep the streams on other servers of a cluster than that of the lease, which may be gone for long.
+
+        Other workers, which may reach all that these streams need, would end them. On one server this would only wait once more.
+        """
+        if self._client.is_cluster and now >= self._next_renewal_at:
+            self._next_renewal_at = now + self._times.round_seconds
+            self._renew_own()
 
     def _renew_lease(self) -> None:
         worker_id = self._streams.worker_id
@@ -139,41 +156,63 @@ class LeaseKeeper:
             self._writer.look_up(recorder)
 
     def _renew_own(self) -> None:
-        """Keep the keys of this worker's streams, and write those again that are gone."""
-        stream_ids = list(self._streams.own)
-        for start in range(0, len(stream_ids), _STREAMS_AT_ONCE):
-            self._renew_streams(stream_ids[start : start + _STREAMS_AT_ONCE])
+        """Keep the keys of this worker's streams, and write those again that are gone. Raises JournalUnavailableError.
 
-    def _renew_streams(self, stream_ids: list[str]) -> None:
+        In a cluster a server may be gone: then it is raised after those of all others are kept.
+        """
+        stream_ids = list(self._streams.own)
+        problem: JournalUnavailableError | None = None
+        for start in range(0, len(stream_ids), _STREAMS_AT_ONCE):
+            problem = self._renew_streams(stream_ids[start : start + _STREAMS_AT_ONCE]) or problem
+        if problem is not None:
+            raise problem
+
+    def _renew_streams(self, stream_ids: list[str]) -> JournalUnavailableError | None:
+        """Return why some were not renewed. Raises JournalUnavailableError if it is not known of any whether it was."""
         times = self._times
-        replies = self._client.execute(
-            *(
-                command
+        outcomes = self._client.transactions(
+            [
+                [command]
                 for stream_id in stream_ids
                 for command in keys_and_commands.renew_stream(
                     stream_id, times.running_ms, times.lease_ms
                 )
-            )
+            ]
         )
-        own = self._streams.own
-        triples = zip(stream_ids, replies[::3], replies[1::3], replies[2::3], strict=True)
+        problem: JournalUnavailableError | None = None
         missing: list[Command] = []
-        for stream_id, had_stream, had_producer, had_about in triples:
-            if stream_id not in own:
-                continue  # It has ended during the wait.
-            recorder, worker_id = own[stream_id], self._streams.worker_id
-            if not had_stream:
-                self._writer.look_up(recorder)
-            if not had_producer:
-                missing.append(
-                    keys_and_commands.produce_stream(stream_id, worker_id, times.lease_ms)
-                )
-            if not had_about:
-                missing += keys_and_commands.say_about(stream_id, recorder.about, times.running_ms)
-            for name in recorder.about.names:
-                missing += keys_and_commands.renew_name(name, stream_id, times.name_ms)
+        for place, stream_id in enumerate(stream_ids):
+            renewed: list[Reply] = []
+            for outcome in outcomes[3 * place : 3 * place + 3]:
+                if isinstance(outcome, JournalUnavailableError):
+                    problem = outcome
+                else:
+                    renewed += outcome
+            # It may have ended during the wait.
+            recorder = self._streams.own.get(stream_id)
+            if recorder is not None and len(renewed) == 3:
+                missing += self._missing(recorder, *renewed)
         if missing:
             self._client.execute(*missing)
+        return problem
+
+    def _missing(
+        self, recorder: RedisRecorder, had_stream: Reply, had_producer: Reply, had_about: Reply
+    ) -> list[Command]:
+        """Return what writes again the keys of a stream that are gone, and keeps its names."""
+        times, stream_id = self._times, recorder.stream_id
+        commands: list[Command] = []
+        if not had_stream:
+            self._writer.look_up(recorder)
+        if not had_producer:
+            commands.append(
+                keys_and_commands.produce_stream(stream_id, self._streams.worker_id, times.lease_ms)
+            )
+        if not had_about:
+            commands += keys_and_commands.say_about(stream_id, recorder.about, times.running_ms)
+        for name in recorder.about.names:
+            commands += keys_and_commands.renew_name(name, stream_id, times.name_ms)
+        return commands
 
     def _end_orphaned(self) -> None:
         self._to_end -= self._producers.end(self._to_end | self._producers.orphaned())

@@ -87,6 +87,11 @@ class RedisClient:
         self._idle: list[KeptConnection] = []
         self._places = Places(self.turns, _MAX_CONNECTIONS)
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether one server may be gone while others work."""
+        return self._cluster_slots is not None
+
     def execute(self, *commands: Command) -> list[Reply]:
         """Return one reply for each command.
 
