@@ -6,9 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from flask_sluice.journal.redis import keys_and_commands
 from tests.support.server import wait_until
 from tests.system.journal_worker import JournalWorker, WorkerError
 from tests.system.redis_server import RedisServer
+from tests.unit.journals import LOST
 
 LEASE_SECONDS = 1.2
 
@@ -234,3 +236,17 @@ def test_a_redis_that_evicts_keys_is_told_once(stream_id):
         wait_until(lambda: redis.client.keys("sluice:inbox:*"))
         lines = [line for line in one.log() if "lost the lease" in line]
         assert len(lines) == 1
+
+
+@pytest.mark.slow
+def test_a_stream_that_others_have_ended_is_over_for_its_producer_too(redis, pair, stream_id):
+    """They took it for dead since its keys were gone, and it has nothing to add by which it would hear of that."""
+    one, _ = pair
+    one.create(stream_id)
+    one.append(stream_id, 3)
+    reader = one.follow(stream_id)
+    one.until_has(reader, 3)
+    for command in keys_and_commands.finish_stream(stream_id, LOST, 60_000):
+        redis.client.execute_command(*command)
+    assert one.all_ids(reader) == up_to(4)
+    assert one.stops(stream_id) == ["lost"]

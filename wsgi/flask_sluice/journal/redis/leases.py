@@ -202,7 +202,8 @@ class LeaseKeeper:
         """Return what writes again the keys of a stream that are gone, and keeps its names."""
         times, stream_id = self._times, recorder.stream_id
         commands: list[Command] = []
-        if not had_stream:
+        if not (had_stream and had_producer):
+            # A worker that has ended the stream has deleted the second.
             self._writer.look_up(recorder)
         if not had_producer:
             commands.append(
