@@ -122,3 +122,13 @@ class TestAStreamOnAnotherNode:
         rig.dying.kill()
         node.client.delete(f"sluice:{{{stream_id}}}:owner")
         assert_goes_on(rig, stream_id)
+
+    def test_goes_on_though_another_cannot_be_created_again_without_the_lease(self, begin):
+        rig = begin(has_lease=True)
+        lost, stream_id = rig.create(on_dying=False), rig.create(on_dying=False)
+        node = rig.cluster.node_of(f"{{{lost}}}")
+        wait_until(lambda: node.client.xlen(f"sluice:{{{lost}}}") == 1)
+        rig.dying.kill()
+        node.client.delete(f"sluice:{{{lost}}}")
+        rig.producer.append(lost)
+        assert_goes_on(rig, stream_id)

@@ -38,6 +38,7 @@ class Redis:
         self.turns = GreenletTurns()
         self.during = ignore
         self.replies = {"PEXPIRE": 1}
+        self.link = self
         self.written = []
         self.health = RedisHealth(self.turns)
         # For so long that this worker knows who is dead.
@@ -56,7 +57,7 @@ class Redis:
         return [b"1-0" for _ in commands]
 
     def link_of(self, key):
-        return self
+        return self.link
 
     def transactions(self, groups):
         for group in groups:
@@ -150,6 +151,41 @@ class TestWriter:
         redis.replies["XREVRANGE"] = []
         worker.writer.step()
         assert worker.recreated == [other]
+
+    def test_writes_nothing_over_a_connection_that_was_made_while_it_asked_about_another_stream(
+        self, redis, worker
+    ):
+        """The connection leads to another server, perhaps, which lacks the last events of all streams."""
+        lost, other = worker.create("a"), worker.create("b")
+        other.append(event())
+        worker.writer.step()
+        worker.writer.look_up(lost)
+        other.append(event())
+        redis.replies["XREVRANGE"] = []
+        sent = []
+
+        def transactions(groups):
+            sent.append([group[0][0] for group in groups if group])
+            redis.link = len(sent)
+            refused = JournalUnavailableError("READONLY")
+            return [[[]] if group and group[0][0] == "XREVRANGE" else refused for group in groups]
+
+        redis.transactions = transactions
+        worker.writer.step()
+        worker.writer.step()
+        assert [names for names in sent if names] == [["XREVRANGE"], ["XREVRANGE"]]
+
+    def test_looks_a_stream_up_that_it_is_asked_for_while_it_writes(self, redis, worker):
+        recorder = worker.create("a")
+        recorder.append(event())
+        redis.during = lambda *commands: (
+            commands[0][0] == "XADD" and worker.writer.look_up(recorder)
+        )
+        redis.replies["XREVRANGE"] = ENDED_BY_OTHERS
+        worker.writer.step()
+        with gevent.Timeout(1):
+            worker.writer.step()
+        assert recorder.is_lost
 
 
 def ended(redis):

@@ -153,22 +153,23 @@ class EventWriter:
         if not recorders:
             return
         # Any worker that sees a stream whose producer has no lease would end it.
-        self._connection.transaction(*self._renew_lease())
-        results = self._connection.transactions(
-            [self._recreate(recorder) for recorder in recorders]
+        lease, *results = self._connection.transactions(
+            [self._renew_lease(), *map(self._recreate, recorders)]
         )
         for recorder, result in zip(recorders, results, strict=True):
-            if isinstance(result, JournalUnavailableError):
+            if isinstance(lease, JournalUnavailableError) or isinstance(
+                result, JournalUnavailableError
+            ):
                 self._fail(recorder)
 
     def _write(self) -> None:
         batches: list[tuple[RedisRecorder, Batch]] = []
         command_count = byte_count = 0
         for recorder in list(self._queued):
+            if recorder in self._unsure:
+                continue
             if not recorder.has_unwritten:
                 del self._queued[recorder]
-                continue
-            if recorder in self._unsure:
                 continue
             batch = recorder.next_batch()
             batches.append((recorder, batch))
@@ -187,7 +188,9 @@ class EventWriter:
                 self._fail(recorder)
                 continue
             self._settle(recorder, batch, results)
-            if recorder.has_unwritten:
+            # It may have been asked for a look during the wait.
+            has_more = recorder.has_unwritten or recorder in self._unsure
+            if has_more and recorder not in self._failed:
                 self._queued[recorder] = None
 
     def _settle(self, recorder: RedisRecorder, batch: Batch, results: list[Reply]) -> None:
