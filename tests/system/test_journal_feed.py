@@ -182,3 +182,29 @@ class TestAWorkerOfAnEarlierRelease:
         wait_until(lambda: redis.client.xlen(stream_key) == 2)
         ids = [id_ for id_, _ in redis.client.xread({stream_key: "0"})[0][1]]
         assert ids == [b"1-0", b"9223372036854775807-0"]
+
+
+@pytest.mark.slow
+def test_messages_whose_ids_go_back_after_a_failover_are_read(redis: RedisServer, pair):
+    """A replica that was promoted may lack the last messages, and its clock may be behind that of its primary."""
+    one, other = pair
+    stream_id = new_stream_id()
+    inbox = inbox_of(redis, one)
+    one.create(stream_id)
+    one.follow(stream_id)  # So that it is not abandoned.
+    seconds, _ = redis.client.time()
+    redis.client.xadd(inbox, {"lease": ""}, f"{seconds + 60}000-0")
+    # What was read is removed.
+    wait_until(lambda: redis.client.xlen(inbox) == 0)
+    promoted = redis.client.pipeline()
+    promoted.delete(inbox)
+    promoted.xadd(inbox, {"lease": ""})
+    promoted.pexpire(inbox, int(LEASE_SECONDS * 1000))
+    promoted.execute()
+    redis.client.client_kill_filter(_type="normal", skipme=True)
+
+    def is_stopped() -> bool:
+        other.stop(stream_id)
+        return one.stops(stream_id) == ["stopped"]
+
+    wait_until(is_stopped)

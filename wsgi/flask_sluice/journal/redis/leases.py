@@ -137,6 +137,7 @@ class LeaseKeeper:
                 # A replica that was promoted may lack the last events.
                 self._changes = self._health_changes
                 self._look_up_own()
+                self._inbox.forget()
             return
         if had_lease:
             self._health.lost_data()

@@ -49,7 +49,10 @@ class Inbox:
         """The id of the last message that was read."""
 
     def forget(self) -> None:
-        """The inbox is new. Its ids are the time of Redis, which may have been set back."""
+        """Read all that is there: the inbox is new, or another server has it.
+
+        Its ids are the time of Redis, which may have been set back. To read a message twice does no harm.
+        """
         self.position = "0-0"
 
     def step(self) -> None:
