@@ -97,8 +97,10 @@ def test_with_redis_alone_streams_are_kept_in_redis(with_redis, project):
 
 @pytest.mark.oldest_and_newest
 def test_without_extras_a_redis_url_says_what_to_install(bare, project):
-    program = "from flask_sluice import Streams\ntry: Streams('redis://')\nexcept ImportError as error: print(error)"
-    assert "pip install 'flask-sluice[redis]'" in bare.evaluate(program, project)
+    for name in ("Streams", "Channels"):
+        program = f"from flask_sluice import {name} as Kept\ntry: Kept('redis://h')\nexcept ImportError as error: print(error)"
+        (line,) = bare.evaluate(program, project).splitlines()
+        assert line.endswith(" in Redis need redis-py: pip install 'flask-sluice[redis]'")
 
 
 @pytest.mark.oldest_and_newest

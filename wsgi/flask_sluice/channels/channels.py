@@ -23,6 +23,7 @@ from flask_sluice.channels.protocol import ChannelStore
 from flask_sluice.journal.owners import PerOwner
 from flask_sluice.journal.per_process import PerProcess
 from flask_sluice.journal.protocol import Follower
+from flask_sluice.journal.redis.missing import telling_what_to_install
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials, check_needs_url
 from flask_sluice.journal.turns import Turns, turns_of_process
 
@@ -214,8 +215,9 @@ def _store_maker(
     check_needs_url(url, credentials)
     if url is None:
         return lambda: MemoryChannels(limits, turns_of_process(), callbacks)
-    # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
-    from flask_sluice.channels.redis.store import RedisChannels, check_url  # noqa: PLC0415
+    with telling_what_to_install("channels"):
+        # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
+        from flask_sluice.channels.redis.store import RedisChannels, check_url  # noqa: PLC0415
 
     check_url(url, credentials)
     return lambda: RedisChannels(

@@ -9,6 +9,7 @@ from flask_sluice.journal.errors import PRODUCER_LOST
 from flask_sluice.journal.memory import MemoryJournal
 from flask_sluice.journal.protocol import Journal, Limits
 from flask_sluice.journal.reading.told_error import with_error
+from flask_sluice.journal.redis.missing import telling_what_to_install
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials, check_needs_url
 from flask_sluice.stream.feeds.context_variables import find_wrapper
 from flask_sluice.stream.feeds.encode_items import StreamItem
@@ -86,15 +87,9 @@ def open_journal(
     check_needs_url(url, credentials)
     if url is None:
         return MemoryJournal(limits)
-    try:
+    with telling_what_to_install("streams"):
         # Imported here because importing redis-py takes a seventh of a second, and not every app has it.
         from flask_sluice.journal.redis.journal import RedisJournal  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "redis":
-            raise
-        raise ImportError(
-            "streams in Redis need redis-py: pip install 'flask-sluice[redis]'", name="redis"
-        ) from error
     return RedisJournal(
         url, limits, lost_event=error_for_event_source(PRODUCER_LOST), credentials=credentials
     )
