@@ -1,5 +1,7 @@
 """The master that sentinels name: how it is found, and what is said when it is not."""
 
+import re
+
 import pytest
 
 from flask_sluice.journal import JournalUnavailableError
@@ -71,7 +73,7 @@ def test_where_sentinels_want_a_password_the_options_for_it_are_named(servers):
     sentinel.client.execute_command("ACL", "SETUSER", "default", "resetpass", ">hidden")
     url = f"redis+sentinel://{sentinel.address}/{SERVICE}"
     try:
-        assert "sentinel_password" in problem_of(new_client(url))
+        assert problem_of(new_client(url)).count("sentinel_password") == 1
         client = new_client(f"{url}?sentinel_password=hidden")
         assert client.execute(("PING",)) == [b"PONG"]
         client.close()
@@ -82,7 +84,24 @@ def test_where_sentinels_want_a_password_the_options_for_it_are_named(servers):
 
 def test_a_server_that_is_no_sentinel_is_told_from_one(servers):
     client = new_client(f"redis+sentinel://127.0.0.1:{servers.nodes[0].port}/{SERVICE}")
-    assert "no sentinel answers" in problem_of(client)
+    problem = problem_of(client)
+    assert "it is not a sentinel; the URL of one server begins with redis://" in problem
+    assert "unknown command" not in problem
+
+
+def test_sentinels_that_do_not_answer_for_the_same_reason_are_told_with_it_once(servers):
+    addresses = ",".join(sentinel.address for sentinel in servers.sentinels)
+    client = new_client(f"redis+sentinel://{addresses}/{SERVICE}?sentinel_password=wrong")
+    problem = problem_of(client)
+    assert all(sentinel.address in problem for sentinel in servers.sentinels)
+    assert problem.count("AUTH") == 1
+
+
+def test_a_sentinel_that_is_taken_for_a_server_is_told_by_a_short_line(servers):
+    client = new_client(servers.sentinels[0].url)
+    problem = client.check(keys_and_commands.everything)
+    assert re.fullmatch("Redis refuses commands: unknown command .MULTI.", problem)
+    client.close()
 
 
 def test_a_master_that_has_become_a_replica_is_not_used(servers, client):

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 import time
 
 from redis.exceptions import RedisError, ResponseError
@@ -107,7 +108,9 @@ class RedisHealth:
 
         sent_after, node: see ``unreachable``
         """
-        code, text = code_of(refusal), str(refusal).partition("\n")[0]
+        # A command that is not known is told with its arguments, of which a script is one.
+        code = code_of(refusal)
+        text = re.split(", with args beginning with|\n", str(refusal), maxsplit=1)[0]
         if code and not text.startswith(code):
             text = f"{code} {text}"
         return self._failed(code or "ERR", f"{_REFUSES}{_with_node(text, node)}", sent_after)

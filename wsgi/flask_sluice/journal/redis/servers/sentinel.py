@@ -34,13 +34,14 @@ class SentinelMaster:
         changes: arguments that are not as the address says
         """
         sent_after = self._health.recovery_count
-        unreached: list[str] = []
+        # By the reason, which is often the same.
+        unreached: dict[str, list[str]] = {}
         problem: Exception | None = None
         for sentinel in tuple(self._sentinels):
             try:
                 master = self._ask(sentinel)
             except (*NO_REPLY, TypeError) as error:
-                unreached.append(f"{sentinel[0]}:{sentinel[1]}: {_text_of(error)}")
+                unreached.setdefault(_text_of(error), []).append(f"{sentinel[0]}:{sentinel[1]}")
                 continue
             try:
                 if master is None:
@@ -55,7 +56,7 @@ class SentinelMaster:
             self._found(master, sentinel)
             return connection
         raise self._health.unreachable(
-            problem or MasterNotFoundError(f"no sentinel answers: {'; '.join(unreached)}"),
+            problem or MasterNotFoundError(_no_answer(unreached)),
             sent_after,
         )
 
@@ -99,7 +100,17 @@ class SentinelMaster:
         self._master = master
 
 
+def _no_answer(unreached: dict[str, list[str]]) -> str:
+    """Return what is said where no sentinel has told of a master, from their addresses by the reason."""
+    reasons = (f"{', '.join(names)}: {reason}" for reason, names in unreached.items())
+    return f"no sentinel answers: {'; '.join(reasons)}"
+
+
 def _text_of(error: Exception) -> str:
+    if isinstance(error, ResponseError) and "unknown command" in str(error).lower():
+        return (
+            "it is not a sentinel; the URL of one server begins with redis://, rediss:// or unix://"
+        )
     if isinstance(error, AuthenticationError):
         return f"{error} The options sentinel_username and sentinel_password of the Redis URL are for sentinels"
     return str(error)

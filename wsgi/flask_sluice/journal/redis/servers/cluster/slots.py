@@ -1,6 +1,7 @@
 """Which server of a cluster has which slots."""
 
 import math
+import re
 import time
 from typing import Any, TypeAlias
 
@@ -15,6 +16,8 @@ from flask_sluice.journal.turns import Turns
 
 Node: TypeAlias = tuple[str, int]
 """Host and port."""
+
+_IS_NO_CLUSTER = "it is not a node of a cluster; the URL of one server begins with redis://, rediss:// or unix://"
 
 _LOAD_SECONDS = 0.1
 """The least time between two questions for the slots. A redirection changes them at once."""
@@ -153,6 +156,11 @@ class ClusterSlots:
             with self._turns.given_away():
                 connection.send_command("CLUSTER", "SLOTS")
                 reply: list[Reply] = connection.read_response()
+        except ResponseError as error:
+            # Without cluster mode; a sentinel, or a server that is not Redis's.
+            if re.search("cluster support disabled|unknown command", str(error), re.IGNORECASE):
+                raise ResponseError(_IS_NO_CLUSTER) from None
+            raise
         finally:
             disconnect(connection)
         return [(first, last, _node_from(server, node)) for first, last, server, *_ in reply]
