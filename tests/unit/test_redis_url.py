@@ -222,6 +222,9 @@ MISTAKES = {
     "redis://h?socket_timeout=0": "a number of seconds for the option socket_timeout",
     "redis://h?socket_connect_timeout=nan": "a number of seconds for the option socket_connect_timeout",
     "redis://h?socket_keepalive=perhaps": "true or false for the option socket_keepalive",
+    "unix:///run/redis.sock?socket_keepalive=1": (
+        "no option socket_keepalive with unix://, which has no use for it"
+    ),
     "redis://h?socket_read_size=x": "a whole number for the option socket_read_size",
     "redis://h?ssl_cert_reqs=none": (
         "the option ssl_cert_reqs only with rediss://, rediss+cluster:// and rediss+sentinel://"

@@ -82,6 +82,8 @@ def read_url(url: str) -> RedisUrl:
         nodes, service, database = _read_place(topology, hosts, path)
     # Last, because a mistake shows an option's name: what looks like one may be a part of the password.
     options = _read_options(query, topology)
+    if scheme == "unix" and "socket_keepalive" in options:
+        raise RedisUrlError("no option socket_keepalive with unix://, which has no use for it")
     return RedisUrl(
         topology=topology,
         has_tls=has_tls,
