@@ -67,7 +67,12 @@ def test_a_file_without_a_password_is_told_at_the_start(tmp_path, content, reaso
         (
             {"redis_url": "redis://:secret@h"},
             None,
-            "SLUICE_REDIS_URL: the Redis URL takes no password where there are credentials",
+            "SLUICE_REDIS_PASSWORD_FILE is set, and SLUICE_REDIS_URL has a password; only one can",
+        ),
+        (
+            {"redis_url": "redis+cluster://h/1"},
+            None,
+            "SLUICE_REDIS_URL: the Redis URL takes no database but 0 for a cluster, which has no other; leave it out",
         ),
     ],
 )
@@ -78,6 +83,13 @@ def test_a_password_file_is_for_a_url_that_has_no_password(
     with pytest.raises(ValueError, match="SLUICE_REDIS") as refused:
         Sluice(app, redis_credentials=credentials)
     assert str(refused.value) == line
+
+
+def test_a_url_that_is_not_text_is_told_without_its_password():
+    for wrong in (b"redis://:secret@h", ["redis://:secret@h"]):
+        with pytest.raises(ValueError, match="SLUICE_REDIS_URL takes a URL") as refused:
+            Sluice(app_with(redis_url=wrong))
+        assert "secret" not in str(refused.value)
 
 
 def test_credentials_are_for_a_redis():

@@ -3,6 +3,7 @@
 import difflib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from flask_sluice.journal.redis.servers.credentials import (
     PasswordFile,
     RedisCredentials,
 )
+from flask_sluice.journal.redis.servers.redis_url import RedisUrlError, read_url
 from flask_sluice.stream.options import SETTINGS as STREAM_SETTINGS
 
 logger = logging.getLogger("sluice")
@@ -109,8 +111,9 @@ def read_config(config: Mapping[str, Any]) -> ExtensionConfig:
         if value is None:
             continue
         if not setting.is_valid(value):
-            # A URL and a key are secrets, also in a list.
-            shown = "" if _is_text(value) or field == "secret_key" else f", got {value!r}"
+            # A URL and a key are secrets, also as bytes or in a list.
+            is_secret = _is_text(value) or field in ("redis_url", "secret_key")
+            shown = "" if is_secret else f", got {value!r}"
             raise ValueError(f"{name} takes {setting.takes}{shown}")
         fields[field] = value
     _warn_of_unknown(config)
@@ -129,6 +132,10 @@ def credentials_for(
         raise ValueError(f"{name} is set, and redis_credentials are given; only one can be")
     if config.redis_url is None:
         raise ValueError(f"{name} is set, and SLUICE_REDIS_URL is not")
+    # Another mistake in the URL is told where it is used.
+    with suppress(RedisUrlError):
+        if read_url(config.redis_url).password:
+            raise ValueError(f"{name} is set, and SLUICE_REDIS_URL has a password; only one can")
     file = PasswordFile(path)
     try:
         file.get_credentials()
