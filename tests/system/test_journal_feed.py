@@ -208,3 +208,17 @@ def test_messages_whose_ids_go_back_after_a_failover_are_read(redis: RedisServer
         return one.stops(stream_id) == ["stopped"]
 
     wait_until(is_stopped)
+
+
+@pytest.mark.slow
+def test_a_message_that_cannot_be_read_does_not_take_others_with_it(redis: RedisServer, pair):
+    one, _ = pair
+    stream_id = new_stream_id()
+    inbox = inbox_of(redis, one)
+    one.create(stream_id)
+    one.follow(stream_id)  # So that it is not abandoned.
+    messages = redis.client.pipeline()
+    messages.xadd(inbox, {keys_and_commands.EVENTS: b"\xc1"})
+    messages.xadd(inbox, {keys_and_commands.STOP: stream_id})
+    messages.execute()
+    wait_until(lambda: one.stops(stream_id) == ["stopped"])

@@ -64,10 +64,11 @@ class Inbox:
         if not reply:
             return
         entries = reply[0][1]
-        self.position = entries[-1][0].decode()
         changed: dict[Window, None] = {}
         try:
-            for _, (word, about) in entries:
+            for id_, (word, about) in entries:
+                # One that cannot be read is left behind, and those after it are not.
+                self.position = id_.decode()
                 self._take(word, about, changed)
         finally:
             for window in changed:
