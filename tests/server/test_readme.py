@@ -53,6 +53,7 @@ FIXTURE_TESTS = [
 STARTS = re.compile(r"^    ((?:flask|gunicorn|python -m gevent\.monkey) .*\bcountdown\b.*)", re.M)
 COMMANDS = sorted({command for page in pages() for command in STARTS.findall(page.read_text())})
 """Those that start the app of the README's first example."""
+CREDENTIALS = [example for example in PYTHON if "def get_credentials(self)" in example.code]
 WITH_CREDENTIALS = [example for example in PYTHON if "redis_credentials=provider" in example.code]
 CONSOLE = [*examples("console"), *examples("sh")]
 
@@ -76,7 +77,8 @@ ROUTES = (
 
 def test_every_example_in_python_is_run():
     """Here, or by test_readme_extension.py."""
-    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS, *WITH_CREDENTIALS]
+    kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
+    kinds += [*CREDENTIALS, *WITH_CREDENTIALS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 
 
@@ -87,6 +89,17 @@ def test_what_gives_credentials_is_taken_where_the_page_gives_it(example):
     given = {"Sluice": Sluice, "Streams": Streams, "Channels": Channels, "app": app}
     exec(example.code, {**given, "provider": UsernamePasswordCredentialProvider("app", "secret")})
     assert "sluice" in app.extensions
+
+
+@pytest.mark.parametrize("example", CREDENTIALS, ids=str)
+def test_credentials_of_the_pages_are_taken_and_read_a_file(example, tmp_path):
+    file = tmp_path / "redis-password"
+    file.write_text("secret\n")
+    made: dict[str, type] = {}
+    exec(example.code.replace("/run/secrets/redis-password", str(file)), made)
+    credentials = made["PasswordFile"]()
+    assert credentials.get_credentials() == ("secret",)
+    Streams("redis://cache.example:6379", credentials=credentials)
 
 
 @pytest.mark.slow

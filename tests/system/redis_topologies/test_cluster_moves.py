@@ -3,37 +3,26 @@
 import pytest
 
 from flask_sluice.journal import JournalUnavailableError
-from flask_sluice.journal.redis.servers.client import RedisClient
-from tests.support.redis_servers.cluster import slot_of
+from tests.support.redis_servers.cluster import RedisCluster, slot_of
 from tests.support.redis_servers.slot_move import SlotMove
 from tests.support.server import wait_until
 from tests.system.redis_topologies.counting import KEYS
 
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster():
+    """One for each test: what servers have told each other of a slot may arrive when it is back."""
+    with RedisCluster() as cluster:
+        yield cluster
+
 
 @pytest.fixture
 def move(cluster):
-    """Of the slot of the first key, to the second server and back."""
-    slot = slot_of(KEYS[0])
+    """Of the slot of the first key, to the second server."""
     source, target, _ = cluster.nodes
-    yield SlotMove(slot, source, target, cluster.nodes)
-    for node in cluster.nodes:
-        node.client.flushall()
-        node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
-    wait_until(lambda: gives_back(cluster, slot, source))
-
-
-def gives_back(cluster, slot, source):
-    """Give the slot to a server. Return whether all say that it has it: what they told each other before may arrive later."""
-    for node in cluster.nodes:
-        node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", source.id)
-    return all(owner_seen_by(node) == source.port for node in cluster.nodes)
-
-
-def owner_seen_by(node):
-    client = RedisClient(f"redis+cluster://{node.address}", "sluice-test")
-    connection = client.new_connection(5, KEYS[0])
-    client.close()
-    return connection.port
+    return SlotMove(slot_of(KEYS[0]), source, target, cluster.nodes)
 
 
 def test_a_slot_that_has_moved_is_found(client, keys, move):
