@@ -251,11 +251,15 @@ class TestRedis:
         reader = Reader(open_channels(own_redis.url), name, last_event_id=id_)
         wait_until(lambda: [event.event for event in reader.events] == ["reset"])
 
-    def lose_the_last_event(self, redis, channels, name):
-        """Return the ids of an event that Redis still has afterwards, and of one that it has lost."""
+    def lose_the_last_event(self, redis, channels, name, is_heard=lambda: True):
+        """Return the ids of an event that Redis still has afterwards, and of one that it has lost.
+
+        is_heard: returns whether those that are to know of the lost one do
+        """
         kept = channels.publish(name, "kept")
         redis.remember()
         lost = channels.publish(name, "lost")
+        wait_until(is_heard)
         redis.kill()
         redis.go_back()
         redis.start()
@@ -283,9 +287,11 @@ class TestRedis:
         self, own_redis, open_channels, name
     ):
         witness = open_channels(own_redis.url)
-        Reader(witness, name)
+        heard = Reader(witness, name)
         publisher = open_channels(own_redis.url)
-        kept, _ = self.lose_the_last_event(own_redis, publisher, name)
+        kept, _ = self.lose_the_last_event(
+            own_redis, publisher, name, is_heard=lambda: len(heard.events) == 2
+        )
         publisher.close()
 
         def resets(reader):
