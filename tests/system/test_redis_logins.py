@@ -333,7 +333,8 @@ class TestANewConnection:
         for thread in threads:
             thread.start()
         wait_until(lambda: tokens.asked == 1)
-        wait_until(lambda: len(client._address.logins._question._waiting) == 5)
+        logins = client._address.logins
+        wait_until(lambda: (asked := logins._question) and len(asked._waiting) == 5)
         may_answer.set()
         for thread in threads:
             thread.join(20)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import gevent
 import pytest
 
-from flask_sluice.journal.redis.servers.places import NoPlaceError, Places
-from flask_sluice.journal.turns import GreenletTurns, ThreadTurns, Turns
+from flask_sluice.journal.redis.servers.places import GreenletPlaces, NoPlaceError, places_for
+from flask_sluice.journal.turns import GreenletTurns, ThreadTurns
 from tests.support.server import wait_until
 
 
@@ -29,9 +29,9 @@ def kind(request):
     return turns_class(), run
 
 
-def test_one_that_needs_a_place_again_waits_behind_those_that_wait(kind):
-    turns, run = kind
-    places, had = Places(turns, 1), []
+def test_a_greenlet_that_needs_a_place_again_waits_behind_those_that_wait():
+    turns = GreenletTurns()
+    places, had = GreenletPlaces(turns, 1), []
 
     def job(name: str) -> None:
         for _ in range(3):
@@ -39,14 +39,14 @@ def test_one_that_needs_a_place_again_waits_behind_those_that_wait(kind):
                 turns.sleep(0.01)
                 had.append(name)
 
-    run([lambda name=name: job(name) for name in "abc"])
+    run_greenlets([lambda name=name: job(name) for name in "abc"])
     # Each has had its second place before any has its third, and so its first before any has its second.
     assert sorted(had[:3]) == sorted(had[3:6]) == sorted(had[6:]) == ["a", "b", "c"]
 
 
 def test_there_are_never_more_than_so_many_at_a_time(kind):
     turns, run = kind
-    places, now, most = Places(turns, 2), [], []
+    places, now, most = places_for(turns, 2), [], []
 
     def job() -> None:
         with places.one(10):
@@ -60,8 +60,8 @@ def test_there_are_never_more_than_so_many_at_a_time(kind):
     assert max(most) <= 2
 
 
-def test_one_that_waits_too_long_is_refused_and_leaves_its_place_to_others():
-    places: Places = Places(GreenletTurns(), 1)
+def test_one_that_waits_too_long_is_refused_and_leaves_its_place_to_others(kind):
+    places = places_for(kind[0], 1)
     with places.one(1), pytest.raises(NoPlaceError), places.one(0.001):
         pass
     with places.one(0.001):
@@ -69,8 +69,7 @@ def test_one_that_waits_too_long_is_refused_and_leaves_its_place_to_others():
 
 
 def test_one_that_is_interrupted_leaves_its_place_to_others():
-    turns: Turns = GreenletTurns()
-    places = Places(turns, 1)
+    places = GreenletPlaces(GreenletTurns(), 1)
 
     def job() -> None:
         with places.one(10):

@@ -19,7 +19,7 @@ from flask_sluice.journal.redis.servers.connection import (
 from flask_sluice.journal.redis.servers.credentials import RedisCredentials
 from flask_sluice.journal.redis.servers.health import RedisHealth
 from flask_sluice.journal.redis.servers.packing import Command
-from flask_sluice.journal.redis.servers.places import NoPlaceError, Places
+from flask_sluice.journal.redis.servers.places import NoPlaceError, places_for
 from flask_sluice.journal.redis.servers.sentinel import SentinelMaster
 from flask_sluice.journal.turns import Turns, turns_of_process
 
@@ -85,7 +85,7 @@ class RedisClient:
         self._connections: list[KeptConnection] = []
         self._patient: list[KeptConnection] = []
         self._idle: list[KeptConnection] = []
-        self._places = Places(self.turns, _MAX_CONNECTIONS)
+        self._places = places_for(self.turns, _MAX_CONNECTIONS)
 
     @property
     def is_cluster(self) -> bool:

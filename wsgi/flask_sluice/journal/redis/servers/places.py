@@ -1,38 +1,70 @@
-"""Who may use one of a few connections, in the order in which they ask."""
+"""Who may use one of a few connections at a time."""
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from threading import BoundedSemaphore
+from typing import Protocol
 
-from flask_sluice.journal.turns import Flag, Turns
+from flask_sluice.journal.turns import Flag, GreenletTurns, Turns
 
 
 class NoPlaceError(Exception):
     """All places were taken for too long."""
 
 
-class Places:
-    """A semaphore that is fair: a place goes to the one that has waited longest.
+class Places(Protocol):
+    def one(self, wait_seconds: float) -> AbstractContextManager[None]:
+        """Have a place. Raises NoPlaceError if there is none within ``wait_seconds``."""
 
-    With one of ``threading`` the one that gives a place back and needs it again takes it before any that waits has run:
-    of hundreds that each need it a few times, the last would wait until all others are done.
+
+def places_for(turns: Turns, count: int) -> Places:
+    """Return so many places for greenlets or threads."""
+    if isinstance(turns, GreenletTurns):
+        return GreenletPlaces(turns, count)
+    return ThreadPlaces(turns, count)
+
+
+class ThreadPlaces:
+    """A semaphore of threading's. To hand each place over to a certain thread would cost a change of threads each time: 300 readers
+    that come back together take minutes then, and ten seconds so.
     """
 
     def __init__(self, turns: Turns, count: int) -> None:
+        self._turns = turns
+        self._semaphore = BoundedSemaphore(count)
+
+    @contextmanager
+    def one(self, wait_seconds: float) -> Iterator[None]:
+        with self._turns.given_away():
+            has_place = self._semaphore.acquire(timeout=wait_seconds)
+        if not has_place:
+            raise NoPlaceError
+        try:
+            yield
+        finally:
+            self._semaphore.release()
+
+
+class GreenletPlaces:
+    """A semaphore that is fair: a place goes to the greenlet that has waited longest.
+
+    With one of threading's the one that gives a place back and needs it again takes it before any that waits has run:
+    of hundreds that each need it a few times, the last would wait until all others are done.
+    """
+
+    def __init__(self, turns: GreenletTurns, count: int) -> None:
         self._turns = turns
         self._free_count = count
         self._waiting: deque[Flag] = deque()
 
     @contextmanager
     def one(self, wait_seconds: float) -> Iterator[None]:
-        """Have a place. Raises NoPlaceError if there is none within ``wait_seconds``."""
-        with self._turns:
-            self._take(wait_seconds)
+        self._take(wait_seconds)
         try:
             yield
         finally:
-            with self._turns:
-                self._give_back()
+            self._give_back()
 
     def _take(self, wait_seconds: float) -> None:
         if self._free_count:
