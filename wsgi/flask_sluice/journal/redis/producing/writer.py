@@ -226,7 +226,7 @@ class EventWriter:
             self._has_work.set()
             raise
         for (worker_id, _), result in zip(messages, results, strict=True):
-            if isinstance(result, JournalUnavailableError):
-                self._feed.tell_positions(worker_id)
-            elif result[0] is None:
-                self._feed.forget(worker_id)  # It is gone.
+            # It is gone; or its server takes no message, and to try again at once would be a busy loop. It reads the streams until
+            # it says again what it follows.
+            if isinstance(result, JournalUnavailableError) or result[0] is None:
+                self._feed.forget(worker_id)
