@@ -42,7 +42,7 @@ class RedisProxy:
             sock.close()
 
     def swallow(self) -> None:
-        """Pass nothing on, of new connections neither, and let nobody know: the end of a connection is lost, too.
+        """Pass nothing on, of new connections neither. Neither side is told: the end of a connection is lost, too.
 
         As with TCP, what was swallowed arrives after ``pass_on``, also from a sender that has given up.
         """
@@ -67,7 +67,7 @@ class RedisProxy:
         self._passes.wait()
         try:
             redis = socket.create_connection(("127.0.0.1", self.target))
-        except OSError:  # There is no Redis.
+        except OSError:  # Redis does not listen.
             client.close()
             return
         self._socks.append(redis)

@@ -133,7 +133,7 @@ class TestAFollower:
 
 
 class OldProducer:
-    """Stores the events of a stream as a release did that tells nobody of them."""
+    """Stores the events of a stream as an earlier release did, which tells no worker of them."""
 
     def __init__(self, redis: RedisServer, stream_id: str) -> None:
         self._redis, self._stream_id = redis, stream_id

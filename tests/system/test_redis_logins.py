@@ -545,7 +545,7 @@ class TestAnApp:
 class TestTls:
     @pytest.fixture
     def server(self, tmp_path):
-        """A Redis that takes nobody without a certificate that it knows."""
+        """A Redis that refuses clients without a certificate that it knows."""
         made = make_certificates(tmp_path)
         port = free_port()
         file = str(made["good"])

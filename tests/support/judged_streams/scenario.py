@@ -10,7 +10,7 @@ from tests.support.server import wait_until
 from tests.system.journal_worker import new_stream_id
 
 _STEP_SECONDS = 30.0
-"""How long anything may take, faults included, that is no matter of the test's own limit."""
+"""How long anything may take, faults included, where the test has no limit of its own."""
 
 _JOURNALS_OF_WORKERS = (1, 2)
 

@@ -38,7 +38,7 @@ class RateLimits:
     cover. A fixed window would let twice the limit through around its end; a moving window would store each request.
 
     limits: such as "5/second;1000/day"
-    redis_url, credentials: see ``RedisClient``; "": there is no Redis
+    redis_url, credentials: see ``RedisClient``; "" without Redis
     """
 
     def __init__(

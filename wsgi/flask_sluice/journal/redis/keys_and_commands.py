@@ -143,7 +143,7 @@ def delete_stream(stream_id: str) -> Command:
 def everything(tag: str) -> list[Command]:
     """Return one of each command that streams need, on keys of the two forms. None of them changes anything.
 
-    tag: the keys' hash tag, which is no id of a stream
+    tag: the keys' hash tag, which no stream has for its id
     """
     stream, inbox = stream_key(tag), inbox_key(f"{{{tag}}}")
     return [

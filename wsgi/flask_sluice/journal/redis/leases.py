@@ -55,7 +55,6 @@ class LeaseKeeper:
     """Renews the lease of this worker and its streams, and has the others that are due look at theirs.
 
     A stream may end while the keeper waits for Redis. So every method asks again, after each wait, what it acts on.
-
     """
 
     def __init__(

@@ -14,9 +14,9 @@ _MESSAGE_BYTES = 256 * 1024
 class Link:
     """A worker that follows streams which this one produces.
 
-    stream_ids: of these
-    number: of its latest message
-    heard_at: when that came, in monotonic seconds
+    stream_ids: which of this worker's streams it follows
+    number: that of the latest message that it has sent
+    heard_at: when that message came, in monotonic seconds
     """
 
     __slots__ = ("byte_count", "events", "heard_at", "number", "positions", "stream_ids")

@@ -27,7 +27,7 @@ def places_for(turns: Turns, count: int) -> Places:
 
 class ThreadPlaces:
     """A semaphore of threading's. To hand each place over to a certain thread would cost a change of threads each time: 300 readers
-    that come back together take minutes then, and ten seconds so.
+    that came back together were not done in two minutes then, and are in ten seconds so.
     """
 
     def __init__(self, turns: Turns, count: int) -> None:

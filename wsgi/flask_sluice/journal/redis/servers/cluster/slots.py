@@ -61,7 +61,7 @@ class ClusterSlots:
         return self._node_of.count(None)
 
     def tag_of(self, master: Node) -> str:
-        """Return a hash tag, which is no id of a stream, with a slot of this master."""
+        """Return a hash tag with a slot of this master, which no stream has for its id."""
         tag, number = self._tags.get(master, "check"), 0
         while self._node_of[slot_of_key(tag)] != master:
             number += 1
