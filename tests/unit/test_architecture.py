@@ -12,7 +12,7 @@ from tests.support.server import ROOT
 MAY_IMPORT = {
     "__init__": {"sse", "stream", "journal", "channels", "extension"},
     "__main__": {"cli"},
-    "cli": {"gateway", "client"},
+    "cli": {"gateway", "client", "doctor"},
     "testing": {"stream", "observe", "sse"},
     "extension": {"channels", "journal", "stream", "sse"},
     "gateway": {"extension", "channels", "journal", "stream", "observe", "sse", "server"},
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "journal": {"stream", "observe", "sse"},
     "stream": {"observe", "sse"},
     "client": {"sse"},
+    "doctor": {"sse"},
     "observe": {"sse"},
     "sse": set(),
 }

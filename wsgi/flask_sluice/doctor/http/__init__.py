@@ -1,0 +1,1 @@
+"""One HTTP request on a connection of its own, and when each byte of its answer arrived."""

@@ -1,0 +1,1 @@
+"""How the streams of the field are asked for, and how they end."""

@@ -1,0 +1,1 @@
+"""For each kind of fault the lines that mend it, by product."""
