@@ -15,8 +15,6 @@ from flask_sluice.doctor.options import Depth, Options
 from flask_sluice.doctor.presets.choosing import choose_preset
 from flask_sluice.doctor.presets.preset import Preset
 
-HEAD_SECONDS = 60.0
-"""How long the doctor waits for the first byte of an answer; a model may read a long prompt for this long."""
 _ANSWER_SECONDS = 15.0
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -90,13 +88,19 @@ class Examination:
         """The lines and events of the first stream."""
         return take_apart(self.main)
 
+    def direct_request(self) -> HttpRequest | None:
+        """The request of the first stream, for the server of ``direct``; None without that option."""
+        if self.options.direct is None:
+            return None
+        return replace(self.main.request, url=self.options.direct)
+
     def record(self, request: HttpRequest) -> Recording:
         """Record a stream as the first one is recorded. Raises CannotConnectError."""
         seconds = self.options.stream_seconds
         if self.preset.tokens_per_request and self.options.read_seconds is None:
             seconds = _BOUNDED_SECONDS
         with self.open(request) as exchange:
-            exchange.read(HEAD_SECONDS, lambda answer: bool(answer.arrivals))
+            exchange.read(self.options.head_seconds, lambda answer: answer.status is not None)
             return exchange.read(seconds)
 
 

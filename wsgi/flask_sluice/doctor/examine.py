@@ -7,6 +7,7 @@ from pathlib import Path
 from flask_sluice.doctor.checks import delivery, headers
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
+from flask_sluice.doctor.http.recording import Ending
 from flask_sluice.doctor.options import Depth, Options
 from flask_sluice.doctor.report import GROUPS, Check, CheckMaker, Report
 from flask_sluice.doctor.suitable import why_not_a_stream
@@ -102,9 +103,12 @@ class _Run:
             problem = str(error)
         if problem:
             return self._report(examination, problem)
-        for group in GROUPS:
-            if group in self._options.groups and group in _CHECKS:
-                self._run_group(group, examination)
+        # Without a single byte there is only one thing to say.
+        is_silent = examination.main.ending is Ending.SILENT
+        for group in ("delivery",) if is_silent else self._options.groups:
+            if group not in _CHECKS:
+                continue
+            self._run_group(group, examination)
         return self._report(examination, "")
 
     def _run_group(self, group: str, examination: Examination) -> None:

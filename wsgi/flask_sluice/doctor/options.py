@@ -23,6 +23,7 @@ class Depth(enum.IntEnum):
     THOROUGH = 2
 
 
+_HEAD_SECONDS = {Depth.QUICK: 15.0, Depth.USUAL: 60.0, Depth.THOROUGH: 120.0}
 _READ_SECONDS = {Depth.QUICK: 5.0, Depth.USUAL: 10.0, Depth.THOROUGH: 20.0}
 
 
@@ -71,10 +72,16 @@ class Options:
         for group in self.groups:
             if group not in GROUPS:
                 raise OptionError(f"the group {group!r} is none of {', '.join(GROUPS)}")
+        object.__setattr__(self, "groups", tuple(name for name in GROUPS if name in self.groups))
         if self.read_seconds is not None and not 0 < self.read_seconds <= 3600:
             raise OptionError(f"--for {self.read_seconds:g}: give 1 to 3600 seconds")
         for name, value in self.headers.items():
             _check_header(name, value)
+
+    @property
+    def head_seconds(self) -> float:
+        """How long the first byte of an answer may take; a model may read a long prompt for a minute."""
+        return _HEAD_SECONDS[self.depth]
 
     @property
     def stream_seconds(self) -> float:

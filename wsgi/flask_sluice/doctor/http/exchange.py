@@ -32,6 +32,7 @@ class Exchange:
         self._is_closed = False
         self._send(self._protocol.opening_bytes())
         self._started = time.monotonic()
+        self.recording.sent_at = time.time()
 
     @property
     def seconds(self) -> float:

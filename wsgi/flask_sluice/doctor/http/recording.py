@@ -38,6 +38,7 @@ class Recording:
 
     All times are seconds since the last byte of the request was sent.
 
+    sent_at: when the request was sent, as Unix time
     http_version: "1.0", "1.1" or "2"
     headers: in the order and case in which they came
     arrivals: the body without its transfer coding, and with its content coding
@@ -52,6 +53,7 @@ class Recording:
 
     request: HttpRequest
     connect_seconds: float = 0.0
+    sent_at: float = 0.0
     status: int | None = None
     http_version: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)

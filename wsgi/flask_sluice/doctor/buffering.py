@@ -1,0 +1,215 @@
+"""Tells whether something on the way collects events instead of passing each on."""
+
+import statistics
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from flask_sluice.doctor.events import EventLog
+from flask_sluice.doctor.pace import (
+    Lump,
+    buffer_name,
+    cut_lumps,
+    events_at_once,
+    lumps_of,
+)
+from flask_sluice.doctor.report import Verdict
+from flask_sluice.doctor.stamps import Stamps, stamps_of
+
+_HELD_SECONDS = 0.15
+"""An event that was held back for less may have met a busy machine."""
+_HELD_SHARE = 0.2
+_MANY_AT_ONCE = 4.0
+_LEAST_TOKENS = 8
+_LEAST_PAUSE_SECONDS = 0.25
+_LONG_PAUSE_SECONDS = 1.0
+_WHOLE_SHARE = 0.8
+_FASTEST_EVENT_SECONDS = 0.0003
+"""3,300 tokens a second are more than any model makes for one reader."""
+
+
+@dataclass(frozen=True)
+class Buffering:
+    """What the arrivals of one stream show.
+
+    kind: "whole", "lumps", "delayed" or "compression" for a fault or warning; "" otherwise
+    """
+
+    verdict: Verdict
+    evidence: str
+    kind: str = ""
+
+    @property
+    def is_found(self) -> bool:
+        return self.verdict in (Verdict.FAULT, Verdict.WARNING)
+
+    def adding(self, sentence: str) -> "Buffering":
+        """Return the same finding with further evidence."""
+        return replace(self, evidence=f"{self.evidence} {sentence}")
+
+
+class Arrivals:
+    """The arrivals of one stream, as the judges look at them.
+
+    token_pace: whether the events are a model's tokens, which never come in bursts
+    """
+
+    def __init__(self, log: EventLog, *, token_pace: bool) -> None:
+        self.log = log
+        self.token_pace = token_pace
+
+    @cached_property
+    def lumps(self) -> list[Lump]:
+        return lumps_of(self.log)
+
+    @cached_property
+    def stamps(self) -> Stamps | None:
+        return stamps_of(self.log)
+
+    @property
+    def event_count(self) -> int:
+        return len(self.log.events)
+
+    @property
+    def events_at_once(self) -> float:
+        return events_at_once(self.lumps)
+
+
+def find_buffering(arrivals: Arrivals) -> Buffering:
+    """Return what the arrivals show, by the strongest evidence that there is."""
+    if arrivals.event_count < 2:
+        return _few_events(arrivals)
+    for judge in (_by_cuts, _by_stamps, _by_burst, _by_grouping):
+        if found := judge(arrivals):
+            return found
+    lumps = sum(1 for lump in arrivals.lumps if lump.events)
+    most = max(lump.events for lump in arrivals.lumps)
+    return Buffering(
+        Verdict.OK,
+        f"{arrivals.event_count} events came in {lumps} pieces, at most {most} at once.",
+    )
+
+
+def compare_with_direct(arrivals: Arrivals, direct: Arrivals) -> Buffering | None:
+    """Return what the comparison with the same stream without proxies shows; None if it shows no difference.
+
+    A burst that the server itself makes is in both.
+    """
+    if direct.event_count < 2:
+        return None
+    if arrivals.event_count < 2:
+        return Buffering(
+            Verdict.FAULT,
+            f"{arrivals.event_count} events came, and {direct.event_count} in the same time straight from "
+            "the server.",
+            "whole",
+        )
+    together, alone = arrivals.events_at_once, direct.events_at_once
+    if together >= 2 and together >= 2 * alone:
+        is_whole = together >= _WHOLE_SHARE * arrivals.event_count
+        return Buffering(
+            Verdict.FAULT,
+            f"{together:.0f} events come at once, and {alone:.0f} straight from the server.",
+            "whole" if is_whole else "lumps",
+        )
+    return None
+
+
+def _few_events(arrivals: Arrivals) -> Buffering:
+    count = ("No event", "One event")[arrivals.event_count]
+    return Buffering(
+        Verdict.SKIPPED,
+        f"{count} came while the doctor was reading, which does not show a pace; read longer with --for.",
+    )
+
+
+def _by_cuts(arrivals: Arrivals) -> Buffering | None:
+    """A server writes whole events: a lump that ends within one was filled by a buffer."""
+    cut = cut_lumps(arrivals.lumps)
+    if not cut:
+        return None
+    size = buffer_name([lump.byte_count for lump in cut])
+    at_once = statistics.mean(lump.events for lump in cut)
+    return Buffering(
+        Verdict.FAULT,
+        f"The stream comes in lumps of {size}, {at_once:.0f} events each, and {len(cut)} of them end in the "
+        "middle of an event: a buffer on the way collects bytes until it is full.",
+        "lumps",
+    )
+
+
+def _by_stamps(arrivals: Arrivals) -> Buffering | None:
+    stamps = arrivals.stamps
+    if stamps is None:
+        return None
+    threshold = max(_HELD_SECONDS, stamps.resolution_seconds * 1.1)
+    held = [seconds for seconds in stamps.held_seconds if seconds > threshold]
+    if len(held) < max(2, _HELD_SHARE * len(stamps.held_seconds)):
+        return Buffering(
+            Verdict.OK,
+            f"{arrivals.event_count} events, which say in {stamps.name!r} when they were made, came at most "
+            f"{max(stamps.held_seconds) * 1000:.0f} ms later than the fastest of them.",
+        )
+    evidence = (
+        f"By their {stamps.name!r} the events were made over {stamps.span_seconds:.1f} s, and {len(held)} of "
+        f"{len(stamps.held_seconds)} were held back, up to {max(held):.1f} s"
+    )
+    together = arrivals.events_at_once
+    if together < 2:
+        return Buffering(Verdict.WARNING, f"{evidence}, although each came on its own.", "delayed")
+    if together >= _WHOLE_SHARE * arrivals.event_count:
+        return Buffering(Verdict.FAULT, f"{evidence}: they came all at once.", "whole")
+    return Buffering(
+        Verdict.FAULT,
+        f"{evidence}: {together:.0f} come at once, in lumps of "
+        f"{buffer_name([lump.byte_count for lump in arrivals.lumps])}.",
+        "lumps",
+    )
+
+
+def _by_burst(arrivals: Arrivals) -> Buffering | None:
+    """Nearly all events at once, after a pause in which a server could have sent the first of them."""
+    largest = max(arrivals.lumps, key=lambda lump: lump.events)
+    is_most = largest.events >= max(_WHOLE_SHARE * arrivals.event_count, 2)
+    is_burst = largest.duration_seconds < _FASTEST_EVENT_SECONDS * largest.events
+    if not is_most or not is_burst:
+        return None
+    evidence = (
+        f"{largest.events} of {arrivals.event_count} events came at once, "
+        f"{largest.pause_seconds:.2f} s after {'the request' if largest.is_first else 'the bytes before'}"
+    )
+    if arrivals.token_pace and arrivals.event_count >= _LEAST_TOKENS:
+        if largest.pause_seconds >= _LEAST_PAUSE_SECONDS:
+            return Buffering(
+                Verdict.FAULT, f"{evidence}; a model makes them one after the other.", "whole"
+            )
+        return Buffering(
+            Verdict.SKIPPED,
+            f"{evidence}: too soon to tell a fast server from a buffer. Compare with --direct, or ask for "
+            "a longer answer with --post.",
+        )
+    if largest.pause_seconds >= _LONG_PAUSE_SECONDS and arrivals.event_count >= 3:
+        return Buffering(
+            Verdict.WARNING,
+            f"{evidence}. If the server makes them one by one, something collects them: compare with "
+            "--direct URL.",
+            "whole",
+        )
+    return Buffering(
+        Verdict.SKIPPED,
+        f"{evidence}, as a server does that has them all. If it makes them one by one, compare with "
+        "--direct URL.",
+    )
+
+
+def _by_grouping(arrivals: Arrivals) -> Buffering | None:
+    """Several tokens at once, again and again: some servers send them so, and so does a small buffer."""
+    lumps = [lump for lump in arrivals.lumps if lump.events]
+    if not arrivals.token_pace or len(lumps) < 3 or arrivals.events_at_once < _MANY_AT_ONCE:
+        return None
+    return Buffering(
+        Verdict.WARNING,
+        f"{arrivals.events_at_once:.0f} events come at once, in lumps of "
+        f"{buffer_name([lump.byte_count for lump in lumps])}. Either the server sends several tokens together, "
+        "or something collects them: compare with --direct URL.",
+        "lumps",
+    )
