@@ -1,4 +1,4 @@
-"""The command ``sluice``: run the gateway or its simulator, or ask a server a question.
+"""The command ``sluice``: run the gateway or its simulator, ask a server a question, or examine a stream.
 
 Importing this module imports none of the extras. Each subcommand imports what it needs, and says which
 ``pip install`` is missing.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flask_sluice import __version__
+from flask_sluice.doctor import command as doctor_command
 
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
@@ -20,7 +21,7 @@ _SERVER_SETTINGS = "python:flask_sluice.gateway.gunicorn_settings"
 _APP = "flask_sluice.gateway.app:create_app()"
 # The modules that each extra installs.
 _MODULES = {
-    "client": ("urllib3",),
+    "client": ("urllib3", "h11", "h2"),
     "gateway": (
         *("gevent", "gunicorn", "urllib3", "redis", "prometheus_client"),
         *("itsdangerous", "limits", "flask_cors"),
@@ -85,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _EXIT_USAGE
     if options.command == "ask":
         return _ask(options)
+    if options.command == "doctor":
+        return _doctor(options)
     if problem := _obstacle_to_serving(options.command):
         return _fail(problem)
     return _serve(options)
@@ -119,6 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     ask.add_argument(
         "--model", default="any", metavar="M", help="the model's name (default: %(default)s)"
+    )
+
+    about = (doctor_command.DESCRIPTION, doctor_command.EXAMPLES)
+    doctor_command.add_arguments(
+        _add(commands, "doctor", "tell what is wrong with a stream", *about)
     )
     return parser
 
@@ -177,6 +185,16 @@ def _ask(options: argparse.Namespace) -> int:
         return ask(options.question, url=options.url, model=options.model)
     except KeyboardInterrupt:
         # The imports take longer than anything else before the request, whose interruption is told there.
+        return _EXIT_INTERRUPTED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    if missing := _missing("client"):
+        return _fail(f"doctor needs {missing}: pip install 'flask-sluice[client]'")
+    try:
+        return doctor_command.run(options)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nsluice: interrupted\n")
         return _EXIT_INTERRUPTED
 
 

@@ -3,6 +3,7 @@
 ``sluice doctor URL`` is this as a command; docs/doctor.md explains each check.
 """
 
+from flask_sluice.doctor.asserting import assert_streams_well
 from flask_sluice.doctor.examine import examine
 from flask_sluice.doctor.http.dialing import CertificateFileError
 from flask_sluice.doctor.http.request import UrlError
@@ -19,5 +20,6 @@ __all__ = [
     "Report",
     "UrlError",
     "Verdict",
+    "assert_streams_well",
     "examine",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from flask_sluice.doctor.checks import delivery, headers
+from flask_sluice.doctor.costs import expected_cost
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
 from flask_sluice.doctor.http.recording import Ending
@@ -39,6 +40,7 @@ def examine(
     groups: tuple[str, ...] = GROUPS,
     on_check: Callable[[Check], None] = _ignore,
     on_step: Callable[[str], None] = _ignore,
+    on_cost: Callable[[str], None] = _ignore,
 ) -> Report:
     """Examine the stream at the URL, and return what was found.
 
@@ -58,6 +60,7 @@ def examine(
         "leaving", "load"
     on_check: is called with each check as soon as it is made
     on_step: is called with what the examination does next, in words
+    on_cost: is called with a sentence about what may cost, before it is sent
 
     A server that cannot be reached, or that answers with something else than a stream, is a report with a ``problem``.
     Raises OptionError or UrlError (both ValueError) if an argument is wrong, CertificateFileError for ``cacert``.
@@ -77,18 +80,23 @@ def examine(
         origin=origin,
         groups=groups,
     )
-    return _Run(options, on_check, on_step).report()
+    return _Run(options, on_check, on_step, on_cost).report()
 
 
 class _Run:
     """One run of the checks."""
 
     def __init__(
-        self, options: Options, on_check: Callable[[Check], None], on_step: Callable[[str], None]
+        self,
+        options: Options,
+        on_check: Callable[[Check], None],
+        on_step: Callable[[str], None],
+        on_cost: Callable[[str], None],
     ) -> None:
         self._options = options
         self._on_check = on_check
         self._on_step = on_step
+        self._on_cost = on_cost
         self._checks: list[Check] = []
         self._started = time.monotonic()
 
@@ -97,6 +105,8 @@ class _Run:
             examination = Examination(self._options, self._on_step)
         except CannotConnectError as error:
             return self._report(None, str(error))
+        if cost := expected_cost(examination):
+            self._on_cost(cost)
         try:
             problem = why_not_a_stream(examination)
         except CannotConnectError as error:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import TracebackType
 
 from flask_sluice.doctor.http.dialing import Dialed, close_with_fin, close_with_reset
-from flask_sluice.doctor.http.http1 import Http1Protocol
 from flask_sluice.doctor.http.protocol import Protocol
 from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.http.request import HttpRequest
@@ -121,8 +120,11 @@ class Exchange:
 
 
 def _protocol(dialed: Dialed, request: HttpRequest, recording: Recording) -> Protocol:
+    # h11 and h2 are of an extra, without which the command's --help and its errors work.
     if dialed.protocol == "h2":
-        from flask_sluice.doctor.http.http2 import Http2Protocol  # noqa: PLC0415 - h2 is needed for HTTP/2 alone
+        from flask_sluice.doctor.http.http2 import Http2Protocol  # noqa: PLC0415
 
         return Http2Protocol(request, recording)
+    from flask_sluice.doctor.http.http1 import Http1Protocol  # noqa: PLC0415
+
     return Http1Protocol(request, recording)
