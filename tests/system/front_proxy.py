@@ -1,19 +1,17 @@
 """A server in front of gunicorn, started with the configuration that is shipped for it, and ended."""
 
 import abc
-import os
-import shutil
+import contextlib
 import socket
 import ssl
 import subprocess
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from benchmarks.ports import free_port
 from tests.support.certificate import make_certificates
-from tests.support.server import ROOT, wait_until
+from tests.support.program import program_path, running_program
+from tests.support.server import ROOT
 
 _TIMEOUT_SECONDS = 30
 
@@ -43,37 +41,24 @@ class FrontProxy(abc.ABC):
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "FrontProxy":
-        command = self._command()
-        with (self._folder / "stderr").open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **self._environment()},
+        with contextlib.ExitStack() as running:
+            running.callback(self._folder_to_remove.cleanup)
+            self._process = running.enter_context(
+                running_program(
+                    self._command(),
+                    port=self.port,
+                    output=self._folder / "stderr",
+                    environment=self._environment(),
+                )
             )
-        try:
-            wait_until(self._accepts, _TIMEOUT_SECONDS, lambda: self.log)
-        except BaseException:
-            self.__exit__()
-            raise
+            self._running = running.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._folder_to_remove.cleanup()
+        self._running.close()
 
     def _command(self) -> list[str | Path]:
-        program = shutil.which(self.PROGRAM, path=f"{os.environ['PATH']}:/usr/sbin")
-        if program is None:
-            give_up = pytest.fail if "CI" in os.environ else pytest.skip
-            give_up(f"{self.PROGRAM} is not installed; tests/install-system-packages installs it")
+        program = program_path(self.PROGRAM)
         self._certificate = make_certificates(self._folder)["good"]
         return [program, *self._prepare()]
 
@@ -98,12 +83,6 @@ class FrontProxy(abc.ABC):
             assert shipped in text, f"not in {self.SHIPPED}: {shipped}"
             text = text.replace(shipped, ours)
         return text
-
-    def _accepts(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, f"{self.PROGRAM} ended:\n{self.log}"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     @property
     def log(self) -> str:

@@ -69,6 +69,9 @@ class RawOrigin:
             and not script.forced
         ):
             script = replace(script, coding="")
+        if request.partition(b"\r\n")[0].endswith(b"HTTP/1.0") and script.framing == "chunked":
+            # Such a reader knows no chunks (RFC 9112, section 7.1).
+            script = replace(script, framing="close")
         origin = headers.get("origin", "")
         method = request.partition(b" ")[0]
         if method == b"OPTIONS":
