@@ -283,9 +283,7 @@ def test_a_tool_reports_its_progress_and_its_result(origin):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 429, 500, 503])
 def test_a_refusal_has_its_status(origin, status):
-    assert origin.ask(path(status=status)).startswith(
-        b"HTTP/1.1 %d" % status
-    )
+    assert origin.ask(path(status=status)).startswith(b"HTTP/1.1 %d" % status)
 
 
 def test_the_same_over_tls(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kept_folders import kept_folder
+from tests.support.kept_folders import kept_environment, kept_folder
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 APACHE = Path("/usr/sbin/apache2")
@@ -24,7 +24,7 @@ class Environments:
     @cached_property
     def programs(self) -> Path:
         """The folder with the servers' programs, of an environment of this Python."""
-        return kept_folder("servers", f"{sys.version}{REQUIREMENTS.read_text()}", _install) / "bin"
+        return kept_environment("servers", REQUIREMENTS) / "bin"
 
     @cached_property
     def system_packages(self) -> Path:
@@ -45,9 +45,3 @@ class Environments:
             subprocess.run([*_PIP, "install", *target, *named], check=True)
 
         return kept_folder("system-packages", f"{version}{REQUIREMENTS.read_text()}", install)
-
-
-def _install(folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    python = ("--python", folder / "bin/python")
-    subprocess.run([*_PIP, *python, "install", "--requirement", REQUIREMENTS], check=True)

@@ -3,6 +3,8 @@
 import fcntl
 import hashlib
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,3 +25,15 @@ def kept_folder(name: str, content: str, install: Callable[[Path], None]) -> Pat
             install(folder)
             (folder / "installed").touch()
     return folder
+
+
+def kept_environment(name: str, requirements: Path) -> Path:
+    """Return the folder of a virtual environment of this Python with these packages, and without pip."""
+
+    def install(folder: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+        into = ("--python", folder / "bin/python")
+        subprocess.run([*pip, *into, "install", "--requirement", requirements], check=True)
+
+    return kept_folder(name, f"{sys.version}{requirements.read_text()}", install)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import wait_until
+from tests.support.server import clean_environment, wait_until, without_proxies
 
 _TIMEOUT_SECONDS = 30
 
@@ -32,11 +32,13 @@ def running_program(
     port: int,
     output: Path,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the program, and wait until it accepts connections on the port; end it with all that it has started.
 
     output: the file that gets what it prints
     environment: variables besides those of the tests
+    folder: where it runs
     """
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -44,7 +46,8 @@ def running_program(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            env={**without_proxies(clean_environment()), **(environment or {})},
             start_new_session=True,
         )
 
