@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tests.doctor.zoo.origins.odd_parts import PARTS
@@ -107,7 +107,7 @@ def _silence(script: Script) -> Iterator[Step]:
 # Answers of APIs.
 
 
-def openai(script: Script, _: str = "") -> Iterator[Step]:
+def openai(script: Script) -> Iterator[Step]:
     """A chat completion: a role, words, a finish_reason, and [DONE]."""
     yield from _in_pace(script, _openai_chunks(script))
     if script.error < 0:
@@ -141,7 +141,7 @@ def _openai_chunks(script: Script) -> Iterator[bytes]:
         )
 
 
-def anthropic(script: Script, _: str = "") -> Iterator[Step]:
+def anthropic(script: Script) -> Iterator[Step]:
     """A message: six kinds of events, whose names stand in their data, too."""
     return _in_pace(script, _anthropic_events(script))
 
@@ -178,12 +178,12 @@ def _typed(kind: str, **fields: Any) -> bytes:
     return event({"type": kind, **fields}, name=kind)
 
 
-def mcp(script: Script, request_id: object) -> Iterator[Step]:
-    """A tool of a Model Context Protocol server that reports its progress, and its result."""
-    return _in_pace(script, _mcp_messages(script, request_id))
+def mcp(script: Script, answer: bytes = b"") -> Iterator[Step]:
+    """A Model Context Protocol server that reports the progress of a tool. answer: the last message"""
+    return _in_pace(script, _mcp_messages(script, answer))
 
 
-def _mcp_messages(script: Script, request_id: object) -> Iterator[bytes]:
+def _mcp_messages(script: Script, answer: bytes) -> Iterator[bytes]:
     for number in range(1, script.events + 1):
         if number == script.malformed:
             yield event(_BROKEN, name="message")
@@ -191,9 +191,17 @@ def _mcp_messages(script: Script, request_id: object) -> Iterator[bytes]:
         params = {"progressToken": "zoo", "progress": number, "total": script.events}
         message = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
         yield event(message, name="message")
-    if script.done:
-        result = {"content": [{"type": "text", "text": "counted"}]}
-        yield event({"jsonrpc": "2.0", "id": request_id, "result": result}, name="message")
+    if script.done and answer:
+        yield answer
 
 
-Content = Callable[[Script, str], Iterator[Step]]
+def mcp_answer(asked: dict[str, Any]) -> bytes:
+    """The answer to a call of a tool, or to ``initialize``."""
+    result: dict[str, Any] = {"content": [{"type": "text", "text": "counted"}]}
+    if asked.get("method") == "initialize":
+        result = {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "zoo", "version": "1"},
+        }
+    return event({"jsonrpc": "2.0", "id": asked.get("id"), "result": result}, name="message")

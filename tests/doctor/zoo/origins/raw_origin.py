@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.doctor.zoo.origins import contents, heads
 from tests.doctor.zoo.origins.script import Script
@@ -18,6 +19,8 @@ from tests.support.stream import reset
 
 GAUGE = "zoo_streams_running"
 """The name in /metrics, unless the query says another: /metrics?name=..."""
+_USUAL_TOKENS = 64
+_WHOLE_ANSWER = {"choices": [{"message": {"role": "assistant", "content": "all at once"}}]}
 _SHARED_BUFFER_BYTES = 16 << 10
 _HALF_CHUNK = b"400\r\ndata: this chunk was announced as longer"
 
@@ -198,20 +201,32 @@ def _steps(
     """The stream that is asked for; None for what is answered otherwise."""
     last_event_id = headers.get("last-event-id", "")
     asked = _json_of(request)
+    is_post = request.startswith(b"POST ")
     if route == "/events":
         is_over = contents.has_seen_all(script, last_event_id) and script.after_end == "204"
         return None if is_over else contents.counted(script, last_event_id)
-    if not request.startswith(b"POST "):
+    if route == "/mcp":
+        return _mcp_steps(script, asked, is_post)
+    content = {"/v1/chat/completions": contents.openai, "/v1/messages": contents.anthropic}
+    if route not in content or not is_post:
         return None
-    if route in ("/v1/chat/completions", "/v1/messages"):
-        content = contents.openai if route.endswith("completions") else contents.anthropic
-        return content(script) if asked.get("stream") else None
-    if route == "/mcp" and asked.get("method") == "tools/call":
-        return contents.mcp(script, asked.get("id"))
-    return None
+    if not asked and script.refusal == "event":
+        return content[route](replace(script, error=0))
+    if not asked.get("stream"):
+        return None
+    tokens = asked.get("max_tokens") or _USUAL_TOKENS
+    return content[route](replace(script, events=script.events * max(1, tokens // _USUAL_TOKENS)))
 
 
-def _json_of(request: bytes) -> dict[str, object]:
+def _mcp_steps(script: Script, asked: dict[str, Any], is_post: bool) -> Iterable[Step] | None:
+    if not is_post:
+        return contents.mcp(script)
+    if asked.get("method") == "initialize":
+        return iter([contents.mcp_answer(asked)])
+    return contents.mcp(script, contents.mcp_answer(asked)) if "id" in asked else None
+
+
+def _json_of(request: bytes) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         asked = json.loads(request.partition(b"\r\n\r\n")[2])
         if isinstance(asked, dict):
@@ -220,23 +235,17 @@ def _json_of(request: bytes) -> dict[str, object]:
 
 
 def _no_stream(script: Script, route: str, headers: dict[str, str], request: bytes) -> bytes:
-    asked = _json_of(request)
     if route == "/events":
         return heads.empty(204, heads.cors(script, headers.get("origin", "")))
-    if route == "/mcp" and "id" in asked:
-        result = {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "zoo", "version": "1"},
-            "tools": [{"name": "count", "inputSchema": {"type": "object"}}],
-        }
-        answer = {"jsonrpc": "2.0", "id": asked["id"], "result": result}
-        return heads.whole(200, answer, {"Mcp-Session-Id": "zoo-session"})
-    if route == "/mcp" and asked:
-        return heads.empty(202, [])
-    if route.startswith("/v1/") and asked:
-        return heads.whole(200, {"choices": [{"message": {"content": "all at once"}}]})
-    return refusal(405 if route in ("/mcp", "/v1/messages", "/v1/chat/completions") else 404)
+    if route not in ("/mcp", "/v1/chat/completions", "/v1/messages"):
+        return refusal(404)
+    if not request.startswith(b"POST "):
+        return refusal(405)
+    if _json_of(request):
+        return heads.empty(202, []) if route == "/mcp" else heads.whole(200, _WHOLE_ANSWER)
+    if script.refusal == "html":
+        return heads.whole(500, "<html>Internal Server Error</html>", content_type="text/html")
+    return refusal(int(script.refusal))
 
 
 def refusal(status: int) -> bytes:

@@ -44,9 +44,10 @@ class Script:
     leaving: when the server sees that the reader has left: "at-once", "at-write" or "never"
     limit: how many streams run at once, 0: any number; shared: 1: one reader that does not read stops all
 
-    Answers of APIs:
+    Answers of APIs (``events`` of them for 64 tokens):
     done: how many [DONE]; malformed: the number of the event whose JSON is broken, 0: none
     error: after how many events the API's error comes, -1: never; finish: 0: no finish_reason
+    refusal: a broken request is refused with "400", with "200", with an "event", or with "html"
     """
 
     events: int = 10
@@ -87,6 +88,7 @@ class Script:
     malformed: int = 0
     error: int = -1
     finish: int = 1
+    refusal: str = "400"
 
     @classmethod
     def of(cls, query: str) -> "Script":
