@@ -1,5 +1,6 @@
 """Tells whether something on the way collects events instead of passing each on."""
 
+import math
 import statistics
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,10 @@ _LEAST_TOKENS = 8
 _LEAST_PAUSE_SECONDS = 0.25
 _LONG_PAUSE_SECONDS = 1.0
 _WHOLE_SHARE = 0.8
+_LEAST_EVENTS_OF_A_WHOLE = 4
+_TOGETHER_SECONDS = 0.1
+_TIMER_SECONDS = 0.3
+_PACKET_BYTES = 1500
 _FASTEST_EVENT_SECONDS = 0.0003
 """3,300 tokens a second are more than any model makes for one reader."""
 
@@ -131,8 +136,8 @@ def _by_cuts(arrivals: Arrivals) -> Buffering | None:
     at_once = statistics.mean(lump.events for lump in cut)
     return Buffering(
         Verdict.FAULT,
-        f"The stream comes in lumps of {size}, {at_once:.0f} events each, and {len(cut)} of them end in the "
-        "middle of an event: a buffer on the way collects bytes until it is full.",
+        f"The stream comes in lumps of {size}, {at_once:.0f} events each, and {len(cut)} of {len(arrivals.lumps)} "
+        "lumps end in the middle of an event: a buffer on the way collects bytes until it is full.",
         "lumps",
     )
 
@@ -154,6 +159,12 @@ def _by_stamps(arrivals: Arrivals) -> Buffering | None:
         f"{len(stamps.held_seconds)} were held back, up to {max(held):.1f} s"
     )
     together = arrivals.events_at_once
+    if max(held) <= _TIMER_SECONDS and _median_bytes(arrivals) < _PACKET_BYTES:
+        return Buffering(
+            Verdict.FAULT,
+            f"{evidence}: small events wait for more bytes, as TCP does without TCP_NODELAY.",
+            "delayed",
+        )
     if together < 2:
         return Buffering(Verdict.WARNING, f"{evidence}, although each came on its own.", "delayed")
     if together >= _WHOLE_SHARE * arrivals.event_count:
@@ -164,6 +175,10 @@ def _by_stamps(arrivals: Arrivals) -> Buffering | None:
         f"{buffer_name([lump.byte_count for lump in arrivals.lumps])}.",
         "lumps",
     )
+
+
+def _median_bytes(arrivals: Arrivals) -> float:
+    return statistics.median(lump.byte_count for lump in arrivals.lumps)
 
 
 def _by_burst(arrivals: Arrivals) -> Buffering | None:
@@ -187,29 +202,41 @@ def _by_burst(arrivals: Arrivals) -> Buffering | None:
             f"{evidence}: too soon to tell a fast server from a buffer. Compare with --direct, or ask for "
             "a longer answer with --post.",
         )
-    if largest.pause_seconds >= _LONG_PAUSE_SECONDS and arrivals.event_count >= 3:
+    return _whole_answer(arrivals, largest, evidence)
+
+
+def _whole_answer(arrivals: Arrivals, burst: Lump, evidence: str) -> Buffering:
+    """Judge a burst that may be the whole answer: the longer nothing came, the less the server had it all at once."""
+    recording = arrivals.log.recording
+    is_whole = burst.is_first and arrivals.event_count >= _LEAST_EVENTS_OF_A_WHOLE
+    has_ended = (recording.ended_seconds or math.inf) - burst.seconds < _TOGETHER_SECONDS
+    if not is_whole or not has_ended or burst.pause_seconds < _LEAST_PAUSE_SECONDS:
         return Buffering(
-            Verdict.WARNING,
-            f"{evidence}. If the server makes them one by one, something collects them: compare with "
+            Verdict.SKIPPED,
+            f"{evidence}, as a server does that has them all. If it makes them one by one, compare with "
             "--direct URL.",
-            "whole",
         )
+    has_head = burst.seconds - (recording.head_seconds or 0) < _TOGETHER_SECONDS
+    is_sure = has_head and burst.pause_seconds >= _LONG_PAUSE_SECONDS
     return Buffering(
-        Verdict.SKIPPED,
-        f"{evidence}, as a server does that has them all. If it makes them one by one, compare with "
-        "--direct URL.",
+        Verdict.FAULT if is_sure else Verdict.WARNING,
+        f"{evidence}, together with {'the head and ' if has_head else ''}the end of the answer: something "
+        "collects the whole answer, or the server makes all events before it sends the first. --direct URL "
+        "tells which.",
+        "whole",
     )
 
 
 def _by_grouping(arrivals: Arrivals) -> Buffering | None:
-    """Several tokens at once, again and again: some servers send them so, and so does a small buffer."""
+    """Several events at once, again and again: some servers send them so, and so does a small buffer."""
     lumps = [lump for lump in arrivals.lumps if lump.events]
-    if not arrivals.token_pace or len(lumps) < 3 or arrivals.events_at_once < _MANY_AT_ONCE:
+    if len(lumps) < 3 or arrivals.events_at_once < _MANY_AT_ONCE:
         return None
-    return Buffering(
-        Verdict.WARNING,
+    evidence = (
         f"{arrivals.events_at_once:.0f} events come at once, in lumps of "
-        f"{buffer_name([lump.byte_count for lump in lumps])}. Either the server sends several tokens together, "
-        "or something collects them: compare with --direct URL.",
-        "lumps",
+        f"{buffer_name([lump.byte_count for lump in lumps])}. Either the server sends them together, "
+        "or something collects them: compare with --direct URL."
     )
+    if arrivals.token_pace:
+        return Buffering(Verdict.WARNING, evidence, "lumps")
+    return Buffering(Verdict.SKIPPED, evidence)

@@ -11,6 +11,7 @@ PAUSE_SECONDS = 0.005
 """Bytes that come within this time of each other were sent together: a kernel and a local network need less."""
 _USUAL_BUFFERS_KIB = (1, 2, 4, 8, 16, 32, 64)
 _LEAST_CUTS = 2
+_MANY_EVENTS = 4
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,13 @@ def _ends_of_events(log: EventLog) -> _Ends:
 def cut_lumps(lumps: Sequence[Lump]) -> list[Lump]:
     """Return the lumps that end within an event, if they are most; else none.
 
-    A server writes whole events. Only what counts bytes, a buffer, stops within one and pauses. One such lump may be the
-    network's doing.
+    A server writes whole events. Only what counts bytes, a buffer, stops within one and pauses. One such lump of few events
+    may be the network's doing.
     """
     before_last = lumps[:-1]
     cut = [lump for lump in before_last if lump.cuts_event]
-    return cut if len(cut) >= _LEAST_CUTS and 2 * len(cut) >= len(before_last) else []
+    is_enough = len(cut) >= _LEAST_CUTS or any(lump.events >= _MANY_EVENTS for lump in cut)
+    return cut if is_enough and 2 * len(cut) >= len(before_last) else []
 
 
 def buffer_name(byte_counts: Sequence[float]) -> str:
