@@ -20,6 +20,7 @@ _HELD_SECONDS = 0.15
 """An event that was held back for less may have met a busy machine."""
 _HELD_SHARE = 0.2
 _MANY_AT_ONCE = 4.0
+_LEAST_GROUPS = 3
 _LEAST_TOKENS = 8
 _LEAST_PAUSE_SECONDS = 0.25
 _LONG_PAUSE_SECONDS = 1.0
@@ -230,13 +231,13 @@ def _whole_answer(arrivals: Arrivals, burst: Lump, evidence: str) -> Buffering:
 def _by_grouping(arrivals: Arrivals) -> Buffering | None:
     """Several events at once, again and again: some servers send them so, and so does a small buffer."""
     lumps = [lump for lump in arrivals.lumps if lump.events]
-    if len(lumps) < 3 or arrivals.events_at_once < _MANY_AT_ONCE:
+    if arrivals.events_at_once < _MANY_AT_ONCE:
         return None
     evidence = (
         f"{arrivals.events_at_once:.0f} events come at once, in lumps of "
         f"{buffer_name([lump.byte_count for lump in lumps])}. Either the server sends them together, "
         "or something collects them: compare with --direct URL."
     )
-    if arrivals.token_pace:
+    if arrivals.token_pace and len(lumps) >= _LEAST_GROUPS:
         return Buffering(Verdict.WARNING, evidence, "lumps")
     return Buffering(Verdict.SKIPPED, evidence)

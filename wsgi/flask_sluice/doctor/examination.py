@@ -73,7 +73,7 @@ class Examination:
             location = recording.header("Location")
             if not location:
                 break
-            request = _redirected(request, location, recording.status)
+            request = redirected(request, location, recording.status)
             self.redirects.append(request.url)
             recording = self.record(request)
         if self.redirects:
@@ -104,7 +104,7 @@ class Examination:
             return exchange.read(seconds)
 
 
-def _redirected(request: HttpRequest, location: str, status: int) -> HttpRequest:
+def redirected(request: HttpRequest, location: str, status: int) -> HttpRequest:
     """The request that follows a redirect (RFC 9110, section 15.4), without secrets for another host."""
     url = checked_url(urljoin(request.url, location))
     if urlsplit(url).netloc != request.parts.netloc:

@@ -1,6 +1,7 @@
 """What an examination is asked to do."""
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from flask_sluice.doctor.http.request import checked_url
 from flask_sluice.doctor.report import GROUPS
 
+_ORIGIN = re.compile(r"https?://[^/\s]+|null")
 PRESETS = ("auto", "openai", "eventsource", "anthropic", "mcp")
 
 
@@ -75,6 +77,8 @@ class Options:
         object.__setattr__(self, "groups", tuple(name for name in GROUPS if name in self.groups))
         if self.read_seconds is not None and not 0 < self.read_seconds <= 3600:
             raise OptionError(f"--for {self.read_seconds:g}: give 1 to 3600 seconds")
+        if self.origin is not None and not _ORIGIN.fullmatch(self.origin):
+            raise OptionError(f"--origin {self.origin}: give one like https://app.example")
         for name, value in self.headers.items():
             _check_header(name, value)
 
