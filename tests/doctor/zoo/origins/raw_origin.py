@@ -249,6 +249,8 @@ def _no_stream(script: Script, route: str, headers: dict[str, str], request: byt
 
 
 def refusal(status: int) -> bytes:
+    if status == 204:
+        return heads.empty(status, [])
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     headers |= {"Retry-After": "1"} if status in (429, 503) else {}
     return heads.whole(status, {"error": {"message": f"refused with {status}"}}, headers)

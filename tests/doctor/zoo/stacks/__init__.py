@@ -1,0 +1,24 @@
+"""All stacks of the zoo, by a sentence that says what each does."""
+
+from tests.doctor.zoo.stack import Stack
+from tests.doctor.zoo.stacks import (
+    buffered,
+    cut,
+    ended,
+    framed,
+    headed,
+    left,
+    loaded,
+    resumed,
+    silent,
+    sound,
+    unexaminable,
+)
+
+_GROUPS = (
+    *(buffered, cut, ended, framed, headed, left),
+    *(loaded, resumed, silent, sound, unexaminable),
+)
+STACKS: dict[str, Stack] = {
+    sentence: stack for module in _GROUPS for sentence, stack in module.STACKS.items()
+}
