@@ -2,13 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 from tests.doctor.zoo.origins.odd_parts import PARTS
 from tests.doctor.zoo.origins.script import Script
 from tests.doctor.zoo.origins.steps import Step
 
+T = TypeVar("T")
 _BROKEN = '{"choices": [{"index": 0, "delta": {"cont'
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "by", "the", "river")
 
@@ -29,7 +31,8 @@ def counted(script: Script, last_event_id: str) -> Iterator[Step]:
     if script.retry:
         yield f"retry: {script.retry}\n\n".encode()
     count = (script.events or 1 << 30) - start + 1
-    yield from _in_pace(script, (_numbered(script, start + index) for index in range(count)))
+    numbers = range(start, start + count)
+    yield from _in_pace(script, (partial(_numbered, script, number) for number in numbers))
     if script.terminal:
         yield event(script.terminal, name="end")
 
@@ -63,31 +66,33 @@ def _numbered(script: Script, number: int) -> bytes:
     return event(data, event_id=ids[script.ids])
 
 
-def _in_pace(script: Script, events: Iterator[bytes]) -> Iterator[Step]:
+def _in_pace(script: Script, makers: Iterable[Callable[[], bytes]]) -> Iterator[Step]:
     """An interval between two events, the odd parts behind the second, and the silence before the last."""
     if script.first:
         yield script.first
-    for number, (each, is_last) in enumerate(_with_last(events), start=1):
+    for number, (make, is_last) in enumerate(_with_last(iter(makers)), start=1):
         if number > 1:
             yield script.interval
         if is_last and script.silence:
             yield from _silence(script)
+        each = make()
         yield each[:-1] if is_last and script.last == "open" else each
         if number == 2 and script.odd:
             yield from (PARTS[part] for part in script.odd.split(","))
 
 
-def _with_last(events: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Each event when it is made, and whether it is the last."""
-    for each in events:
-        waiting = each
-        break
-    else:
-        return
-    for each in events:
-        yield waiting, False
-        waiting = each
-    yield waiting, True
+def _with_last(makers: Iterator[T]) -> Iterator[tuple[T, bool]]:
+    """Each of these, and whether it is the last."""
+    waiting = next(makers, None)
+    while waiting is not None:
+        after = next(makers, None)
+        yield waiting, after is None
+        waiting = after
+
+
+def _made(events: Iterable[bytes]) -> Iterator[Callable[[], bytes]]:
+    """Makers of events that do not say when they are made."""
+    return (partial(bytes, each) for each in events)
 
 
 def _silence(script: Script) -> Iterator[Step]:
@@ -109,7 +114,7 @@ def _silence(script: Script) -> Iterator[Step]:
 
 def openai(script: Script) -> Iterator[Step]:
     """A chat completion: a role, words, a finish_reason, and [DONE]."""
-    yield from _in_pace(script, _openai_chunks(script))
+    yield from _in_pace(script, _made(_openai_chunks(script)))
     if script.error < 0:
         yield from (event("[DONE]") for _ in range(script.done))
 
@@ -143,7 +148,7 @@ def _openai_chunks(script: Script) -> Iterator[bytes]:
 
 def anthropic(script: Script) -> Iterator[Step]:
     """A message: six kinds of events, whose names stand in their data, too."""
-    return _in_pace(script, _anthropic_events(script))
+    return _in_pace(script, _made(_anthropic_events(script)))
 
 
 def _anthropic_events(script: Script) -> Iterator[bytes]:
@@ -180,7 +185,7 @@ def _typed(kind: str, **fields: Any) -> bytes:
 
 def mcp(script: Script, answer: bytes = b"") -> Iterator[Step]:
     """A Model Context Protocol server that reports the progress of a tool. answer: the last message"""
-    return _in_pace(script, _mcp_messages(script, answer))
+    return _in_pace(script, _made(_mcp_messages(script, answer)))
 
 
 def _mcp_messages(script: Script, answer: bytes) -> Iterator[bytes]:
