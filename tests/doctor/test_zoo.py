@@ -24,7 +24,7 @@ def test_the_doctor_says_of_a_stack_what_is_to_be_said(stack: Stack):
         assert stack.problem in report.problem
         return
     assert report.problem == ""
-    assert found(report) == stack.verdicts, [
+    assert found(report) == stack.expected, [
         f"{check.full_name} {check.verdict.value}: {check.evidence}"
         for check in report.checks
         if check.verdict is not Verdict.OK

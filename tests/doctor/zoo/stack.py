@@ -16,11 +16,15 @@ Front = Callable[..., contextlib.AbstractContextManager[str]]
 """Starts a proxy in front of an address, with ``certificate=`` one that speaks TLS and HTTP/2, and gives its own."""
 
 
+USUAL = {"headers": {"headers.cors": "skipped"}}
+"""Verdicts that stacks have who say nothing else, by group: the doctor was not asked."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """path: of the URL, with its query
     groups: of checks that are made, with commas between
-    verdicts: by the full name of the check; those that are left out are ok
+    verdicts: by the full name of the check; those that are left out are ok, but for USUAL
     problem: a part of what the report says where there is no stream to examine
     origin, fronts: what is started, from the inside out
     tls: the outermost speaks TLS; the doctor trusts its certificate
@@ -39,6 +43,17 @@ class Stack:
     direct: bool = False
     metrics: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> dict[str, str]:
+        """All verdicts of the stack that are not ok."""
+        usual = {
+            name: verdict
+            for group in self.groups.split(",")
+            for name, verdict in USUAL.get(group, {}).items()
+        }
+        found = {**usual, **self.verdicts}
+        return {name: verdict for name, verdict in found.items() if verdict != "ok"}
 
     @contextlib.contextmanager
     def start(self) -> Iterator[dict[str, Any]]:
