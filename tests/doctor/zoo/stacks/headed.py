@@ -61,7 +61,7 @@ STACKS = {
     ),
     "the origin compresses": head(coding="gzip"),
     # Hops.
-    "the chunked coding is announced twice": head(framing="twice"),
+    "the chunked coding is announced twice": head({"headers.connection": "fault"}, framing="twice"),
     "the stream has a Content-Length": head({"headers.connection": "warning"}, framing="length"),
     "the connection closes after the stream": head(
         header="Connection: close|X-Accel-Buffering: no"

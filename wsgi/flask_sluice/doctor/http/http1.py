@@ -1,11 +1,14 @@
 """HTTP/1.0 and 1.1, read by h11."""
 
+import re
+
 import h11
 
 from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.http.request import HttpRequest
 
 _MAX_HEAD_BYTES = 256 * 1024
+_CODING = re.compile(rb"(?i)(\r?\n)transfer-encoding[ \t]*:[ \t]*chunked[ \t]*(?=\r?\n)")
 
 
 class Http1Protocol:
@@ -15,6 +18,8 @@ class Http1Protocol:
         self._request = request
         self._recording = recording
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        self._received_head = b""
+        self._repeated_codings = 0
 
     def opening_bytes(self) -> bytes:
         request = self._request
@@ -26,6 +31,8 @@ class Http1Protocol:
         return b"".join(part for part in parts if part)
 
     def take(self, data: bytes, seconds: float) -> bytes:
+        if self._recording.status is None:
+            self._received_head += data
         self._connection.receive_data(data)
         self._take_events(seconds)
         return b""
@@ -59,8 +66,26 @@ class Http1Protocol:
                 else:
                     return None
         except h11.RemoteProtocolError as error:
+            if self._recording.status is None and self._drop_repeated_codings():
+                return self._take_events(seconds, is_unmarked=is_unmarked)
             self._add(data, seconds)
             self._recording.end(Ending.NOT_HTTP, seconds, str(error))
+
+    def _drop_repeated_codings(self) -> bool:
+        """Begin again without the second and further lines "Transfer-Encoding: chunked", if there are any.
+
+        h11 refuses them, as nginx does. Many clients read on, and what a server sends twice is to be told.
+        """
+        head, end, body = self._received_head.partition(b"\r\n\r\n")
+        lines = len(_CODING.findall(head + b"\r\n"))
+        if lines < 2 or self._repeated_codings:
+            return False
+        self._repeated_codings = lines - 1
+        kept = _CODING.sub(b"", head + b"\r\n", count=self._repeated_codings)
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        self.opening_bytes()
+        self._connection.receive_data(kept + end[2:] + body)
+        return True
 
     def _add(self, data: bytearray, seconds: float) -> None:
         if data:
@@ -78,6 +103,7 @@ class Http1Protocol:
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in head.headers.raw_items()
         ]
+        recording.headers += [("Transfer-Encoding", "chunked")] * self._repeated_codings
 
     def _is_unmarked(self) -> bool:
         """Whether the end of the connection is the only end that the body has (RFC 9112, section 6.3)."""
