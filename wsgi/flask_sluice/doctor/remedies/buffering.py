@@ -87,7 +87,7 @@ BUFFERED_WHOLE = (
 
 DELAYED = (
     _HAPROXY,
-    Remedy("nginx, in http, server or location", "tcp_nodelay on;"),
+    Remedy("nginx, in http", "tcp_nodelay on;"),
     _TRAEFIK_FLUSH,
 )
 """Each event comes on its own, but late by 40 to 200 ms."""

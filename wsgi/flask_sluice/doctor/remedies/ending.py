@@ -5,9 +5,9 @@ from flask_sluice.doctor.remedies.remedy import Remedy
 
 TERMINAL_EVENT_MISSING = (
     Remedy("any app: tell the end with an event", 'yield "event: done\\ndata: {}\\n\\n"'),
-    Remedy("any app of the OpenAI kind", 'yield "data: [DONE]\\n\\n"'),
+    Remedy("any app, of the OpenAI kind", 'yield "data: [DONE]\\n\\n"'),
     Remedy(
-        "any app of the Anthropic kind",
+        "any app, of the Anthropic kind",
         'yield "event: message_stop\\ndata: {\\"type\\":\\"message_stop\\"}\\n\\n"',
     ),
     Remedy(
@@ -66,7 +66,7 @@ ERROR_AS_200 = (
 
 ERROR_NOT_TOLD = (
     Remedy(
-        "any app of the OpenAI kind: the shape that its clients know, then the end",
+        "any app, of the OpenAI kind: the shape that its clients know, then the end",
         'yield \'data: {"error":{"message":"…","type":"server_error","code":null}}\\n\\n\'\nreturn',
     ),
     *BODY_NOT_ENDED[1:],

@@ -98,7 +98,7 @@ RETRY_TOO_SHORT = (
 INVALID_UTF_8 = (
     Remedy("any app: encode text as UTF-8", 'yield f"data: {text}\\n\\n".encode("utf-8")'),
     Remedy(
-        "any app that passes tokens on: decode what was cut between two pieces as one",
+        "any app, if it passes tokens on: decode what was cut between two pieces as one",
         'decoder = codecs.getincrementaldecoder("utf-8")()\nfor piece in pieces:\n    text = decoder.decode(piece)',
     ),
     _EVENT,
@@ -122,13 +122,13 @@ NOT_JSON = (
 """The data of some events is JSON, that of others is not."""
 
 DONE_MISSING = (
-    Remedy("any app of the OpenAI kind: once, after the last chunk", 'yield "data: [DONE]\\n\\n"'),
+    Remedy("any app, of the OpenAI kind: once, after the last chunk", 'yield "data: [DONE]\\n\\n"'),
 )
 """A client cannot tell a whole answer from one that was cut."""
 
 DONE_TWICE = (
     Remedy(
-        "any app of the OpenAI kind that relays a stream: the upstream has sent it already",
+        "any app, of the OpenAI kind that relays a stream: the upstream has sent it already",
         'if event.data == "[DONE]":\n    return',
     ),
 )

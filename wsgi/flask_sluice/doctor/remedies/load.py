@@ -59,7 +59,7 @@ OTHERS_WAIT = (
 
 SLOW_READER_HOLDS_OTHERS = (
     Remedy(
-        "any app that publishes to many readers: a bounded queue for each, and drop the reader whose queue is full",
+        "any app, if it publishes to many readers: a bounded queue for each, and drop the reader whose queue is full",
         "queue = Queue(maxsize=100)\nqueue.put_nowait(event)",
     ),
     Remedy("nginx, in http: drop a client that takes nothing", "send_timeout 30s;"),
