@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from flask_sluice.doctor.http.recording import Recording
 from flask_sluice.sse.event import ReceivedEvent
@@ -32,6 +33,16 @@ class Line:
     @property
     def is_comment(self) -> bool:
         return self.text.startswith(b":")
+
+    @property
+    def field(self) -> str:
+        """The name of the field: what is before the first colon, or the whole line; "" for a comment."""
+        return self.text.partition(b":")[0].decode("utf-8", "replace")
+
+    @property
+    def value(self) -> bytes:
+        """What is after the colon, without one space."""
+        return self.text.partition(b":")[2].removeprefix(b" ")
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,23 @@ class EventLog:
     @property
     def has_bom(self) -> bool:
         return self.recording.body.startswith(BOM)
+
+    @property
+    def whole_lines(self) -> tuple[Line, ...]:
+        """The lines that have come to their ends: the last one counts only if the body ended properly behind it."""
+        if self.lines and not self.lines[-1].ending and not self.recording.has_proper_end:
+            return self.lines[:-1]
+        return self.lines
+
+    def lines_of(self, event: TimedEvent) -> tuple[Line, ...]:
+        """The lines of the event, its blank line included."""
+        first = bisect.bisect_left(self._line_starts, event.start)
+        last = bisect.bisect_left(self._line_starts, event.end)
+        return self.lines[first:last]
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [line.start for line in self.lines]
 
 
 def take_apart(recording: Recording) -> EventLog:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from flask_sluice.doctor.checks import delivery, headers
+from flask_sluice.doctor.checks import delivery, framing, headers
 from flask_sluice.doctor.costs import expected_cost
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
@@ -16,6 +16,7 @@ from flask_sluice.doctor.suitable import why_not_a_stream
 _CHECKS: Mapping[str, Callable[[Examination], Iterator[Check]]] = {
     "headers": headers.check,
     "delivery": delivery.check,
+    "framing": framing.check,
 }
 
 

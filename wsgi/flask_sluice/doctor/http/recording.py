@@ -130,6 +130,11 @@ class Recording:
         return b"".join(arrival.data for arrival in self.decoded)
 
     @property
+    def has_proper_end(self) -> bool:
+        """Whether its reader takes the body for complete."""
+        return self.ending in (Ending.COMPLETE, Ending.UNMARKED)
+
+    @property
     def has_ended(self) -> bool:
         return self.ending is not Ending.OPEN
 

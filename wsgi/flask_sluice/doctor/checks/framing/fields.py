@@ -1,0 +1,204 @@
+"""The lines of the events: names of fields, ids, reconnection times, and the data as JSON."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from flask_sluice.doctor.checks.framing.making import make
+from flask_sluice.doctor.checks.wording import counted, shortened
+from flask_sluice.doctor.events import BOM, EventLog, Line, TimedEvent
+from flask_sluice.doctor.presets.preset import Preset
+from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.report import Check
+
+_KNOWN = ("data", "event", "id", "retry")
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_FEWEST_JSON = 3
+_WRITER = "the server, where it writes an event"
+_FIELD_NAMES = Remedy(
+    _WRITER, 'yield f"data: {text}\\n\\n"  # the name in small letters, at the start of its line'
+)
+_EACH_LINE = Remedy(
+    _WRITER, 'yield "".join(f"data: {line}\\n" for line in text.split("\\n")) + "\\n"'
+)
+_JSON_LINES = Remedy(
+    _WRITER, 'yield f"data: {json.dumps(item)}\\n\\n"  # not json.dumps(item) alone'
+)
+
+
+def fields(log: EventLog) -> Check:
+    """Lines that are no field of the standard are ignored, and their text is lost."""
+    name = "fields"
+    lines = [line for line in log.whole_lines if _is_unknown(line)]
+    if not lines:
+        return make.ok(
+            name, f"All {counted(len(log.whole_lines), 'line')} are fields of the standard."
+        )
+    misspelt = [line for line in lines if line.field.strip().lower() in _KNOWN]
+    documents = [line for line in lines if line.text.lstrip().startswith((b"{", b"[", b"<"))]
+    texts = [
+        line for line in lines if not _PLAIN_NAME.fullmatch(line.field) or b":" not in line.text
+    ]
+    first = _shown(lines[0])
+    numbers = {"unknown_lines": len(lines)}
+    if misspelt:
+        return make.fault(
+            name,
+            f"{counted(len(misspelt), 'line')} begin with {misspelt[0].field!r}, which is not a field's name: the standard "
+            f"wants it in small letters and without spaces, and ignores the line ({_shown(misspelt[0])}).",
+            [_FIELD_NAMES],
+            **numbers,
+        )
+    if documents:
+        return make.fault(
+            name,
+            f"{counted(len(documents), 'line')} of JSON or HTML stand in the stream without `data:`, the first at byte "
+            f"{documents[0].start} ({_shown(documents[0])}). Clients ignore them.",
+            [_JSON_LINES],
+            **numbers,
+        )
+    if texts:
+        return make.fault(
+            name,
+            f"{counted(len(texts), 'line')} of text without `data:` before it, the first at byte {texts[0].start} "
+            f"({_shown(texts[0])}). Clients lose this text: each line of an event's data needs its own `data:`.",
+            [_EACH_LINE],
+            **numbers,
+        )
+    if not log.events:
+        return make.fault(
+            name,
+            f"{counted(len(lines), 'line')} and not one event: the first is {first}.",
+            [_FIELD_NAMES],
+            **numbers,
+        )
+    names = ", ".join(dict.fromkeys(repr(line.field) for line in lines))
+    return make.warning(
+        name,
+        f"{counted(len(lines), 'line')} have fields that the standard does not know ({shortened(names)}). Clients ignore "
+        "them.",
+        [_FIELD_NAMES],
+        **numbers,
+    )
+
+
+def _is_unknown(line: Line) -> bool:
+    # A line that begins with a byte order mark has a check of its own.
+    is_field = line.field in _KNOWN or line.is_comment or line.text.startswith(BOM)
+    return bool(line.text) and not is_field
+
+
+def _shown(line: Line) -> str:
+    return shortened(line.text[:400].decode("utf-8", "replace"))
+
+
+def ids(log: EventLog) -> Check:
+    """An id has to come back to the server as it was sent."""
+    name = "ids"
+    lines = [line for line in log.whole_lines if line.field == "id"]
+    if not lines:
+        return make.skipped(name, "No event has an id.")
+    with_nul = [line for line in lines if b"\0" in line.value]
+    if with_nul:
+        return make.fault(
+            name,
+            f"{counted(len(with_nul), 'id')} of {len(lines)} contain NUL, the first {_shown(with_nul[0])}. The standard ignores "
+            "such an id, and a reader that reconnects gets the events since the id before it again.",
+            [Remedy(_WRITER, "an id without NUL, CR and LF, such as a number")],
+            ids_with_nul=len(with_nul),
+        )
+    altered = [line for line in lines if not _survives_a_header(line.value)]
+    if altered:
+        return make.warning(
+            name,
+            f"{counted(len(altered), 'id')} of {len(lines)} do not survive the way back in a Last-Event-ID header, the first "
+            f"{_shown(altered[0])}: spaces at its ends are trimmed, and fetch-event-source 2.0 cannot send characters beyond "
+            "Latin-1.",
+            [Remedy(_WRITER, "an id of visible ASCII characters, such as a number")],
+            altered_ids=len(altered),
+        )
+    empty = [line for line in lines if not line.value]
+    if empty and len(empty) < len(lines):
+        return make.warning(
+            name,
+            f"{counted(len(empty), 'empty id')} among {len(lines)}: a reader that reconnects after one sends no Last-Event-ID, "
+            "and starts over.",
+            [Remedy(_WRITER, "leave the id line out where there is no id")],
+            empty_ids=len(empty),
+        )
+    return make.ok(name, f"{counted(len(lines), 'id')}, which come back as they are sent.")
+
+
+def _survives_a_header(value: bytes) -> bool:
+    return value == value.strip(b" \t") and value.decode("utf-8", "replace").isascii()
+
+
+def retry(log: EventLog) -> Check:
+    """The standard takes a reconnection time of ASCII digits only."""
+    name = "retry"
+    lines = [line for line in log.whole_lines if line.field == "retry"]
+    if not lines:
+        return make.skipped(name, "The stream sets no reconnection time.")
+    wrong = [line for line in lines if not re.fullmatch(rb"[0-9]+", line.value)]
+    if wrong:
+        return make.warning(
+            name,
+            f"{_shown(wrong[0])} is not a whole number of milliseconds ({len(wrong)} of {counted(len(lines), 'line')}). The "
+            "standard ignores it, and fetch-event-source 2.0 takes what parseInt makes of it.",
+            [Remedy(_WRITER, "retry: 3000  (milliseconds, digits only)")],
+            wrong_retry_lines=len(wrong),
+        )
+    return make.ok(name, f"{counted(len(lines), 'line')}, all of digits.")
+
+
+def json_data(log: EventLog, preset: Preset) -> Check:
+    """Where events carry JSON, each has to be whole."""
+    name = "json"
+    events = [
+        (number, event)
+        for number, event in enumerate(log.events, 1)
+        if not _may_be_text(event, preset)
+    ]
+    if not events:
+        return make.skipped(name, "No event has data that could be JSON.")
+    parsed = [(number, event, *_parse(event.event.data)) for number, event in events]
+    wrong = [(number, event, why) for number, event, _, why in parsed if why]
+    containers = sum(isinstance(value, dict | list) for _, _, value, _ in parsed)
+    is_json = preset.data_is_json or containers >= max(_FEWEST_JSON, len(events) * 0.8)
+    if not is_json:
+        return make.skipped(name, "The data is not JSON, and need not be.")
+    if not wrong:
+        return make.ok(name, f"The data of all {counted(len(events), 'event')} is JSON.")
+    number, event, why = wrong[0]
+    evidence = (
+        f"The data of {len(wrong)} of {counted(len(events), 'event')} is not JSON; the first is event {number} "
+        f"({shortened(event.event.data)}): {why}."
+    )
+    remedies = [Remedy(_WRITER, 'yield f"data: {json.dumps(item)}\\n\\n"')]
+    if preset.data_is_json:
+        return make.fault(name, evidence, remedies, events_without_json=len(wrong))
+    return make.warning(
+        name,
+        f"{evidence} Whether they are meant so is not known.",
+        remedies,
+        events_without_json=len(wrong),
+    )
+
+
+def _may_be_text(event: TimedEvent, preset: Preset) -> bool:
+    is_terminal = preset.is_terminal(event.event)
+    return event.event.data.strip() == "[DONE]" or (is_terminal and not preset.data_is_json)
+
+
+def _parse(data: str) -> tuple[Any, str]:
+    """Return the value, and why the text is not JSON; JavaScript's parser takes no NaN and Infinity."""
+    try:
+        return json.loads(data, parse_constant=_refuse), ""
+    except RecursionError:
+        return None, "it is nested too deeply"
+    except ValueError as error:
+        return None, str(error) if data else "it is empty"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON, and JSON.parse refuses it")
