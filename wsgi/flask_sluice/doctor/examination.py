@@ -1,5 +1,6 @@
 """What the checks of one examination share: the options, the first stream, and the way to send further requests."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,9 +33,14 @@ class Examination:
         self.tell = tell
         self.request_count = 0
         self.redirects: list[str] = []
-        self._tls = tls_context(options.cacert)
+        self._own_tls = tls_context(options.cacert) if options.cacert else None
         self._lock = threading.Lock()
         self.preset: Preset = choose_preset(options, self.ask)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Reading the system's authorities takes up to 100 ms, which plain HTTP does not need.
+        return self._own_tls or tls_context(None)
 
     @property
     def depth(self) -> Depth:
@@ -55,7 +61,8 @@ class Examination:
         with self._lock:
             self.request_count += 1
         http2 = self.options.http2 if http2 is None else http2
-        dialed = dial(request, self._tls, http2=http2, receive_buffer_bytes=receive_buffer_bytes)
+        tls = self._tls if request.is_secure else None
+        dialed = dial(request, tls, http2=http2, receive_buffer_bytes=receive_buffer_bytes)
         return Exchange(request, dialed)
 
     def ask(self, request: HttpRequest, seconds: float = _ANSWER_SECONDS) -> Recording:

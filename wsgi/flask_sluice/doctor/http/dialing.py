@@ -44,10 +44,15 @@ def tls_context(cacert: Path | None) -> ssl.SSLContext:
 
 
 def dial(
-    request: HttpRequest, context: ssl.SSLContext, *, http2: bool, receive_buffer_bytes: int | None
+    request: HttpRequest,
+    context: ssl.SSLContext | None,
+    *,
+    http2: bool,
+    receive_buffer_bytes: int | None,
 ) -> Dialed:
     """Connect to the server of the request.
 
+    context: for TLS; None: without
     http2: offer HTTP/2 in the TLS handshake
     receive_buffer_bytes: a small one makes a slow reader be felt early; None: the system's
 
@@ -61,7 +66,7 @@ def dial(
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise CannotConnectError(f"no connection to {where}: {reason}") from error
     protocol = ""
-    if request.is_secure:
+    if context is not None:
         try:
             context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
             secure = context.wrap_socket(sock, server_hostname=request.host)
