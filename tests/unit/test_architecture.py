@@ -15,7 +15,11 @@ MAY_IMPORT = {
     "cli": {"gateway", "client", "doctor"},
     "testing": {"stream", "observe", "sse"},
     "extension": {"channels", "journal", "stream", "sse"},
-    "gateway": {"extension", "channels", "journal", "stream", "observe", "sse", "server"},
+    "gateway": {
+        *("extension", "channels", "journal", "stream", "observe", "sse", "server"),
+        # Of it, what helps the doctor in any server, and is pure.
+        "doctor",
+    },
     "server": {"stream", "observe"},
     "channels": {"journal", "stream", "observe", "sse"},
     "journal": {"stream", "observe", "sse"},
@@ -157,6 +161,17 @@ def test_imports_go_down_only():
         )
     }
     assert upwards == {}
+
+
+def test_a_server_helps_the_doctor_without_the_doctor():
+    helping = "flask_sluice.doctor.helping"
+    helpers = [path for path in OURS if name(path).startswith("wsgi/flask_sluice/doctor/helping/")]
+    servers = [path for path in OURS if here(path) == "gateway"]
+    known = {module for path in (*helpers, *servers) for module in imports_of(path)}
+    others = {module for module in known if module.startswith("flask_sluice.doctor.")}
+    assert [module for module in others if not f"{module}.".startswith(f"{helping}.")] == []
+    theirs = {module.split(".")[0] for path in helpers for module in imports_of(path)}
+    assert theirs <= {*sys.stdlib_module_names, "flask_sluice"}
 
 
 def test_flask_is_known_to_the_routes_only():

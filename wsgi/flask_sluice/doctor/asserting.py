@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from flask_sluice.doctor.examine import examine
+from flask_sluice.doctor.examining import examine
 from flask_sluice.doctor.report import Check, Report
 
 

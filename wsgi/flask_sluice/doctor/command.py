@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from flask_sluice.doctor.examine import examine
+from flask_sluice.doctor.examining import examine
 from flask_sluice.doctor.http.dialing import CertificateFileError
 from flask_sluice.doctor.http.request import UrlError
 from flask_sluice.doctor.options import PRESETS, Depth, OptionError

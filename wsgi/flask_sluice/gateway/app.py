@@ -4,11 +4,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flask import Blueprint
+
 from flask_sluice.channels import Channels
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import HandoffTickets
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api import demo, handoff, openai, operations, passthrough, streams
+from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.application import Application
@@ -123,9 +126,19 @@ def create_app(settings: Settings | None = None) -> Application:
     if settings.secret_key:
         channels = _channels(settings)
         app.register_blueprint(handoff.blueprint(kept_streams, channels, settings.stream_options))
-    app.register_blueprint(demo.blueprint(settings))
-    app.register_blueprint(operations.blueprint(Readiness(upstreams, journal, board()), metrics))
+    _register(
+        app,
+        demo.blueprint(settings),
+        operations.blueprint(Readiness(upstreams, journal, board()), metrics),
+        # Behind all access checks: what they refuse leaves no report.
+        doctor.blueprint(settings),
+    )
     return app
+
+
+def _register(app: Application, *blueprints: Blueprint) -> None:
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
 
 
 def _health_checks(upstreams: Upstreams, settings: Settings) -> list[HealthCheck]:

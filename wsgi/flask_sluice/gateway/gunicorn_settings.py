@@ -20,6 +20,7 @@ from typing import Any
 import gevent
 from gunicorn.arbiter import Arbiter
 
+from flask_sluice.doctor.helping.reports import server_reports
 from flask_sluice.gateway import setting_files
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import (
@@ -34,6 +35,9 @@ from flask_sluice.server.worker import Worker
 from flask_sluice.stream import registry
 
 _MOVE_METRICS_SECONDS = 1.0
+
+# Made here, in the master, so that all workers share them.
+server_reports()
 
 try:
     _settings = server_settings()

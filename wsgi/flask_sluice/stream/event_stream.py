@@ -113,6 +113,16 @@ class EventStream:
     def request_id(self) -> str:
         return self._context.request_id
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None while it runs, and if it was never started."""
+        return self._context.outcome
+
+    @property
+    def event_count(self) -> int:
+        """How many events its feed has given."""
+        return self._feed.event_count
+
     # The request greenlet: before the response begins.
 
     def start(self, commit_seconds: float | None = None) -> None:

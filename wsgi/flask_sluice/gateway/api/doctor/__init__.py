@@ -1,0 +1,1 @@
+"""What helps ``sluice doctor``: reports on streams, and a stream whose pace it sets."""
