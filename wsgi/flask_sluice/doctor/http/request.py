@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, urlsplit
 
 from flask_sluice import __version__
+from flask_sluice.doctor.helping import ASK_HEADER
 
 USER_AGENT = f"sluice-doctor/{__version__}"
 _PORTS = {"http": 80, "https": 443}
@@ -70,6 +71,8 @@ class HttpRequest:
             "Accept": "text/event-stream, application/json;q=0.9, */*;q=0.1",
             # Browsers and most clients offer it, so that compression on the way is seen.
             "Accept-Encoding": "gzip, deflate",
+            # A server that helps reports when it saw that this reader had left.
+            ASK_HEADER: "1",
         }
         if self.body is not None:
             usual["Content-Type"] = "application/json"

@@ -1,0 +1,1 @@
+"""How the doctor learns what the server has seen: from its reports, its metrics, or its list of slots."""
