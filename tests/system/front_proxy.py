@@ -40,6 +40,11 @@ class FrontProxy(abc.ABC):
         self._folder = Path(self._folder_to_remove.name)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def certificate(self) -> Path:
+        """The site's certificate, which is its own authority."""
+        return self._certificate
+
     def __enter__(self) -> "FrontProxy":
         with contextlib.ExitStack() as running:
             running.callback(self._folder_to_remove.cleanup)

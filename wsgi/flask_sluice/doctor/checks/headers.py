@@ -14,7 +14,8 @@ from flask_sluice.doctor.report import Check, CheckMaker
 _make = CheckMaker("headers")
 _CACHE_HITS = ("HIT", "STALE", "UPDATING", "REVALIDATED", "EXPIRED")
 _HOP_BY_HOP = ("proxy-connection", "te", "trailer", "upgrade", "proxy-authenticate")
-_ONCE = ("content-type", "content-length", "transfer-encoding", "date", "server")
+_ONCE = ("content-length", "transfer-encoding")
+"""Twice they frame the body in two ways. Two of Server, which Caddy sends, do no harm."""
 
 
 def check(examination: Examination) -> Iterator[Check]:
