@@ -108,8 +108,8 @@ def test_a_silence_has_comments(origin):
         ({"newline": "crlf"}, b'data: {"n": 1}\r\n\r\ndata: '),
         ({"newline": "cr"}, b'data: {"n": 1}\r\rdata: '),
         ({"newline": "mixed"}, b'{"n": 1}\n\ndata: {"n": 2}\r\n\r\ndata: {"n": 3}\r\r'),
-        ({"odd": "no-data,bad-retry"}, b'{"n": 2}\n\nevent: hint\n\nretry: soon\n\ndata: '),
-        ({"retry": "3000"}, b"retry: 3000\n\ndata: "),
+        ({"odd": "no-data,bad-retry"}, b'{"n": 2}\n\nevent: hint\n\nretry: soon\ndata: '),
+        ({"retry": "3000"}, b"retry: 3000\ndata: "),
         ({"terminal": "over"}, b'{"n": 3}\n\nevent: end\ndata: over\n\n'),
     ],
 )

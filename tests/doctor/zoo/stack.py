@@ -16,8 +16,11 @@ Front = Callable[..., contextlib.AbstractContextManager[str]]
 """Starts a proxy in front of an address, with ``certificate=`` one that speaks TLS and HTTP/2, and gives its own."""
 
 
-USUAL = {"headers": {"headers.cors": "skipped"}}
-"""Verdicts that stacks have who say nothing else, by group: the doctor was not asked."""
+USUAL = {
+    "headers": {"headers.cors": "skipped"},
+    "framing": {"framing.ids": "skipped", "framing.retry": "skipped"},
+}
+"""The verdicts of stacks that say nothing else, by group: the doctor was not asked, or has nothing to look at."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def counted(script: Script, last_event_id: str) -> Iterator[Step]:
     """Numbered events, from the one that this reader is to get."""
     start = _first_number(script, last_event_id)
     if script.retry:
-        yield f"retry: {script.retry}\n\n".encode()
+        yield f"retry: {script.retry}\n".encode()
     count = (script.events or 1 << 30) - start + 1
     numbers = range(start, start + count)
     yield from _in_pace(script, (partial(_numbered, script, number) for number in numbers))
