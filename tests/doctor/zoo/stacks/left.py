@@ -2,47 +2,61 @@
 
 from functools import partial
 
+from flask_sluice.doctor import Depth
 from tests.doctor.zoo.origins import served
 from tests.doctor.zoo.origins.raw_origin import GAUGE
 from tests.doctor.zoo.origins.script import path
 from tests.doctor.zoo.proxies.nginx import SOUND, nginx
-from tests.doctor.zoo.stack import Stack
+from tests.doctor.zoo.stack import Front, Stack
 
 METRICS = f"/metrics#{GAUGE}"
+OPTIONS = {"depth": Depth.QUICK, "read_seconds": 5}
+NEVER = {"leaving.mid-stream-fin": "fault"}
+NO_PREFILL = {"leaving.prefill-fin": "skipped"}
+IGNORING = partial(nginx, location=SOUND + "proxy_ignore_client_abort on;")
+PACED = {"events": 60, "interval": 0.05}
 
 
-def left(verdicts: dict[str, str] | None = None, **script: object) -> Stack:
-    options = {"events": 200, "interval": 0.05, **script}
-    return Stack(path(**options), "leaving", verdicts or {}, metrics=METRICS)
+def left(verdicts: dict[str, str] | None = None, *fronts: Front, **script: object) -> Stack:
+    """A stream that is left in its middle: its first event comes too soon to be left before it."""
+    return Stack(
+        path(**{**PACED, **script}),
+        "leaving",
+        {**NO_PREFILL, **(verdicts or {})},
+        fronts=fronts,
+        metrics=METRICS,
+        options=OPTIONS,
+    )
+
+
+def left_early(verdicts: dict[str, str] | None = None, **script: object) -> Stack:
+    """A stream whose first event takes 2 s, as a model's may that reads a long prompt."""
+    return left({"leaving.prefill-fin": "ok", **(verdicts or {})}, first=2, **script)
 
 
 STACKS = {
-    "the server never notices that the reader has left": left(leaving="never"),
+    "the server never notices that the reader has left": left(NEVER, leaving="never"),
+    "the server never ends": left(NEVER, leaving="never", events=0),
     "the server notices at once": left(),
     "the server notices at its next write": left(leaving="at-write"),
     "the server would notice at its next write, and is silent": left(
-        leaving="at-write", events=4, silence=20
+        NEVER, leaving="at-write", events=4, silence=10
     ),
-    "the server notices while it is silent": left(events=4, silence=20),
-    "the server notices before the first event": left(first=5),
-    "the server does not notice before the first event": left(first=8, leaving="at-write"),
-    "nginx tells the server": Stack(
-        path(events=200, interval=0.05),
-        "leaving",
-        fronts=(partial(nginx, location=SOUND),),
-        metrics=METRICS,
+    "the server notices while it is silent": left(events=4, silence=10),
+    "the server notices before the first event": left_early(),
+    "the server does not notice before the first event": left_early(
+        {"leaving.prefill-fin": "fault"}, leaving="at-write"
     ),
-    "nginx ignores that the client has left": Stack(
-        path(events=200, interval=0.05),
-        "leaving",
-        fronts=(partial(nginx, location=SOUND + "proxy_ignore_client_abort on;"),),
-        metrics=METRICS,
+    "nginx tells the server": left({}, partial(nginx, location=SOUND)),
+    "nginx ignores that readers leave, but not that it cannot write": left({}, IGNORING),
+    "nginx ignores that readers leave, and has nothing to write": left(
+        NEVER, IGNORING, events=4, silence=10
     ),
     "the gateway notices": Stack(
         "/v1/chat/completions",
         "leaving",
         origin=served.gateway,
         metrics="/metrics",
-        options={"model": "test"},
+        options={"model": "test", "depth": Depth.QUICK},
     ),
 }
