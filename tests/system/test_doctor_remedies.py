@@ -72,7 +72,8 @@ def is_command_of_gunicorn(remedy):
 
 
 def is_for_nginx_itself(remedy):
-    return "ingress" not in remedy.where and NOT_IN_DEBIAN_12 not in remedy.where
+    others = ("ingress", "told by the app", NOT_IN_DEBIAN_12)
+    return not any(words in remedy.where for words in others)
 
 
 def place_of(remedy, places):

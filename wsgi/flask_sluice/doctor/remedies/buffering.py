@@ -5,7 +5,9 @@ Sources: the documentation of each product; for Apache and uWSGI also the source
 
 from flask_sluice.doctor.remedies.remedy import Remedy
 
-TELL_NGINX = Remedy("any app, in the headers of the response", "X-Accel-Buffering: no")
+TELL_NGINX = Remedy(
+    "nginx, told by the app in the headers of its response", "X-Accel-Buffering: no"
+)
 """nginx obeys it unless `proxy_ignore_headers` names it; it does not pass it on to the next nginx."""
 
 _SLUICE = Remedy(
@@ -19,7 +21,7 @@ _INGRESS = Remedy(
     "nginx (ingress-nginx), in the annotations of the Ingress",
     'nginx.ingress.kubernetes.io/proxy-buffering: "off"',
 )
-_INNER_NGINX = Remedy(
+INNER_NGINX = Remedy(
     "nginx, in the inner one of two: by default it keeps the header from the outer one",
     "proxy_pass_header X-Accel-Buffering;",
 )
@@ -72,14 +74,14 @@ _EXPRESS = Remedy(
 _GO = Remedy("Go, in the handler: after each event", "http.NewResponseController(w).Flush()")
 
 BUFFERED_IN_LUMPS = (
-    *(TELL_NGINX, _NGINX, _INNER_NGINX, _NGINX_UWSGI, _NGINX_FASTCGI, _INGRESS),
+    *(_NGINX, TELL_NGINX, INNER_NGINX, _NGINX_UWSGI, _NGINX_FASTCGI, _INGRESS),
     *(_APACHE_FCGI, _CADDY, _TRAEFIK, _TRAEFIK_FLUSH, _CLOUDFLARE, _WAITRESS, _EXPRESS, _GO),
     _SLUICE,
 )
 """Events come together, several KiB at a time."""
 
 BUFFERED_WHOLE = (
-    *(TELL_NGINX, _NGINX, _INNER_NGINX, _NGINX_CACHE, _NGINX_UWSGI, _NGINX_FASTCGI, _INGRESS),
+    *(_NGINX, TELL_NGINX, INNER_NGINX, _NGINX_CACHE, _NGINX_UWSGI, _NGINX_FASTCGI, _INGRESS),
     *(_FLASK_BODY, _FLASK_HOOK, _GUNICORN, _API_GATEWAY, _CLOUDFLARE, _APACHE_FCGI, _CADDY),
     *(_TRAEFIK, _EXPRESS, _GO, _SLUICE),
 )

@@ -1,5 +1,6 @@
 """What to change in the head of a response."""
 
+from flask_sluice.doctor.remedies.buffering import INNER_NGINX, TELL_NGINX
 from flask_sluice.doctor.remedies.compression import NO_TRANSFORM
 from flask_sluice.doctor.remedies.remedy import Remedy
 
@@ -44,11 +45,8 @@ FROM_A_CACHE = (
 """The stream came from a cache: it has an Age, or a second request got the same bytes."""
 
 BUFFERING_HEADER = (
-    Remedy("any app, in the headers of the response", "X-Accel-Buffering: no"),
-    Remedy(
-        "nginx, in the inner one of two: by default it keeps the header from the outer one",
-        "proxy_pass_header X-Accel-Buffering;",
-    ),
+    TELL_NGINX,
+    INNER_NGINX,
     _SSE_RESPONSE,
 )
 """`X-Accel-Buffering: no` is missing, which nginx and its likes need."""
