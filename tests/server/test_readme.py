@@ -40,7 +40,13 @@ PORT_OF_EXAMPLES = "localhost:8080"
 PATH = re.compile(r"`((?:benchmarks|deploy|docs|examples|static|tests|wsgi)/[\w./-]*)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 PYTHON = [each for each in examples("python") if each.page not in PAGES_OF_EXTENSION]
-CLIENTS = [example for example in PYTHON if PORT_OF_EXAMPLES in example.code]
+DEPLOYMENT_TESTS = [example for example in PYTHON if "assert_streams_well(" in example.code]
+HELPED_APPS = [example for example in PYTHON if "DoctorMiddleware(" in example.code]
+CLIENTS = [
+    example
+    for example in PYTHON
+    if PORT_OF_EXAMPLES in example.code and example not in DEPLOYMENT_TESTS
+]
 APPS = [example for example in PYTHON if "app = Flask(__name__)" in example.code]
 CONFIGURATIONS = [
     example for example in PYTHON if re.search(r"^worker_class|^configure\(", example.code, re.M)
@@ -78,7 +84,7 @@ ROUTES = (
 def test_every_example_in_python_is_run():
     """Here, or by test_readme_extension.py."""
     kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
-    kinds += [*CREDENTIALS, *WITH_CREDENTIALS]
+    kinds += [*CREDENTIALS, *WITH_CREDENTIALS, *DEPLOYMENT_TESTS, *HELPED_APPS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 
 
@@ -100,6 +106,25 @@ def test_credentials_of_the_pages_are_taken_and_read_a_file(example, tmp_path):
     credentials = made["PasswordFile"]()
     assert credentials.get_credentials() == ("secret",)
     Streams("redis://cache.example:6379", credentials=credentials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", DEPLOYMENT_TESTS, ids=str)
+def test_a_test_of_a_deployment_passes(sluice, tmp_path, example):
+    code = example.code.replace(PORT_OF_EXAMPLES, f"127.0.0.1:{sluice.port}")
+    (tmp_path / "test_deployment.py").write_text(code)
+    run_tests(tmp_path)
+
+
+@pytest.mark.parametrize("example", HELPED_APPS, ids=str)
+def test_an_app_helps_the_doctor(example):
+    app = Flask(__name__)
+    app.get("/answer")(lambda: "an answer")
+    exec(example.code, {"app": app})
+    report = app.test_client().get("/answer", headers={"Sluice-Doctor": "1"})
+    assert (
+        app.test_client().get(report.headers["Sluice-Doctor-Report"]).json["outcome"] == "complete"
+    )
 
 
 @pytest.mark.slow
@@ -262,12 +287,28 @@ def assert_streams(server: "Server | Started", route: Route) -> None:
 
 
 def test_every_example_for_a_shell_is_run():
-    """By the three tests below."""
+    """By the four tests below."""
     assert [example.page for example in CONSOLE] == [
+        "docs/doctor.md",
         "docs/gateway.md",
         "docs/resumable-streams.md",
         "docs/simulator.md",
     ]
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_what_its_example_shows(sluice):
+    (session,) = sessions("docs/doctor.md")
+    (command,) = re.findall(r"^\$ sluice (.*)", session.code, re.MULTILINE)
+    printed = run(f"{sys.executable} -m flask_sluice {command}", sluice)
+    shown = _verdicts(session.code)
+    assert shown
+    assert shown <= _verdicts(printed)
+
+
+def _verdicts(report: str) -> set[tuple[str, str]]:
+    """The verdicts in what the doctor prints, each with the name of its check."""
+    return set(re.findall(r"^  (ok|warning|fault|skipped) +([\w-]+)", report, re.MULTILINE))
 
 
 def test_the_chat_example_prints_the_stream(sluice):
@@ -302,7 +343,7 @@ def sessions(page: str) -> list[Example]:
 
 
 def commands(session: Example) -> list[str]:
-    """Return the commands: what follows a prompt, or the whole of a block without prompts."""
+    """Return the commands of curl: what follows a prompt, or the whole of a block without prompts."""
     if session.language == "sh":
         return [session.code]
     return re.findall(r"^\$ (curl (?:.*\\\n)*.*)", session.code, re.MULTILINE)
