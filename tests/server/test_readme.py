@@ -121,7 +121,7 @@ def test_an_app_helps_the_doctor(example):
     app = Flask(__name__)
     app.get("/answer")(lambda: "an answer")
     exec(example.code, {"app": app})
-    report = app.test_client().get("/answer", headers={"Sluice-Doctor": "1"})
+    report = app.test_client().get("/answer", headers={"Sluice-Doctor": "1"}, buffered=True)
     assert (
         app.test_client().get(report.headers["Sluice-Doctor-Report"]).json["outcome"] == "complete"
     )

@@ -28,7 +28,7 @@ PRODUCTS = {
     *("JavaScript", "Sluice's gateway", "gunicorn", "waitress", "uWSGI"),
     *("nginx", "Apache", "HAProxy", "Caddy", "Traefik", "Envoy"),
     *("AWS ALB", "AWS NLB", "AWS API Gateway", "CloudFront", "Cloudflare", "Google Cloud"),
-    *("Azure", "Heroku"),
+    *("Azure", "Heroku", "ASP.NET"),
 }
 
 

@@ -15,6 +15,7 @@ BYTE_ORDER_MARK = (
         "any app: encode without a mark, once for each event",
         'text.encode("utf-8")  # not "utf-8-sig", not "utf-16"',
     ),
+    Remedy("ASP.NET, where it encodes the stream", "new UTF8Encoding(false)"),
     _EVENT,
 )
 """A mark at the start is allowed, but some clients do not drop it; one later on hides the line's field name."""
@@ -65,15 +66,6 @@ EVENT_WITHOUT_DATA = (
 )
 """EventSource does not dispatch an event without data, and clients that do crash when they parse it."""
 
-COMMENT_WITH_BLANK_LINE = (
-    Remedy("any app: one line feed after a comment, no blank line", 'yield ": keep-alive\\n"'),
-    Remedy(
-        "uvicorn, with sse-starlette",
-        'EventSourceResponse(events(), ping_message_factory=lambda: b": keep-alive\\n")',
-    ),
-)
-"""A blank line after a comment is right, but some clients take it for an event without data."""
-
 ID_WITH_NUL = (
     Remedy(
         "any app: clients ignore an id with NUL, and a line break ends the field",
@@ -83,17 +75,26 @@ ID_WITH_NUL = (
 )
 """The id cannot be used."""
 
+ID_NOT_ASCII = (
+    Remedy(
+        "any app: an id of visible ASCII characters, such as a number",
+        'yield f"id: {number}\ndata: {text}\n\n"',
+    ),
+    _EVENT,
+)
+"""The id does not come back in a header as it was sent."""
+
+EMPTY_ID = (
+    Remedy("any app: no id line where there is no id", 'yield f"data: {text}\n\n"'),
+    _EVENT,
+)
+"""An empty id makes clients forget the one before it."""
+
 RETRY_NOT_DIGITS = (
     Remedy("any app: whole milliseconds, digits only", 'yield "retry: 2000\\n\\n"'),
     Remedy("Flask, in the view", "return sse_response(events(), retry=2000)"),
 )
 """Clients ignore a retry that is not made of digits."""
-
-RETRY_TOO_SHORT = (
-    Remedy("any app: seconds rather than milliseconds", 'yield "retry: 2000\\n\\n"'),
-    Remedy("Flask, in the view", "return sse_response(events(), retry=2000)"),
-)
-"""All clients come back at once after a restart."""
 
 INVALID_UTF_8 = (
     Remedy("any app: encode text as UTF-8", 'yield f"data: {text}\\n\\n".encode("utf-8")'),
@@ -105,31 +106,8 @@ INVALID_UTF_8 = (
 )
 """Bytes that are not UTF-8 become replacement characters at every client."""
 
-SPLIT_CHARACTERS = (
-    Remedy(
-        "any app: yield whole events; a client that decodes piece by piece shows a broken character",
-        'yield f"data: {text}\\n\\n".encode("utf-8")',
-    ),
-    Remedy("JavaScript, in the client", "decoder.decode(piece, {stream: true})"),
-    _EVENT,
-)
-"""A character arrived in two pieces. This is right, but many clients decode each piece on its own."""
-
 NOT_JSON = (
     Remedy("any app: JSON on one line", 'yield f"data: {json.dumps(value)}\\n\\n"'),
     Remedy("Flask, in the view", "yield Event.json(value)"),
 )
 """The data of some events is JSON, that of others is not."""
-
-DONE_MISSING = (
-    Remedy("any app, of the OpenAI kind: once, after the last chunk", 'yield "data: [DONE]\\n\\n"'),
-)
-"""A client cannot tell a whole answer from one that was cut."""
-
-DONE_TWICE = (
-    Remedy(
-        "any app, of the OpenAI kind that relays a stream: the upstream has sent it already",
-        'if event.data == "[DONE]":\n    return',
-    ),
-)
-"""The end is told twice. Clients stop at the first."""

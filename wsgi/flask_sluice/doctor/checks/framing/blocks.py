@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from flask_sluice.doctor.checks.framing.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened, span
 from flask_sluice.doctor.events import EventLog, Line
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies import framing as remedies
 from flask_sluice.doctor.report import Check
 
 _FEWEST_TIMES = 3
 _ONE_WRITE_SECONDS = 0.2
 """The lines of one event are written at once; the network may tear them apart by a little."""
-_BLANK_LINE = Remedy(
-    "the server, where it writes an event", 'yield f"data: {text}\\n\\n"  # two line ends, not one'
-)
-_WITH_DATA = Remedy(
-    "the server, where it writes an event",
-    'yield f"event: {name}\\ndata: {{}}\\n\\n"  # an event needs data, if only {} or an empty line',
-)
 
 
 def blank_lines(log: EventLog) -> Check:
@@ -43,7 +36,7 @@ def _glued(log: EventLog) -> Check | None:
     return make.fault(
         "blank-lines",
         f"{counted(len(lines), 'data line')} that are events of their own, which came over {time}, stand in one block: {what}.",
-        [_BLANK_LINE],
+        remedies.UNFINISHED_EVENT,
         glued_lines=len(lines),
         glued_blocks=len(glued),
     )
@@ -95,14 +88,14 @@ def _unfinished(log: EventLog) -> Check:
             name,
             f"The body ends without a blank line after its last event ({size} bytes, "
             f"{shortened(data[0].text.decode('utf-8', 'replace'))}). The standard discards such an event, and so do browsers.",
-            [_BLANK_LINE],
+            remedies.UNFINISHED_EVENT,
             lost_bytes=size,
         )
     if any(line.field == "id" for line in fields):
         return make.warning(
             name,
             "The body ends without a blank line after an id, so a reader that reconnects does not send this id.",
-            [_BLANK_LINE],
+            remedies.UNFINISHED_EVENT,
         )
     return make.ok(
         name,
@@ -125,7 +118,7 @@ def empty_events(log: EventLog) -> Check:
             name,
             f"{counted(len(silent), 'event')} without a data line, the first of type "
             f"{shortened(shown.decode('utf-8', 'replace'))}. The standard drops them: no listener in a browser is called.",
-            [_WITH_DATA],
+            remedies.EVENT_WITHOUT_DATA,
             dropped_events=len(silent),
         )
     marks = [block for block in log.blocks if _fields(block) and not _data_lines(block)]

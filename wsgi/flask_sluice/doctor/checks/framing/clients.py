@@ -10,12 +10,12 @@ from flask_sluice.doctor.checks.framing.making import make
 from flask_sluice.doctor.checks.wording import counted
 from flask_sluice.doctor.events import EventLog, Line, TimedEvent
 from flask_sluice.doctor.presets.preset import Preset
+from flask_sluice.doctor.remedies import clients as remedies
 from flask_sluice.doctor.remedies.remedy import Remedy
 from flask_sluice.doctor.report import Check
 
 _SCANNER_BYTES = 65_536
 _MODELS = ("openai", "anthropic")
-_WRITER = "the server, where it writes the stream"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class _Note:
     number: str
     count: int
     evidence: str
-    remedy: str
+    remedies: tuple[Remedy, ...]
 
 
 def clients(log: EventLog, preset: Preset) -> Check:
@@ -35,7 +35,7 @@ def clients(log: EventLog, preset: Preset) -> Check:
         return make.warning(
             "clients",
             " ".join(note.evidence for note in notes),
-            [Remedy(_WRITER, note.remedy) for note in notes],
+            [remedy for note in notes for remedy in note.remedies],
             **{note.number: note.count for note in notes},
         )
     if not log.events:
@@ -59,7 +59,7 @@ def _notes_of_blocks(log: EventLog, preset: Preset) -> Iterator[_Note]:
             comments,
             f"{counted(comments, 'comment')} have a blank line behind: fetch-event-source 2.0{anthropic} make an empty event of "
             f"each{after_ids}.",
-            'yield ": keep-alive\\n"  # one line end; the standard needs no blank line here',
+            remedies.BLANK_LINE_AFTER_COMMENT,
         )
     bare = sum(_has_no_data(block) for block in log.blocks)
     if bare:
@@ -68,7 +68,7 @@ def _notes_of_blocks(log: EventLog, preset: Preset) -> Iterator[_Note]:
             bare,
             f"{counted(bare, 'block')} have a blank line but no data (only id, retry or event): fetch-event-source 2.0, "
             "httpx-sse 0.4 and openai-go before 3.43 make an empty event of each.",
-            'yield f"retry: 3000\\ndata: {text}\\n\\n"  # together with the first event',
+            remedies.BLOCK_WITHOUT_DATA,
         )
 
 
@@ -86,7 +86,7 @@ def _notes_of_events(log: EventLog, preset: Preset) -> Iterator[_Note]:
             count,
             f"{counted(count, 'line')} are longer than 64 KiB (up to {long:,} bytes): Go's bufio.Scanner, as langchaingo and many "
             "programs use it, stops there with an error.",
-            "smaller events; or readers with scanner.Buffer(nil, 32<<20)",
+            remedies.LONG_LINES,
         )
     if preset.name in _MODELS:
         yield from _notes_of_lines(log)
@@ -105,7 +105,7 @@ def _notes_of_lines(log: EventLog) -> Iterator[_Note]:
             tight,
             f"{counted(tight, 'line')} begin with `data:` without a space behind: right by the standard, but programs that look for "
             "`data: ` (BetterChatGPT, many examples) do not see them.",
-            'yield f"data: {text}\\n\\n"',
+            remedies.NO_SPACE_AFTER_DATA,
         )
     several = sum(_data_line_count(log, event) > 1 for event in log.events)
     if several:
@@ -113,7 +113,7 @@ def _notes_of_lines(log: EventLog) -> Iterator[_Note]:
             "events_of_several_lines",
             several,
             f"{counted(several, 'event')} have several data lines: go-openai 1.42 and langchaingo take each for a chunk.",
-            "json.dumps(chunk)  # without indent",
+            remedies.SEVERAL_DATA_LINES,
         )
 
 
@@ -131,14 +131,14 @@ def _notes_of_done(log: EventLog) -> Iterator[_Note]:
             "done_with_spaces",
             spaced,
             "`[DONE]` has spaces around it: openai-node 7.5 compares it exactly, and fails to parse it as JSON.",
-            'yield "data: [DONE]\\n\\n"',
+            remedies.SPACES_AROUND_DONE,
         )
     if len(done) > 1:
         yield _Note(
             "done_count",
             len(done),
             f"`[DONE]` comes {len(done)} times: clients stop at the first, so a gateway and its upstream each send one.",
-            "pass the upstream's [DONE] on, and add one only where it sent none",
+            remedies.DONE_TWICE,
         )
     after = sum(event.event.data.strip() != "[DONE]" for event in log.events[done[0] :])
     if after:
@@ -146,7 +146,7 @@ def _notes_of_done(log: EventLog) -> Iterator[_Note]:
             "events_after_done",
             after,
             f"{counted(after, 'event')} come after `[DONE]`: OpenAI's clients have stopped reading by then.",
-            "send [DONE] last",
+            remedies.EVENTS_AFTER_DONE,
         )
 
 
@@ -157,7 +157,7 @@ def _notes_of_names(log: EventLog) -> Iterator[_Note]:
             "events_without_name",
             unnamed,
             f"{counted(unnamed, 'event')} have no event line: anthropic-sdk-go 1.60 goes by it and skips them.",
-            "yield f\"event: {chunk['type']}\\ndata: {json.dumps(chunk)}\\n\\n\"",
+            remedies.NO_EVENT_LINE,
         )
 
 

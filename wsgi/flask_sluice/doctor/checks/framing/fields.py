@@ -8,22 +8,12 @@ from flask_sluice.doctor.checks.framing.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened
 from flask_sluice.doctor.events import BOM, EventLog, Line, TimedEvent
 from flask_sluice.doctor.presets.preset import Preset
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies import framing as remedies
 from flask_sluice.doctor.report import Check
 
 _KNOWN = ("data", "event", "id", "retry")
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _FEWEST_JSON = 3
-_WRITER = "the server, where it writes an event"
-_FIELD_NAMES = Remedy(
-    _WRITER, 'yield f"data: {text}\\n\\n"  # the name in small letters, at the start of its line'
-)
-_EACH_LINE = Remedy(
-    _WRITER, 'yield "".join(f"data: {line}\\n" for line in text.split("\\n")) + "\\n"'
-)
-_JSON_LINES = Remedy(
-    _WRITER, 'yield f"data: {json.dumps(item)}\\n\\n"  # not json.dumps(item) alone'
-)
 
 
 def fields(log: EventLog) -> Check:
@@ -46,7 +36,7 @@ def fields(log: EventLog) -> Check:
             name,
             f"{counted(len(misspelt), 'line')} begin with {misspelt[0].field!r}, which is not a field's name: the standard "
             f"wants it in small letters and without spaces, and ignores the line ({_shown(misspelt[0])}).",
-            [_FIELD_NAMES],
+            remedies.UNKNOWN_FIELDS,
             **numbers,
         )
     if documents:
@@ -54,7 +44,7 @@ def fields(log: EventLog) -> Check:
             name,
             f"{counted(len(documents), 'line')} of JSON or HTML stand in the stream without `data:`, the first at byte "
             f"{documents[0].start} ({_shown(documents[0])}). Clients ignore them.",
-            [_JSON_LINES],
+            remedies.NOT_JSON,
             **numbers,
         )
     if texts:
@@ -62,14 +52,14 @@ def fields(log: EventLog) -> Check:
             name,
             f"{counted(len(texts), 'line')} of text without `data:` before it, the first at byte {texts[0].start} "
             f"({_shown(texts[0])}). Clients lose this text: each line of an event's data needs its own `data:`.",
-            [_EACH_LINE],
+            remedies.NEWLINES_IN_DATA,
             **numbers,
         )
     if not log.events:
         return make.fault(
             name,
             f"{counted(len(lines), 'line')} and not one event: the first is {first}.",
-            [_FIELD_NAMES],
+            remedies.UNKNOWN_FIELDS,
             **numbers,
         )
     names = ", ".join(dict.fromkeys(repr(line.field) for line in lines))
@@ -77,7 +67,7 @@ def fields(log: EventLog) -> Check:
         name,
         f"{counted(len(lines), 'line')} have fields that the standard does not know ({shortened(names)}). Clients ignore "
         "them.",
-        [_FIELD_NAMES],
+        remedies.UNKNOWN_FIELDS,
         **numbers,
     )
 
@@ -104,7 +94,7 @@ def ids(log: EventLog) -> Check:
             name,
             f"{counted(len(with_nul), 'id')} of {len(lines)} contain NUL, the first {_shown(with_nul[0])}. The standard ignores "
             "such an id, and a reader that reconnects gets the events since the id before it again.",
-            [Remedy(_WRITER, "an id without NUL, CR and LF, such as a number")],
+            remedies.ID_WITH_NUL,
             ids_with_nul=len(with_nul),
         )
     altered = [line for line in lines if not _survives_a_header(line.value)]
@@ -114,7 +104,7 @@ def ids(log: EventLog) -> Check:
             f"{counted(len(altered), 'id')} of {len(lines)} do not survive the way back in a Last-Event-ID header, the first "
             f"{_shown(altered[0])}: spaces at its ends are trimmed, and fetch-event-source 2.0 cannot send characters beyond "
             "Latin-1.",
-            [Remedy(_WRITER, "an id of visible ASCII characters, such as a number")],
+            remedies.ID_NOT_ASCII,
             altered_ids=len(altered),
         )
     empty = [line for line in lines if not line.value]
@@ -123,7 +113,7 @@ def ids(log: EventLog) -> Check:
             name,
             f"{counted(len(empty), 'empty id')} among {len(lines)}: a reader that reconnects after one sends no Last-Event-ID, "
             "and starts over.",
-            [Remedy(_WRITER, "leave the id line out where there is no id")],
+            remedies.EMPTY_ID,
             empty_ids=len(empty),
         )
     return make.ok(name, f"{counted(len(lines), 'id')}, which come back as they are sent.")
@@ -145,7 +135,7 @@ def retry(log: EventLog) -> Check:
             name,
             f"{_shown(wrong[0])} is not a whole number of milliseconds ({len(wrong)} of {counted(len(lines), 'line')}). The "
             "standard ignores it, and fetch-event-source 2.0 takes what parseInt makes of it.",
-            [Remedy(_WRITER, "retry: 3000  (milliseconds, digits only)")],
+            remedies.RETRY_NOT_DIGITS,
             wrong_retry_lines=len(wrong),
         )
     return make.ok(name, f"{counted(len(lines), 'line')}, all of digits.")
@@ -174,13 +164,12 @@ def json_data(log: EventLog, preset: Preset) -> Check:
         f"The data of {len(wrong)} of {counted(len(events), 'event')} is not JSON; the first is event {number} "
         f"({shortened(event.event.data)}): {why}."
     )
-    remedies = [Remedy(_WRITER, 'yield f"data: {json.dumps(item)}\\n\\n"')]
     if preset.data_is_json:
-        return make.fault(name, evidence, remedies, events_without_json=len(wrong))
+        return make.fault(name, evidence, remedies.NOT_JSON, events_without_json=len(wrong))
     return make.warning(
         name,
         f"{evidence} Whether they are meant so is not known.",
-        remedies,
+        remedies.NOT_JSON,
         events_without_json=len(wrong),
     )
 

@@ -7,22 +7,11 @@ from collections import Counter
 from flask_sluice.doctor.checks.framing.making import make
 from flask_sluice.doctor.checks.wording import counted
 from flask_sluice.doctor.events import BOM, EventLog
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies import framing as remedies
 from flask_sluice.doctor.report import Check
 
 _NAMES = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR"}
 _DOUBLES = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_WITHOUT_MARK = Remedy(
-    "the server, where it encodes the stream",
-    'text.encode("utf-8")  # not "utf-8-sig"; in .NET: new UTF8Encoding(false)',
-)
-_LINE_FEEDS = Remedy(
-    "the server, where it writes events", 'f"data: {text}\\n\\n"  # LF in all lines'
-)
-_INCREMENTAL = Remedy(
-    "the server, where bytes become text",
-    'decoder = codecs.getincrementaldecoder("utf-8")()  # keeps half a character for the next chunk',
-)
 _MOST_BAD_PLACES = 100
 _HALF_SURROGATE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
@@ -41,7 +30,7 @@ def byte_order_mark(log: EventLog) -> Check:
             name,
             f"{counted(len(misplaced), 'line')} after the start of the body begin with a byte order mark, the first at "
             f"byte {line.start}. Only the first mark of a body is skipped, so clients ignore the line ({lost!r}).",
-            [_WITHOUT_MARK],
+            remedies.BYTE_ORDER_MARK,
             misplaced_marks=len(misplaced),
         )
     if not log.has_bom:
@@ -53,7 +42,7 @@ def byte_order_mark(log: EventLog) -> Check:
         name,
         f"The body begins with a byte order mark (EF BB BF). The standard skips it, but openai-python 3.3 and httpx-sse "
         f"0.4 take it for a part of the name {first.field!r} and lose that field.",
-        [_WITHOUT_MARK],
+        remedies.BYTE_ORDER_MARK,
     )
 
 
@@ -73,7 +62,7 @@ def line_endings(log: EventLog) -> Check:
             name,
             f"The line endings are {shown}. CR alone ends a line by the standard, but Go's bufio.Scanner (openai-go, "
             "langchaingo), go-openai and `curl | grep` wait for LF.",
-            [_LINE_FEEDS],
+            remedies.LINE_ENDINGS,
             **numbers,
         )
     if len(counts) > 1:
@@ -84,7 +73,7 @@ def line_endings(log: EventLog) -> Check:
             else " Parsers that split the text at one kind of blank line do not find all events"
         )
         return make.warning(
-            name, f"The line endings are mixed: {shown}.{late}.", [_LINE_FEEDS], **numbers
+            name, f"The line endings are mixed: {shown}.{late}.", remedies.LINE_ENDINGS, **numbers
         )
     return make.ok(name, f"All {shown}.", **numbers)
 
@@ -106,7 +95,7 @@ def encoding(log: EventLog) -> Check:
             name,
             f"{counted(len(bad), 'sequence')} of bytes are not UTF-8, the first at byte {start} ({data.hex(' ')}"
             f"{_in_event(log, start)}). Browsers show U+FFFD instead; openai-python 3.3 raises UnicodeDecodeError.",
-            [_INCREMENTAL],
+            remedies.INVALID_UTF_8,
             bad_sequences=len(bad),
             first_bad_byte=start,
         )
@@ -122,7 +111,7 @@ def encoding(log: EventLog) -> Check:
             name,
             f"The body is UTF-8, but {' and '.join(kinds)}: this is how a character looks that the server has split, "
             "unless the text means it.",
-            [_INCREMENTAL],
+            remedies.INVALID_UTF_8,
             replacement_events=broken,
             half_pair_events=halves,
         )
