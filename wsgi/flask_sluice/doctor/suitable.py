@@ -1,7 +1,11 @@
 """Tells whether the URL gave a stream at all."""
 
+import json
+from urllib.parse import urljoin
+
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.recording import Ending, Recording
+from flask_sluice.doctor.presets.preset import error_of
 
 _HINTS = {
     401: "it wants to know who asks; give -H 'Authorization: Bearer …'",
@@ -23,19 +27,32 @@ def why_not_a_stream(examination: Examination) -> str:
         return ""  # Itself a fault, which the checks of the delivery tell.
     if main.status is None:
         return f"instead of an HTTP answer {main.ending.value}{_detail(main)}"
-    if not main.is_success:
-        hint = _HINTS.get(main.status, "")
-        return f"the server answered {main.status}" + (f": {hint}" if hint else _shown(main))
-    if main.status == 204:
-        return "the server answered 204, which tells an EventSource that the stream is over"
+    if main.status != 200:
+        return _other_status(main, main.status)
     if not main.is_event_stream and not _looks_like_events(main):
         return _other_content(examination)
     return ""
 
 
+def _other_status(main: Recording, status: int) -> str:
+    if status == 204:
+        return "the server answered 204, which tells an EventSource that the stream is over"
+    if status == 201 and main.header("Location"):
+        location = urljoin(main.request.url, main.header("Location") or "")
+        return f"the server made a stream at {location} (201); give that URL"
+    if main.is_success and main.is_event_stream:
+        return ""
+    hint = _HINTS.get(status, "")
+    return f"the server answered {status}" + (f": {hint}" if hint else _shown(main))
+
+
 def _other_content(examination: Examination) -> str:
     main = examination.main
     kind = main.media_type or "no Content-Type"
+    if main.media_type == "application/json" and (error := _error_in(main)):
+        return f"the server answered {main.status} with an error in JSON, which clients take for success: {error}"
+    if main.media_type == "application/json" and examination.preset.name == "mcp":
+        return "this server answers initialize with JSON; give a call that it streams with --post, such as a tools/call"
     if main.media_type == "application/json":
         return f'the answer is JSON and not a stream; is "stream": true in the body?{_shown(main)}'
     if main.media_type == "text/html":
@@ -49,6 +66,13 @@ def _looks_like_events(recording: Recording) -> bool:
     """Whether the body is a stream of events under another name."""
     lines = recording.body[:4096].replace(b"\r", b"\n").split(b"\n")
     return any(line.startswith((b"data:", b"event:", b"id:", b"retry:")) for line in lines)
+
+
+def _error_in(recording: Recording) -> str:
+    try:
+        return error_of(json.loads(recording.body))
+    except ValueError:
+        return ""
 
 
 def _shown(recording: Recording) -> str:

@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flask_sluice.doctor.http.request import HttpRequest
+from flask_sluice.doctor.presets.openai import BROKEN_BODY, LONG_TOKENS, PROMPT, TOKENS
 from flask_sluice.doctor.presets.preset import Preset, json_of
 from flask_sluice.sse.event import ReceivedEvent
 
-_PROMPT = "Count from one to fifty in words, one number per line."
-_TOKENS = 64
-_LONG_TOKENS = 512
 _VERSION = "2023-06-01"
 
 
@@ -21,39 +19,45 @@ class AnthropicPreset(Preset):
     model: str = ""
 
     name = "anthropic"
-    tokens_per_request = _TOKENS
+    tokens_per_request = TOKENS
     data_is_json = True
     must_end_with = "event: message_stop"
     token_pace = True
 
     def request(self) -> HttpRequest:
-        return self._ask(_TOKENS)
+        return self._ask(TOKENS)
 
     def long_request(self) -> HttpRequest:
-        return self._ask(_LONG_TOKENS)
+        return self._ask(LONG_TOKENS)
 
     def broken_request(self) -> HttpRequest | None:
-        return replace(self._ask(_TOKENS), body=b'{"model": "", "messages": "none", "stream": true')
+        return replace(with_version(self.target), method="POST", body=BROKEN_BODY)
 
     def is_terminal(self, event: ReceivedEvent) -> bool:
-        return event.event == "message_stop"
-
-    def error_in(self, event: ReceivedEvent) -> str:
         document = json_of(event)
-        if isinstance(document, dict) and document.get("type") == "error":
-            return json.dumps(document.get("error"))[:200]
-        return super().error_in(event)
+        kind = document.get("type") if isinstance(document, dict) else None
+        return "message_stop" in (event.event, kind)
+
+    def is_last_of_content(self, event: ReceivedEvent) -> bool:
+        document = json_of(event)
+        delta = document.get("delta") if isinstance(document, dict) else None
+        return isinstance(delta, dict) and bool(delta.get("stop_reason"))
 
     def _ask(self, max_tokens: int) -> HttpRequest:
-        given = {name.lower() for name in self.target.headers}
-        version = {} if "anthropic-version" in given else {"anthropic-version": _VERSION}
-        target = replace(self.target, method="POST", headers={**version, **self.target.headers})
+        target = replace(with_version(self.target), method="POST")
         if target.body is not None:
             return target
         body: dict[str, Any] = {
             "model": self.model,
             "stream": True,
             "max_tokens": max_tokens,
-            "messages": [{"role": "user", "content": _PROMPT}],
+            "messages": [{"role": "user", "content": PROMPT}],
         }
         return replace(target, body=json.dumps(body).encode())
+
+
+def with_version(request: HttpRequest) -> HttpRequest:
+    """Return the request with the version of the API, which is required, unless the user has given one."""
+    given = {name.lower() for name in request.headers}
+    version = {} if "anthropic-version" in given else {"anthropic-version": _VERSION}
+    return replace(request, headers={**version, **request.headers})

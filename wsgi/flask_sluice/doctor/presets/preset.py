@@ -7,6 +7,13 @@ from typing import Any
 from flask_sluice.doctor.http.request import HttpRequest
 from flask_sluice.sse.event import ReceivedEvent
 
+_SHOWN = 200
+_TERMINAL_WORDS = (
+    *("done", "end", "ended", "complete", "completed", "finish", "finished"),
+    *("close", "closed", "stop", "eof", "message_stop"),
+)
+"""How streams of the field name their last event."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -41,11 +48,35 @@ class Preset:
 
     def is_terminal(self, event: ReceivedEvent) -> bool:
         """Whether the event says that the stream is complete."""
-        return event.event in ("done", "end", "complete") or event.data == "[DONE]"
+        if event.event in _TERMINAL_WORDS or event.data.strip() == "[DONE]":
+            return True
+        document = json_of(event)
+        if not isinstance(document, dict):
+            return False
+        kinds = (document.get("type"), document.get("event"))
+        has_word = any(isinstance(kind, str) and kind in _TERMINAL_WORDS for kind in kinds)
+        return has_word or any(document.get(word) is True for word in _TERMINAL_WORDS)
+
+    def is_last_of_content(self, event: ReceivedEvent) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether the event says that nothing but the terminal event follows, such as a finish_reason."""
+        return False
 
     def error_in(self, event: ReceivedEvent) -> str:
         """The error that the event reports; "" if it reports none."""
-        return event.data[:200] if event.event == "error" else ""
+        if event.event == "error":
+            return event.data[:_SHOWN] or "an error without data"
+        return error_of(json_of(event))
+
+
+def error_of(document: Any) -> str:
+    """The error that a JSON document reports, in the shapes that are in use; "" if it reports none."""
+    if not isinstance(document, dict):
+        return ""
+    error = document.get("error")
+    if isinstance(error, dict | str) and error:
+        return (error if isinstance(error, str) else json.dumps(error))[:_SHOWN]
+    is_error = document.get("type") == "error" or document.get("object") == "error"
+    return str(document.get("message") or "an error without a message")[:_SHOWN] if is_error else ""
 
 
 def json_of(event: ReceivedEvent) -> Any:
