@@ -10,7 +10,7 @@ from flask_sluice.journal.redis import keys_and_commands
 from tests.support.server import wait_until
 from tests.system.journal_worker import JournalWorker, WorkerError
 from tests.system.redis_server import RedisServer
-from tests.unit.journals import LOST
+from tests.unit.journals import DONE, LOST
 
 LEASE_SECONDS = 1.2
 
@@ -172,6 +172,38 @@ class TestAKeyOfARunningStream:
             assert other.received(reader).endswith("data: producer_lost\n\n")
             late = other.follow(stream_id)
             assert other.all_ids(late) == up_to(4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["owner", "inbox"])
+def test_a_key_may_be_lost_while_the_producer_stands_still_for_less_than_a_lease(
+    redis, stream_id, name
+):
+    """It cannot write the key again, and that it lived a moment ago shows in what is left of the stream's time."""
+    lease_seconds = 3.0
+    with (
+        JournalWorker(redis.url, lease_seconds=lease_seconds) as one,
+        JournalWorker(redis.url, lease_seconds=lease_seconds) as other,
+    ):
+        one.create(stream_id)
+        one.append(stream_id, 3)
+        # It has seen Redis for longer than a lease by then, and so would judge others.
+        other.leave(other.follow(stream_id))
+        watched_since = time.monotonic()
+        wait_until(lambda: time.monotonic() > watched_since + 1.1 * lease_seconds)
+        inbox = inbox_of_producer(redis, stream_id)
+        keys = KEYS[name](redis, stream_id)
+        wait_until(lambda: redis.client.pttl(inbox) > 950 * lease_seconds)
+        one.suspend()
+        resume_at = time.monotonic() + 0.75 * lease_seconds
+        redis.client.delete(*keys)
+        reader = other.follow(stream_id)
+        wait_until(lambda: time.monotonic() > resume_at)
+        one.resume()
+        wait_until(lambda: redis.client.exists(owner_key(stream_id), inbox) == 2)
+        one.finish(stream_id)
+        assert other.all_ids(reader) == up_to(4)
+        assert other.received(reader).encode().endswith(DONE)
 
 
 @pytest.mark.slow

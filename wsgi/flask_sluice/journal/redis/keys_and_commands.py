@@ -25,6 +25,9 @@ _INBOX_LENGTH = 2000
 _INBOX_BYTES = 16 * 1024 * 1024
 """Messages that were read are removed every second. A worker that stalls loses the oldest, and reads its streams instead."""
 
+MISSING = -2
+"""The reply to PTTL where there is no such key."""
+
 EVENTS, FOLLOW, STOP = b"events", b"follow", b"stop"
 """What a message in an inbox is: a ``Told``, a ``Following``, or the id of a stream."""
 

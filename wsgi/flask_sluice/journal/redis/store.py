@@ -187,7 +187,7 @@ class RedisStore:
 
     def stop(self, stream_id: str) -> None:
         self._start()
-        ends_at = time.monotonic() + self._times.doubt_seconds
+        times, began_at = self._times, time.monotonic()
         while stream_id not in self._streams.own:
             stored = self._stored.look_up(stream_id)
             if stored.last.is_terminal:
@@ -199,7 +199,9 @@ class RedisStore:
                 if reached:
                     return
             # Redis may have lost where the producer is. It says so again within this time, if it lives.
-            if time.monotonic() >= ends_at:
+            is_recent = times.is_recent(stored.renewed_at)
+            doubt = times.lease_seconds if is_recent else times.doubt_seconds
+            if time.monotonic() - began_at >= doubt:
                 if stored.is_there:
                     return
                 raise UnknownStreamError

@@ -1,5 +1,6 @@
 """The streams in Redis that concern this worker, and what Redis has of a stream."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from flask_sluice.journal.errors import (
 from flask_sluice.journal.protocol import Description
 from flask_sluice.journal.redis import keys_and_commands, messages
 from flask_sluice.journal.redis.keys_and_commands import (
+    MISSING,
     LastEvent,
     about_key,
     about_of,
@@ -47,6 +49,7 @@ class FollowedStream:
     producer: the id of the worker that produces it, which never changes; "" if that is not known
     stored_id: the largest number that Redis is known to have
     told_at: when the producer last said that it tells this worker the events, in monotonic seconds; None: it does not
+    renewed_at: when its producer last renewed it, as far as is known, in monotonic seconds
     is_claimed: whether Redis says that a worker produces it
     silent_since: when that was first seen not to be said, or that worker not to have a lease
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
@@ -57,6 +60,7 @@ class FollowedStream:
     window: Window
     stored_id: int = 0
     told_at: float | None = None
+    renewed_at: float = -math.inf
     is_claimed: bool = True
     silent_since: float | None = None
     missing_since: float | None = None
@@ -112,12 +116,14 @@ class StoredStream(NamedTuple):
 
     producer: the id of the worker that produces it; "" if Redis does not have it
     is_there: whether Redis has the stream itself
+    renewed_at: see ``FollowedStream``
     may_return: whether a producer may be about to write again what is missing of it
     """
 
     last: LastEvent
     producer: str
     is_there: bool
+    renewed_at: float
     may_return: bool
 
 
@@ -229,6 +235,7 @@ class StoredStreams:
             if not stored.is_there and stream_id not in own:
                 raise UnknownStreamError
             may_run = stored.may_return or stream_id in own
+            may_run = may_run or self._times.is_recent(stored.renewed_at)
             if stored.last.is_terminal or may_run or self.produces(stored.producer):
                 return stored
             now = time.monotonic()
@@ -276,15 +283,16 @@ class StoredStreams:
 
     def look_up(self, stream_id: str) -> StoredStream:
         """Raises UnknownStreamError if there is no trace of the stream, JournalUnavailableError."""
-        entries, is_there, producer, has_lease = self._client.execute(
+        entries, left_ms, producer, has_lease = self._client.execute(
             keys_and_commands.read_last(stream_id),
-            ("EXISTS", stream_key(stream_id)),
+            ("PTTL", stream_key(stream_id)),
             ("GET", producer_key(stream_id)),
             ("EXISTS", self._inbox_key),
         )
         for reply in (entries, producer):
             if isinstance(reply, Exception):
                 raise JournalUnavailableError(f"Redis refuses to read: {reply}")
+        is_there = left_ms != MISSING
         may_return = (producer is not None and not is_there) or self._lease.may_return(
             is_stored=bool(has_lease)
         )
@@ -293,6 +301,7 @@ class StoredStreams:
         return StoredStream(
             LastEvent.of(entries),
             "" if producer is None else producer.decode(),
-            is_there=bool(is_there),
+            is_there=is_there,
+            renewed_at=self._times.renewed_at(left_ms),
             may_return=may_return,
         )

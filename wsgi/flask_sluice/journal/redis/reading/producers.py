@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
-from flask_sluice.journal.redis.keys_and_commands import inbox_key, producer_key, stream_key
+from flask_sluice.journal.redis.keys_and_commands import (
+    MISSING,
+    inbox_key,
+    producer_key,
+    stream_key,
+)
 from flask_sluice.journal.redis.reading.catch_up import CatchUp
 from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
@@ -19,7 +24,8 @@ class Producers:
     """The producers of followed streams.
 
     A key that is missing proves nothing: Redis may have evicted it, or lost it. A producer that lives writes it again
-    within a round, so a stream is given up only if the key is still missing after that.
+    within a round, so a stream is given up only if the key is still missing after that. A busy host may delay it for more
+    than that. So no stream is given up while another of its keys shows that its producer was there less than a lease ago.
 
     A stream may end, or be left by its last reader, while this waits for Redis. So every method asks again, after each
     wait, what it acts on.
@@ -64,16 +70,18 @@ class Producers:
         if not streams:
             return
         replies = self._client.execute(
-            *(("EXISTS", stream_key(stream.stream_id)) for stream in streams),
+            *(("PTTL", stream_key(stream.stream_id)) for stream in streams),
             *(("GET", producer_key(stream.stream_id)) for stream in streams),
         )
-        are_there, producers = replies[: len(streams)], replies[len(streams) :]
-        for stream, is_there, producer in zip(streams, are_there, producers, strict=True):
+        for stream, left_ms, producer in zip(
+            streams, replies[: len(streams)], replies[len(streams) :], strict=True
+        ):
             stream.note_producer(producer)
-            if is_there:
-                stream.missing_since = None
-            else:
+            stream.renewed_at = self._times.renewed_at(left_ms)
+            if left_ms == MISSING:
                 self._note_missing(stream)
+            else:
+                stream.missing_since = None
 
     def _note_missing(self, stream: FollowedStream) -> None:
         """Give up a stream that Redis does not have, unless its producer may still write it again."""
@@ -82,6 +90,8 @@ class Producers:
             return  # Its terminal event arrived during the wait.
         if stream.missing_since is None:
             stream.missing_since = now
+        elif stream.is_claimed:
+            return  # Its producer was there less than a lease ago.
         elif now - stream.missing_since >= self._times.doubt_seconds and self._would_know():
             self._streams.unfollow(stream)
             stream.window.finish(self._lost_event)
@@ -89,17 +99,25 @@ class Producers:
 
     def orphaned(self) -> set[str]:
         """Return the ids of the streams whose producer is dead. Raises JournalUnavailableError."""
-        producers = list({stream.producer for stream in self._streams.followed.values()} - {""})
+        suspects = self._orphaned_among(list(self._streams.followed.values()))
+        # What is known of them may be a round old, and a producer that lives has renewed its keys meanwhile.
+        self.check_stored(suspects)
+        return {stream.stream_id for stream in self._orphaned_among(suspects)}
+
+    def _orphaned_among(self, streams: list[FollowedStream]) -> list[FollowedStream]:
+        """Return those whose producer is dead as far as is known, and that are still followed."""
+        producers = list({stream.producer for stream in streams} - {""})
         commands = [("EXISTS", inbox_key(producer)) for producer in producers]
         replies = self._client.execute(*commands) if commands else []
         living = {
             producer for producer, is_there in zip(producers, replies, strict=True) if is_there
         }
-        return {
-            stream.stream_id
-            for stream in self._streams.followed.values()
-            if self._is_orphaned(stream, living)
-        }
+        followed = self._streams.followed
+        return [
+            stream
+            for stream in streams
+            if followed.get(stream.stream_id) is stream and self._is_orphaned(stream, living)
+        ]
 
     def _is_orphaned(self, stream: FollowedStream, living: set[str]) -> bool:
         now = time.monotonic()
@@ -110,6 +128,8 @@ class Producers:
             stream.silent_since = now
             return False
         times = self._times
+        if times.is_recent(stream.renewed_at):
+            return False
         doubt = times.lease_doubt_seconds if stream.is_dead(living) else times.doubt_seconds
         return now - stream.silent_since >= doubt and self._would_know()
 
