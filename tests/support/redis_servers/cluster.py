@@ -121,22 +121,40 @@ class RedisCluster:
         return [node for node in self.running if _serves(node)]
 
     def node_of(self, key: str) -> ClusterNode:
-        """Return the running master that says that it serves the key's slot."""
+        """Return the running master that says that it serves the key's slot; wait while another takes it over."""
         return self.node_of_slot(slot_of(key))
 
     def node_of_slot(self, slot: int) -> ClusterNode:
+        return wait_until(
+            lambda: self._claimant_of(slot), _START_SECONDS, lambda: f"no master has slot {slot}"
+        )
+
+    def _claimant_of(self, slot: int) -> ClusterNode | None:
+        """Return None where a master that was asked first got the slot just before another gave it away."""
         return next(
-            node
-            for node in self.masters
-            if any(first <= slot <= last for first, last in _slots_of(node))
+            (
+                node
+                for node in self.masters
+                if any(first <= slot <= last for first, last in _slots_of(node))
+            ),
+            None,
         )
 
     def replica_of(self, master: ClusterNode) -> ClusterNode:
         """Return a running replica that gets this master's data."""
+        return wait_until(
+            lambda: self._link_to(master), _START_SECONDS, lambda: f"no replica of {master.address}"
+        )
+
+    def _link_to(self, master: ClusterNode) -> ClusterNode | None:
+        """Return None while a replica still turns to this master, as after another's end."""
         return next(
-            node
-            for node in self.running
-            if node.client.info("replication").get("master_port") == master.port
+            (
+                node
+                for node in self.running
+                if node.client.info("replication").get("master_port") == master.port
+            ),
+            None,
         )
 
     def kill(self, master: ClusterNode) -> None:
