@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
 # A comment is due every 0.1 s, so that several stand before the first event and in each gap.
 SETTINGS = {"keepalive_seconds": 0.1, "commit_seconds": 0.1}
-BODY = chat(simulator={"text": "one two three", "ttft_ms": 800, "itl_ms": 400})
+# All clients are there before the first event, on a busy machine, too.
+BODY = chat(simulator={"text": "one two three", "ttft_ms": 2500, "itl_ms": 400})
 Seen = dict[str, dict[str, list[list[str]]]]
 """What each client saw of each route: the types and the data of events."""
 
