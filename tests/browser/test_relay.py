@@ -83,7 +83,7 @@ def test_the_page_asks_for_a_model_that_the_upstream_lists(
 ) -> None:
     relayed.ask("Why?")
     relayed.wait_for_state("done")
-    assert servers[1].logged("stream ended", model="upstream-model")
+    wait_until(lambda: servers[1].logged("stream ended", model="upstream-model"))
 
 
 def test_event_source_reads_the_answer_that_a_post_has_started(

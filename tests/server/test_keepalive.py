@@ -34,7 +34,8 @@ def test_a_long_prefill_is_covered(lively):
 
 
 def test_any_write_puts_it_off(lively):
-    assert KEEPALIVE not in answer(lively, itl_ms=50, tokens=12)
+    # Four would be due in this second. One is, if the machine stands still for 0.2 s.
+    assert answer(lively, itl_ms=50, tokens=20).count(KEEPALIVE) <= 1
 
 
 def test_a_stalled_stream_is_kept_alive(lively):

@@ -103,10 +103,10 @@ def run_client(server: Server, version: str, *command: str | Path) -> None:
         assert process.stdout.readline() == "cancelled\n"
         if version == VERSION:
             # The client is still connected: closing the response is all that it did.
-            wait_until(lambda: server.log.count(ENDED) == endings + 1, timeout_seconds=1)
+            wait_until(lambda: server.log.count(ENDED) == endings + 1)
         process.stdin.close()
         assert process.wait(10) == 0
-    wait_until(lambda: server.log.count(ENDED) == endings + 1, timeout_seconds=1)
+    wait_until(lambda: server.log.count(ENDED) == endings + 1)
     ended = wait_until(lambda: (ended := server.logged("stream ended")[streams:])[2:] and ended)
     assert [line["outcome"] for line in ended] == ["complete", "error", "cancelled"]
 
@@ -174,7 +174,7 @@ def test_a_silent_tool_is_kept_alive_by_comments_until_its_client_leaves(server)
         lines = response.iter_lines()
         assert [next(lines) for _ in range(4)] == [b": stream", *[b": keep-alive"] * 3]
         assert server.log.count(ENDED) == endings
-    wait_until(lambda: server.log.count(ENDED) == endings + 1, timeout_seconds=1)
+    wait_until(lambda: server.log.count(ENDED) == endings + 1)
 
 
 def test_the_clients_of_a_server_that_shuts_down_get_an_error():

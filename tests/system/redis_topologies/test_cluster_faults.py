@@ -167,7 +167,7 @@ def test_after_a_failover_commands_go_to_the_new_master(replicated, keys, how):
 @pytest.mark.slow
 def test_a_server_that_does_not_answer_holds_the_others_up_once_in_a_while(keys):
     with RedisCluster("--cluster-require-full-coverage", "no", node_timeout_ms=60_000) as cluster:
-        client = RedisClient(f"{cluster.url}?socket_timeout=0.5", "sluice-test")
+        client = RedisClient(f"{cluster.url}?socket_timeout=2", "sluice-test")
         counted(client, keys)
         cluster.nodes[1].suspend()
         try:
@@ -176,7 +176,7 @@ def test_a_server_that_does_not_answer_holds_the_others_up_once_in_a_while(keys)
             assert isinstance(outcomes[1], JournalUnavailableError)
             started_at = time.monotonic()
             assert counted(client, keys)[::2] == [[3], [3]]
-            assert time.monotonic() - started_at < 0.4
+            assert time.monotonic() - started_at < 1
         finally:
             cluster.nodes[1].resume()
         wait_until(lambda: client.check(keys_and_commands.everything) is None)
