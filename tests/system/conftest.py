@@ -4,9 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from flask_sluice.stream import registry
 from tests.system.journal_worker import new_stream_id
 from tests.system.redis_server import RedisServer
 from tests.system.site import Client, Site
+
+
+@pytest.fixture(autouse=True)
+def own_worker_objects() -> None:
+    """Each test begins without the outages that others have left."""
+    registry.reset()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from flask_sluice.journal.redis.servers.client import RedisClient
 from flask_sluice.journal.redis.servers.connection import disconnect
 from flask_sluice.journal.redis.servers.health import RedisHealth, code_of
 from flask_sluice.journal.turns import GreenletTurns
+from flask_sluice.observe.redis_outages import RedisOutage
 from flask_sluice.stream import registry
 from tests.support.server import wait_until
 from tests.system.scripted_redis import ScriptedRedis
@@ -126,6 +127,8 @@ def test_a_redis_that_cannot_be_reached_is_told_once_and_its_return_too(caplog, 
     client.execute(("PING",))
     assert client.check(keys_and_commands.everything) is None
     assert client.health.problem is None
+    # It goes on to be looked at, since it may fail again soon.
+    wait_until(lambda: client.check(keys_and_commands.everything) or "again" in caplog.text)
     messages = [record.getMessage() for record in caplog.records]
     assert [message.partition(":")[0] for message in messages] == [
         "Redis cannot be reached",
@@ -316,8 +319,7 @@ def test_looking_whether_all_works_changes_nothing_and_needs_no_more_than_our_ke
     assert redis.client.dbsize() == 0
 
 
-def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
-    caplog.set_level("INFO", "sluice.journal")
+def test_problems_that_come_and_go_are_looked_at_less_and_less_often(redis):
     client = RedisClient(redis.url, "x")
     holds = []
     for _ in range(8):
@@ -328,33 +330,43 @@ def test_problems_that_come_and_go_are_logged_less_and_less(redis, caplog):
     client.close()
 
 
-def test_the_metrics_count_each_problem_once_and_that_redis_is_out_until_it_is_over(redis):
-    registry.reset()
+def test_the_metrics_count_an_outage_once_for_all_clients_of_a_worker(redis):
     stats = registry.stats()
-    client, other = RedisClient(redis.url, "x"), RedisClient(redis.url, "x")
+    client, other = RedisClient(redis.url, "x"), RedisClient(redis.url, "y")
     client.health.refused(ResponseError("OOM"))
     client.health.unreachable(OSError("no"))
-    assert (stats.redis_out, stats.redis_problems) == (1, 1)
     other.health.unreachable(OSError("no"))
-    assert (stats.redis_out, stats.redis_problems) == (2, 2)
+    assert (stats.redis_out, stats.redis_problems) == (1, 1)
     assert client.check(keys_and_commands.everything) is None
-    assert client.check(keys_and_commands.everything) is None
-    assert (stats.redis_out, stats.redis_problems) == (1, 2)
+    # The other one still has a problem.
+    assert (stats.redis_out, stats.redis_problems) == (1, 1)
     # One that is closed has no problem any more, and gets none.
     other.close()
     other.health.unreachable(OSError("no"))
-    assert (stats.redis_out, stats.redis_problems) == (0, 2)
     client.close()
+    assert (stats.redis_out, stats.redis_problems) == (0, 1)
+
+
+def test_two_addresses_are_two_outages_and_users_and_databases_of_one_are_not(redis):
+    stats = registry.stats()
+    urls = ("redis://h:1", "redis://user:secret@h:1/2?socket_timeout=1", "redis://h:2")
+    clients = [RedisClient(url, "x") for url in urls]
+    for client, count in zip(clients, (1, 1, 2), strict=True):
+        client.health.unreachable(OSError("no"))
+        assert (stats.redis_out, stats.redis_problems) == (count, count)
+    for client in clients:
+        client.close()
+    assert stats.redis_out == 0
 
 
 def test_a_failure_from_before_the_end_of_a_problem_is_no_news_after_it(caplog):
     """On a busy machine a reply is read long after it was sent."""
     caplog.set_level("INFO", "sluice.journal")
-    health = RedisHealth(GreenletTurns())
+    health = RedisHealth(GreenletTurns(), RedisOutage(lambda _: None))
     sent_after = health.recovery_count
     health.refused(ResponseError("OOM"), sent_after)
     health.recovered()
     assert isinstance(health.refused(ResponseError("OOM"), sent_after), JournalUnavailableError)
     health.unreachable(OSError("late"), sent_after)
     assert health.problem is None
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1

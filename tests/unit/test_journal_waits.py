@@ -22,6 +22,7 @@ from flask_sluice.journal.redis.streams import FollowedStream, WorkerStreams
 from flask_sluice.journal.redis.times import LeaseTimes
 from flask_sluice.journal.turns import GreenletTurns
 from flask_sluice.journal.window import Window
+from flask_sluice.observe.redis_outages import RedisOutage
 from tests.unit.journals import DONE, LOST, event, ignore
 
 ENDED_BY_OTHERS = [[b"9223372036854775807-0", [b"e", LOST]]]
@@ -40,7 +41,7 @@ class Redis:
         self.replies = {"PEXPIRE": 1}
         self.link = self
         self.written = []
-        self.health = RedisHealth(self.turns)
+        self.health = RedisHealth(self.turns, RedisOutage(lambda _: None))
         # For so long that this worker knows who is dead.
         self.health.reached_since = -math.inf
 

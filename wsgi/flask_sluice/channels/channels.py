@@ -37,7 +37,8 @@ class Channels:
     """Publishes events to channels, and reads them.
 
     It needs neither Flask nor gevent, and works in any process: a web server, a Celery task, a script. It may be used by several
-    threads, and be made before a fork. It connects when it is used first, and a process that only publishes starts no thread.
+    threads, and be made before a fork. It connects when it is used first, and a process that only publishes starts no thread
+    as long as Redis works.
 
     url, credentials: see ``Streams``; None: the channels are in the memory of this process
     history_events, history_bytes, history_seconds: which events of a channel are kept for readers that come back. All processes

@@ -104,7 +104,7 @@ class StreamStats:
     errors: streams by route and the code of the error that they ended with
     refused: requests by the status and code of the answer
     upstream_errors: answers that failed after they had begun, by upstream and code
-    redis_out: users of Redis (kept streams, channels) for which it does not work at present
+    redis_out: how many of the Redises that the worker uses do not work at present
     redis_problems: how often that began
     on_count: called at once with what ``ended``, ``errors`` and ``refused`` count: the attribute's name, and the key. So
         a worker that is killed has lost none of these

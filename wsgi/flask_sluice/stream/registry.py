@@ -6,6 +6,7 @@ Those that need gevent import it then: a process that streams with threads may h
 from functools import cache
 from typing import TYPE_CHECKING
 
+from flask_sluice.observe.redis_outages import RedisOutages
 from flask_sluice.observe.stream_stats import StreamStats
 from flask_sluice.stream.admission import Admission
 
@@ -46,7 +47,12 @@ def stats() -> StreamStats:
     return StreamStats()
 
 
+@cache
+def redis_outages() -> RedisOutages:
+    return RedisOutages(stats())
+
+
 def reset() -> None:
     """Forget all of them, so that a test begins with its own; streams that still run keep the old ones."""
-    for make in (ticker, disconnect_watcher, greenlet_pool, admission, stats):
+    for make in (ticker, disconnect_watcher, greenlet_pool, admission, stats, redis_outages):
         make.cache_clear()

@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 from flask_sluice.channels.callbacks import CallbackQueue, PresenceCallbacks
@@ -47,7 +48,8 @@ def check_url(url: str, credentials: RedisCredentials | None) -> None:
 class RedisChannels:
     """See ``ChannelStore``.
 
-    The jobs in the background start with the first reader, so that a process which only publishes has none.
+    The jobs in the background start with the first reader, so that a process which only publishes has none; but when Redis fails, one
+    that looks when that is over.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class RedisChannels:
             on_reconnect=self._presence.renew_soon,
         )
         self._steps: list[RepeatedStep] = []
+        self._check_step: RepeatedStep | None = None
         # The last entries of this process, by which Redis notices that it has gone back to an earlier state.
         self._published: dict[str, bytes] = {}
         self._numbers = count(1)
@@ -121,11 +124,8 @@ class RedisChannels:
         return position_from(last)
 
     def _run(self, call: Call) -> Reply:
-        reply = run_one(self._client, call)
-        if not self._steps and self._client.health.problem is not None:
-            # No job looks whether a problem is over.
-            self._client.check(_everything)
-        return reply
+        with self._checks_after_problem():
+            return run_one(self._client, call)
 
     # Readers.
 
@@ -179,28 +179,43 @@ class RedisChannels:
         self._presence.leave(follower.channel.name, follower.identity)
 
     def present(self, name: str) -> list[Presence]:
-        return self._presence.present(name)
+        with self._checks_after_problem():
+            return self._presence.present(name)
 
     def close(self) -> None:
         if os.getpid() == self._pid:
             for step in self._steps:
                 step.close()
+            if self._check_step is not None:
+                self._check_step.close()
             self._presence.close()
         # In a child process, too: its copies of the sockets would take replies that its parent waits for.
         self._client.close()
         self._listener.subscription.disconnect()
 
     def _start(self) -> None:
+        self._start_checks()
         if not self._steps:
             self._steps = [
                 RepeatedStep(self.turns, step, pause_seconds)
                 for step, pause_seconds in (
-                    (self._check_health, _CHECK_SECONDS),
                     (self._listener.step, 0.0),
                     (self._listener.read_step, 0.0),
                     (self._listener.look_after, LOOK_SECONDS),
                 )
             ]
+
+    @contextmanager
+    def _checks_after_problem(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._client.health.problem is not None:
+                self._start_checks()
+
+    def _start_checks(self) -> None:
+        if self._check_step is None:
+            self._check_step = RepeatedStep(self.turns, self._check_health, _CHECK_SECONDS)
 
     def _check_health(self) -> None:
         self._client.health.wait_for_problem()

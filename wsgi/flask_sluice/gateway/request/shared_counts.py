@@ -1,6 +1,5 @@
 """The counts of rate limits in Redis, for all workers and hosts."""
 
-import logging
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -17,8 +16,6 @@ from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.journal.redis.servers.scripts import Call, Script, reply_of, run
 from flask_sluice.journal.turns import Flag
-
-logger = logging.getLogger("sluice.api")
 
 _WAIT_SECONDS = 0.5
 """Each request waits this long at most for its count."""
@@ -91,15 +88,12 @@ class SharedCounts:
     def __init__(
         self, url: str, limits: Sequence[Limit], credentials: RedisCredentials | None
     ) -> None:
-        self._client = RedisClient(
-            url, "sluice-limits", credentials=credentials, logs_problems=False
-        )
+        self._client = RedisClient(url, "sluice-limits", credentials=credentials)
         self._pid = os.getpid()
         self._turns = self._client.turns
         self._limits = limits
         self._requests: deque[_Request] = deque()
         self._has_requests = self._turns.new_flag()
-        self._is_told = False
         self._steps: list[RepeatedStep] = []
 
     def count(self, client: str) -> tuple[Limit, float] | None:
@@ -119,7 +113,7 @@ class SharedCounts:
             request.is_waiting = False
             if not request.is_settled.is_set():
                 # From now on no request waits, until Redis has been seen to work.
-                self._tell(health.unreachable(RedisTimeoutError("no reply in time")))
+                raise health.unreachable(RedisTimeoutError("no reply in time"))
             if request.reply is None:
                 raise JournalUnavailableError("Redis did not count the request")
             place, wait_ms = request.reply
@@ -158,14 +152,9 @@ class SharedCounts:
             return
         try:
             self._count(requests)
-        except JournalUnavailableError as error:
-            self._tell(error)
-            raise
         finally:
             for request in requests:
                 request.is_settled.set()
-        if self._client.health.problem is None:
-            self._tell(None)
 
     def _count(self, requests: list[_Request]) -> None:
         """Raises JournalUnavailableError if some are not counted."""
@@ -187,19 +176,7 @@ class SharedCounts:
 
     def _check_step(self) -> None:
         self._client.health.wait_for_problem()
-        problem = self._client.check(_everything)
-        self._tell(None if problem is None else JournalUnavailableError(problem))
-
-    def _tell(self, error: JournalUnavailableError | None) -> None:
-        """Log when memory begins to count, and when it is over. error: why; None: Redis counts"""
-        is_out = error is not None
-        if is_out == self._is_told or self._client.health.is_closed:
-            return
-        self._is_told = is_out
-        if error is None:
-            logger.info("rate limits count in Redis again")
-        else:
-            logger.warning("rate limits count in memory: %s", error.reason)
+        self._client.check(_everything)
 
 
 def _everything(tag: str) -> list[Command]:

@@ -1,6 +1,7 @@
 """Where Redis is: what a URL says, as arguments of redis-py's connections."""
 
 import inspect
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,6 +105,11 @@ class Address:
                 f"only options that redis-py {redis.__version__} takes; that is not so for one of {names}"
             ) from None
         return address
+
+    @property
+    def deployment(self) -> Hashable:
+        """What is the same for all users, databases and options of one server, its sentinels or its cluster."""
+        return self.topology, frozenset(self.nodes), self.service, self.options.get("path")
 
     def new_connection(self, node: tuple[str, int] | None = None, **changes: Any) -> Any:
         """Return a connection of redis-py's to a server with data, not yet connected.

@@ -22,6 +22,7 @@ from flask_sluice.journal.redis.servers.packing import Command
 from flask_sluice.journal.redis.servers.places import NoPlaceError, places_for
 from flask_sluice.journal.redis.servers.sentinel import SentinelMaster
 from flask_sluice.journal.turns import Turns, turns_of_process
+from flask_sluice.stream import registry
 
 _MAX_CONNECTIONS = 6
 """For the commands of requests. A command takes microseconds, so requests rarely wait for each other."""
@@ -59,7 +60,6 @@ class RedisClient:
 
     url, name, credentials: see ``Address.parse``
     turns: given away while a connection waits for Redis; None: those of the process
-    logs_problems: False where its user does
 
     Raises ValueError, which does not show the URL, if the URL cannot be read; TypeError for credentials that are none.
     """
@@ -71,11 +71,10 @@ class RedisClient:
         turns: Turns | None = None,
         *,
         credentials: RedisCredentials | None = None,
-        logs_problems: bool = True,
     ) -> None:
         self.turns = turns or turns_of_process()
-        self.health = RedisHealth(self.turns, logs_problems=logs_problems)
         self._address = Address.parse(url, name, credentials)
+        self.health = RedisHealth(self.turns, registry.redis_outages().of(self._address.deployment))
         self._cluster_slots: ClusterSlots | None = None
         self._connect: Callable[..., Any] = self._address.new_connection
         if self._address.topology == "cluster":
@@ -138,16 +137,13 @@ class RedisClient:
             )
             if refusal is not None:
                 return self.health.refused(refusal).reason
-        self._end_problem()
-        return None
-
-    def _end_problem(self) -> None:
-        if self.health.problem is None:
-            return
+        had_problem = self.health.problem is not None
         self.health.recovered()
-        for connection in self._patient:
-            # It may wait for a server that hangs, and that another has replaced.
-            connection.interrupt()
+        if had_problem:
+            for connection in self._patient:
+                # It may wait for a server that hangs, and that another has replaced.
+                connection.interrupt()
+        return None
 
     def _check_tags(self) -> Sequence[str]:
         """Return hash tags of keys that all masters have. Raises JournalUnavailableError."""

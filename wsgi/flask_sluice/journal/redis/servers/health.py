@@ -1,4 +1,4 @@
-"""Whether Redis does what this worker asks of it, and since when."""
+"""Whether Redis does what a client asks of it, and since when."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.turns import Turns
-from flask_sluice.stream import registry
+from flask_sluice.observe.redis_outages import REFUSES, RedisOutage
 
 logger = logging.getLogger("sluice.journal")
 
@@ -28,22 +28,23 @@ _CODES = {
 """redis-py takes the code from the text of these. Earlier releases do not have all of the classes, and leave the code."""
 
 _ABOUT_ONE_KEY = "WRONGTYPE"
-_REFUSES = "Redis refuses commands: "
 _STEADY_SECONDS = 60.0
 _MAX_HOLD_SECONDS = 5.0
 _LOSS_LINE_SECONDS = 60.0
 
 
 class RedisHealth:
-    """Notes what fails, and logs when that begins and when it is over, however many commands fail meanwhile.
+    """Notes what fails for one client, and until when, however many commands fail meanwhile.
 
     A command that succeeds does not end a problem: a Redis that is full can still be read, and so can a primary that
-    became a replica. Only ``recovered`` does, after all commands that streams need were tried over a new connection.
+    became a replica. Only ``recovered`` does, after all commands that the client needs were tried over a new connection.
+
+    outage: what the worker tells of this Redis, which its other clients share
     """
 
-    def __init__(self, turns: Turns, *, logs_problems: bool = True) -> None:
+    def __init__(self, turns: Turns, outage: RedisOutage) -> None:
         self._turns = turns
-        self._logs_problems = logs_problems
+        self._outage = outage
         self.problem: str | None = None
         """What failed last, as long as it has not been seen to work again."""
         self.reached_since: float | None = None
@@ -60,19 +61,20 @@ class RedisHealth:
         """
         self.is_closed = False
         self._pid = os.getpid()
-        self._stats = registry.stats()
-        self._is_counted_out = False
-        self._has_problem = turns.new_flag()
-        # Each kind of failure is logged once in a problem.
-        self._logged: set[str] = set()
+        self._is_to_check = turns.new_flag()
         self._recovered_at = -math.inf
         self.hold_seconds = 0.0
         """How long a problem is left before anything looks whether it is over."""
         self._loss_logged_at = -math.inf
 
+    @property
+    def told_problem(self) -> str | None:
+        """What the worker tells at present, in its log and in ``/readyz``. It may be a problem of another client."""
+        return self._outage.reason
+
     def wait_for_problem(self) -> None:
-        """Return when there is a problem, and later if problems come and go: each costs two lines of the log."""
-        self._turns.wait(self._has_problem)
+        """Return while there is a problem, or one that is not told to be over; later if problems come and go."""
+        self._turns.wait(self._is_to_check)
         self._turns.sleep(self.hold_seconds)
 
     def succeeded(self) -> None:
@@ -113,23 +115,22 @@ class RedisHealth:
         text = re.split(", with args beginning with|\n", str(refusal), maxsplit=1)[0]
         if code and not text.startswith(code):
             text = f"{code} {text}"
-        return self._failed(code or "ERR", f"{_REFUSES}{_with_node(text, node)}", sent_after)
+        return self._failed(code or "ERR", f"{REFUSES}{_with_node(text, node)}", sent_after)
 
     def recovered(self) -> None:
-        """Note that Redis does everything again."""
-        if self.problem is None:
-            return
+        """Note that Redis does everything that the client needs."""
+        if self.problem is not None:
+            self._end_problem()
+        self._outage.works(self)
+        if self._outage.reason is None:
+            self._is_to_check.clear()
+
+    def _end_problem(self) -> None:
         now = time.monotonic()
-        was_reached = self.problem.startswith(_REFUSES)
-        if self._logs_problems:
-            logger.info("Redis takes commands again" if was_reached else "Redis is reached again")
         is_often = now - self._recovered_at < _STEADY_SECONDS
         self.hold_seconds = min(2 * self.hold_seconds + 0.5, _MAX_HOLD_SECONDS) * is_often
         self._recovered_at = now
         self.problem = None
-        self._count_out(False)
-        self._logged.clear()
-        self._has_problem.clear()
         self.recovery_count += 1
         self.reached_since = now
 
@@ -154,32 +155,21 @@ class RedisHealth:
 
     def close(self) -> None:
         self.is_closed = True
-        self._count_out(False)
-        # In a child process another thread of the parent's may hold the flag's lock, and never give it back.
+        # In a child process another thread of the parent's may hold the locks, and never give them back.
         if os.getpid() == self._pid:
-            self._has_problem.set()
+            self._outage.closed(self)
+            self._is_to_check.set()
 
     def _failed(self, kind: str, reason: str, sent_after: int | None) -> JournalUnavailableError:
         if sent_after not in (None, self.recovery_count):
             return JournalUnavailableError(reason)
-        if not self.is_closed:
-            if kind not in self._logged:
-                self._logged.add(kind)
-                if self._logs_problems:
-                    logger.warning("%s", reason)
-            self._has_problem.set()
-            self._count_out(True)
         self.problem = reason
         self.reached_since = None
         self.troubled_at = time.monotonic()
+        if not self.is_closed:
+            self._outage.failed(self, kind, reason)
+            self._is_to_check.set()
         return JournalUnavailableError(reason)
-
-    def _count_out(self, is_out: bool) -> None:
-        """Show in the metrics whether Redis works."""
-        if is_out != self._is_counted_out:
-            self._is_counted_out = is_out
-            self._stats.redis_out += 1 if is_out else -1
-            self._stats.redis_problems += is_out
 
 
 def _with_node(text: str, node: tuple[str, int] | None) -> str:
