@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import zlib
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from flask_sluice.cli import main
 from flask_sluice.doctor import OptionError, Report, UrlError, assert_streams_well, examine
 from flask_sluice.doctor.examination import redirected
+from flask_sluice.doctor.http.recording import MOST_BYTES, Recording
 from flask_sluice.doctor.http.request import HttpRequest
 from tests.doctor.zoo.origins.script import path
 
@@ -215,3 +217,37 @@ def test_a_post_stays_one_only_where_the_redirect_says_so():
         redirected(request, "/moved", 302).method,
         redirected(request, "/moved", 303).method,
     ) == ("GET", "GET")
+
+
+def test_a_server_cannot_steer_the_terminal(origin, capsys):
+    _, out, _ = run(
+        capsys,
+        origin + path(type="text/\x1b[2Jevil", header="Server: \x1b]0;evil"),
+        "--only",
+        "headers",
+    )
+    assert "\x1b" not in out
+
+
+def test_output_that_nobody_reads_ends_the_command_quietly(origin):
+    command = [sys.executable, "-m", "flask_sluice", "doctor", origin + path(), "--only", "headers"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+
+
+def test_a_flood_of_events_ends_the_reading_and_not_the_doctor(origin):
+    report = examine(
+        origin + path(events=0, interval=0, size=100_000), groups=("headers", "delivery")
+    )
+    assert report.exit_code == 0
+    assert report.seconds < 30
+
+
+def test_a_compressed_answer_of_any_size_is_read_to_a_bound():
+    bomb = zlib.compress(bytes(200 * 1024 * 1024))
+    recording = Recording(HttpRequest("http://host/"), headers=[("Content-Encoding", "deflate")])
+    recording.add(0.1, bomb)
+    assert recording.is_full
+    assert len(recording.body) == MOST_BYTES

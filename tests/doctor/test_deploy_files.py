@@ -3,8 +3,8 @@
 import pytest
 
 from flask_sluice.doctor import Depth, Report, Verdict, examine
-from tests.system.other_proxies import Apache, Caddy, HaProxy, ProxySite
 from tests.system.nginx_server import Nginx
+from tests.system.other_proxies import Apache, Caddy, HaProxy, ProxySite
 
 # Debian's HAProxy and Caddy say nothing of HTTP/2 that the doctor would not say of HTTP/1.1.
 every_proxy = pytest.mark.parametrize(

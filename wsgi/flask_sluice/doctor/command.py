@@ -1,6 +1,7 @@
 """The command ``sluice doctor``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from flask_sluice.doctor.output.html import as_html
 from flask_sluice.doctor.output.text import TextOutput
 from flask_sluice.doctor.report import EXIT_NOT_EXAMINED, GROUPS, Report
 
+_EXIT_NO_OUTPUT = 141
+"""128 and the number of SIGPIPE, as shells report it."""
 DESCRIPTION = """\
 Examine a stream of any server from outside: print what is wrong with it, and
 which line to change where. By default it sends a few dozen requests and takes
@@ -31,6 +34,7 @@ exit codes:
   1    at least one fault
   2    the stream could not be examined, or the arguments are wrong
   130  interrupted by Ctrl-C
+  141  standard output was closed
 """
 
 
@@ -93,19 +97,26 @@ def run(options: argparse.Namespace) -> int:
     text = None if options.json or options.junit else TextOutput()
     try:
         report = _examine(options, text)
+        if text is None:
+            sys.stdout.write(as_json(report) if options.json else as_junit(report))
+            sys.stdout.flush()
+        else:
+            text.end(report)
     except (OptionError, UrlError, CertificateFileError) as error:
         sys.stderr.write(f"sluice: {error}\n")
         return EXIT_NOT_EXAMINED
-    if text is None:
-        sys.stdout.write(as_json(report) if options.json else as_junit(report))
-    else:
-        text.end(report)
-    if options.html is None:
-        return report.exit_code
+    except BrokenPipeError:
+        # The reader of the output has left. Python would say so once more when it closes the stream.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the process ends
+        return _EXIT_NO_OUTPUT
+    return _write_page(options.html, report) if options.html else report.exit_code
+
+
+def _write_page(path: Path, report: Report) -> int:
     try:
-        options.html.write_text(as_html(report), encoding="utf-8")
+        path.write_text(as_html(report), encoding="utf-8")
     except OSError as error:
-        sys.stderr.write(f"sluice: --html {options.html}: {error.strerror}\n")
+        sys.stderr.write(f"sluice: --html {path}: {error.strerror}\n")
         return EXIT_NOT_EXAMINED
     return report.exit_code
 

@@ -51,10 +51,10 @@ class Exchange:
         enough: is asked after each read
         idle_seconds: stop also if this long nothing comes after the first byte of the body; 0: do not
 
-        An answer of which nothing has come in the time ends as Ending.SILENT.
+        An answer of which nothing has come in the time ends as Ending.SILENT. One of more than MOST_BYTES is not read on.
         """
         until = time.monotonic() + seconds
-        while not self.recording.has_ended and not enough(self.recording):
+        while not (self.recording.has_ended or self.recording.is_full or enough(self.recording)):
             left = until - time.monotonic()
             if idle_seconds and self.recording.arrivals:
                 left = min(left, idle_seconds)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from flask_sluice.doctor.http.request import HttpRequest
 
+MOST_BYTES = 8 * 1024 * 1024
+"""A stream shows its habits in less, and one that never stops must not fill the memory."""
+
 
 class Ending(enum.Enum):
     """How an answer ended, as its reader sees it."""
@@ -66,12 +69,19 @@ class Recording:
     decoded: list[Arrival] = field(default_factory=list)
     decoding_problem: str = ""
     _decoder: "zlib._Decompress | None" = None
+    _byte_count: int = 0
 
     def add(self, seconds: float, data: bytes) -> None:
         """Add bytes of the body that came with one read."""
         self.arrivals.append(Arrival(seconds, data))
         if plain := self._decode(data):
             self.decoded.append(Arrival(seconds, plain))
+            self._byte_count += len(plain)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much of the body has come that no more is to be read."""
+        return self._byte_count >= MOST_BYTES
 
     def _decode(self, data: bytes) -> bytes:
         if not self.content_coding or self.decoding_problem:
@@ -84,7 +94,7 @@ class Recording:
         if self._decoder is None:
             self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
         try:
-            return self._decoder.decompress(data)
+            return self._decoder.decompress(data, MOST_BYTES)
         except zlib.error as error:
             self.decoding_problem = f"the body is not {self.content_coding}: {error}"
             return data

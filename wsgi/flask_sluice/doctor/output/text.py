@@ -1,5 +1,6 @@
 """The report as lines of text, printed as the checks are made."""
 
+import io
 import os
 import sys
 import textwrap
@@ -27,12 +28,14 @@ class TextOutput:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream
+        if isinstance(self._stream, io.TextIOWrapper):
+            self._stream.reconfigure(errors="replace")
         self._is_terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._has_colours = self._is_terminal and not os.environ.get("NO_COLOR")
         self._group = ""
 
     def begin(self, url: str) -> None:
-        self._print(f"Examining {url}")
+        self._print(f"Examining {_shown(url)}")
 
     def note(self, sentence: str) -> None:
         """Print something that the user has to know before it happens."""
@@ -41,7 +44,7 @@ class TextOutput:
     def step(self, text: str) -> None:
         """Show what is being done, on a terminal; the next line takes its place."""
         if self._is_terminal:
-            self._stream.write(f"{_ERASE_LINE}… {text}")
+            self._stream.write(f"{_ERASE_LINE}… {_shown(text)}")
             self._stream.flush()
 
     def check(self, check: Check) -> None:
@@ -51,7 +54,7 @@ class TextOutput:
         verdict = f"{check.verdict.value:8}"
         if self._has_colours:
             verdict = f"\x1b[{_COLOURS[check.verdict]}m{verdict}\x1b[0m"
-        evidence = _wrapped(check.evidence, _NAME_WIDTH + 12)
+        evidence = _wrapped(_shown(check.evidence), _NAME_WIDTH + 12)
         self._print(f"  {verdict}  {check.name:{_NAME_WIDTH}}{evidence}")
         for remedy in check.remedies[:_MOST_REMEDIES]:
             self._print(f"            change {remedy.where}:")
@@ -61,12 +64,19 @@ class TextOutput:
 
     def end(self, report: Report) -> None:
         """Print the report in one sentence."""
-        self._print(f"\n{report.sentence}")
+        self._print(f"\n{_shown(report.sentence)}")
 
     def _print(self, line: str) -> None:
         erase = _ERASE_LINE if self._is_terminal else ""
         self._stream.write(f"{erase}{line}\n")
         self._stream.flush()
+
+
+def _shown(text: str) -> str:
+    """The text with a symbol for each control character: a server must not steer the terminal."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def _wrapped(text: str, indent: int) -> str:
