@@ -18,6 +18,7 @@ Front = Callable[..., contextlib.AbstractContextManager[str]]
 
 USUAL = {
     "headers": {"headers.cors": "skipped"},
+    "silence": {"silence.keep-alive": "skipped"},
     "framing": {"framing.ids": "skipped", "framing.retry": "skipped"},
 }
 """The verdicts of stacks that say nothing else, by group: the doctor was not asked, or has nothing to look at."""
