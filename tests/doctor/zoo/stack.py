@@ -20,6 +20,7 @@ USUAL = {
     "headers": {"headers.cors": "skipped"},
     "silence": {"silence.keep-alive": "skipped"},
     "framing": {"framing.ids": "skipped", "framing.retry": "skipped"},
+    "end": {"end.error-after": "skipped", "end.error-before": "skipped"},
 }
 """The verdicts of stacks that say nothing else, by group: the doctor was not asked, or has nothing to look at."""
 

@@ -11,6 +11,8 @@ from tests.doctor.zoo.origins.script import Script
 from tests.doctor.zoo.origins.steps import Step
 
 T = TypeVar("T")
+_TEXT_ID = "event-"
+_DESCENDING_FROM = 10_000
 _BROKEN = '{"choices": [{"index": 0, "delta": {"cont'
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "by", "the", "river")
 
@@ -38,16 +40,24 @@ def counted(script: Script, last_event_id: str) -> Iterator[Step]:
 
 
 def has_seen_all(script: Script, last_event_id: str) -> bool:
-    return script.resume != "ignored" and last_event_id == str(script.events)
+    return script.resume != "ignored" and _number_of(script, last_event_id) == script.events
 
 
 def _first_number(script: Script, last_event_id: str) -> int:
-    if script.resume == "ignored" or not last_event_id.isdecimal():
+    seen = _number_of(script, last_event_id)
+    if script.resume == "ignored" or seen is None:
         return 1
-    if has_seen_all(script, last_event_id):
+    if seen == script.events:
         return 1 if script.after_end == "again" else script.events + 1
-    seen = int(last_event_id)
-    return {"exact": seen + 1, "repeat": seen, "skip": seen + 2}[script.resume]
+    return seen + {"exact": 1, "repeat": 0, "skip": 2}[script.resume]
+
+
+def _number_of(script: Script, event_id: str) -> int | None:
+    """The number of the event that has this id; None for none that was sent."""
+    digits = event_id.removeprefix(_TEXT_ID)
+    if not digits.isdecimal():
+        return None
+    return _DESCENDING_FROM - int(digits) if script.ids == "descending" else int(digits)
 
 
 def _numbered(script: Script, number: int) -> bytes:
@@ -61,7 +71,8 @@ def _numbered(script: Script, number: int) -> bytes:
         "ascending": str(number),
         "gaps": "" if number % 3 == 0 else str(number),
         "duplicate": str(max(1, number // 2)),
-        "descending": str(10_000 - number),
+        "descending": str(_DESCENDING_FROM - number),
+        "text": f"{_TEXT_ID}{number}",
     }
     return event(data, event_id=ids[script.ids])
 
@@ -161,12 +172,15 @@ def _anthropic_events(script: Script) -> Iterator[bytes]:
         "stop_reason": None,
         "usage": {"input_tokens": 3, "output_tokens": 1},
     }
+    if script.error == 0:
+        yield _OVERLOADED
+        return
     yield _typed("message_start", message=message)
     yield _typed("content_block_start", index=0, content_block={"type": "text", "text": ""})
     yield _typed("ping")
     for number in range(1, script.events + 1):
         if number - 1 == script.error:
-            yield _typed("error", error={"type": "overloaded_error", "message": "Overloaded"})
+            yield _OVERLOADED
             return
         if number == script.malformed:
             yield event(_BROKEN, name="content_block_delta")
@@ -181,6 +195,9 @@ def _anthropic_events(script: Script) -> Iterator[bytes]:
 
 def _typed(kind: str, **fields: Any) -> bytes:
     return event({"type": kind, **fields}, name=kind)
+
+
+_OVERLOADED = _typed("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
 def mcp(script: Script, answer: bytes = b"") -> Iterator[Step]:

@@ -13,7 +13,7 @@ class Script:
     size: bytes of padding in each event; stamp: "sent_at" puts the Unix time in each event's data
 
     Fields:
-    ids: "ascending", "gaps", "duplicate", "descending" or "" for none; retry: the value of a field that is sent first
+    ids: "ascending", "text", "gaps", "duplicate", "descending" or "" for none; retry: the value of a field that is sent first
     terminal: the data of a last event of type "end", "" for none
 
     Silence:

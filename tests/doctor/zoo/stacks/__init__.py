@@ -22,3 +22,4 @@ _GROUPS = (
 STACKS: dict[str, Stack] = {
     sentence: stack for module in _GROUPS for sentence, stack in module.STACKS.items()
 }
+assert len(STACKS) == sum(len(module.STACKS) for module in _GROUPS), "two stacks have one sentence"

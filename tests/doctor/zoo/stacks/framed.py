@@ -57,7 +57,7 @@ STACKS = {
     "[DONE] comes twice": answered(CHAT, CLIENTS, done=2),
     "[DONE] is missing": answered(CHAT, done=0),
     "a chunk of a completion is not JSON": answered(CHAT, NOT_JSON, malformed=4),
-    "a completion begins with an error": answered(CHAT, error=0),
+    "an error is the only event of a completion": answered(CHAT, error=0),
     "a completion ends with an error": answered(CHAT, error=4),
     "a completion is as it should be": answered(CHAT),
     "a completion has comments with blank lines, which openai-go takes for events": answered(
@@ -65,7 +65,7 @@ STACKS = {
     ),
     "a completion has comments without blank lines": answered(CHAT, odd="comment-line"),
     "a message has an event that is not JSON": answered(MESSAGES, NOT_JSON, malformed=4),
-    "a message begins with an error": answered(MESSAGES, error=0),
+    "an error is the only event of a message": answered(MESSAGES, error=0),
     "a message ends with an error": answered(MESSAGES, error=4),
     "a message never stops": answered(MESSAGES, done=0),
     "a message is as it should be": answered(MESSAGES),

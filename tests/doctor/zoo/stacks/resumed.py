@@ -4,30 +4,46 @@ from tests.doctor.zoo.origins import served
 from tests.doctor.zoo.origins.script import path
 from tests.doctor.zoo.stack import Stack
 
+IDS, EXACT, OVER = "resuming.ids", "resuming.last-event-id", "resuming.after-the-end"
+FOR_EVER = {OVER: "fault"}
+PACED = {"events": 12, "interval": 0.02, "ids": "ascending", "retry": "1000"}
+
 
 def resumed(verdicts: dict[str, str] | None = None, **script: object) -> Stack:
-    options = {"events": 12, "interval": 0.02, "ids": "ascending", "retry": "1000", **script}
-    return Stack(path(**options), "resuming", verdicts or {})
+    return Stack(path(**{**PACED, **script}), "resuming", verdicts or {})
 
 
 STACKS = {
-    "events have no ids": resumed(ids=""),
-    "some events have no id": resumed(ids="gaps"),
-    "an id is used for several events": resumed(ids="duplicate"),
-    "ids descend": resumed(ids="descending", resume="ignored"),
-    "Last-Event-ID is ignored": resumed(resume="ignored"),
-    "a reader that comes back gets one event again": resumed(resume="repeat"),
-    "a reader that comes back misses one event": resumed(resume="skip"),
+    "events have no ids": resumed({IDS: "warning", EXACT: "skipped", OVER: "skipped"}, ids=""),
+    "some events have no id": resumed({IDS: "warning", EXACT: "warning"}, ids="gaps"),
+    "an id is used for several events": resumed(
+        {IDS: "fault", EXACT: "skipped", **FOR_EVER}, ids="duplicate"
+    ),
+    "ids descend, and the server knows them": resumed({IDS: "warning"}, ids="descending"),
+    "ids are text": resumed(ids="text"),
+    "Last-Event-ID is ignored": resumed({EXACT: "fault", **FOR_EVER}, resume="ignored"),
+    "a reader that comes back gets one event again": resumed({EXACT: "fault"}, resume="repeat"),
+    "a reader that comes back misses one event": resumed({EXACT: "fault"}, resume="skip"),
     "a reader that comes back goes on exactly": resumed(),
-    "a reader that has seen the end gets an empty stream, for ever": resumed(after_end="empty"),
-    "a reader that has seen the end gets all again": resumed(after_end="again"),
+    "a reader that has seen the end gets an empty stream, for ever": resumed(
+        FOR_EVER, after_end="empty"
+    ),
+    "a reader that has seen the end gets all again": resumed(FOR_EVER, after_end="again"),
+    "a reader that has seen the end was told so, and gets all again": resumed(
+        {EXACT: "fault", OVER: "warning"}, after_end="again", terminal="over"
+    ),
     "there is no retry": resumed(retry=""),
-    "retry is so short that readers overrun the server": resumed(retry="1"),
-    "retry is a day": resumed(retry="86400000"),
-    "a stream that goes on is resumed exactly": resumed(events=0, interval=0.05),
-    "a bare Flask generator resumes by itself": Stack(
-        path("/careful", events=12, interval=0.02, ids="ascending", retry="1000"),
+    "retry is so short that readers overrun the server": resumed(
+        {"resuming.retry": "warning"}, retry="1"
+    ),
+    "retry is a day": resumed({"resuming.retry": "warning"}, retry="86400000"),
+    "a stream that goes on is resumed exactly": Stack(
+        path(**{**PACED, "events": 0, "interval": 0.05}),
         "resuming",
-        origin=served.waitress,
+        {OVER: "skipped"},
+        options={"read_seconds": 1},
+    ),
+    "a Flask generator resumes exactly, and never says that it is over": Stack(
+        path("/careful", **PACED), "resuming", FOR_EVER, origin=served.waitress
     ),
 }

@@ -12,8 +12,11 @@ from tests.doctor.zoo.proxies.nginx import SOUND, nginx
 from tests.doctor.zoo.stack import Stack
 
 ALL = "headers,delivery,silence,framing,end,resuming,leaving,load"
-RESUMABLE = {"events": 30, "interval": 0.04, "ids": "ascending", "retry": "1000"}
-EVENTS = path(**RESUMABLE, terminal="over", stamp="sent_at", header="X-Accel-Buffering: no")
+RESUMABLE = {
+    "events": 30, "interval": 0.04,
+    "ids": "ascending", "retry": "1000", "terminal": "over",
+}
+EVENTS = path(**RESUMABLE, stamp="sent_at", header="X-Accel-Buffering: no")
 CHAT = "/v1/chat/completions"
 TOKENS = path(CHAT, events=30, interval=0.02)
 HTTP2 = {"http2": True}
