@@ -21,6 +21,7 @@ USUAL = {
     "silence": {"silence.keep-alive": "skipped"},
     "framing": {"framing.ids": "skipped", "framing.retry": "skipped"},
     "end": {"end.error-after": "skipped", "end.error-before": "skipped"},
+    "load": {"load.slow-reader": "skipped", "load.fifty-at-once": "skipped"},
 }
 """The verdicts of stacks that say nothing else, by group: the doctor was not asked, or has nothing to look at."""
 

@@ -2,52 +2,61 @@
 
 from functools import partial
 
+from flask_sluice.doctor import Depth
 from tests.doctor.zoo.origins import served
+from tests.doctor.zoo.origins.raw_origin import raw_origin
 from tests.doctor.zoo.origins.script import path
 from tests.doctor.zoo.proxies.nginx import SOUND, nginx
-from tests.doctor.zoo.stack import Stack
+from tests.doctor.zoo.stack import Front, Origin, Stack
+
+TOO_FEW = {"load.seven-connections": "fault"}
+PACED = {"events": 40, "interval": 0.05}
+FAST = {"events": 400, "interval": 0.005, "size": 16384}
+"""So much that the system's buffers do not hide a reader that does not read."""
+SIX = partial(
+    nginx,
+    location=SOUND + "limit_conn zoo 6;",
+    http="limit_conn_zone $binary_remote_addr zone=zoo:1m;",
+)
 
 
-def loaded(verdicts: dict[str, str] | None = None, **script: object) -> Stack:
-    return Stack(path(**{"events": 40, "interval": 0.05, **script}), "load", verdicts or {})
+def loaded(
+    verdicts: dict[str, str] | None = None,
+    *fronts: Front,
+    origin: Origin = raw_origin,
+    route: str = "/events",
+    depth: Depth = Depth.USUAL,
+    **script: object,
+) -> Stack:
+    return Stack(
+        path(route, **{**PACED, **script}),
+        "load",
+        verdicts or {},
+        origin=origin,
+        fronts=fronts,
+        options={"depth": depth},
+    )
 
 
 STACKS = {
-    "six streams run, and the seventh waits": loaded(limit=6),
-    "seven streams run, and the fiftieth waits": loaded(limit=20),
-    "one stream runs at a time": loaded(limit=1),
-    "any number of streams runs": loaded(),
+    "six streams run, and the seventh waits": loaded(TOO_FEW, limit=6),
+    "one stream runs at a time": loaded(TOO_FEW, limit=1),
+    "gunicorn's sync worker serves one reader at a time": loaded(
+        TOO_FEW, origin=partial(served.gunicorn, "-k", "sync"), route="/careful"
+    ),
+    "nginx lets an address have six connections": loaded(TOO_FEW, SIX),
+    "seven streams run": loaded(limit=7),
+    "gunicorn's threads are eight": loaded(
+        origin=partial(served.gunicorn, "-k", "gthread", "--threads", "8"), route="/careful"
+    ),
+    "twenty streams run, and the twenty-first waits": loaded(
+        {"load.fifty-at-once": "fault"}, limit=20, depth=Depth.THOROUGH
+    ),
+    "any number of streams runs": loaded({"load.fifty-at-once": "ok"}, depth=Depth.THOROUGH),
+    "nginx passes them all on": loaded({}, partial(nginx, location=SOUND)),
+    "Sluice serves them all": loaded(origin=served.sluice, route="/sluice"),
     "one reader that does not read stops the others": loaded(
-        shared=1, events=400, interval=0.005, size=16384
+        {"load.slow-reader": "fault"}, shared=1, **FAST
     ),
-    "one reader that does not read stops itself alone": loaded(
-        events=400, interval=0.005, size=16384
-    ),
-    "gunicorn's sync worker serves one reader at a time": Stack(
-        path("/careful", events=40, interval=0.05),
-        "load",
-        origin=partial(served.gunicorn, "-k", "sync"),
-    ),
-    "gunicorn's threads are eight": Stack(
-        path("/careful", events=40, interval=0.05),
-        "load",
-        origin=partial(served.gunicorn, "-k", "gthread", "--threads", "8"),
-    ),
-    "Sluice serves them all": Stack(
-        path("/sluice", events=40, interval=0.05), "load", origin=served.sluice
-    ),
-    "nginx passes them all on": Stack(
-        path(events=40, interval=0.05), "load", fronts=(partial(nginx, location=SOUND),)
-    ),
-    "nginx lets an address have six connections": Stack(
-        path(events=40, interval=0.05),
-        "load",
-        fronts=(
-            partial(
-                nginx,
-                location=SOUND + "limit_conn zoo 6;",
-                http="limit_conn_zone $binary_remote_addr zone=zoo:1m;",
-            ),
-        ),
-    ),
+    "one reader that does not read stops itself alone": loaded({"load.slow-reader": "ok"}, **FAST),
 }

@@ -13,8 +13,11 @@ from tests.doctor.zoo.stack import Stack
 
 ALL = "headers,delivery,silence,framing,end,resuming,leaving,load"
 RESUMABLE = {
-    "events": 30, "interval": 0.04,
-    "ids": "ascending", "retry": "1000", "terminal": "over",
+    "events": 30,
+    "interval": 0.04,
+    "ids": "ascending",
+    "retry": "1000",
+    "terminal": "over",
 }
 EVENTS = path(**RESUMABLE, stamp="sent_at", header="X-Accel-Buffering: no")
 CHAT = "/v1/chat/completions"
