@@ -53,6 +53,8 @@ class Stack:
     @property
     def expected(self) -> dict[str, str]:
         """All verdicts of the stack that are not ok."""
+        if self.problem:
+            return {}
         usual = {
             name: verdict
             for group in self.groups.split(",")

@@ -144,7 +144,7 @@ STACKS = {
         path(events=60, interval=0.02, size=1200, coding="gzip-held"), "delivery", HELD
     ),
     "the origin sends all tokens at once": Stack(
-        path(TOKENS, events=40, interval=0.02, whole=1), "delivery", HELD
+        path(TOKENS, events=20, interval=0.015, whole=1), "delivery", HELD
     ),
     "the origin makes events in bursts of its own": Stack(
         path(events=3, interval=0.4, size=3000), "delivery"
