@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from flask_sluice.doctor.checks import delivery, framing, headers
+from flask_sluice.doctor.checks import delivery, ending, framing, headers
 from flask_sluice.doctor.costs import expected_cost
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
@@ -17,6 +17,7 @@ _CHECKS: Mapping[str, Callable[[Examination], Iterator[Check]]] = {
     "headers": headers.check,
     "delivery": delivery.check,
     "framing": framing.check,
+    "end": ending.check,
 }
 
 

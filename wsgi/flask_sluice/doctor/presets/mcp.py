@@ -44,6 +44,10 @@ class McpCallPreset(McpPreset):
 
     must_end_with = "the JSON-RPC response to the call"
 
+    def resume_request(self) -> HttpRequest | None:
+        """The call is not made again: a GET with the id of its last event goes on with its stream."""
+        return replace(self.target.with_headers(Accept=_STREAM), method="GET", body=None)
+
 
 def open_mcp(target: HttpRequest, ask: Ask) -> McpPreset:
     """Begin a session, and return the preset for the stream in it: the user's own call (``--post``), the session's

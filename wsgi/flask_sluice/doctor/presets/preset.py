@@ -42,6 +42,13 @@ class Preset:
         """A request for a stream that is still going on when a reader leaves it."""
         return self.request()
 
+    def resume_request(self) -> HttpRequest | None:
+        """The request, but for its Last-Event-ID, by which a reader goes on with this stream.
+
+        None where no reader can, or where each would be asked for and paid anew.
+        """
+        return None if self.tokens_per_request else self.request()
+
     def broken_request(self) -> HttpRequest | None:
         """A request that the server has to refuse, to see its errors; None if none is known."""
         return None
