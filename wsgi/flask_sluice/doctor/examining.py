@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from flask_sluice.doctor.checks import delivery, ending, framing, headers
+from flask_sluice.doctor.checks import delivery, ending, framing, headers, resuming
 from flask_sluice.doctor.costs import expected_cost
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
@@ -18,6 +18,7 @@ _CHECKS: Mapping[str, Callable[[Examination], Iterator[Check]]] = {
     "delivery": delivery.check,
     "framing": framing.check,
     "end": ending.check,
+    "resuming": resuming.check,
 }
 
 

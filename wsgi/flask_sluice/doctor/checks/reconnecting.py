@@ -10,6 +10,7 @@ from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.recording import Ending, Recording
 
 _LEAST_SECONDS, _MOST_SECONDS = 2.0, 8.0
+_MORE_SECONDS = 0.5
 _TIMES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+|\d{9,}(\.\d+)?")
 """ISO times, and seconds or milliseconds since 1970: they differ in each answer."""
 
@@ -48,7 +49,8 @@ class Return:
 
 
 def come_back(examination: Examination, last_event_id: str, count: int) -> Return:
-    """Ask for the stream again, and read so many events, or for as long as the first stream's longest pause.
+    """Ask for the stream again, and read so many events: the first for as long as the first stream's longest pause, and
+    more only if they come soon.
 
     last_event_id: is sent as Last-Event-ID, as browsers do; "" sends none
 
@@ -60,7 +62,8 @@ def come_back(examination: Examination, last_event_id: str, count: int) -> Retur
         value = last_event_id.encode().decode("latin-1")
         request = request.with_headers(Last_Event_ID=value)
     with examination.open(request) as exchange:
-        recording = exchange.read(_patience(examination.log), has_events(count))
+        exchange.read(_patience(examination.log), has_events(1))
+        recording = exchange.read(_MORE_SECONDS, has_events(count))
     return Return(recording, take_apart(recording))
 
 
@@ -81,10 +84,16 @@ def without_times(data: str) -> str:
     return _TIMES.sub("#", data)
 
 
+def say_the_same(events: Sequence[TimedEvent], other: Sequence[TimedEvent]) -> bool:
+    """Whether events were got that are the first of the others, but perhaps for their ids."""
+    pairs = zip(events, other, strict=False)
+    return bool(events) and bool(other) and all(is_same(one, two) for one, two in pairs)
+
+
 def begins_as(events: Sequence[TimedEvent], other: Sequence[TimedEvent]) -> bool:
-    """Whether events were got that are the first of the others. Where all data is alike, the ids decide."""
-    pairs = list(zip(events, other, strict=False))
-    if not pairs or not all(is_same(one, two) for one, two in pairs):
+    """The same for a whole stream. Where all its data is alike, the ids decide."""
+    if not say_the_same(events, other):
         return False
-    differ = len({one.event.data for one, _ in pairs}) > 1
+    differ = len({event.event.data for event in other}) > 1
+    pairs = zip(events, other, strict=False)
     return differ or all(one.event.id == two.event.id for one, two in pairs)

@@ -1,0 +1,104 @@
+"""What a reader gets that has had everything, and comes back all the same, as an EventSource does."""
+
+from flask_sluice.doctor.checks.reconnecting import Return, begins_as, come_back
+from flask_sluice.doctor.checks.resuming.making import make
+from flask_sluice.doctor.checks.wording import shortened
+from flask_sluice.doctor.events import EventLog
+from flask_sluice.doctor.examination import Examination
+from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.report import Check
+
+_NAME = "after-the-end"
+_NO_CONTENT = Remedy(
+    "the server",
+    'if request.headers.get("Last-Event-ID") == last_id:\n    return "", 204  # an EventSource stops',
+)
+
+
+def after_the_end(examination: Examination) -> Check:
+    """204 stops an EventSource (WHATWG HTML, section 9.2.3); anything else lets it come back again."""
+    log = examination.log
+    if not log.recording.has_proper_end:
+        return make.skipped(_NAME, "The stream did not end while the doctor read it.")
+    last_id = log.events[-1].event.id
+    if not last_id:
+        return make.skipped(
+            _NAME, "The last event has no id, by which a reader could say that it has had all."
+        )
+    examination.tell("coming back after the end")
+    has_sign = any(examination.preset.is_terminal(event.event) for event in log.events)
+    return _judge(come_back(examination, last_id, 1), log, has_sign)
+
+
+def _judge(got: Return, log: EventLog, has_sign: bool) -> Check:
+    """has_sign: the stream had a terminal event"""
+    last_id = shortened(log.events[-1].event.id, 30)
+    who = f"A reader that comes back with the last id ({last_id})"
+    if not got.is_stream:
+        return _no_stream(got, who)
+    if got.has_ended_empty:
+        return _empty(log, who, has_sign)
+    if not got.events:
+        return make.skipped(
+            _NAME, f"{who} gets a stream in which nothing came while the doctor waited."
+        )
+    if _is_old(got, log):
+        return _again(who, has_sign, got.events[0].event.data)
+    return make.ok(
+        _NAME, f"{who} gets new events: the stream goes on from connection to connection."
+    )
+
+
+def _is_old(got: Return, log: EventLog) -> bool:
+    """Whether the first event was there before, by its id or as the first stream began."""
+    first = got.events[0].event
+    known = {event.event.id for event in log.events if event.event.id}
+    return first.id in known or begins_as(got.events, log.events)
+
+
+def _no_stream(got: Return, who: str) -> Check:
+    if got.status == 204:
+        return make.ok(_NAME, f"{who} gets 204, which stops an EventSource.")
+    if got.status is None:
+        return make.warning(
+            _NAME, f"{who} gets no answer: {got.recording.ending.value}.", [_NO_CONTENT]
+        )
+    evidence = f"{who} gets {got.status}"
+    if got.status >= 500:
+        return make.warning(_NAME, f"{evidence}, as if the server had failed.", [_NO_CONTENT])
+    return make.warning(
+        _NAME,
+        f"{evidence}: an EventSource stops, but reports an error, where 204 would stop it quietly.",
+        [_NO_CONTENT],
+    )
+
+
+def _empty(log: EventLog, who: str, has_sign: bool) -> Check:
+    times = [event.event.retry for event in log.events if event.event.retry is not None]
+    seconds = times[-1] / 1000 if times else 3
+    evidence = f"{who} gets a stream without events that ends at once"
+    if has_sign:
+        return make.ok(
+            _NAME,
+            f"{evidence}; the terminal event has told its readers to close. 204 would stop the others, too.",
+        )
+    return make.fault(
+        _NAME,
+        f"{evidence}, and no terminal event tells it to close: an EventSource asks again each {seconds:g} s, for ever.",
+        [_NO_CONTENT],
+    )
+
+
+def _again(who: str, has_sign: bool, data: str) -> Check:
+    evidence = f"{who} gets events again that it had ({shortened(data)})"
+    if has_sign:
+        return make.warning(
+            _NAME,
+            f"{evidence}; only readers that close at the terminal event are spared.",
+            [_NO_CONTENT],
+        )
+    return make.fault(
+        _NAME,
+        f"{evidence}, and no terminal event tells it to close: an EventSource repeats the stream for ever.",
+        [_NO_CONTENT],
+    )
