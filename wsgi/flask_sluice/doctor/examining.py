@@ -4,7 +4,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from flask_sluice.doctor.checks import delivery, ending, framing, headers, resuming
+from flask_sluice.doctor.checks import (
+    delivery,
+    ending,
+    framing,
+    headers,
+    leaving,
+    load,
+    resuming,
+    silence,
+)
 from flask_sluice.doctor.costs import expected_cost
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
@@ -16,9 +25,12 @@ from flask_sluice.doctor.suitable import why_not_a_stream
 _CHECKS: Mapping[str, Callable[[Examination], Iterator[Check]]] = {
     "headers": headers.check,
     "delivery": delivery.check,
+    "silence": silence.check,
     "framing": framing.check,
     "end": ending.check,
     "resuming": resuming.check,
+    "leaving": leaving.check,
+    "load": load.check,
 }
 
 
@@ -119,8 +131,6 @@ class _Run:
         # Without a single byte there is only one thing to say.
         is_silent = examination.main.ending is Ending.SILENT
         for group in ("delivery",) if is_silent else self._options.groups:
-            if group not in _CHECKS:
-                continue
             self._run_group(group, examination)
         return self._report(examination, "")
 

@@ -54,15 +54,28 @@ class Exchange:
         An answer of which nothing has come in the time ends as Ending.SILENT. One of more than MOST_BYTES is not read on.
         """
         until = time.monotonic() + seconds
+        self.read_on(seconds, enough, idle_seconds=idle_seconds)
+        is_silent = self.recording.status is None and not self.recording.has_ended
+        if is_silent and time.monotonic() >= until:
+            self.recording.end(Ending.SILENT, self.seconds)
+        return self.recording
+
+    def read_on(
+        self,
+        seconds: float,
+        enough: Callable[[Recording], bool] = _never,
+        *,
+        idle_seconds: float = 0,
+    ) -> Recording:
+        """Read like ``read``, for a part of the time: an answer that has not come yet may still come."""
+        until = time.monotonic() + seconds
         while not (self.recording.has_ended or self.recording.is_full or enough(self.recording)):
             left = until - time.monotonic()
             if idle_seconds and self.recording.arrivals:
                 left = min(left, idle_seconds)
             if left <= 0 or not self._read_once(left):
                 break
-        is_silent = self.recording.status is None and not self.recording.has_ended
-        if is_silent and time.monotonic() >= until:
-            self.recording.end(Ending.SILENT, self.seconds)
+        self.recording.read_seconds = self.seconds
         return self.recording
 
     def leave(self) -> None:

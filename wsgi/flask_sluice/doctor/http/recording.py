@@ -47,6 +47,7 @@ class Recording:
     arrivals: the body without its transfer coding, and with its content coding
     connect_seconds: what opening the connection took, TLS included
     ended_seconds: when ``ending`` was seen
+    read_seconds: until when it was read, whether or not anything came
     detail: more about the ending, such as an error's text or HTTP/2's error code
     interim: the status codes of interim responses (103)
     decoded: the body without its content coding, at the times when a reader could have the bytes. A coding that the
@@ -64,6 +65,7 @@ class Recording:
     arrivals: list[Arrival] = field(default_factory=list)
     ending: Ending = Ending.OPEN
     ended_seconds: float | None = None
+    read_seconds: float = 0.0
     detail: str = ""
     interim: list[int] = field(default_factory=list)
     decoded: list[Arrival] = field(default_factory=list)

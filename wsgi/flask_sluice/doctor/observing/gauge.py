@@ -16,8 +16,9 @@ _SAMPLE = re.compile(
     re.MULTILINE,
 )
 """Prometheus' text format: a name, labels, the value and perhaps a time."""
-_QUIET_SECONDS = 0.3
-_QUIET_SAMPLES = 3
+_QUIET_SAMPLES = 4
+_SAMPLE_PAUSE_SECONDS = 0.1
+_SETTLING_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,18 @@ class GaugeWitness:
         self._sample = sample
 
     def watch(self) -> "GaugeWatch":
+        """Wait until the number stays the same: a server may be late to notice the doctor's own leaving before."""
         samples = [self._sample()]
-        while len(samples) < _QUIET_SAMPLES:
-            time.sleep(_QUIET_SECONDS / _QUIET_SAMPLES)
+        until = time.monotonic() + _SETTLING_SECONDS
+        while len(samples) < _QUIET_SAMPLES or len(set(samples[-_QUIET_SAMPLES:])) > 1:
+            if time.monotonic() > until:
+                raise CannotTellError(
+                    f"{self.name} goes up and down ({min(samples):g} to {max(samples):g}) with the streams of others, so it "
+                    "cannot show this one; examine a server without other readers"
+                )
+            time.sleep(_SAMPLE_PAUSE_SECONDS)
             samples.append(self._sample())
-        if len(set(samples)) > 1:
-            raise CannotTellError(
-                f"{self.name} goes up and down with the streams of others ({min(samples):g} to {max(samples):g} within "
-                f"{_QUIET_SECONDS:g} s), so it cannot show ours; examine a server without other readers"
-            )
-        return GaugeWatch(self._sample, samples[0])
+        return GaugeWatch(self._sample, samples[-1])
 
 
 class GaugeWatch:
