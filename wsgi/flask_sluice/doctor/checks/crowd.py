@@ -26,7 +26,8 @@ class Crowd:
     """What the readers got.
 
     first_seconds: of each that got an event in time, when
-    intervals: of these, from the first event to the end of the stream, or to the last reading, on one clock
+    intervals: of these, from the first event to the end of the stream, or of the doctor's waiting, on one clock
+    ends: of these, when the stream ended by itself
     refused: the statuses of the answers that were no stream, and NO_CONNECTION
     unblocked: how many got their first event only after the others had left
     waited_seconds: how long the doctor waited for all
@@ -38,6 +39,7 @@ class Crowd:
     stream_seconds: float | None
     first_seconds: list[float] = field(default_factory=list)
     intervals: list[tuple[float, float]] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     unblocked: int = 0
 
@@ -60,12 +62,10 @@ class Crowd:
     @property
     def waited_for_others(self) -> bool:
         """Whether readers got their first event only when others had come to the end of their stream."""
-        if self._is_short or not self.intervals:
+        if self._is_short or not self.ends:
             return False
         last_start = max(start for start, _ in self.intervals)
-        first_end = min(end for _, end in self.intervals)
-        has_ended = first_end - min(start for start, _ in self.intervals) >= _SHORT_SECONDS
-        return has_ended and last_start >= first_end - _AT_THE_END_SECONDS
+        return last_start >= min(self.ends) - _AT_THE_END_SECONDS
 
     @property
     def _is_short(self) -> bool:
@@ -78,7 +78,7 @@ class _Reader:
     def __init__(self) -> None:
         self.exchange: Exchange | None = None
         self.first_at: float | None = None
-        self.last_at = 0.0
+        self.ended_at: float | None = None
         self.refused: int | None = None
         self._began = 0.0
         self._live = LiveEvents()
@@ -110,9 +110,8 @@ class _Reader:
         """Read for a moment."""
         assert self.exchange is not None
         recording = self.exchange.read_on(_READ_SECONDS, self._take)
-        self.last_at = time.monotonic()
         if recording.has_ended:
-            self.last_at = self._began + (recording.ended_seconds or 0.0)
+            self.ended_at = self._began + (recording.ended_seconds or 0.0)
 
     def _take(self, recording: Recording) -> bool:
         if recording.status is not None and not recording.is_success:
@@ -146,11 +145,10 @@ def read_at_once(examination: Examination, count: int) -> Crowd:
         _in_threads(readers, examination, crowd.waited_seconds)
         served = [reader for reader in readers if reader.first_at is not None]
         waiting = [reader for reader in readers if not reader.is_settled]
-        began = min((reader.first_at or 0.0 for reader in served), default=0.0)
+        now = time.monotonic()
         crowd.first_seconds = [reader.first_seconds for reader in served]
-        crowd.intervals = [
-            ((reader.first_at or 0.0) - began, reader.last_at - began) for reader in served
-        ]
+        crowd.intervals = [(reader.first_at or 0.0, reader.ended_at or now) for reader in served]
+        crowd.ends = [reader.ended_at for reader in served if reader.ended_at is not None]
         crowd.refused = [reader.refused for reader in readers if reader.refused is not None]
         if waiting and served:
             for reader in served:
