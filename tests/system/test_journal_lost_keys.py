@@ -66,6 +66,21 @@ def assert_is_in_order(ids):
         assert "reset" in (before, after) or after == before + 1
 
 
+def refusal_of(worker, stream_id):
+    """Return why a worker refuses a reader for good.
+
+    For as long as a lease after it has missed keys, as in the test before, a producer may be writing them again.
+    """
+
+    def refusal():
+        with pytest.raises(WorkerError) as refused:
+            worker.follow(stream_id)
+        text = str(refused.value)
+        return None if text.startswith("JournalUnavailableError") else text
+
+    return wait_until(refusal)
+
+
 @pytest.mark.slow
 class TestAKeyOfARunningStream:
     def test_may_be_lost_without_harm_to_its_producer_and_its_readers(self, pair, stream_id, lose):
@@ -220,8 +235,7 @@ def test_a_dead_producer_whose_stream_is_lost_too_is_told_to_those_who_read_it(
     redis.client.flushall()
     assert other.all_ids(reader) == up_to(4)
     assert other.received(reader).endswith("data: producer_lost\n\n")
-    with pytest.raises(WorkerError, match="UnknownStreamError"):
-        other.follow(stream_id)
+    assert "UnknownStreamError" in refusal_of(other, stream_id)
 
 
 class TestAFinishedStream:
@@ -233,8 +247,7 @@ class TestAFinishedStream:
         other.all_ids(other.follow(stream_id))
         redis.client.delete(f"sluice:{{{stream_id}}}")
         for worker in pair:
-            with pytest.raises(WorkerError, match="UnknownStreamError"):
-                worker.follow(stream_id)
+            assert "UnknownStreamError" in refusal_of(worker, stream_id)
 
     @pytest.mark.slow
     def test_whose_end_is_lost_ends_with_an_error(self, redis, pair, stream_id):

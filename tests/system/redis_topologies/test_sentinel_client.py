@@ -1,6 +1,7 @@
 """The master that sentinels name: how it is found, and what is said when it is not."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -115,6 +116,34 @@ def test_a_master_that_has_become_a_replica_is_not_used(servers, client):
     primary.client.replicaof("NO", "ONE")
     servers.wait_until_well()
     assert client.check(keys_and_commands.everything) is None
+
+
+@pytest.mark.slow
+def test_a_master_that_is_replaced_while_it_works_is_left_when_the_sentinels_are_asked(
+    servers, client
+):
+    """It would take commands for eight seconds more, and then lose them."""
+    ((look, _),) = client.steps
+    waiting = client.keep_connection(reply_seconds=30)
+    servers.wait_until_well()
+    old = servers.primary
+    waiting.execute(("PING",))
+    with ThreadPoolExecutor() as threads:
+        waits = threads.submit(waiting.execute, ("BLPOP", "list", 20))
+        look()
+        wait_until(lambda: blocked_on(old))
+        new = servers.failover()
+        assert old.role == "master"
+        look()
+        client.execute(("RPUSH", "list", "element"))
+        assert waits.result(timeout=10) == [[b"list", b"element"]]
+    assert blocked_on(new) == 0
+    assert client.health.problem is None
+
+
+def blocked_on(node):
+    """Return how many clients wait there for something."""
+    return node.client.info("clients")["blocked_clients"]
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ class RedisOutage:
         self._fails: dict[object, bool] = {}
         self._logged: set[str] = set()
         self._quiet_since = -math.inf
+        self._master: tuple[str, int] | None = None
         self.reason: str | None = None
         """What failed last; None if there is no outage."""
 
@@ -61,6 +62,13 @@ class RedisOutage:
             is_quiet = time.monotonic() - self._quiet_since >= _QUIET_SECONDS
             reason = self._end() if is_quiet and not any(self._fails.values()) else None
         _log_end(reason)
+
+    def replaced(self, master: tuple[str, int]) -> None:
+        """Note that the sentinels name another master. It is logged once, however many clients see it."""
+        with self._lock:
+            is_new, self._master = master != self._master, master
+        if is_new:
+            logger.info("the sentinels name another Redis: %s:%s", *master)
 
     def closed(self, client: object) -> None:
         """Forget a client. If it was the last, and its problem was not over, that is not told either."""

@@ -202,6 +202,7 @@ class RedisChannels:
                     (self._listener.step, 0.0),
                     (self._listener.read_step, 0.0),
                     (self._listener.look_after, LOOK_SECONDS),
+                    *self._client.steps,
                 )
             ]
 

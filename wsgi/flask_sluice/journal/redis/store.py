@@ -245,6 +245,7 @@ class RedisStore:
                     (self._writer.step, writer.BATCH_SECONDS),
                     (self._inbox.step, inbox.BATCH_SECONDS),
                     (self._catch_up.step, inbox.BATCH_SECONDS),
+                    *self._client.steps,
                 )
             ]
 

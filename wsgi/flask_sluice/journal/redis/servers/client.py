@@ -31,6 +31,8 @@ _PLACE_SECONDS = 6.0
 
 _CHECK_TAGS = ("check-4875", "check-68179")
 """Their slots are the first and the last of a cluster: a node of one that is taken for a single server has not both."""
+_MASTER_SECONDS = 1.0
+"""Between looks whether the sentinels name another master."""
 RETRY_SECONDS = 0.3
 """Between attempts to reach Redis. A refused connection costs little, and readers wait for it."""
 
@@ -79,8 +81,12 @@ class RedisClient:
         self._connect: Callable[..., Any] = self._address.new_connection
         if self._address.topology == "cluster":
             self._cluster_slots = ClusterSlots(self._address, self.turns, self.health)
-        elif self._address.topology == "sentinel":
-            self._connect = SentinelMaster(self._address, self.turns, self.health).new_connection
+        self._sentinels: SentinelMaster | None = None
+        if self._address.topology == "sentinel":
+            self._sentinels = SentinelMaster(
+                self._address, self.turns, self.health, self._leave_master
+            )
+            self._connect = self._sentinels.new_connection
         self._connections: list[KeptConnection] = []
         self._patient: list[KeptConnection] = []
         self._idle: list[KeptConnection] = []
@@ -140,10 +146,23 @@ class RedisClient:
         had_problem = self.health.problem is not None
         self.health.recovered()
         if had_problem:
-            for connection in self._patient:
-                # It may wait for a server that hangs, and that another has replaced.
-                connection.interrupt()
+            self._interrupt_patient()
         return None
+
+    def _interrupt_patient(self) -> None:
+        for connection in self._patient:
+            # It may wait for a server that hangs, and that another has replaced.
+            connection.interrupt()
+
+    @property
+    def steps(self) -> list[tuple[Callable[[], None], float]]:
+        """What a process that is there for long is to do in the background: a function, and the pause between its calls."""
+        return [] if self._sentinels is None else [(self._sentinels.look, _MASTER_SECONDS)]
+
+    def _leave_master(self, master: tuple[str, int]) -> None:
+        """Have all connections lead to the new master: the one before may still work."""
+        self.health.replaced(master)
+        self._interrupt_patient()
 
     def _check_tags(self) -> Sequence[str]:
         """Return hash tags of keys that all masters have. Raises JournalUnavailableError."""

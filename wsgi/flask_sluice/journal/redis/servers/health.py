@@ -52,7 +52,7 @@ class RedisHealth:
         self.troubled_at = -math.inf
         """When something failed or was lost last, in monotonic seconds."""
         self.recovery_count = 0
-        """How many problems are over."""
+        """How many problems are over, or masters were replaced. A connection from before that is made anew."""
         self.server_changes = 0
         """How often another server may have come in place of the one before, and lack what that had taken last.
 
@@ -133,6 +133,14 @@ class RedisHealth:
         self.problem = None
         self.recovery_count += 1
         self.reached_since = now
+
+    def replaced(self, master: tuple[str, int]) -> None:
+        """Note that the sentinels name another master. The one before may still take commands, which will be lost."""
+        self._outage.replaced(master)
+        self.server_changes += 1
+        self.recovery_count += 1
+        if self.problem is None:
+            self.reached_since = time.monotonic()
 
     def lost_data(self) -> None:
         """Note that a key was gone long before it could expire."""

@@ -1,5 +1,6 @@
 """The master that sentinels watch."""
 
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -15,16 +16,25 @@ class MasterNotFoundError(RedisError):
 
 
 class SentinelMaster:
-    """Asks the sentinels for the master at each new connection, first the one that answered last.
+    """Asks the sentinels for the master at each new connection, and when told to, first the one that answered last.
 
     Redis-py's ``Sentinel`` does this, too, but does not ask the server whether it is a master. What sentinels know is some seconds
     old, and a server that has just become a replica would refuse to write.
+
+    on_replaced: called when there is another one
     """
 
-    def __init__(self, address: Address, turns: Turns, health: RedisHealth) -> None:
+    def __init__(
+        self,
+        address: Address,
+        turns: Turns,
+        health: RedisHealth,
+        on_replaced: Callable[[tuple[str, int]], None],
+    ) -> None:
         self._address = address
         self._turns = turns
         self._health = health
+        self._on_replaced = on_replaced
         self._sentinels = list(address.nodes)
         self._master: tuple[str, int] | None = None
 
@@ -53,12 +63,28 @@ class SentinelMaster:
             except NO_REPLY as error:
                 problem = error
                 continue
-            self._found(master, sentinel)
+            self._prefer(sentinel)
+            self._note(master)
             return connection
         raise self._health.unreachable(
             problem or MasterNotFoundError(_no_answer(unreached)),
             sent_after,
         )
+
+    def look(self) -> None:
+        """Notice that there is another master also while connections to the one before last.
+
+        It may go on for as long as ten seconds, until the sentinels make it a replica, and what it takes meanwhile is lost.
+        """
+        for sentinel in tuple(self._sentinels):
+            try:
+                master = self._ask(sentinel)
+            except (*NO_REPLY, TypeError):
+                continue
+            if master is not None:
+                self._prefer(sentinel)
+                self._note(master)
+            return
 
     def _ask(self, sentinel: tuple[str, int]) -> tuple[str, int] | None:
         """Return where the master is; None if the sentinel does not know it."""
@@ -92,12 +118,14 @@ class SentinelMaster:
             raise
         return connection
 
-    def _found(self, master: tuple[str, int], sentinel: tuple[str, int]) -> None:
+    def _prefer(self, sentinel: tuple[str, int]) -> None:
         self._sentinels.remove(sentinel)
         self._sentinels.insert(0, sentinel)
-        if self._master not in (None, master):
-            self._health.server_changes += 1
-        self._master = master
+
+    def _note(self, master: tuple[str, int]) -> None:
+        before, self._master = self._master, master
+        if before not in (None, master):
+            self._on_replaced(master)
 
 
 def _no_answer(unreached: dict[str, list[str]]) -> str:
