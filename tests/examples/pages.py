@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -100,6 +101,26 @@ class ExamplePage:
     def ask(self, question: str) -> None:
         self.page.fill("#question", question)
         self.page.get_by_role("button", name="Ask").click()
+
+    def record(self, **expressions: str) -> None:
+        """Have the page note what these are at each change of it, from now on; see ``recorded``.
+
+        A look from here may come late. ``text`` is noted always.
+        """
+        noted = {"text": "document.querySelector('#text')?.textContent ?? ''", **expressions}
+        fields = ", ".join(f"{name}: {expression}" for name, expression in noted.items())
+        self.page.evaluate(
+            f"""() => {{
+                window.recorded = [];
+                const observer = new MutationObserver(() => window.recorded.push({{{fields}}}));
+                const all = {{ subtree: true, childList: true, characterData: true, attributes: true }};
+                observer.observe(document.body, all);
+            }}"""
+        )
+
+    @property
+    def recorded(self) -> list[dict[str, Any]]:
+        return self.page.evaluate("window.recorded")
 
     def wait_for_word(self, word: str) -> None:
         """Wait until the answer has the word, while more words are to come."""

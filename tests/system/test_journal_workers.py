@@ -2,15 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from itertools import pairwise
 
 import pytest
 
-from tests.support.server import ROOT, wait_until
+from tests.support import once_more
+from tests.support.server import wait_until
 from tests.system.journal_worker import JournalWorker, WorkerError
 from tests.system.redis_server import RedisServer
 
@@ -54,24 +53,10 @@ def up_to(last):
 
 
 @pytest.mark.slow
+@once_more.has_time
 def test_does_all_that_a_journal_in_memory_does(redis):
-    program = (
-        "from gevent import monkey; monkey.patch_all()\n"
-        "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
-    )
-    run = subprocess.run(
-        [
-            *(sys.executable, "-c", program, "-q", "-p", "no:cacheprovider"),
-            "tests/unit/test_journal_behaviour.py",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "JOURNAL_TEST_REDIS_URL": redis.url},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
+    tests = "tests/unit/test_journal_behaviour.py"
+    once_more.run_tests(tests, in_greenlets=True, JOURNAL_TEST_REDIS_URL=redis.url)
 
 
 @pytest.mark.slow

@@ -1,13 +1,12 @@
 """``sse_response`` read through Flask's test client, as an app's own tests read it."""
 
-import subprocess
-import sys
 import threading
 
 import pytest
 from flask import Flask, Response, g, request, session, stream_with_context
 
 from flask_sluice import ApiError, Event, StreamContext, sse_response
+from tests.support import once_more
 
 FOREVER_SECONDS = 3600
 
@@ -309,16 +308,6 @@ def test_no_generator_is_left_running(client):
 
 
 @pytest.mark.slow
+@once_more.has_time
 def test_all_of_this_holds_in_a_process_that_gevent_has_patched():
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", __file__]
-    program = (
-        "from gevent import monkey; monkey.patch_all(); import pytest, sys; sys.exit(pytest.main())"
-    )
-    tested = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert tested.returncode == 0, tested.stdout
+    once_more.run_tests("-p", "no:xdist", "-m", "not slow", __file__, in_greenlets=True)
