@@ -104,6 +104,7 @@ def test_the_package_can_be_imported_and_reads_a_stream(project: Path) -> None:
     assert run("node", "program.js", folder=project) == "POST\nparsed\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", ["bundler", "nodenext"])
 def test_typescript_checks_a_program_that_uses_the_package(project: Path, resolution: str) -> None:
     (project / "program.ts").write_text(USES_THE_TYPES)
@@ -113,6 +114,7 @@ def test_typescript_checks_a_program_that_uses_the_package(project: Path, resolu
     run(TSC, "--strict", "--noEmit", *options, *libraries, "program.ts", folder=project)
 
 
+@pytest.mark.slow
 def test_the_types_are_those_that_typescript_makes_of_the_modules(tmp_path: Path) -> None:
     run(TSC, "-p", "tsconfig.types.json", "--outDir", tmp_path, folder=HERE)
     generated = {path.name: path.read_text() for path in tmp_path.iterdir()}

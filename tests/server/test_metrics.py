@@ -370,8 +370,10 @@ def test_the_apps_own_folder_is_used_and_its_own_page_shows_our_numbers(tmp_path
     assert len(list(folder.glob("counter_*.db"))) == 2
 
 
-@pytest.mark.parametrize("before", ["", "import prometheus_client"])
-@pytest.mark.parametrize("arguments", [("--preload",), ()])
+@pytest.mark.parametrize(
+    "before", ["import prometheus_client", pytest.param("", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("arguments", [("--preload",), pytest.param((), marks=pytest.mark.slow)])
 def test_numbers_are_counted_whenever_the_app_and_prometheus_client_are_loaded(
     before, arguments, tmp_path
 ):

@@ -143,7 +143,13 @@ def test_a_client_prints_the_answer(sluice, example):
     assert len(ended.stdout.split()) > 30
 
 
-@pytest.mark.parametrize("example", APPS, ids=str)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(each, id=str(each), marks=[pytest.mark.slow] * (each.page != "README.md"))
+        for each in APPS
+    ],
+)
 def test_an_app_streams(tmp_path, monkeypatch, example):
     (route,) = (route for route in ROUTES if f'"{route.path.partition("?")[0]}"' in example.code)
     (tmp_path / "example_app.py").write_text(example.code)

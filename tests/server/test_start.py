@@ -37,6 +37,10 @@ def start_in_vain(*command: str, **variables: str) -> list[str]:
 
 
 CONFIGURED = ("-c", "gunicorn.conf.py", "app:app")
+OTHER_WORKERS = [
+    "gthread",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("sync", "gevent_pywsgi")),
+]
 
 
 def test_an_unknown_setting_is_named_and_the_likely_one_too():
@@ -84,7 +88,7 @@ def test_a_unix_socket_in_use_is_one_line(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
+@pytest.mark.parametrize("worker", OTHER_WORKERS)
 def test_another_worker_class_is_one_line_that_says_which_to_use(worker):
     lines = start_in_vain("-k", worker, *CONFIGURED)
     (line,) = [line for line in lines if "[INFO]" not in line]
@@ -105,7 +109,7 @@ def test_a_gateway_without_our_settings_says_which_worker_to_use(worker, more, p
     assert not told[0].startswith("[")
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
+@pytest.mark.parametrize("worker", OTHER_WORKERS)
 def test_an_app_with_our_settings_does_not_start_on_a_worker_that_cannot_stream(worker):
     lines = start_in_vain(
         *("-c", "python:flask_sluice.server.settings", "-k", worker, "-b", "127.0.0.1:0"),

@@ -77,6 +77,7 @@ def cannot(request: pytest.FixtureRequest, why: str) -> None:
 # Events.
 
 
+@pytest.mark.slow
 @every_proxy
 def test_each_event_arrives_before_the_next_is_made(sites, proxy, client, key):
     site = sites.foreign(proxy)

@@ -101,7 +101,12 @@ def see_async(url: str, call: Call, **options: Any) -> Seen:
 See = Callable[..., Seen]
 
 
-@pytest.fixture(params=[see_sync, see_async], ids=["sync", "async"])
+@pytest.fixture(
+    params=[
+        pytest.param(see_sync, id="sync"),
+        pytest.param(see_async, id="async", marks=pytest.mark.slow),
+    ]
+)
 def see(request: pytest.FixtureRequest) -> See:
     return request.param
 
