@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.server.raw_upstream import RawUpstream, whole
-from tests.support.server import ROOT, Server, clean_environment, wait_until
+from tests.support.server import (
+    ROOT,
+    START_TIMEOUT_SECONDS,
+    Server,
+    clean_environment,
+    wait_until,
+)
 from tests.support.stream import Response, chat, get, post
 from tests.system.test_drain import PATH, open_stream
 
@@ -46,7 +52,7 @@ def reload(server: Server) -> None:
             states = [worker["state"] for worker in Response(sock).json()["workers"]]
         return "retiring" not in states and "serving" in states and set(server.workers()) != old
 
-    wait_until(has_changed)
+    wait_until(has_changed, START_TIMEOUT_SECONDS)
 
 
 def test_keys_are_added_and_withdrawn_while_a_stream_of_a_withdrawn_key_goes_on(tmp_path):
