@@ -76,7 +76,7 @@ def test_the_end_of_a_producer_that_could_not_write_it_is_a_fault():
 
 
 REFUSED = "Redis cannot be reached: Connection refused"
-READONLY = "Redis refuses commands: READONLY"
+READONLY = "Redis still fails: READONLY"
 OVER = "Redis is reached again"
 
 
@@ -92,6 +92,8 @@ def test_a_problem_that_is_told_at_its_beginning_and_at_its_end_is_no_fault(line
         [OVER],
         [REFUSED, REFUSED, OVER],
         [REFUSED, OVER, REFUSED, OVER],
+        [REFUSED, READONLY, READONLY, OVER],
+        [REFUSED, OVER, READONLY],
         [REFUSED, OVER, "reading the history of a stream failed"],
     ],
 )

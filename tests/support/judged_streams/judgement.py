@@ -156,6 +156,7 @@ class Judgement:
 
 BEGINNINGS = ("Redis cannot be reached", "Redis refuses commands")
 ENDINGS = ("Redis is reached again", "Redis takes commands again")
+_OTHER_REASON = "Redis still fails"
 LOSSES = ("Redis has lost", "ended for a producer that is gone")
 """What may be logged beside."""
 
@@ -163,25 +164,25 @@ LOSSES = ("Redis has lost", "ended for a producer that is gone")
 def faults_of_log(lines: list[str], problems: int = 1) -> list[str]:
     """Return what is wrong with the log of a process: a problem is told once at its beginning and once at its end.
 
-    problems: how many there were, each of them told by each journal of the process
-    A problem may show in several ways, such as a refused connection and then READONLY; each of them is told once.
+    problems: how many there were
+    A problem may show in several ways, such as a refused connection and then READONLY; each other of them is told once.
     """
-    beginnings = [line for line in lines if line.startswith(BEGINNINGS)]
-    endings = [line for line in lines if line.startswith(ENDINGS)]
-    others = [line for line in lines if not line.startswith((*BEGINNINGS, *ENDINGS, *LOSSES))]
-    found = [f"unexpected: {line}" for line in others]
-    found += [
-        f"told {beginnings.count(line)} times: {line}"
-        for line in sorted(set(beginnings))
-        if beginnings.count(line) > problems
-    ]
-    if len(endings) > problems or bool(endings) != bool(beginnings):
-        found.append(f"{len(beginnings)} beginnings, {len(endings)} ends: {lines}")
-    # The journals may tell theirs one after the other.
-    if beginnings and not (lines[0].startswith((*BEGINNINGS, *LOSSES)) and _last(lines) in endings):
-        found.append(f"not in order: {lines}")
+    found: list[str] = []
+    others: set[str] = set()
+    told = 0
+    is_out = False
+    for line in lines:
+        if line.startswith((*BEGINNINGS, *ENDINGS)):
+            begins = line.startswith(BEGINNINGS)
+            found += [f"not in order: {line}"] if begins == is_out else []
+            is_out = begins
+            told += begins
+            others.clear()
+        elif line.startswith(_OTHER_REASON):
+            found += [f"told again, or while all is well: {line}"] * (line in others or not is_out)
+            others.add(line)
+        elif not line.startswith(LOSSES):
+            found.append(f"unexpected: {line}")
+    if is_out or told > problems:
+        found.append(f"told {told} times, and is {'on' if is_out else 'over'}: {lines}")
     return found
-
-
-def _last(lines: list[str]) -> str:
-    return [line for line in lines if line.startswith((*BEGINNINGS, *ENDINGS))][-1]
