@@ -161,6 +161,12 @@ LOSSES = ("Redis has lost", "ended for a producer that is gone")
 """What may be logged beside."""
 
 
+def is_told_to_be_over(lines: list[str]) -> bool:
+    """Return whether the log of a process tells of no problem that is not over."""
+    told = [line for line in lines if line.startswith((*BEGINNINGS, *ENDINGS))]
+    return not told or told[-1].startswith(ENDINGS)
+
+
 def faults_of_log(lines: list[str], problems: int = 1) -> list[str]:
     """Return what is wrong with the log of a process: a problem is told once at its beginning and once at its end.
 

@@ -3,7 +3,12 @@
 import time
 from collections.abc import Sequence
 
-from tests.support.judged_streams.judgement import Judgement, Reading, faults_of_log
+from tests.support.judged_streams.judgement import (
+    Judgement,
+    Reading,
+    faults_of_log,
+    is_told_to_be_over,
+)
 from tests.support.judged_streams.worker import JudgedWorker
 from tests.support.redis_servers.node import RedisNode
 from tests.support.server import wait_until
@@ -160,6 +165,12 @@ class Scenario:
         while not all(worker.are_done() for worker in self.workers) and time.monotonic() < ends_at:
             time.sleep(0.01)
         self.until_well(max(1.0, ends_at - time.monotonic()))
+        # Each tells it a few seconds later, since trouble may come again.
+        wait_until(
+            lambda: all(is_told_to_be_over(worker.log()) for worker in self.workers),
+            _STEP_SECONDS,
+            self._state,
+        )
         readings = [Reading(**each) for worker in self.workers for each in worker.readings()]
         faults = [
             f"{fault}: {reading}"

@@ -7,6 +7,7 @@ import pytest
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.stream import registry
 from tests.support.redis_servers.cluster import RedisCluster, slot_of
 from tests.support.server import wait_until
 from tests.system.redis_topologies.counting import counted
@@ -56,7 +57,10 @@ def test_a_dead_server_does_not_stop_commands_for_the_others(caplog, keys):
 def assert_told_once(client, caplog, begin):
     """Each kind of failure at most once; over new connections there may be another."""
     wait_until(
-        lambda: client.check(keys_and_commands.everything) or client.health.told_problem is None
+        lambda: (
+            client.check(keys_and_commands.everything) is None
+            and registry.redis_outages().reason is None
+        )
     )
     messages = [record.getMessage() for record in caplog.records]
     assert messages[0].startswith(begin)

@@ -100,10 +100,17 @@ class RedisOutages:
         """Return what all clients of this process with the same address share."""
         return self._of.setdefault((os.getpid(), address), RedisOutage(self._count))
 
-    def _count(self, is_out: bool) -> None:
+    @property
+    def reason(self) -> str | None:
+        """What failed last in one of them; None if there is no outage."""
+        return next((outage.reason for outage in self._here() if outage.reason is not None), None)
+
+    def _here(self) -> list[RedisOutage]:
         pid = os.getpid()
-        here = [outage for (process, _), outage in list(self._of.items()) if process == pid]
-        self._stats.redis_out = sum(outage.reason is not None for outage in here)
+        return [outage for (process, _), outage in list(self._of.items()) if process == pid]
+
+    def _count(self, is_out: bool) -> None:
+        self._stats.redis_out = sum(outage.reason is not None for outage in self._here())
         self._stats.redis_problems += is_out
 
 

@@ -36,7 +36,7 @@ class Readiness:
             upstream.url: partial(_upstream_state, upstream) for upstream in self._upstreams.all
         }
         if self._journal.is_shared:
-            looks["redis"] = lambda: self._journal.problem() or _OK
+            looks["redis"] = self._redis_state
         late = f"out: no answer within {_LOOK_SECONDS:g} s"
         seen = self._looks.at(looks, _LOOK_SECONDS)
         states = {name: state or late for name, state in seen.items()}
@@ -58,6 +58,10 @@ class Readiness:
         if redis is not None:
             document["redis"] = redis
         return not reasons, document
+
+    def _redis_state(self) -> str:
+        # What the log says at present, also of channels and rate limits.
+        return registry.redis_outages().reason or self._journal.problem() or _OK
 
     def _is_ending(self, others: list[WorkerState]) -> bool:
         own = self._own_state()

@@ -209,9 +209,8 @@ class RedisStore:
         self._stop_own(stream_id)
 
     def problem(self) -> str | None:
-        told = self._health.told_problem
-        if told is not None:
-            return told  # The client that has it goes on to look.
+        if self._steps and self._health.problem is not None:
+            return self._health.problem  # The check goes on.
         reason = self._client.check(commands.everything)
         if reason is not None:
             # So that something looks when the problem is over, also if this worker is not asked again.

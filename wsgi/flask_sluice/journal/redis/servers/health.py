@@ -67,11 +67,6 @@ class RedisHealth:
         """How long a problem is left before anything looks whether it is over."""
         self._loss_logged_at = -math.inf
 
-    @property
-    def told_problem(self) -> str | None:
-        """What the worker tells at present, in its log and in ``/readyz``. It may be a problem of another client."""
-        return self._outage.reason
-
     def wait_for_problem(self) -> None:
         """Return while there is a problem, or one that is not told to be over; later if problems come and go."""
         self._turns.wait(self._is_to_check)
