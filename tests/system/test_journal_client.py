@@ -201,7 +201,7 @@ def test_an_interrupted_command_leaves_its_replies_to_no_other(redis, client):
     class Interruption(BaseException):
         pass
 
-    def interrupt(count):
+    def interrupt(*_):
         raise Interruption
 
     connection._server.read = interrupt

@@ -151,11 +151,16 @@ class EventFeed:
 
     def _collect(self, recorder: RedisRecorder) -> None:
         window = recorder.window
-        events = _events_after(recorder.told_id, recorder)
-        recorder.told_id = window.last_id
+        stream_id, last = recorder.stream_id, window.last_id
+        terminal = last if window.is_finished else 0
+        events: list[ToldEvent] = []
         byte_count = 0
-        for told in events:
-            byte_count += len(told.event)
+        # What the window has dropped, the follower misses and reads.
+        for number in range(max(recorder.told_id + 1, window.first_id), last + 1):
+            event = window.event(number)
+            events.append(ToldEvent(stream_id, number, event, number == terminal))
+            byte_count += len(event)
+        recorder.told_id = last
         for link in recorder.followers:
             if link.byte_count <= _MESSAGE_BYTES:
                 link.events += events
@@ -167,14 +172,3 @@ class EventFeed:
             for link in recorder.followers:
                 link.stream_ids.discard(recorder.stream_id)
             recorder.followers.clear()
-
-
-def _events_after(number: int, recorder: RedisRecorder) -> list[ToldEvent]:
-    window, stream_id = recorder.window, recorder.stream_id
-    # What the window has dropped, the follower misses and reads.
-    first, last = max(number + 1, window.first_id), window.last_id
-    terminal = last if window.is_finished else 0
-    return [
-        ToldEvent(stream_id, each, window.event(each), each == terminal)
-        for each in range(first, last + 1)
-    ]

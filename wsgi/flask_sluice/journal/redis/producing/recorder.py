@@ -42,6 +42,7 @@ class RedisRecorder:
 
     Otherwise a reader could have an event that is lost with this worker, and ask other workers for what follows it.
 
+    key: of the stream in Redis
     about: its owner and key
     share: where the owner's bytes count
     max_queue_bytes: how much may wait; where less than half does, one event of any size may be added
@@ -69,6 +70,7 @@ class RedisRecorder:
         has_ended: Callable[["RedisRecorder"], None],
     ) -> None:
         self.stream_id = stream_id
+        self.key = keys_and_commands.stream_key(stream_id)
         self.about = about
         self.window = Window()
         self.stop_request = StopRequest(on_stop)
@@ -82,6 +84,8 @@ class RedisRecorder:
         self.share = share
         self._budget = budget
         self._max_queue_bytes = max_queue_bytes
+        self._ample_queue_bytes = max_queue_bytes // 2
+        """A recorder that has less than this waiting has room for an event of any size."""
         self._history_ms = history_ms
         self._is_out = is_out
         self._has_events = has_events
@@ -100,11 +104,8 @@ class RedisRecorder:
 
     @property
     def has_room(self) -> bool:
-        return self._keeps_up or not self.is_open or self._is_out()
-
-    @property
-    def _keeps_up(self) -> bool:
-        return self._queued_bytes < self._max_queue_bytes // 2
+        keeps_up = self._queued_bytes < self._ample_queue_bytes
+        return keeps_up or not self.is_open or self._is_out()
 
     @property
     def is_stored(self) -> bool:
@@ -114,8 +115,9 @@ class RedisRecorder:
         if self._terminal_event is not None:
             raise RuntimeError("nothing may follow the terminal event")
         # A producer that has waited for room may add an event of any size.
-        is_too_much = self._queued_bytes + len(event) > self._max_queue_bytes
-        if is_too_much and not (self._keeps_up or self.is_lost):
+        queued_bytes = self._queued_bytes
+        is_too_much = queued_bytes + len(event) > self._max_queue_bytes
+        if is_too_much and queued_bytes >= self._ample_queue_bytes and not self.is_lost:
             self.lose()
         if self.is_lost:
             raise JournalLostError(
@@ -170,15 +172,16 @@ class RedisRecorder:
 
     @property
     def has_unwritten(self) -> bool:
-        return self.is_open and self._written_id < self.last_id
+        return self._written_id < self.last_id and self.is_open
 
     def next_batch(self) -> Batch:
         """Return the events that are to be written next; ``confirm`` removes them from the queue."""
         commands: list[Command] = []
-        byte_count, last = 0, self._written_id
+        key, byte_count, last = self.key, 0, self._written_id
         for event in islice(self._queue, _BATCH_EVENTS):
             last += 1
-            commands.append(keys_and_commands.add_event(self.stream_id, last, event))
+            # As ``add_event`` makes it, which would make the key anew for each event.
+            commands.append(("XADD", key, "NOMKSTREAM", f"{last}-0", "e", event))
             byte_count += len(event)
             if byte_count > _BATCH_BYTES:
                 break

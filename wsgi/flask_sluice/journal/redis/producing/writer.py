@@ -56,8 +56,9 @@ class EventWriter:
     def has_events(self, recorder: RedisRecorder) -> None:
         """Write this recorder's events soon. Never blocks; the hub may call it."""
         if recorder not in self._failed:
+            if not self._queued:
+                self._has_work.set()
             self._queued[recorder] = None
-            self._has_work.set()
 
     def has_news(self) -> None:
         """Tell the feed's messages soon. Never blocks."""
@@ -106,15 +107,13 @@ class EventWriter:
 
         When it broke, other recorders may have been in the batch, and only they have heard of it.
         """
+        link_of = self._connection.link_of
         for recorder in self._queued:
-            if recorder.link is not None and recorder.link is not self._link_of(recorder):
+            if recorder.link is not None and recorder.link is not link_of(recorder.key):
                 self._unsure.add(recorder)
 
-    def _link_of(self, recorder: RedisRecorder) -> object | None:
-        return self._connection.link_of(keys_and_commands.stream_key(recorder.stream_id))
-
     def _note_link(self, recorder: RedisRecorder) -> None:
-        recorder.link = self._link_of(recorder)
+        recorder.link = self._connection.link_of(recorder.key)
         if recorder.link is None:
             self._unsure.add(recorder)
 

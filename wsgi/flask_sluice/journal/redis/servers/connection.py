@@ -19,6 +19,7 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis.servers.access.login import login_of
+from flask_sluice.journal.redis.servers.expected_replies import take_expected
 from flask_sluice.journal.redis.servers.health import RedisHealth, code_of
 from flask_sluice.journal.redis.servers.packing import Command, pack
 from flask_sluice.journal.turns import Turns
@@ -62,11 +63,16 @@ class ServerConnection:
         # In one piece: redis-py would send it in pieces of 6 KB.
         self._connection.send_packed_command([packed])
 
-    def read(self, count: int) -> list[Reply]:
-        """Return as many replies. Raises one of ``NO_REPLY``."""
-        read_response = self._connection.read_response
+    def read(self, count: int, event_ids: Sequence[bytes] = ()) -> list[Reply]:
+        """Return as many replies. Raises one of ``NO_REPLY``.
+
+        event_ids: see ``Packed``
+        """
         replies: list[Reply] = []
-        for _ in range(count):
+        if len(event_ids) == count:
+            replies += take_expected(self._connection._sock, event_ids)
+        read_response = self._connection.read_response
+        for _ in range(count - len(replies)):
             try:
                 replies.append(read_response())
             except ResponseError as error:
@@ -192,6 +198,10 @@ class RedisConnection:
         for group in groups:
             commands += group if len(group) == 1 else framed(group)
         replies, refusals = self._execute(commands)
+        if len(commands) == len(groups) and not refusals:
+            # Nearly always there is one event for each stream, and Redis takes them all.
+            self._health.succeeded()
+            return [[reply] for reply in replies]
         place = 0
         outcomes: list[list[Reply] | JournalUnavailableError] = []
         for group in groups:
@@ -246,8 +256,8 @@ class RedisConnection:
     def _exchange(self, commands: Sequence[Command]) -> tuple[list[Reply], list[Refusal]]:
         server, packed = self._server or self._new_server(), pack(commands)
         with self._turns.given_away():
-            server.send(packed)
-            return server.read(len(commands)), server.refusals
+            server.send(packed.data)
+            return server.read(len(commands), packed.event_ids), server.refusals
 
     def _new_server(self) -> ServerConnection:
         self._server = ServerConnection(self._new_connection())

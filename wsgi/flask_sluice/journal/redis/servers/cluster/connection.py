@@ -19,7 +19,7 @@ from flask_sluice.journal.redis.servers.connection import (
     ServerConnection,
 )
 from flask_sluice.journal.redis.servers.health import RedisHealth
-from flask_sluice.journal.redis.servers.packing import Command, pack
+from flask_sluice.journal.redis.servers.packing import Command, Packed, pack
 from flask_sluice.journal.turns import Turns
 
 _PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
@@ -199,22 +199,22 @@ class ClusterConnection:
     def _exchange(self, groups_of: dict[Node, list[Group]]) -> dict[Node, Exception]:
         """Send the groups to the nodes, and take the replies. Return the nodes with which this failed, and why."""
         failures: dict[Node, Exception] = {}
-        packed: list[tuple[Node, ServerConnection, bytes, int]] = []
+        sent: list[tuple[Node, ServerConnection, Packed, int]] = []
         for node, groups in groups_of.items():
             server = self._server_at(node)
             commands = [command for group in groups for command in group.to_send()]
-            packed.append((node, server, pack(commands), len(commands)))
+            sent.append((node, server, pack(commands), len(commands)))
         replies_of: dict[Node, list[Reply]] = {}
         with self._turns.given_away():
-            for node, server, data, _ in packed:
+            for node, server, packed, _ in sent:
                 try:
-                    server.send(data)
+                    server.send(packed.data)
                 except NO_REPLY as error:
                     failures[node] = error
-            for node, server, _, count in packed:
+            for node, server, packed, count in sent:
                 if node not in failures:
                     try:
-                        replies_of[node] = server.read(count)
+                        replies_of[node] = server.read(count, packed.event_ids)
                     except NO_REPLY as error:
                         failures[node] = error
         for node, replies in replies_of.items():
