@@ -105,11 +105,21 @@ def produce_stream(stream_id: str, worker_id: str, lease_ms: int) -> Command:
     return ("SET", producer_key(stream_id), worker_id, "PX", lease_ms)
 
 
-def renew_stream(stream_id: str, ttl_ms: int, lease_ms: int) -> list[Command]:
-    """The results are 0 for a key that is gone. A Redis that is full takes these, too."""
+def renew_producer(stream_id: str, lease_ms: int) -> list[Command]:
+    """Say again that the producer lives. The results are how many there are of the key of that, and of the two others.
+
+    A Redis that is full takes this, too.
+    """
+    return [
+        ("PEXPIRE", producer_key(stream_id), lease_ms),
+        ("EXISTS", stream_key(stream_id), about_key(stream_id)),
+    ]
+
+
+def renew_stream(stream_id: str, ttl_ms: int) -> list[Command]:
+    """Have a running stream expire later."""
     return [
         ("PEXPIRE", stream_key(stream_id), ttl_ms),
-        ("PEXPIRE", producer_key(stream_id), lease_ms),
         ("PEXPIRE", about_key(stream_id), ttl_ms),
     ]
 

@@ -82,6 +82,8 @@ class LeaseKeeper:
         self._next_round_at = 0.0
         self._next_renewal_at = 0.0
         """When the streams are renewed next while the lease is not."""
+        self._extend_at = 0.0
+        """When the streams are to expire later than they do now."""
         self._to_end: set[str] = set()
         # How often Redis has become another, as far as this worker has acted on it.
         self._changes = self._health_changes
@@ -160,56 +162,70 @@ class LeaseKeeper:
 
         In a cluster a server may be gone: then it is raised after those of all others are kept.
         """
-        stream_ids = list(self._streams.own)
+        stream_ids, now = list(self._streams.own), time.monotonic()
+        # With a thousand streams, to extend them in each round would be a third of all commands, and 5 µs of an event.
+        extends = now >= self._extend_at
         problem: JournalUnavailableError | None = None
         for start in range(0, len(stream_ids), _STREAMS_AT_ONCE):
-            problem = self._renew_streams(stream_ids[start : start + _STREAMS_AT_ONCE]) or problem
+            some = stream_ids[start : start + _STREAMS_AT_ONCE]
+            problem = self._renew_streams(some, extends=extends) or problem
         if problem is not None:
             raise problem
+        if extends:
+            self._extend_at = now + self._times.renewal_seconds
 
-    def _renew_streams(self, stream_ids: list[str]) -> JournalUnavailableError | None:
-        """Return why some were not renewed. Raises JournalUnavailableError if it is not known of any whether it was."""
+    def _renew_streams(
+        self, stream_ids: list[str], *, extends: bool
+    ) -> JournalUnavailableError | None:
+        """Return why some were not renewed. Raises JournalUnavailableError if it is not known of any whether it was.
+
+        extends: whether they are to expire later, too
+        """
         times = self._times
         outcomes = self._client.transactions(
             [
                 [command]
                 for stream_id in stream_ids
-                for command in keys_and_commands.renew_stream(
-                    stream_id, times.running_ms, times.lease_ms
-                )
+                for command in keys_and_commands.renew_producer(stream_id, times.lease_ms)
             ]
         )
         problem: JournalUnavailableError | None = None
-        missing: list[Command] = []
+        more: list[Command] = []
         for place, stream_id in enumerate(stream_ids):
             renewed: list[Reply] = []
-            for outcome in outcomes[3 * place : 3 * place + 3]:
+            for outcome in outcomes[2 * place : 2 * place + 2]:
                 if isinstance(outcome, JournalUnavailableError):
                     problem = outcome
                 else:
                     renewed += outcome
             # It may have ended during the wait.
             recorder = self._streams.own.get(stream_id)
-            if recorder is not None and len(renewed) == 3:
-                missing += self._missing(recorder, *renewed)
-        if missing:
-            self._client.execute(*missing)
+            if recorder is None or len(renewed) != 2:
+                continue
+            if extends:
+                more += keys_and_commands.renew_stream(stream_id, times.running_ms)
+            if extends or renewed != [1, 2]:
+                more += self._missing(recorder, *renewed)
+        if more:
+            for outcome in self._client.transactions([[command] for command in more]):
+                if isinstance(outcome, JournalUnavailableError):
+                    problem = outcome
         return problem
 
     def _missing(
-        self, recorder: RedisRecorder, had_stream: Reply, had_producer: Reply, had_about: Reply
+        self, recorder: RedisRecorder, had_producer: Reply, other_keys: Reply
     ) -> list[Command]:
         """Return what writes again the keys of a stream that are gone, and keeps its names."""
         times, stream_id = self._times, recorder.stream_id
         commands: list[Command] = []
-        if not (had_stream and had_producer):
-            # A worker that has ended the stream has deleted the second.
+        if not had_producer or other_keys != 2:
+            # A worker that has ended the stream has deleted the first.
             self._writer.look_up(recorder)
         if not had_producer:
             commands.append(
                 keys_and_commands.produce_stream(stream_id, self._streams.worker_id, times.lease_ms)
             )
-        if not had_about:
+        if other_keys != 2:
             commands += keys_and_commands.say_about(stream_id, recorder.about, times.running_ms)
         for name in recorder.about.names:
             commands += keys_and_commands.renew_name(name, stream_id, times.name_ms)

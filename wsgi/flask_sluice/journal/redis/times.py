@@ -10,6 +10,8 @@ from flask_sluice.journal.redis.keys_and_commands import milliseconds
 _STEPS_PER_LEASE = 6
 _ROUNDS_PER_LEASE = 3
 _PATIENCE_LEASES = 5
+_MAX_RENEWAL_SECONDS = 30.0
+"""A name alone, which Redis has evicted, is there again after this."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,14 @@ class LeaseTimes:
         return time.monotonic() - renewed_at < self.lease_seconds
 
     @property
+    def renewal_seconds(self) -> float:
+        """Between two commands that have a running stream expire later."""
+        return min(self.running_ms / 1000 / 4, _MAX_RENEWAL_SECONDS)
+
+    @property
     def name_ms(self) -> int:
-        """Until the next round, and then for as long as the stream of this name is kept."""
-        return self.running_ms + milliseconds(2 * self.round_seconds)
+        """Until the next renewal, and then for as long as the stream of this name is kept."""
+        return self.running_ms + milliseconds(self.renewal_seconds + 2 * self.round_seconds)
 
     @property
     def readers_ms(self) -> int:
