@@ -51,10 +51,10 @@ class Acts:
         logging.getLogger("sluice").addHandler(handler)
         logging.getLogger("sluice").setLevel("INFO")
 
-    def create(self, stream_id):
+    def create(self, stream_id, key=""):
         self._stops[stream_id] = []
         self._recorders[stream_id] = self._journal.create(
-            stream_id, self._stops[stream_id].append, About()
+            stream_id, self._stops[stream_id].append, About(key=key)
         )
 
     def append(self, stream_id, count=1, size=100):
