@@ -7,7 +7,7 @@ from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.request import HttpRequest
 from flask_sluice.doctor.options import Depth
 
-_MOST_ANSWERS = {Depth.QUICK: 6, Depth.USUAL: 20, Depth.THOROUGH: 90}
+_MOST_ANSWERS = {Depth.QUICK: 6, Depth.USUAL: 15, Depth.THOROUGH: 75}
 """How many answers of a model the groups ask for altogether, at most; tests count them."""
 
 
@@ -32,8 +32,12 @@ def expected_cost(examination: Examination) -> str:
         return ""
     answers = _MOST_ANSWERS[examination.depth]
     tokens = examination.preset.tokens_per_request
+    less = (
+        ""
+        if examination.depth is Depth.QUICK
+        else f" --quick asks for {_MOST_ANSWERS[Depth.QUICK]}."
+    )
     return (
         f"The examination asks for up to {answers} answers of up to {tokens} tokens each "
-        f"({answers * tokens} tokens), which the server may charge; --quick asks for "
-        f"{_MOST_ANSWERS[Depth.QUICK]}."
+        f"({answers * tokens} tokens), which the server may charge.{less}"
     )
