@@ -32,12 +32,14 @@ async def compressible(request: Request) -> StreamingResponse:
 
 async def sse(request: Request) -> EventSourceResponse:
     script = Script.of(request.url.query)
+    seen = int(request.headers.get("Last-Event-ID", 0)) if script.resume == "exact" else 0
 
     async def run() -> AsyncIterator[ServerSentEvent]:
-        for number in range(1, script.events + 1):
+        for number in range(seen + 1, script.events + 1):
             await asyncio.sleep(script.interval)
-            yield ServerSentEvent(f'{{"n": {number}}}', id=str(number))
+            yield ServerSentEvent(f'{{"n": {number}}}', id=str(number), retry=1000)
         await asyncio.sleep(script.silence)
+        yield ServerSentEvent("{}", event="end")
 
     return EventSourceResponse(run(), ping=script.heartbeat or None)
 

@@ -9,52 +9,73 @@ from tests.doctor.zoo.proxies.caddy import caddy
 from tests.doctor.zoo.proxies.envoy import envoy
 from tests.doctor.zoo.proxies.haproxy import haproxy
 from tests.doctor.zoo.proxies.nginx import SOUND, nginx
-from tests.doctor.zoo.stack import Stack
+from tests.doctor.zoo.stack import Front, Origin, Stack
 
-ALL = "headers,delivery,silence,framing,end,resuming,leaving,load"
+GROUPS = "headers,delivery,silence,framing,end,resuming,load"
+WITHOUT_LOAD = GROUPS.removesuffix(",load")
+CHAT = "/v1/chat/completions"
 RESUMABLE = {
-    "events": 30,
-    "interval": 0.04,
-    "ids": "ascending",
-    "retry": "1000",
-    "terminal": "over",
+    "events": 30, "interval": 0.04,
+    "ids": "ascending", "retry": "1000", "terminal": "over",
 }
 EVENTS = path(**RESUMABLE, stamp="sent_at", header="X-Accel-Buffering: no")
-CHAT = "/v1/chat/completions"
-TOKENS = path(CHAT, events=30, interval=0.02)
-HTTP2 = {"http2": True}
-QUICK = {"tls": True, "options": HTTP2}
+WITH_IDS = {"framing.ids": "ok", "framing.retry": "ok"}
+OF_AN_API = {"end.error-before": "ok", "resuming.last-event-id": "skipped"}
 
+
+def resumable(*fronts: Front, groups: str = GROUPS, http2: bool = False) -> Stack:
+    """The raw origin behind these."""
+    return Stack(EVENTS, groups, WITH_IDS, fronts=fronts, tls=http2, options={"http2": http2})
+
+
+def served_by(origin: Origin, route: str, groups: str = GROUPS) -> Stack:
+    return Stack(path(route, **RESUMABLE), groups, WITH_IDS, origin=origin)
+
+
+def api(
+    route: str, verdicts: dict[str, str], *fronts: Front, http2: bool = False, **script: object
+) -> Stack:
+    return Stack(
+        path(route, **{"events": 30, "interval": 0.02, **script}),
+        GROUPS,
+        {**OF_AN_API, **verdicts},
+        fronts=fronts,
+        tls=http2,
+        options={"http2": http2},
+    )
+
+
+SOUND_NGINX = partial(nginx, location=SOUND)
 STACKS = {
-    "the origin is sound": Stack(EVENTS, ALL),
-    "a completion is sound": Stack(TOKENS, ALL),
-    "a message is sound": Stack(path("/v1/messages", events=30, interval=0.02), ALL),
-    "nginx is sound": Stack(EVENTS, ALL, fronts=(partial(nginx, location=SOUND),)),
-    "nginx in front of nginx is sound": Stack(
-        EVENTS, ALL, fronts=(partial(nginx, location=SOUND), partial(nginx, location=SOUND))
+    "the origin is sound": resumable(),
+    "a completion is sound": api(CHAT, {}),
+    "a completion is sound behind nginx": api(CHAT, {}, SOUND_NGINX),
+    "a message is sound": api("/v1/messages", {"silence.keep-alive": "ok"}),
+    "nginx is sound": resumable(SOUND_NGINX),
+    "nginx in front of nginx is sound": resumable(SOUND_NGINX, SOUND_NGINX),
+    "nginx with HTTP/2 is sound": resumable(SOUND_NGINX, http2=True),
+    "Apache is sound": resumable(partial(apache, parameters="flushpackets=on")),
+    "Apache with HTTP/2 is sound": resumable(apache, http2=True),
+    "HAProxy is sound": resumable(haproxy),
+    "HAProxy with HTTP/2 is sound": resumable(haproxy, http2=True),
+    "Caddy is sound as it comes": resumable(caddy),
+    "Caddy with HTTP/2 is sound": resumable(caddy, http2=True),
+    "Envoy is sound with its time limits off": resumable(envoy),
+    "Envoy with HTTP/2 is sound": resumable(envoy, http2=True),
+    "Sluice is sound": served_by(served.sluice, "/sluice"),
+    "Sluice on gunicorn's threads is sound": served_by(
+        partial(served.gunicorn, "-k", "gthread", "--threads", "60"), "/sluice"
     ),
-    "nginx with HTTP/2 is sound": Stack(
-        EVENTS, ALL, fronts=(partial(nginx, location=SOUND),), **QUICK
+    "sse-starlette is sound": served_by(served.uvicorn, "/sse"),
+    "a careful generator on waitress is sound": served_by(
+        served.waitress, "/careful", WITHOUT_LOAD
     ),
-    "Apache is sound": Stack(EVENTS, ALL, fronts=(partial(apache, parameters="flushpackets=on"),)),
-    "HAProxy is sound": Stack(EVENTS, ALL, fronts=(haproxy,)),
-    "Caddy is sound as it comes": Stack(EVENTS, ALL, fronts=(caddy,)),
-    "Caddy with HTTP/2 is sound": Stack(EVENTS, ALL, fronts=(caddy,), **QUICK),
-    "Envoy is sound with its time limits off": Stack(EVENTS, ALL, fronts=(envoy,)),
-    "Envoy with HTTP/2 is sound": Stack(EVENTS, ALL, fronts=(envoy,), **QUICK),
-    "Sluice is sound": Stack(path("/sluice", **RESUMABLE), ALL, origin=served.sluice),
-    "Sluice on gunicorn's threads is sound": Stack(
-        path("/sluice", **RESUMABLE),
-        "headers,delivery,silence,framing,end,resuming,leaving",
-        origin=partial(served.gunicorn, "-k", "gthread", "--threads", "60"),
-    ),
-    "the gateway is sound": Stack(CHAT, ALL, origin=served.gateway, options={"model": "test"}),
-    "sse-starlette is sound": Stack(
-        path("/sse", events=30, interval=0.04), ALL, origin=served.uvicorn
-    ),
-    "a careful generator on waitress is sound": Stack(
-        path("/careful", **RESUMABLE),
-        "headers,delivery,silence,framing,end,resuming",
-        origin=served.waitress,
+    "a careful generator on uvicorn is sound": served_by(served.uvicorn, "/careful"),
+    "the gateway is sound": Stack(
+        CHAT,
+        f"{GROUPS},leaving",
+        {**OF_AN_API, "load.slow-reader": "ok"},
+        origin=served.gateway,
+        options={"model": "test"},
     ),
 }
