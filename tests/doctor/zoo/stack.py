@@ -72,7 +72,7 @@ class Stack:
             if self.tls:
                 folder = running.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))
                 last["certificate"] = make_certificates(Path(folder))["good"]
-                arguments["cacert"] = last["certificate"]
+                arguments.setdefault("cacert", last["certificate"])
             url = origin = running.enter_context(self._origin(last))
             for number, front in enumerate(self.fronts, start=1):
                 url = running.enter_context(

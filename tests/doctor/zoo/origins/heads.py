@@ -50,7 +50,7 @@ def stream_head(script: Script, origin: str, body_bytes: int | None) -> bytes:
     for line in filter(None, script.header.split("|")):
         name, _, value = line.partition(":")
         headers.append((name, value.strip()))
-    return head(200, headers, script.version)
+    return head(script.status, headers, script.version)
 
 
 def _framing(script: Script, body_bytes: int | None) -> Headers:

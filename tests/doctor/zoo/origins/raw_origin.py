@@ -81,7 +81,7 @@ class RawOrigin:
             sock.sendall(heads.preflight(script, origin))
         elif method not in (b"GET", b"POST"):
             sock.sendall(refusal(405))
-        elif script.status != 200:
+        elif script.status == 204 or not 200 <= script.status < 300:
             sock.sendall(refusal(script.status))
         elif (steps := _steps(script, route, headers, request)) is None:
             sock.sendall(_no_stream(script, route, headers, request))

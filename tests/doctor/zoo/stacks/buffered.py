@@ -57,6 +57,12 @@ STACKS = {
     "nginx buffers events that show no time, and the origin shows it": Stack(
         path(events=30, interval=0.03), "delivery", HELD, fronts=(nginx,), direct=True
     ),
+    "nginx passes on what the origin makes in bursts": Stack(
+        path(events=4, interval=0.4, size=3000),
+        "delivery",
+        fronts=(partial(nginx, location=SOUND),),
+        direct=True,
+    ),
     "nginx obeys X-Accel-Buffering": Stack(STAMPED, "delivery", fronts=(nginx,)),
     "nginx buffers a chunked answer over HTTP/1.1, whose chunks it passes on whole": Stack(
         SILENT_HEADER, "delivery", fronts=(partial(nginx, location=HTTP_1_1),)
@@ -148,6 +154,19 @@ STACKS = {
     ),
     "the origin makes events in bursts of its own": Stack(
         path(events=3, interval=0.4, size=3000), "delivery"
+    ),
+    "no event comes": Stack(
+        path(first=30),
+        "delivery",
+        {
+            "delivery.one-by-one": "skipped",
+            "delivery.first-byte": "skipped",
+            "delivery.gaps": "skipped",
+        },
+        options={"read_seconds": 1},
+    ),
+    "one event comes": Stack(
+        path(events=1), "delivery", {"delivery.one-by-one": "skipped", "delivery.gaps": "skipped"}
     ),
     "the origin flushes gzip for each event": Stack(
         path(events=20, interval=0.05, stamp="sent_at", coding="gzip"), "delivery"

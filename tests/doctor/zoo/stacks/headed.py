@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from tests.doctor.zoo.origins import served
 from tests.doctor.zoo.origins.script import path
 from tests.doctor.zoo.proxies.apache import apache
 from tests.doctor.zoo.proxies.envoy import envoy
@@ -74,7 +75,15 @@ STACKS = {
         OLD,
         fronts=(partial(apache, directives="SetEnv downgrade-1.0 1\nSetEnv force-response-1.0 1"),),
     ),
-    # Redirects.
+    # Compression.
+    "the body is said to be gzip, and is not": head(
+        {"headers.compression": "fault"}, header="Content-Encoding: gzip"
+    ),
+    "the body is compressed in a way that was not asked for": head(
+        {"headers.compression": "fault"}, header="Content-Encoding: br"
+    ),
+    # The status.
+    "the status is 201": head({"headers.status": "fault"}, status=201),
     "a redirect leads to the stream": Stack(
         "/redirect?to=/events?events=3&header=X-Accel-Buffering:no",
         "headers",
@@ -89,6 +98,13 @@ STACKS = {
     "the preflight is allowed": paged(ALLOWED, key="zoo", cors="right"),
     "the page's origin is allowed": paged(ALLOWED, cors="right"),
     "any page is allowed": paged(ALLOWED, cors="star"),
+    # Apps.
+    "a bare Flask generator says nothing of caches": Stack(
+        path("/plain", events=3),
+        "headers",
+        {"headers.caching": "warning"},
+        origin=partial(served.gunicorn, "-k", "gevent"),
+    ),
     # HTTP/2.
     "nginx speaks HTTP/2": Stack(
         path(events=3), "headers", fronts=(partial(nginx, location=SOUND),), tls=True, options=HTTP2

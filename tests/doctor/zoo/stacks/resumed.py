@@ -1,11 +1,17 @@
 """Streams that a reader comes back to."""
 
+from functools import partial
+
 from tests.doctor.zoo.origins import served
 from tests.doctor.zoo.origins.script import path
+from tests.doctor.zoo.proxies.nginx import CACHE, HTTP_1_1, nginx
 from tests.doctor.zoo.stack import Stack
 
 IDS, EXACT, OVER = "resuming.ids", "resuming.last-event-id", "resuming.after-the-end"
 FOR_EVER = {OVER: "fault"}
+CACHING = partial(
+    nginx, location=f"{HTTP_1_1} proxy_cache zoo; proxy_cache_valid 200 1m;", http=CACHE
+)
 PACED = {"events": 12, "interval": 0.02, "ids": "ascending", "retry": "1000"}
 
 
@@ -31,6 +37,9 @@ STACKS = {
     "a reader that has seen the end gets all again": resumed(FOR_EVER, after_end="again"),
     "a reader that has seen the end was told so, and gets all again": resumed(
         {EXACT: "fault", OVER: "warning"}, after_end="again", terminal="over"
+    ),
+    "nginx answers from its cache, whatever was had": Stack(
+        path(**PACED, cache=""), "resuming", {EXACT: "fault", **FOR_EVER}, fronts=(CACHING,)
     ),
     "there is no retry": resumed(retry=""),
     "retry is so short that readers overrun the server": resumed(

@@ -15,8 +15,11 @@ GROUPS = "headers,delivery,silence,framing,end,resuming,load"
 WITHOUT_LOAD = GROUPS.removesuffix(",load")
 CHAT = "/v1/chat/completions"
 RESUMABLE = {
-    "events": 30, "interval": 0.04,
-    "ids": "ascending", "retry": "1000", "terminal": "over",
+    "events": 30,
+    "interval": 0.04,
+    "ids": "ascending",
+    "retry": "1000",
+    "terminal": "over",
 }
 EVENTS = path(**RESUMABLE, stamp="sent_at", header="X-Accel-Buffering: no")
 WITH_IDS = {"framing.ids": "ok", "framing.retry": "ok"}

@@ -1,11 +1,20 @@
 """URLs that give no stream."""
 
+import contextlib
+from collections.abc import Iterator
+
+from benchmarks.ports import free_port
 from tests.doctor.zoo.origins.script import path
 from tests.doctor.zoo.stack import Stack
 
 
 def refused(status: int, problem: str) -> Stack:
     return Stack(path(status=status), "headers", problem=problem)
+
+
+@contextlib.contextmanager
+def closed_port() -> Iterator[str]:
+    yield f"http://127.0.0.1:{free_port()}"
 
 
 STACKS = {
@@ -18,6 +27,10 @@ STACKS = {
     "the server is away": refused(503, "503"),
     "the stream is over": Stack(path(status=204), "headers", problem="204"),
     "a redirect leads to itself": Stack("/redirect?to=/redirect", "headers", problem="302"),
+    "no server listens": Stack("/", "headers", problem="no connection to", origin=closed_port),
+    "the certificate is not trusted": Stack(
+        path(), "headers", problem="no TLS with", tls=True, options={"cacert": None}
+    ),
     "the answer is JSON": Stack("/v1/models", "headers", problem="the answer is JSON"),
     "no stream is asked for": Stack(
         path("/v1/chat/completions"),
