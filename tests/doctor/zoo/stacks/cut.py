@@ -10,11 +10,12 @@ from tests.doctor.zoo.proxies.haproxy import haproxy
 from tests.doctor.zoo.proxies.nginx import SOUND, nginx
 from tests.doctor.zoo.stack import Front, Stack
 
-PACED = {"events": 5, "interval": 0.1, "silence": 5}
+PACED = {"events": 5, "interval": 0.1, "silence": 5, "terminal": "over"}
 SILENT = path(**PACED)
 KEPT_ALIVE = path(**PACED, heartbeat=1)
 TOKENS = path("/v1/chat/completions", **PACED)
-CUT = {"silence.cut": "fault"}
+BROKEN = {"end.body-end": "fault", "end.terminal-event": "skipped"}
+CUT = {"silence.cut": "fault", **BROKEN}
 ALIVE = {"silence.keep-alive": "ok"}
 NGINX = partial(nginx, location=SOUND.replace("330s", "3s"))
 HAPROXY = partial(haproxy, server_timeout="3s")
@@ -40,9 +41,13 @@ STACKS = {
     "Envoy cuts after 3 s of silence": cut(ENVOY, CUT),
     "Envoy resets the stream of HTTP/2 after 3 s of silence": cut(ENVOY, CUT, http2=True),
     "Envoy cuts each answer after 3 s": cut(
-        partial(envoy, route={"timeout": "3s"}), {}, path(events=50, interval=0.1)
+        partial(envoy, route={"timeout": "3s"}), BROKEN, path(events=50, interval=0.1)
     ),
     # It looks like an end of the server's, unless the stream has an event that says so.
-    "Caddy ends the body properly after 3 s of silence": cut(CADDY, {}),
-    "Caddy ends a completion properly after 3 s of silence": cut(CADDY, {}, TOKENS),
+    "Caddy ends the body properly after 3 s of silence": cut(
+        CADDY, {"end.terminal-event": "warning"}
+    ),
+    "Caddy ends a completion properly after 3 s of silence": cut(
+        CADDY, {"end.terminal-event": "fault", "end.error-before": "ok"}, TOKENS
+    ),
 }

@@ -21,7 +21,7 @@ def resumed(verdicts: dict[str, str] | None = None, **script: object) -> Stack:
 
 STACKS = {
     "events have no ids": resumed({IDS: "warning", EXACT: "skipped", OVER: "skipped"}, ids=""),
-    "some events have no id": resumed({IDS: "warning", EXACT: "warning"}, ids="gaps"),
+    "some events have no id": resumed({IDS: "warning"}, ids="gaps"),
     "an id is used for several events": resumed(
         {IDS: "fault", EXACT: "skipped", **FOR_EVER}, ids="duplicate"
     ),
