@@ -21,7 +21,7 @@ def resumed(verdicts: dict[str, str] | None = None, **script: object) -> Stack:
 
 STACKS = {
     "events have no ids": resumed({IDS: "warning", EXACT: "skipped", OVER: "skipped"}, ids=""),
-    "some events have no id": resumed({IDS: "warning"}, ids="gaps"),
+    "some events have no id": resumed({IDS: "warning", **FOR_EVER}, ids="gaps"),
     "an id is used for several events": resumed(
         {IDS: "fault", EXACT: "skipped", **FOR_EVER}, ids="duplicate"
     ),
@@ -36,7 +36,7 @@ STACKS = {
     ),
     "a reader that has seen the end gets all again": resumed(FOR_EVER, after_end="again"),
     "a reader that has seen the end was told so, and gets all again": resumed(
-        {EXACT: "fault", OVER: "warning"}, after_end="again", terminal="over"
+        {OVER: "warning"}, after_end="again", terminal="over"
     ),
     "nginx answers from its cache, whatever was had": Stack(
         path(**PACED, cache=""), "resuming", {EXACT: "fault", **FOR_EVER}, fronts=(CACHING,)
