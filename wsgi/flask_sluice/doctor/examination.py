@@ -33,6 +33,8 @@ class Examination:
         self.tell = tell
         self.request_count = 0
         self.redirects: list[str] = []
+        self.streams_before: float | None = None
+        """How many streams the server ran before the doctor's first one, says the gauge of the options; None: unknown."""
         self._own_tls = tls_context(options.cacert) if options.cacert else None
         self._lock = threading.Lock()
         self.preset: Preset = choose_preset(options, self.ask)

@@ -18,6 +18,7 @@ from flask_sluice.doctor.costs import expected_cost
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.dialing import CannotConnectError
 from flask_sluice.doctor.http.recording import Ending
+from flask_sluice.doctor.observing.gauge import streams_before
 from flask_sluice.doctor.options import Depth, Options
 from flask_sluice.doctor.report import GROUPS, Check, CheckMaker, Report
 from flask_sluice.doctor.suitable import why_not_a_stream
@@ -122,6 +123,8 @@ class _Run:
             return self._report(None, str(error))
         if cost := expected_cost(examination):
             self._on_cost(cost)
+        if "leaving" in self._options.groups:
+            examination.streams_before = streams_before(examination)
         try:
             problem = why_not_a_stream(examination)
         except CannotConnectError as error:

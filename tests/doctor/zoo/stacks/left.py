@@ -36,6 +36,13 @@ def left_early(verdicts: dict[str, str] | None = None, **script: object) -> Stac
 
 STACKS = {
     "the server never notices that the reader has left": left(NEVER, leaving="never"),
+    "the server goes on with the stream that the doctor has read first": Stack(
+        path(**PACED, leaving="never"),
+        "leaving",
+        {"leaving.mid-stream-fin": "skipped", **NO_PREFILL},
+        metrics=METRICS,
+        options={"depth": Depth.QUICK, "read_seconds": 2},
+    ),
     "the server never ends": left(NEVER, leaving="never", events=0),
     "the server notices at once": left(),
     "the server notices at its next write": left(leaving="at-write"),

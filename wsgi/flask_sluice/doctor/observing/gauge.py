@@ -44,10 +44,18 @@ class GaugeWitness:
     """Reads a number that rises by one with our stream.
 
     sample: reads it; raises CannotTellError
+    at_first: what it was before the doctor's first stream; None: unknown
     """
 
-    def __init__(self, name: str, known: KnownGauge, sample: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        known: KnownGauge,
+        sample: Callable[[], float],
+        at_first: float | None = None,
+    ) -> None:
         self.name = name
+        self._at_first = at_first
         self.slack_seconds = known.slack_seconds
         self.may_stick = known.may_stick
         self._sample = sample
@@ -64,18 +72,26 @@ class GaugeWitness:
                 )
             time.sleep(_SAMPLE_PAUSE_SECONDS)
             samples.append(self._sample())
-        return GaugeWatch(self._sample, samples[-1])
+        return GaugeWatch(self._sample, samples[-1], self._at_first)
+
+    def value(self) -> float:
+        """The number as it is now. Raises CannotTellError."""
+        return self._sample()
 
 
 class GaugeWatch:
     """Watches one stream by the number that was there before it.
 
     before: the number of other streams
+    at_first: the same before the doctor's first stream; None: unknown
     """
 
-    def __init__(self, sample: Callable[[], float], before: float) -> None:
+    def __init__(
+        self, sample: Callable[[], float], before: float, at_first: float | None = None
+    ) -> None:
         self._sample = sample
         self._before = before
+        self._has_leftover = at_first is not None and before > at_first
 
     def asking(self, request: HttpRequest) -> HttpRequest:
         return request
@@ -88,6 +104,11 @@ class GaugeWatch:
         if value > self._before + 1:
             raise CannotTellError(
                 "another reader's stream began meanwhile; examine a server without other readers"
+            )
+        if value <= self._before and self._has_leftover:
+            raise CannotTellError(
+                "a stream ended, which may be this one or the first one, which the doctor left earlier and the server still "
+                "counted; read to the stream's end with --for"
             )
         return Seen(time.time() - left_at, None) if value <= self._before else None
 
@@ -124,7 +145,17 @@ def metrics_witness(examination: Examination, metrics: str) -> GaugeWitness:
         # A gauge with labels has no series before its first stream.
         return values().get(name, 0.0)
 
-    return GaugeWitness(f"the gauge {name}", known, sample)
+    return GaugeWitness(f"the gauge {name}", known, sample, examination.streams_before)
+
+
+def streams_before(examination: Examination) -> float | None:
+    """Return how many streams the server runs, for ``Examination.streams_before``; None if it does not say."""
+    if examination.options.metrics is None:
+        return None
+    try:
+        return metrics_witness(examination, examination.options.metrics).value()
+    except CannotTellError:
+        return None
 
 
 def slots_witness(examination: Examination) -> GaugeWitness | None:
