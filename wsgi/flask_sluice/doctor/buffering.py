@@ -150,6 +150,9 @@ def _by_stamps(arrivals: Arrivals) -> Buffering | None:
     threshold = max(_HELD_SECONDS, stamps.resolution_seconds * 1.1)
     held = [seconds for seconds in stamps.held_seconds if seconds > threshold]
     if len(held) < max(2, _HELD_SHARE * len(stamps.held_seconds)):
+        if stamps.resolution_seconds >= 1:
+            # Whole seconds do not show what was held back for a part of one.
+            return None
         return Buffering(
             Verdict.OK,
             f"{arrivals.event_count} events, which say in {stamps.name!r} when they were made, came at most "

@@ -77,6 +77,12 @@ STACKS = {
         HELD,
         fronts=(partial(haproxy, defaults=""),),
     ),
+    "HAProxy without http-no-delay gathers tokens, which say the second when they were made": Stack(
+        path(TOKENS, events=60, interval=0.03),
+        "delivery",
+        {"delivery.one-by-one": "warning"},
+        fronts=(partial(haproxy, defaults=""),),
+    ),
     "HAProxy compresses, and the kernel gathers": Stack(
         path(events=30, interval=0.04, stamp="sent_at"),
         "delivery",
