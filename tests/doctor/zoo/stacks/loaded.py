@@ -44,7 +44,9 @@ STACKS = {
     "gunicorn's sync worker serves one reader at a time": loaded(
         TOO_FEW, origin=partial(served.gunicorn, "-k", "sync"), route="/careful"
     ),
-    "nginx lets an address have six connections": loaded(TOO_FEW, SIX),
+    "nginx refuses an address its seventh connection": loaded(
+        {"load.seven-connections": "warning"}, SIX
+    ),
     "seven streams run": loaded(limit=7),
     "gunicorn's threads are eight": loaded(
         origin=partial(served.gunicorn, "-k", "gthread", "--threads", "8"), route="/careful"
