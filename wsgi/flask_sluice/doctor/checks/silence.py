@@ -29,6 +29,8 @@ _make = CheckMaker("silence")
 SILENCES_SECONDS = (35.0, 65.0, 125.0)
 """Just above the limits of 30, 60 and 120 seconds that most servers and proxies have."""
 _LEAST_SILENCE_SECONDS = 0.9
+_ENVOY_LINGERS_SECONDS = 1.0
+"""Envoy's default delayed_close_timeout: a stream that it cuts by its age is silent for so long, too."""
 _CUTS = {
     Ending.TRUNCATED: "a FIN in the middle of the body",
     Ending.RESET: "a RST",
@@ -70,10 +72,17 @@ def _cut_of(recording: Recording) -> _Cut | None:
     how = _CUTS.get(recording.ending)
     gaps = gaps_of(take_apart(recording))
     usual = statistics.median(gaps) if gaps else 0.0
-    if how is None or ended - last < max(_LEAST_SILENCE_SECONDS, 3 * usual):
+    silence = ended - last - _lingering_seconds(recording)
+    if how is None or silence < max(_LEAST_SILENCE_SECONDS, 3 * usual):
         # After a pause like all others it is no silence that has cut the stream.
         return None
-    return _Cut(ended - last, how)
+    return _Cut(silence, how)
+
+
+def _lingering_seconds(recording: Recording) -> float:
+    """How long after the proxy has given up the connection is closed."""
+    is_cut = recording.ending is Ending.TRUNCATED and recording.http_version != "2"
+    return _ENVOY_LINGERS_SECONDS if is_cut and "Envoy" in products_of(recording.headers) else 0.0
 
 
 def _cut(examination: Examination) -> Iterator[Check]:
