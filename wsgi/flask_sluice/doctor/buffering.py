@@ -150,14 +150,7 @@ def _by_stamps(arrivals: Arrivals) -> Buffering | None:
     threshold = max(_HELD_SECONDS, stamps.resolution_seconds * 1.1)
     held = [seconds for seconds in stamps.held_seconds if seconds > threshold]
     if len(held) < max(2, _HELD_SHARE * len(stamps.held_seconds)):
-        if stamps.resolution_seconds >= 1:
-            # Whole seconds do not show what was held back for a part of one.
-            return None
-        return Buffering(
-            Verdict.OK,
-            f"{arrivals.event_count} events, which say in {stamps.name!r} when they were made, came at most "
-            f"{max(stamps.held_seconds) * 1000:.0f} ms later than the fastest of them.",
-        )
+        return _in_time(arrivals, stamps)
     evidence = (
         f"By their {stamps.name!r} the events were made over {stamps.span_seconds:.1f} s, and {len(held)} of "
         f"{len(stamps.held_seconds)} were held back, up to {max(held):.1f} s"
@@ -178,6 +171,17 @@ def _by_stamps(arrivals: Arrivals) -> Buffering | None:
         f"{evidence}: {together:.0f} come at once, in lumps of "
         f"{buffer_name([lump.byte_count for lump in arrivals.lumps])}.",
         "lumps",
+    )
+
+
+def _in_time(arrivals: Arrivals, stamps: Stamps) -> Buffering | None:
+    """Whole seconds do not show what was held back for a part of one."""
+    if stamps.resolution_seconds >= 1:
+        return None
+    return Buffering(
+        Verdict.OK,
+        f"{arrivals.event_count} events, which say in {stamps.name!r} when they were made, came at most "
+        f"{max(stamps.held_seconds) * 1000:.0f} ms later than the fastest of them.",
     )
 
 
