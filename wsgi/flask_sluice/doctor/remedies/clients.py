@@ -4,6 +4,10 @@ from flask_sluice.doctor.remedies.remedy import Remedy
 
 BLANK_LINE_AFTER_COMMENT = (
     Remedy("any app: one line end after a comment, no blank line", 'yield ": keep-alive\\n"'),
+    Remedy(
+        "uvicorn, with sse-starlette, whose ping has a blank line behind",
+        'EventSourceResponse(events(), ping_message_factory=lambda: b": keep-alive\\n")',
+    ),
 )
 """A comment has a blank line behind it."""
 
