@@ -5,6 +5,12 @@ import json
 import pytest
 
 from flask_sluice.doctor import Verdict, examine
+from flask_sluice.doctor.checks.ending.body import body_end
+from flask_sluice.doctor.events import take_apart
+from flask_sluice.doctor.http.recording import Ending, Recording
+from flask_sluice.doctor.http.request import HttpRequest
+from flask_sluice.doctor.options import Options
+from flask_sluice.doctor.presets.preset import Preset
 from tests.doctor.examined import examined, examined_chat
 from tests.doctor.zoo.origins.raw_origin import raw_origin
 from tests.doctor.zoo.origins.script import path
@@ -76,7 +82,7 @@ def test_a_chat_without_done_is_a_fault_even_after_its_finish_reason():
     check = chat_ending("terminal-event", CHUNK, FINISH)
     assert check.verdict is Verdict.FAULT
     assert check.numbers == {"content_finished": True}
-    assert check.remedies[0].line == "data: [DONE]"
+    assert [remedy.line for remedy in check.remedies] == ['yield "data: [DONE]\\n\\n"']
 
 
 def test_a_chat_that_stops_in_the_middle_is_told_apart_from_a_finished_one():
@@ -291,3 +297,29 @@ def test_where_no_request_must_be_refused_none_is_sent():
         assert report.check("end.error-before").verdict is Verdict.SKIPPED
         assert len(server.requests) == 1
         assert "last-event-id" not in headers_of(server.requests[0])
+
+
+def cut_after(seconds):
+    """The check of a stream that was busy until it was cut after so many seconds."""
+    recording = Recording(HttpRequest("http://127.0.0.1/"), status=200, http_version="1.1")
+    recording.headers.append(("Transfer-Encoding", "chunked"))
+    recording.add(seconds - 0.1, ONE)
+    recording.ending, recording.ended_seconds = Ending.TRUNCATED, seconds
+    return body_end(take_apart(recording), Preset(Options(url="http://127.0.0.1/")))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "product"), [(15.1, "Envoy"), (30.4, "gunicorn"), (30.4, "Google Cloud")]
+)
+def test_a_busy_stream_that_is_cut_names_who_ends_streams_after_that_time(seconds, product):
+    check = cut_after(seconds)
+    assert check.verdict is Verdict.FAULT
+    assert product in check.evidence
+    assert product in {remedy.where.partition(",")[0] for remedy in check.remedies}
+
+
+def test_a_busy_stream_that_is_cut_is_not_put_down_to_a_limit_of_silence():
+    check = cut_after(60.0)
+    assert check.verdict is Verdict.FAULT
+    assert "nginx" not in check.evidence
+    assert "Usually this is" in check.evidence

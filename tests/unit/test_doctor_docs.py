@@ -2,16 +2,18 @@
 
 import argparse
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from flask_sluice.doctor import command
+from flask_sluice.doctor.observing.departure import Manner, Stage
 from flask_sluice.doctor.remedies.remedy import Remedy
-from flask_sluice.doctor.remedies.timeouts import USUAL_LIMITS, UsualLimit
+from flask_sluice.doctor.remedies.timeouts import SILENCE, USUAL_LIMITS, UsualLimit
 from flask_sluice.doctor.report import GROUPS
 from tests.support.server import ROOT
-from tests.unit.test_doctor_remedies import REMEDIES
+from tests.unit.test_doctor_remedies import REMEDIES, faults
 
 PAGE = (ROOT / "docs/doctor.md").read_text()
 CHECKS = ROOT / "wsgi/flask_sluice/doctor/checks"
@@ -24,9 +26,9 @@ def row(remedy: Remedy) -> str:
 
 
 def row_of_limit(limit: UsualLimit) -> str:
-    """The limit as a row of the table in the page: after how many seconds, who, by what, since when it counts."""
-    since = "the last byte" if limit.of == "silence" else "the request"
-    return f"| {limit.seconds:g} s | {limit.product} | {_code(limit.setting)} | {since} |"
+    """The limit as a row of the table in the page: after how many seconds, by what, since when it counts, what to change."""
+    since = "last byte" if limit.of == SILENCE else "request"
+    return f"| {limit.seconds:g} s | {_code(limit.setting)} | {since} |{row(limit.remedy)}"
 
 
 def _code(text: str) -> str:
@@ -35,7 +37,7 @@ def _code(text: str) -> str:
 
 def names_of_checks() -> list[str]:
     """The full names of all checks, which stand in the code as the first argument of what makes them."""
-    names = set()
+    names = {f"leaving.{stage.value}-{manner.value}" for stage in Stage for manner in Manner}
     for path in CHECKS.rglob("*.py"):
         tree = ast.parse(path.read_text())
         group = _group(tree, path)
@@ -64,18 +66,38 @@ def _made_by(node: ast.AST, tree: ast.Module) -> set[str]:
     return {value for value in _values(first, tree) if value}
 
 
+def _passed_to(name: str, tree: ast.Module) -> set[str]:
+    """The texts that calls within the module pass to parameters of this name."""
+    found = set()
+    for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+        places = [place for place, arg in enumerate(function.args.args) if arg.arg == name]
+        for call in (each for each in ast.walk(tree) if isinstance(each, ast.Call) and places):
+            if getattr(call.func, "id", "") == function.name and len(call.args) > places[0]:
+                given = call.args[places[0]]
+                found |= {str(given.value)} if isinstance(given, ast.Constant) else set()
+    return found
+
+
+def _assigned_to(name: str, tree: ast.Module) -> set[str]:
+    """The texts that the variable gets, alone or as one of several."""
+    found = set()
+    for each in (each for each in ast.walk(tree) if isinstance(each, ast.Assign)):
+        for target in each.targets:
+            pairs = [(target, each.value)]
+            if isinstance(target, ast.Tuple) and isinstance(each.value, ast.Tuple):
+                pairs = list(zip(target.elts, each.value.elts, strict=True))
+            for to, value in pairs:
+                if getattr(to, "id", "") == name and isinstance(value, ast.Constant):
+                    found.add(str(value.value))
+    return found
+
+
 def _values(node: ast.expr, tree: ast.Module) -> set[str]:
     """The texts that an argument can have: its own, or those of the variable that it is."""
     if isinstance(node, ast.Constant):
         return {str(node.value)}
     if isinstance(node, ast.Name):
-        assigned = (each for each in ast.walk(tree) if isinstance(each, ast.Assign))
-        return {
-            str(each.value.value)
-            for each in assigned
-            if isinstance(each.value, ast.Constant)
-            and any(isinstance(to, ast.Name) and to.id == node.id for to in each.targets)
-        }
+        return _passed_to(node.id, tree) | _assigned_to(node.id, tree)
     return set()
 
 
@@ -92,6 +114,19 @@ def test_the_page_tells_of_each_check(name):
 
 def test_checks_of_all_groups_are_found_in_the_code():
     assert {name.partition(".")[0] for name in names_of_checks()} == set(GROUPS)
+
+
+def test_remedies_are_written_in_their_own_room_only():
+    """So that the page has all, and each fault's can be put in the order of the products that were seen."""
+    sources = (ROOT / "wsgi/flask_sluice/doctor").rglob("*.py")
+    others = [path for path in sources if path.parent.name != "remedies"]
+    assert [path.name for path in others if "Remedy(" in path.read_text()] == []
+
+
+@pytest.mark.parametrize("fault", [fault.id for fault in faults()])
+def test_a_check_uses_the_remedies_of_each_fault(fault):
+    sources = (ROOT / "wsgi/flask_sluice/doctor").rglob("*.py")
+    assert any(re.search(rf"\b{fault}\b(?! = )", path.read_text()) for path in sources)
 
 
 @pytest.mark.parametrize("remedy", REMEDIES, ids=lambda remedy: remedy.where)

@@ -19,7 +19,7 @@ from flask_sluice.doctor.remedies.timeouts import (
     CUT_IN_SILENCE,
     SEND_COMMENTS,
     SILENCE,
-    UsualLimit,
+    names_of,
     who_cuts_after,
 )
 from flask_sluice.doctor.report import Check, CheckMaker
@@ -94,7 +94,7 @@ def _cut(examination: Examination) -> Iterator[Check]:
 
 def _cut_fault(examination: Examination, name: str, cut: _Cut) -> Check:
     limits = who_cuts_after(cut.seconds, SILENCE)
-    usual = f" This is usual for {_names(limits)}." if limits else ""
+    usual = f" This is usual for {names_of(limits)}." if limits else ""
     remedies = (*SEND_COMMENTS, *(limit.remedy for limit in limits)) if limits else CUT_IN_SILENCE
     return _make.fault(
         name,
@@ -102,11 +102,6 @@ def _cut_fault(examination: Examination, name: str, cut: _Cut) -> Check:
         _remedies(examination, remedies),
         silence_seconds=round(cut.seconds, 1),
     )
-
-
-def _names(limits: tuple[UsualLimit, ...]) -> str:
-    shown = dict.fromkeys(f"{limit.product} ({limit.setting})" for limit in limits)
-    return ", ".join(shown)
 
 
 def _survives(examination: Examination, silences: tuple[float, ...]) -> Check:

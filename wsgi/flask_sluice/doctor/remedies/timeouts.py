@@ -1,5 +1,6 @@
 """Who cuts a stream, after how long, and by which setting."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flask_sluice.doctor.remedies.products import product_of
@@ -216,9 +217,6 @@ USUAL_LIMITS = (
 CUT_IN_SILENCE = (*SEND_COMMENTS, *(limit.remedy for limit in USUAL_LIMITS if limit.of == SILENCE))
 """A connection was cut while nothing was sent. Comments mend all of them."""
 
-CUT_AFTER_A_TIME = tuple(limit.remedy for limit in USUAL_LIMITS if limit.of == WHOLE)
-"""A stream was cut although events were sent. Comments do not help."""
-
 
 def who_cuts_after(seconds: float, of: str | None = None) -> tuple[UsualLimit, ...]:
     """Return the limits that a cut after so many seconds may be due to, the nearest first.
@@ -231,3 +229,8 @@ def who_cuts_after(seconds: float, of: str | None = None) -> tuple[UsualLimit, .
         if abs(seconds - limit.seconds) <= limit.tolerance_seconds and of in (None, limit.of)
     )
     return tuple(sorted(near, key=lambda limit: abs(seconds - limit.seconds)))
+
+
+def names_of(limits: Iterable[UsualLimit]) -> str:
+    """Return who cuts and by what: "nginx (proxy_read_timeout), AWS ALB (idle_timeout.timeout_seconds)"."""
+    return ", ".join(dict.fromkeys(f"{limit.product} ({limit.setting})" for limit in limits))

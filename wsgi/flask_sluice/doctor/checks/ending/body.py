@@ -5,45 +5,30 @@ from flask_sluice.doctor.checks.wording import counted, span
 from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.presets.preset import Preset
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies import ending as remedies
+from flask_sluice.doctor.remedies.timeouts import WHOLE, names_of, who_cuts_after
 from flask_sluice.doctor.report import Check
 
-_CHUNKED = (
-    Remedy(
-        "nginx, in the location of the stream",
-        'proxy_http_version 1.1;\nproxy_set_header Connection "";',
-    ),
-    Remedy(
-        "Apache, in the virtual host",
-        "# remove: SetEnv force-proxy-request-1.0 1\n# remove: SetEnv downgrade-1.0 1",
-    ),
-    Remedy("the server", "answer HTTP/1.1 requests with HTTP/1.1 and Transfer-Encoding: chunked"),
-)
 _CUTS = {
     Ending.TRUNCATED: (
         "a process that was killed or that closed the socket without the last chunk",
-        Remedy(
-            "the server",
-            "end the body on every path; a worker's timeout must exceed the longest stream",
-        ),
+        remedies.CUT_IN_MID_STREAM,
     ),
     Ending.RESET: (
         "a process that was killed, or a proxy's or firewall's limit",
-        Remedy(
-            "each proxy on the way", "read timeouts longer than the longest pause of the stream"
-        ),
+        remedies.CUT_IN_MID_STREAM,
     ),
     Ending.STREAM_RESET: (
         "a proxy that lost its upstream in the middle of the body",
-        Remedy("the proxy's error log", "look for the upstream that closed early or timed out"),
+        remedies.CUT_IN_MID_STREAM,
     ),
     Ending.GOAWAY: (
         "a proxy that reloads, or its limit of requests or time for a connection",
-        Remedy("nginx, in the server block", "keepalive_time 1h;\nkeepalive_requests 10000;"),
+        remedies.HTTP_2_CONNECTION_ENDED,
     ),
     Ending.NOT_HTTP: (
         "an error page or a second answer that was written into the body",
-        Remedy("the server", "write nothing to the socket besides the framework's own answer"),
+        remedies.FOREIGN_BYTES,
     ),
 }
 
@@ -64,20 +49,23 @@ def body_end(log: EventLog, preset: Preset) -> Check:
     has_sign = any(preset.is_terminal(event.event) for event in log.events)
     if ending is Ending.UNMARKED:
         return _unmarked(log, has_sign)
-    cause, remedy = _CUTS.get(ending, ("", None))
+    cause, changes = _CUTS.get(ending, ("", ()))
     detail = f" ({recording.detail})" if recording.detail else ""
     evidence = f"After {span(seconds)} and {events}, {ending.value}{detail}."
-    remedies = [remedy] if remedy else []
     if has_sign and _is_last_terminal(log, preset):
         return make.warning(
             name,
             f"{evidence} The terminal event had come, so clients that stop there do not notice; others report an error.",
-            remedies,
+            changes,
             **numbers,
         )
-    return make.fault(
-        name, f"{evidence} Usually this is {cause}." if cause else evidence, remedies, **numbers
-    )
+    limits = who_cuts_after(seconds, WHOLE) if changes is remedies.CUT_IN_MID_STREAM else ()
+    if limits:
+        evidence += f" Streams, busy or not, end after this time with {names_of(limits)}."
+        changes = (*(limit.remedy for limit in limits), *changes)
+    elif cause:
+        evidence += f" Usually this is {cause}."
+    return make.fault(name, evidence, changes, **numbers)
 
 
 def _is_last_terminal(log: EventLog, preset: Preset) -> bool:
@@ -96,10 +84,10 @@ def _unmarked(log: EventLog, has_sign: bool) -> Check:
         return make.warning(
             "body-end",
             f"{evidence}, except by the terminal event, which had come.",
-            _CHUNKED,
+            remedies.END_NOT_MARKED,
             **numbers,
         )
-    return make.fault("body-end", f"{evidence}.", _CHUNKED, **numbers)
+    return make.fault("body-end", f"{evidence}.", remedies.END_NOT_MARKED, **numbers)
 
 
 def truncation_visible(log: EventLog) -> Check:
@@ -115,7 +103,7 @@ def truncation_visible(log: EventLog) -> Check:
             name,
             f"Over HTTP/{recording.http_version} this body has neither a length nor chunks: if the stream ends one day, a reader "
             "cannot tell its end from a server that died.",
-            _CHUNKED,
+            remedies.END_NOT_MARKED,
         )
     return make.skipped(name, "The end of the body has told it.")
 

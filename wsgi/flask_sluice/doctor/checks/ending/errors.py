@@ -8,15 +8,8 @@ from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.presets.preset import Preset, error_of
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies import ending as remedies
 from flask_sluice.doctor.report import Check
-
-_HOLD_HEADERS = Remedy(
-    "the server",
-    "get the first event before the status is sent, and answer an error with its own status\n"
-    "(Sluice: sse_response(items, hold_headers=10))",
-)
-_REFUSE = Remedy("the server", "check the body before the stream begins, and answer 400 with JSON")
 
 
 def error_status(log: EventLog, preset: Preset) -> Check:
@@ -27,7 +20,7 @@ def error_status(log: EventLog, preset: Preset) -> Check:
             name,
             f"The server answered {status} with an error in place of a stream: {shortened(error, 120)}. Clients take it for a "
             "success without events.",
-            [_HOLD_HEADERS],
+            remedies.ERROR_AS_200,
         )
     first = log.events[0].event if log.events else None
     error = preset.error_in(first) if first is not None else ""
@@ -40,12 +33,12 @@ def error_status(log: EventLog, preset: Preset) -> Check:
         return make.warning(
             name,
             f"{evidence} {counted(len(log.events) - 1, 'event')} followed, so whether the stream failed is not known.",
-            [_HOLD_HEADERS],
+            remedies.ERROR_AS_200,
         )
     return make.fault(
         name,
         f"{evidence} Clients see a success, and do not try again as they would after a 429 or 503.",
-        [_HOLD_HEADERS],
+        remedies.ERROR_AS_200,
     )
 
 
@@ -79,24 +72,14 @@ def error_after(log: EventLog, preset: Preset) -> Check:
         return make.fault(
             name,
             f"{failed}, and not JSON: clients fail to parse it and do not show it.",
-            [
-                Remedy(
-                    "the server, where it reports errors",
-                    'data: {"error": {"message": "…", "type": "…"}}',
-                )
-            ],
+            remedies.ERROR_NOT_UNDERSTOOD,
             error_event=place + 1,
         )
     if any(preset.is_terminal(later.event) for later in rest):
         return make.fault(
             name,
             f"{failed}. The terminal event follows it, so clients that look at the end alone take the answer for complete.",
-            [
-                Remedy(
-                    "the server, where it reports errors",
-                    "end the body behind the error event, without the terminal one",
-                )
-            ],
+            remedies.TERMINAL_EVENT_AFTER_ERROR,
             error_event=place + 1,
         )
     if rest:
@@ -130,7 +113,9 @@ def error_before(examination: Examination) -> Check:
     answer = examination.ask(request)
     if answer.status is None:
         return make.warning(
-            name, f"A body that is not JSON got no answer: {answer.ending.value}.", [_REFUSE]
+            name,
+            f"A body that is not JSON got no answer: {answer.ending.value}.",
+            remedies.BAD_REQUEST_NOT_REFUSED,
         )
     return _refusal(answer, answer.status)
 
@@ -145,14 +130,14 @@ def _refusal(answer: Recording, status: int) -> Check:
         return make.fault(
             name,
             f"A body that is not JSON got {status}{_and_what(answer)}. Clients take this for an answer.",
-            [_REFUSE],
+            remedies.BAD_REQUEST_NOT_REFUSED,
             status=status,
         )
     if status >= 500:
         return make.warning(
             name,
             f"A body that is not JSON got {shown}: clients take 5xx for a failure of the server and send the request again.",
-            [_REFUSE],
+            remedies.BAD_REQUEST_NOT_REFUSED,
             status=status,
         )
     if not error:
@@ -160,7 +145,7 @@ def _refusal(answer: Recording, status: int) -> Check:
         return make.warning(
             name,
             f"A body that is not JSON got {status}, with a body ({kind}) in which clients find no message.",
-            [_REFUSE],
+            remedies.BAD_REQUEST_NOT_REFUSED,
             status=status,
         )
     return make.ok(name, f"A body that is not JSON is refused: {shown}.", status=status)

@@ -7,18 +7,11 @@ from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.recording import Ending
 from flask_sluice.doctor.presets.preset import Preset
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies.ending import NO_LAST_EVENT_OF_THE_API, NO_TERMINAL_EVENT
 from flask_sluice.doctor.report import Check
 
 _NAME = "terminal-event"
 _FEW_EVENTS = 3
-_SAY_DONE = (
-    Remedy("the server, as its last event", 'yield "event: done\\ndata: {}\\n\\n"'),
-    Remedy("the page", 'source.addEventListener("done", () => source.close());'),
-    Remedy(
-        "or the server, to a reader that comes back with the last id", "HTTP/1.1 204 No Content"
-    ),
-)
 
 
 def terminal_event(examination: Examination) -> Check:
@@ -65,7 +58,7 @@ def _missing(log: EventLog, preset: Preset) -> Check:
     return make.fault(
         _NAME,
         f"{evidence}{last}. {meaning}.",
-        [Remedy("the server, as its last event", preset.must_end_with)],
+        [each for each in NO_LAST_EVENT_OF_THE_API if preset.must_end_with in each.line],
         content_finished=finished,
     )
 
@@ -82,7 +75,7 @@ def _without_a_sign(examination: Examination, log: EventLog) -> Check:
         return make.warning(
             _NAME,
             f"{after}, and is refused with {second.status}: it stops, but reports an error after a stream that was complete.",
-            _SAY_DONE,
+            NO_TERMINAL_EVENT,
         )
     if begins_as(second.events, log.events):
         return _repeats(log, second, after)
@@ -95,7 +88,7 @@ def _without_a_sign(examination: Examination, log: EventLog) -> Check:
         return make.warning(
             _NAME,
             f"{after}, and gets a stream without events that ends at once: it does so again and again, until the page closes it.",
-            _SAY_DONE,
+            NO_TERMINAL_EVENT,
         )
     waited = span(second.recording.ended_seconds or second.recording.last_byte_seconds or 0)
     return make.skipped(
@@ -109,6 +102,6 @@ def _repeats(log: EventLog, second: Return, after: str) -> Check:
         _NAME,
         f"{after} and gets everything again: the first {counted(same, 'event')} of the second connection are the same. "
         "Whether its readers close the stream by themselves is not known.",
-        _SAY_DONE,
+        NO_TERMINAL_EVENT,
         repeated_events=same,
     )

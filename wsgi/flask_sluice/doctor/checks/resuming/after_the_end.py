@@ -5,14 +5,10 @@ from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import shortened
 from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.examination import Examination
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies.resuming import NOT_204_AFTER_THE_END
 from flask_sluice.doctor.report import Check
 
 _NAME = "after-the-end"
-_NO_CONTENT = Remedy(
-    "the server",
-    'if request.headers.get("Last-Event-ID") == last_id:\n    return "", 204  # an EventSource stops',
-)
 
 
 def after_the_end(examination: Examination) -> Check:
@@ -61,15 +57,17 @@ def _no_stream(got: Return, who: str) -> Check:
         return make.ok(_NAME, f"{who} gets 204, which stops an EventSource.")
     if got.status is None:
         return make.warning(
-            _NAME, f"{who} gets no answer: {got.recording.ending.value}.", [_NO_CONTENT]
+            _NAME, f"{who} gets no answer: {got.recording.ending.value}.", NOT_204_AFTER_THE_END
         )
     evidence = f"{who} gets {got.status}"
     if got.status >= 500:
-        return make.warning(_NAME, f"{evidence}, as if the server had failed.", [_NO_CONTENT])
+        return make.warning(
+            _NAME, f"{evidence}, as if the server had failed.", NOT_204_AFTER_THE_END
+        )
     return make.warning(
         _NAME,
         f"{evidence}: an EventSource stops, but reports an error, where 204 would stop it quietly.",
-        [_NO_CONTENT],
+        NOT_204_AFTER_THE_END,
     )
 
 
@@ -85,7 +83,7 @@ def _empty(log: EventLog, who: str, has_sign: bool) -> Check:
     return make.fault(
         _NAME,
         f"{evidence}, and no terminal event tells it to close: an EventSource asks again each {seconds:g} s, for ever.",
-        [_NO_CONTENT],
+        NOT_204_AFTER_THE_END,
     )
 
 
@@ -95,10 +93,10 @@ def _again(who: str, has_sign: bool, data: str) -> Check:
         return make.warning(
             _NAME,
             f"{evidence}; only readers that close at the terminal event are spared.",
-            [_NO_CONTENT],
+            NOT_204_AFTER_THE_END,
         )
     return make.fault(
         _NAME,
         f"{evidence}, and no terminal event tells it to close: an EventSource repeats the stream for ever.",
-        [_NO_CONTENT],
+        NOT_204_AFTER_THE_END,
     )

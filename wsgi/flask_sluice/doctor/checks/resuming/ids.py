@@ -8,16 +8,16 @@ from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened, span
 from flask_sluice.doctor.events import EventLog, TimedEvent
 from flask_sluice.doctor.presets.preset import Preset
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies.resuming import (
+    IDS_MISSING,
+    IDS_REPEATED,
+    RETRY_TOO_SHORT_OR_LONG,
+)
 from flask_sluice.doctor.report import Check
 
 _LEAST_RETRY_MS, _MOST_RETRY_MS = 500, 60_000
 _NUMBER = re.compile(r"([0-9]{1,30})(?:-([0-9]{1,30}))?")
 _HEARTBEATS = ("ping", "heartbeat", "keepalive", "keep-alive")
-_NUMBERED = Remedy(
-    "the server, where it writes an event",
-    'yield f"id: {number}\\ndata: {text}\\n\\n"  # 1, 2, 3, …',
-)
 
 
 def own_id(log: EventLog, event: TimedEvent) -> str | None:
@@ -43,7 +43,7 @@ def ids(log: EventLog, preset: Preset) -> Check:
             name,
             f"None of {total} has an id, so a reader that has lost its connection cannot say where it was: it gets everything "
             "again, or misses what was sent meanwhile.",
-            [_NUMBERED],
+            IDS_MISSING,
             events=len(log.events),
         )
     counts = Counter(event_id for _, event_id in given)
@@ -54,7 +54,7 @@ def ids(log: EventLog, preset: Preset) -> Check:
             name,
             f"{counted(len(repeated), 'id')} in {total} stand at several events: {shortened(event_id)} at events "
             f"{shortened(places)[1:-1]}. The server cannot know after which of them a reader comes back.",
-            [_NUMBERED],
+            IDS_REPEATED,
             repeated_ids=len(repeated),
         )
     missing = [
@@ -67,7 +67,7 @@ def ids(log: EventLog, preset: Preset) -> Check:
             name,
             f"{len(missing)} of {total} have no id, the first is event {missing[0]}: a reader that comes back after one says the "
             "id before it, and gets it again.",
-            [_NUMBERED],
+            IDS_MISSING,
             events_without_id=len(missing),
         )
     return _order(given, total)
@@ -90,7 +90,7 @@ def _order(given: list[tuple[int, str]], total: str) -> Check:
                     "ids",
                     f"The ids of {total} are numbers ({shown}), but do not ascend: event {place} has {given[place - 1][1]!r} "
                     f"after {given[place - 2][1]!r}. A server that looks for greater ones skips events.",
-                    [_NUMBERED],
+                    IDS_REPEATED,
                 )
         return make.ok(
             "ids", f"{counted(len(given), 'id')} in {total}, unique and ascending {shown}."
@@ -110,19 +110,18 @@ def retry(log: EventLog) -> Check:
         )
     milliseconds = int(values[-1][:12])
     shown = span(milliseconds / 1000)
-    line = Remedy("the server, with its first event", "retry: 3000")
     if milliseconds < _LEAST_RETRY_MS:
         return make.warning(
             name,
             f"Readers are told to come back after {shown}: when the server restarts, all of them ask it again and again.",
-            [line],
+            RETRY_TOO_SHORT_OR_LONG,
             retry_ms=milliseconds,
         )
     if milliseconds > _MOST_RETRY_MS:
         return make.warning(
             name,
             f"Readers are told to come back after {shown} only: for so long a page shows nothing after each cut.",
-            [line],
+            RETRY_TOO_SHORT_OR_LONG,
             retry_ms=milliseconds,
         )
     return make.ok(name, f"Readers are told to come back after {shown}.", retry_ms=milliseconds)

@@ -18,17 +18,12 @@ from flask_sluice.doctor.events import EventLog, TimedEvent
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.recording import Ending
 from flask_sluice.doctor.options import Depth
-from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies.resuming import LAST_EVENT_ID_IGNORED
 from flask_sluice.doctor.report import Check
 
 _NAME = "last-event-id"
 _CUTS = {Depth.QUICK: 1, Depth.USUAL: 3, Depth.THOROUGH: 5}
 _EVENTS_AHEAD = 3
-_HONOUR = Remedy(
-    "the server",
-    'seen = request.headers.get("Last-Event-ID")  # send the events after this one, then go on\n'
-    "(Sluice: sluice.streams keeps the events of each stream and does it)",
-)
 
 
 class _Outcome(enum.IntEnum):
@@ -91,9 +86,9 @@ def _verdict(cuts: list[_Cut], total: int) -> Check:
         return make.ok(_NAME, f"{where}: each time exactly the next event came.", **numbers)
     evidence = f"{where}, {len(hit)} of them thus: {hit[0].what}."
     if worst is _Outcome.WRONG:
-        return make.fault(_NAME, evidence, [_HONOUR], **numbers)
+        return make.fault(_NAME, evidence, LAST_EVENT_ID_IGNORED, **numbers)
     if worst is _Outcome.DOUBTFUL:
-        return make.warning(_NAME, evidence, [_HONOUR], **numbers)
+        return make.warning(_NAME, evidence, LAST_EVENT_ID_IGNORED, **numbers)
     return make.skipped(_NAME, f"Not known: {evidence}")
 
 
