@@ -50,7 +50,7 @@ REMEDIES = sorted({remedy for fault in faults() for remedy in fault.values[0]}, 
 PYTHON = [
     each
     for each in REMEDIES
-    if product_of(each) == "Flask" and not each.line.startswith(("flask run", "SLUICE_"))
+    if each.line.startswith(("yield ", "if ", "for ", "try:", "from ", "return "))
 ]
 
 

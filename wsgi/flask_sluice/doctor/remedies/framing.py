@@ -78,20 +78,20 @@ ID_WITH_NUL = (
 ID_NOT_ASCII = (
     Remedy(
         "any app: an id of visible ASCII characters, such as a number",
-        'yield f"id: {number}\ndata: {text}\n\n"',
+        'yield f"id: {number}\\ndata: {text}\\n\\n"',
     ),
     _EVENT,
 )
 """The id does not come back in a header as it was sent."""
 
 EMPTY_ID = (
-    Remedy("any app: no id line where there is no id", 'yield f"data: {text}\n\n"'),
+    Remedy("any app: no id line where there is no id", 'yield f"data: {text}\\n\\n"'),
     _EVENT,
 )
 """An empty id makes clients forget the one before it."""
 
 RETRY_NOT_DIGITS = (
-    Remedy("any app: whole milliseconds, digits only", 'yield "retry: 2000\\n\\n"'),
+    Remedy("any app: whole milliseconds, digits only", 'yield f"retry: 2000\\ndata: {text}\\n\\n"'),
     Remedy("Flask, in the view", "return sse_response(events(), retry=2000)"),
 )
 """Clients ignore a retry that is not made of digits."""

@@ -166,7 +166,7 @@ USUAL_LIMITS = (
         3,
         "Proxy Read Timeout",
         Remedy(
-            "Cloudflare, until 2025 (120 since); only its enterprise plan changes it: send comments",
+            "Cloudflare, by its former limit, which is 120 now; only its enterprise plan changes it: send comments",
             'yield ": keep-alive\\n"',
         ),
     ),
