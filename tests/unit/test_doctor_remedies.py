@@ -71,6 +71,7 @@ PYTHON = [
         ([("Set-Cookie", "AWSALB=abc; Path=/"), ("Server", "nginx")], ("AWS ALB", "nginx")),
         ([("Set-Cookie", "session=AWSALB="), ("Server", "uvicorn")], ("uvicorn",)),
         ([("Via", "1.1 vegur"), ("Server", "Cowboy")], ("Heroku",)),
+        ([("Server", "Cowboy")], ()),
         ([("Via", "1.1 varnish, 1.1 Caddy")], ("Varnish", "Caddy")),
         ([("X-Powered-By", "Express")], ("Express",)),
         ([("Content-Type", "text/event-stream")], ()),

@@ -21,7 +21,7 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
     ("Azure", _SERVER, r"^Microsoft-Azure-"),
     ("Azure", "x-azure-ref", ""),
     ("Heroku", "via", r"\b(?:vegur|heroku-router)\b"),
-    ("Heroku", _SERVER, r"^(?:Cowboy|Heroku)\b"),
+    ("Heroku", _SERVER, r"^Heroku\b"),
     ("Vercel", "x-vercel-id", ""),
     ("Fly.io", "fly-request-id", ""),
     ("Fastly", "x-served-by", r"^cache-"),
