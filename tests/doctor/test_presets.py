@@ -227,8 +227,8 @@ def test_a_tool_that_streams_is_examined_in_its_session():
 
 
 def test_a_server_that_answers_in_json_alone_is_told_what_to_give():
-    with raw_origin() as url:
-        assert "--post" in examine(url + "/mcp").problem
+    with RawUpstream(sends(whole(b'{"jsonrpc": "2.0", "id": 1, "result": {}}'))) as server:
+        assert "--post" in examine(f"http://{server.host}/mcp").problem
 
 
 # What is no stream.

@@ -134,19 +134,16 @@ def test_a_quick_examination_cuts_once(origin):
 @pytest.mark.parametrize(
     ("resume", "evidence"),
     [
-        ("ignored", "the stream starts over, so 5 events are had twice"),
-        ("repeat", "event 1 comes again, so 1 event are had twice"),
-        ("skip", "event 3 comes next, so 1 event are lost"),
+        ("ignored", "Last-Event-ID '5': the stream starts over, so the reader has 5 events twice"),
+        ("repeat", "Last-Event-ID '5': event 5 comes again, so the reader has 1 event twice"),
+        ("skip", "Last-Event-ID '5': event 7 comes next, so the reader loses 1 event"),
     ],
 )
 def test_a_server_that_goes_on_elsewhere_is_told_by_the_numbers(origin, resume, evidence):
-    check = of_zoo(origin, "last-event-id", resume=resume)
+    options = {"resume": resume, "events": 9, "depth": Depth.QUICK}
+    check = of_zoo(origin, "last-event-id", **options)
     assert check.verdict is Verdict.FAULT
-    if resume == "ignored":
-        assert check.numbers["exact_cuts"] == 0
-        assert "twice" in check.evidence
-    else:
-        assert evidence in check.evidence
+    assert evidence in check.evidence
 
 
 def test_a_server_that_goes_on_wrongly_after_one_of_three_cuts_is_found():
@@ -156,7 +153,9 @@ def test_a_server_that_goes_on_wrongly_after_one_of_three_cuts_is_found():
     check = resuming("last-event-id", first_then(streams(*events(1, 10)), second))
     assert check.verdict is Verdict.FAULT
     assert check.numbers == {"cuts": 3, "exact_cuts": 2}
-    assert "Last-Event-ID '5': event 4 comes again, so 2 events are had twice" in check.evidence
+    assert (
+        "Last-Event-ID '5': event 4 comes again, so the reader has 2 events twice" in check.evidence
+    )
 
 
 def test_a_gap_behind_the_next_event_is_found():
@@ -205,7 +204,7 @@ def test_an_end_in_the_middle_is_a_fault():
     handler = first_then(streams(*events(1, 10)), lambda _: NO_CONTENT)
     check = resuming("last-event-id", handler)
     assert check.verdict is Verdict.FAULT
-    assert "answered 204, though 9 events were to come" in check.evidence
+    assert "answered 204 before 9 events that had followed" in check.evidence
 
 
 def test_a_refusal_is_a_fault():
@@ -224,14 +223,19 @@ def live(writes):
     return sends(STREAM_HEAD, *map(chunk, writes))
 
 
+@pytest.mark.slow
 def test_a_live_stream_without_a_history_is_a_warning_with_what_is_lost():
     later = itertools.count(20)
     handler = first_then(live(events(1, 4)), lambda _: live([event(next(later))]))
     check = resuming("last-event-id", handler)
     assert check.verdict is Verdict.WARNING
-    assert "goes on with '20', without a history: 18 events between are lost" in check.evidence
+    assert (
+        "goes on with '20', without a history: the reader loses at least 3 events between"
+        in check.evidence
+    )
 
 
+@pytest.mark.slow
 def test_a_live_stream_that_sends_its_newest_event_first_is_a_warning():
     handler = first_then(live(events(1, 6)), lambda _: live([event(6)]))
     check = resuming("last-event-id", handler)
@@ -246,6 +250,7 @@ def test_a_live_stream_with_a_history_is_right():
     assert resuming("last-event-id", handler).verdict is Verdict.OK
 
 
+@pytest.mark.slow
 def test_a_stream_in_which_nothing_comes_is_not_judged():
     handler = first_then(live(events(1, 3)), lambda _: live([b": waiting\n"]))
     check = resuming("last-event-id", handler, depth=Depth.QUICK)

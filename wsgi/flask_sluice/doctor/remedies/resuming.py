@@ -32,17 +32,28 @@ IDS_REPEATED = (
 
 LAST_EVENT_ID_IGNORED = (
     _READ_HEADER,
-    Remedy(
-        "any app: stored events after the id first, then new ones, without a moment in between",
-        "for event in stored_after(last_id):\n    yield event",
-    ),
     Remedy("Express, in the handler", "const lastId = req.get('Last-Event-ID')"),
     Remedy(
         "uvicorn, with Starlette or FastAPI", 'last_id = request.headers.get("last-event-id", "0")'
     ),
     _KEPT,
 )
-"""After a cut the stream begins anew, or events are lost or repeated."""
+"""After a cut the stream begins anew, so clients get its events twice."""
+
+GAP = (
+    Remedy(
+        "any app: read what is stored after the id first, then wait for new events, without a moment in between",
+        "for event in stored_after(last_id):\n    yield event",
+    ),
+    _KEPT,
+)
+"""Events that were sent while the client was away are lost."""
+
+REPEATED = (
+    Remedy("any app: events after the id, not from it on", "if number > last_id:\n    yield event"),
+    _KEPT,
+)
+"""The event with the id that the client named is sent again."""
 
 NOT_204_AFTER_THE_END = (
     Remedy(
@@ -53,10 +64,10 @@ NOT_204_AFTER_THE_END = (
 )
 """A client that has everything asks again and again."""
 
-RETRY_TOO_SHORT_OR_LONG = (
+RETRY_EXTREME = (
     Remedy(
-        "any app, with its first event: milliseconds", 'yield f"retry: 3000\\ndata: {text}\\n\\n"'
+        "any app: some seconds, with the first event", 'yield f"retry: 3000\\ndata: {text}\\n\\n"'
     ),
     Remedy("Flask, in the view", "return sse_response(events(), retry=3000)"),
 )
-"""All clients come back at once after a restart, or pages show nothing for a long time after a cut."""
+"""Clients come back in a crowd, or not for a long time."""

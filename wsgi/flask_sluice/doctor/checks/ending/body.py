@@ -6,41 +6,27 @@ from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.presets.preset import Preset
 from flask_sluice.doctor.remedies import ending as remedies
-from flask_sluice.doctor.remedies.timeouts import WHOLE, names_of, who_cuts_after
 from flask_sluice.doctor.report import Check
 
 _CUTS = {
-    Ending.TRUNCATED: (
-        "a process that was killed or that closed the socket without the last chunk",
-        remedies.CUT_IN_MID_STREAM,
-    ),
-    Ending.RESET: (
-        "a process that was killed, or a proxy's or firewall's limit",
-        remedies.CUT_IN_MID_STREAM,
-    ),
-    Ending.STREAM_RESET: (
-        "a proxy that lost its upstream in the middle of the body",
-        remedies.CUT_IN_MID_STREAM,
-    ),
-    Ending.GOAWAY: (
-        "a proxy that reloads, or its limit of requests or time for a connection",
-        remedies.HTTP_2_CONNECTION_ENDED,
-    ),
-    Ending.NOT_HTTP: (
-        "an error page or a second answer that was written into the body",
-        remedies.FOREIGN_BYTES,
-    ),
+    Ending.TRUNCATED: "a process that was killed, or an exception in it",
+    Ending.RESET: "a process that was killed, or the time limit of a proxy or firewall",
+    Ending.STREAM_RESET: "a proxy that has lost its upstream",
+    Ending.GOAWAY: "a proxy that is reloaded, or its limit for a connection",
+    Ending.NOT_HTTP: "something that wrote into the body besides the answer",
 }
+_STAYS_OPEN_SECONDS = 1.0
 
 
 def body_end(log: EventLog, preset: Preset) -> Check:
     """A body has to end as its framing says (RFC 9112, section 8; RFC 9113, section 8.1)."""
-    name, recording = "body-end", log.recording
+    name = "body-end"
+    recording = log.recording
     ending, seconds = recording.ending, recording.ended_seconds or 0.0
     events = counted(len(log.events), "event")
     numbers = {"ended_seconds": round(seconds, 3), "events": len(log.events)}
     if ending is Ending.OPEN:
-        return make.skipped(
+        return _still_open(log, preset) or make.skipped(
             name, f"The stream had not ended when the doctor stopped reading, after {events}."
         )
     if ending is Ending.COMPLETE:
@@ -49,23 +35,35 @@ def body_end(log: EventLog, preset: Preset) -> Check:
     has_sign = any(preset.is_terminal(event.event) for event in log.events)
     if ending is Ending.UNMARKED:
         return _unmarked(log, has_sign)
-    cause, changes = _CUTS.get(ending, ("", ()))
     detail = f" ({recording.detail})" if recording.detail else ""
     evidence = f"After {span(seconds)} and {events}, {ending.value}{detail}."
     if has_sign and _is_last_terminal(log, preset):
         return make.warning(
             name,
             f"{evidence} The terminal event had come, so clients that stop there do not notice; others report an error.",
-            changes,
+            remedies.BODY_NOT_ENDED,
             **numbers,
         )
-    limits = who_cuts_after(seconds, WHOLE) if changes is remedies.CUT_IN_MID_STREAM else ()
-    if limits:
-        evidence += f" Streams, busy or not, end after this time with {names_of(limits)}."
-        changes = (*(limit.remedy for limit in limits), *changes)
-    elif cause:
-        evidence += f" Usually this is {cause}."
-    return make.fault(name, evidence, changes, **numbers)
+    cause = _CUTS.get(ending, "not known")
+    return make.fault(
+        name, f"{evidence} The usual cause is {cause}.", remedies.BODY_NOT_ENDED, **numbers
+    )
+
+
+def _still_open(log: EventLog, preset: Preset) -> Check | None:
+    """A body that stays open behind its terminal event holds a connection, and often a thread."""
+    if not log.events or not _is_last_terminal(log, preset):
+        return None
+    waited = log.recording.read_seconds - log.events[-1].seconds
+    if waited < _STAYS_OPEN_SECONDS:
+        return None
+    return make.warning(
+        "body-end",
+        f"The terminal event came after {span(log.events[-1].seconds)}, but {span(waited)} later the body had not ended: "
+        "clients that read to the end of the body wait.",
+        remedies.OPEN_AFTER_THE_END,
+        open_seconds=round(waited, 3),
+    )
 
 
 def _is_last_terminal(log: EventLog, preset: Preset) -> bool:
@@ -84,15 +82,16 @@ def _unmarked(log: EventLog, has_sign: bool) -> Check:
         return make.warning(
             "body-end",
             f"{evidence}, except by the terminal event, which had come.",
-            remedies.END_NOT_MARKED,
+            remedies.CUT_LOOKS_WHOLE,
             **numbers,
         )
-    return make.fault("body-end", f"{evidence}.", remedies.END_NOT_MARKED, **numbers)
+    return make.fault("body-end", f"{evidence}.", remedies.CUT_LOOKS_WHOLE, **numbers)
 
 
 def truncation_visible(log: EventLog) -> Check:
     """Whether HTTP would tell a reader that the rest is missing."""
-    name, recording = "truncation-visible", log.recording
+    name = "truncation-visible"
+    recording = log.recording
     if recording.status is None:
         return make.skipped(name, "There was no answer.")
     mark = _mark_of(recording)
@@ -103,7 +102,7 @@ def truncation_visible(log: EventLog) -> Check:
             name,
             f"Over HTTP/{recording.http_version} this body has neither a length nor chunks: if the stream ends one day, a reader "
             "cannot tell its end from a server that died.",
-            remedies.END_NOT_MARKED,
+            remedies.CUT_LOOKS_WHOLE,
         )
     return make.skipped(name, "The end of the body has told it.")
 

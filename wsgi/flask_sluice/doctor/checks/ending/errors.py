@@ -14,7 +14,8 @@ from flask_sluice.doctor.report import Check
 
 def error_status(log: EventLog, preset: Preset) -> Check:
     """An error that is known before the first event belongs into the status: 200 is success to every client."""
-    name, status = "error-status", log.recording.status
+    name = "error-status"
+    status = log.recording.status
     if error := _error_of_body(log.recording.body):
         return make.fault(
             name,
@@ -32,7 +33,7 @@ def error_status(log: EventLog, preset: Preset) -> Check:
     if len(log.events) > 1 and not preset.is_terminal(log.events[1].event):
         return make.warning(
             name,
-            f"{evidence} {counted(len(log.events) - 1, 'event')} followed, so whether the stream failed is not known.",
+            f"{evidence} It was followed by {counted(len(log.events) - 1, 'event')}, so whether the stream failed is not known.",
             remedies.ERROR_AS_200,
         )
     return make.fault(
@@ -72,20 +73,20 @@ def error_after(log: EventLog, preset: Preset) -> Check:
         return make.fault(
             name,
             f"{failed}, and not JSON: clients fail to parse it and do not show it.",
-            remedies.ERROR_NOT_UNDERSTOOD,
+            remedies.ERROR_NOT_TOLD,
             error_event=place + 1,
         )
     if any(preset.is_terminal(later.event) for later in rest):
         return make.fault(
             name,
             f"{failed}. The terminal event follows it, so clients that look at the end alone take the answer for complete.",
-            remedies.TERMINAL_EVENT_AFTER_ERROR,
+            remedies.END_AFTER_ERROR,
             error_event=place + 1,
         )
     if rest:
         return make.warning(
             name,
-            f"{failed}, and {counted(len(rest), 'event')} follow. Whether the stream failed is not known.",
+            f"{failed}, followed by {counted(len(rest), 'event')}. Whether the stream failed is not known.",
             error_event=place + 1,
         )
     return make.warning(
@@ -115,7 +116,7 @@ def error_before(examination: Examination) -> Check:
         return make.warning(
             name,
             f"A body that is not JSON got no answer: {answer.ending.value}.",
-            remedies.BAD_REQUEST_NOT_REFUSED,
+            remedies.REFUSED_WRONGLY,
         )
     return _refusal(answer, answer.status)
 
@@ -130,14 +131,14 @@ def _refusal(answer: Recording, status: int) -> Check:
         return make.fault(
             name,
             f"A body that is not JSON got {status}{_and_what(answer)}. Clients take this for an answer.",
-            remedies.BAD_REQUEST_NOT_REFUSED,
+            remedies.REFUSED_WRONGLY,
             status=status,
         )
     if status >= 500:
         return make.warning(
             name,
             f"A body that is not JSON got {shown}: clients take 5xx for a failure of the server and send the request again.",
-            remedies.BAD_REQUEST_NOT_REFUSED,
+            remedies.REFUSED_WRONGLY,
             status=status,
         )
     if not error:
@@ -145,7 +146,7 @@ def _refusal(answer: Recording, status: int) -> Check:
         return make.warning(
             name,
             f"A body that is not JSON got {status}, with a body ({kind}) in which clients find no message.",
-            remedies.BAD_REQUEST_NOT_REFUSED,
+            remedies.REFUSED_WRONGLY,
             status=status,
         )
     return make.ok(name, f"A body that is not JSON is refused: {shown}.", status=status)

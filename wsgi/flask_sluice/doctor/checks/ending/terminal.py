@@ -7,11 +7,18 @@ from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.http.recording import Ending
 from flask_sluice.doctor.presets.preset import Preset
-from flask_sluice.doctor.remedies.ending import NO_LAST_EVENT_OF_THE_API, NO_TERMINAL_EVENT
+from flask_sluice.doctor.remedies import ending as remedies
+from flask_sluice.doctor.remedies.resuming import NOT_204_AFTER_THE_END
 from flask_sluice.doctor.report import Check
 
 _NAME = "terminal-event"
 _FEW_EVENTS = 3
+_SAY_DONE = (*remedies.TERMINAL_EVENT_MISSING, *NOT_204_AFTER_THE_END)
+_MISSING = {
+    "data: [DONE]": remedies.DONE_MISSING,
+    "event: message_stop": remedies.MESSAGE_STOP_MISSING,
+    "event: response.completed": remedies.RESPONSE_MISSING,
+}
 
 
 def terminal_event(examination: Examination) -> Check:
@@ -58,7 +65,7 @@ def _missing(log: EventLog, preset: Preset) -> Check:
     return make.fault(
         _NAME,
         f"{evidence}{last}. {meaning}.",
-        [each for each in NO_LAST_EVENT_OF_THE_API if preset.must_end_with in each.line],
+        _MISSING.get(preset.must_end_with, remedies.RESULT_MISSING),
         content_finished=finished,
     )
 
@@ -75,7 +82,7 @@ def _without_a_sign(examination: Examination, log: EventLog) -> Check:
         return make.warning(
             _NAME,
             f"{after}, and is refused with {second.status}: it stops, but reports an error after a stream that was complete.",
-            NO_TERMINAL_EVENT,
+            _SAY_DONE,
         )
     if begins_as(second.events, log.events):
         return _repeats(log, second, after)
@@ -88,9 +95,9 @@ def _without_a_sign(examination: Examination, log: EventLog) -> Check:
         return make.warning(
             _NAME,
             f"{after}, and gets a stream without events that ends at once: it does so again and again, until the page closes it.",
-            NO_TERMINAL_EVENT,
+            _SAY_DONE,
         )
-    waited = span(second.recording.ended_seconds or second.recording.last_byte_seconds or 0)
+    waited = span(second.recording.read_seconds)
     return make.skipped(
         _NAME, f"{after}; what it then gets is not known: nothing came within {waited}."
     )
@@ -100,8 +107,8 @@ def _repeats(log: EventLog, second: Return, after: str) -> Check:
     same = min(len(second.events), len(log.events))
     return make.warning(
         _NAME,
-        f"{after} and gets everything again: the first {counted(same, 'event')} of the second connection are the same. "
+        f"{after} and gets everything again: the second connection begins with the same {counted(same, 'event')}. "
         "Whether its readers close the stream by themselves is not known.",
-        NO_TERMINAL_EVENT,
+        _SAY_DONE,
         repeated_events=same,
     )

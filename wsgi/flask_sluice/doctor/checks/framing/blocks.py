@@ -35,7 +35,7 @@ def _glued(log: EventLog) -> Check | None:
     )
     return make.fault(
         "blank-lines",
-        f"{counted(len(lines), 'data line')} that are events of their own, which came over {time}, stand in one block: {what}.",
+        f"One block holds {counted(len(lines), 'data line')} that are events of their own and came over {time}: {what}.",
         remedies.UNFINISHED_EVENT,
         glued_lines=len(lines),
         glued_blocks=len(glued),
@@ -123,7 +123,7 @@ def empty_events(log: EventLog) -> Check:
         )
     marks = [block for block in log.blocks if _fields(block) and not _data_lines(block)]
     note = (
-        f" {counted(len(marks), 'block')} only set the id or the reconnection time."
+        f" Nothing but an id or a reconnection time stands in {counted(len(marks), 'block')}."
         if marks
         else ""
     )

@@ -57,7 +57,7 @@ def _notes_of_blocks(log: EventLog, preset: Preset) -> Iterator[_Note]:
         yield _Note(
             "blank_lines_after_comments",
             comments,
-            f"{counted(comments, 'comment')} have a blank line behind: fetch-event-source 2.0{anthropic} make an empty event of "
+            f"There is a blank line behind {counted(comments, 'comment')}: fetch-event-source 2.0{anthropic} make an empty event of "
             f"each{after_ids}.",
             remedies.BLANK_LINE_AFTER_COMMENT,
         )
@@ -66,7 +66,7 @@ def _notes_of_blocks(log: EventLog, preset: Preset) -> Iterator[_Note]:
         yield _Note(
             "blocks_without_data",
             bare,
-            f"{counted(bare, 'block')} have a blank line but no data (only id, retry or event): fetch-event-source 2.0, "
+            f"There is no data in {counted(bare, 'block')} (only id, retry or event): fetch-event-source 2.0, "
             "httpx-sse 0.4 and openai-go before 3.43 make an empty event of each.",
             remedies.BLOCK_WITHOUT_DATA,
         )
@@ -84,7 +84,7 @@ def _notes_of_events(log: EventLog, preset: Preset) -> Iterator[_Note]:
         yield _Note(
             "long_lines",
             count,
-            f"{counted(count, 'line')} are longer than 64 KiB (up to {long:,} bytes): Go's bufio.Scanner, as langchaingo and many "
+            f"More than 64 KiB stand in {counted(count, 'line')} (up to {long:,} bytes): Go's bufio.Scanner, as langchaingo and many "
             "programs use it, stops there with an error.",
             remedies.LONG_LINES,
         )
@@ -103,7 +103,7 @@ def _notes_of_lines(log: EventLog) -> Iterator[_Note]:
         yield _Note(
             "data_without_space",
             tight,
-            f"{counted(tight, 'line')} begin with `data:` without a space behind: right by the standard, but programs that look for "
+            f"No space follows `data:` in {counted(tight, 'line')}: right by the standard, but programs that look for "
             "`data: ` (BetterChatGPT, many examples) do not see them.",
             remedies.NO_SPACE_AFTER_DATA,
         )
@@ -112,7 +112,7 @@ def _notes_of_lines(log: EventLog) -> Iterator[_Note]:
         yield _Note(
             "events_of_several_lines",
             several,
-            f"{counted(several, 'event')} have several data lines: go-openai 1.42 and langchaingo take each for a chunk.",
+            f"Several data lines stand in {counted(several, 'event')}: go-openai 1.42 and langchaingo take each for a chunk.",
             remedies.SEVERAL_DATA_LINES,
         )
 
@@ -145,7 +145,7 @@ def _notes_of_done(log: EventLog) -> Iterator[_Note]:
         yield _Note(
             "events_after_done",
             after,
-            f"{counted(after, 'event')} come after `[DONE]`: OpenAI's clients have stopped reading by then.",
+            f"`[DONE]` is followed by {counted(after, 'event')}: OpenAI's clients have stopped reading by then.",
             remedies.EVENTS_AFTER_DONE,
         )
 
@@ -156,7 +156,7 @@ def _notes_of_names(log: EventLog) -> Iterator[_Note]:
         yield _Note(
             "events_without_name",
             unnamed,
-            f"{counted(unnamed, 'event')} have no event line: anthropic-sdk-go 1.60 goes by it and skips them.",
+            f"No event line is there in {counted(unnamed, 'event')}: anthropic-sdk-go 1.60 goes by it and skips what has none.",
             remedies.NO_EVENT_LINE,
         )
 

@@ -22,7 +22,7 @@ def fields(log: EventLog) -> Check:
     lines = [line for line in log.whole_lines if _is_unknown(line)]
     if not lines:
         return make.ok(
-            name, f"All {counted(len(log.whole_lines), 'line')} are fields of the standard."
+            name, f"Only fields of the standard, in {counted(len(log.whole_lines), 'line')}."
         )
     misspelt = [line for line in lines if line.field.strip().lower() in _KNOWN]
     documents = [line for line in lines if line.text.lstrip().startswith((b"{", b"[", b"<"))]
@@ -34,7 +34,7 @@ def fields(log: EventLog) -> Check:
     if misspelt:
         return make.fault(
             name,
-            f"{counted(len(misspelt), 'line')} begin with {misspelt[0].field!r}, which is not a field's name: the standard "
+            f"{misspelt[0].field!r}, with which {counted(len(misspelt), 'line')} like it begin, is not a field's name: the standard "
             f"wants it in small letters and without spaces, and ignores the line ({_shown(misspelt[0])}).",
             remedies.UNKNOWN_FIELDS,
             **numbers,
@@ -42,7 +42,7 @@ def fields(log: EventLog) -> Check:
     if documents:
         return make.fault(
             name,
-            f"{counted(len(documents), 'line')} of JSON or HTML stand in the stream without `data:`, the first at byte "
+            f"JSON or HTML without `data:` before it, in {counted(len(documents), 'line')}, the first at byte "
             f"{documents[0].start} ({_shown(documents[0])}). Clients ignore them.",
             remedies.NOT_JSON,
             **numbers,
@@ -65,7 +65,7 @@ def fields(log: EventLog) -> Check:
     names = ", ".join(dict.fromkeys(repr(line.field) for line in lines))
     return make.warning(
         name,
-        f"{counted(len(lines), 'line')} have fields that the standard does not know ({shortened(names)}). Clients ignore "
+        f"The standard does not know the fields of {counted(len(lines), 'line')} ({shortened(names)}). Clients ignore "
         "them.",
         remedies.UNKNOWN_FIELDS,
         **numbers,
@@ -92,7 +92,7 @@ def ids(log: EventLog) -> Check:
     if with_nul:
         return make.fault(
             name,
-            f"{counted(len(with_nul), 'id')} of {len(lines)} contain NUL, the first {_shown(with_nul[0])}. The standard ignores "
+            f"NUL stands in {len(with_nul)} of {counted(len(lines), 'id')}, the first {_shown(with_nul[0])}. The standard ignores "
             "such an id, and a reader that reconnects gets the events since the id before it again.",
             remedies.ID_WITH_NUL,
             ids_with_nul=len(with_nul),
@@ -101,7 +101,7 @@ def ids(log: EventLog) -> Check:
     if altered:
         return make.warning(
             name,
-            f"{counted(len(altered), 'id')} of {len(lines)} do not survive the way back in a Last-Event-ID header, the first "
+            f"A Last-Event-ID header does not bring back {len(altered)} of {counted(len(lines), 'id')} as they were, the first "
             f"{_shown(altered[0])}: spaces at its ends are trimmed, and fetch-event-source 2.0 cannot send characters beyond "
             "Latin-1.",
             remedies.ID_NOT_ASCII,

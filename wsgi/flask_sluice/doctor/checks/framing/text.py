@@ -28,8 +28,8 @@ def byte_order_mark(log: EventLog) -> Check:
         lost = line.text.removeprefix(BOM)[:40].decode("utf-8", "replace")
         return make.fault(
             name,
-            f"{counted(len(misplaced), 'line')} after the start of the body begin with a byte order mark, the first at "
-            f"byte {line.start}. Only the first mark of a body is skipped, so clients ignore the line ({lost!r}).",
+            f"A byte order mark stands before {counted(len(misplaced), 'line')} inside the body, the first at byte "
+            f"{line.start}. Only the first mark of a body is skipped, so clients ignore the line ({lost!r}).",
             remedies.BYTE_ORDER_MARK,
             misplaced_marks=len(misplaced),
         )
@@ -68,7 +68,7 @@ def line_endings(log: EventLog) -> Check:
     if len(counts) > 1:
         odd = _odd_separators(log)
         late = (
-            f" {counted(odd, 'event')} end with two different ones, which sse.js 2.8 and openai-node 7.5 do not take for the end"
+            f" Two different ones end {counted(odd, 'event')}, which sse.js 2.8 and openai-node 7.5 do not take for the end"
             if odd
             else " Parsers that split the text at one kind of blank line do not find all events"
         )
@@ -93,7 +93,7 @@ def encoding(log: EventLog) -> Check:
         start, data = bad[0]
         return make.fault(
             name,
-            f"{counted(len(bad), 'sequence')} of bytes are not UTF-8, the first at byte {start} ({data.hex(' ')}"
+            f"Not UTF-8: {counted(len(bad), 'sequence')} of bytes, the first at byte {start} ({data.hex(' ')}"
             f"{_in_event(log, start)}). Browsers show U+FFFD instead; openai-python 3.3 raises UnicodeDecodeError.",
             remedies.INVALID_UTF_8,
             bad_sequences=len(bad),
@@ -104,9 +104,9 @@ def encoding(log: EventLog) -> Check:
     if broken or halves:
         kinds = []
         if broken:
-            kinds.append(f"{counted(broken, 'event')} contain U+FFFD")
+            kinds.append(f"U+FFFD stands in {counted(broken, 'event')}")
         if halves:
-            kinds.append(f"{counted(halves, 'event')} contain half of a surrogate pair (\\ud83d)")
+            kinds.append(f"half of a surrogate pair (\\ud83d) in {counted(halves, 'event')}")
         return make.warning(
             name,
             f"The body is UTF-8, but {' and '.join(kinds)}: this is how a character looks that the server has split, "

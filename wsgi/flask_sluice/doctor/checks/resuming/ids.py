@@ -8,11 +8,7 @@ from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened, span
 from flask_sluice.doctor.events import EventLog, TimedEvent
 from flask_sluice.doctor.presets.preset import Preset
-from flask_sluice.doctor.remedies.resuming import (
-    IDS_MISSING,
-    IDS_REPEATED,
-    RETRY_TOO_SHORT_OR_LONG,
-)
+from flask_sluice.doctor.remedies import resuming as remedies
 from flask_sluice.doctor.report import Check
 
 _LEAST_RETRY_MS, _MOST_RETRY_MS = 500, 60_000
@@ -43,7 +39,7 @@ def ids(log: EventLog, preset: Preset) -> Check:
             name,
             f"None of {total} has an id, so a reader that has lost its connection cannot say where it was: it gets everything "
             "again, or misses what was sent meanwhile.",
-            IDS_MISSING,
+            remedies.IDS_MISSING,
             events=len(log.events),
         )
     counts = Counter(event_id for _, event_id in given)
@@ -52,9 +48,9 @@ def ids(log: EventLog, preset: Preset) -> Check:
         places = ", ".join(str(number) for number, other in given if other == event_id)
         return make.fault(
             name,
-            f"{counted(len(repeated), 'id')} in {total} stand at several events: {shortened(event_id)} at events "
+            f"Several events have the same id, for {counted(len(repeated), 'id')} in {total}: {shortened(event_id)} at events "
             f"{shortened(places)[1:-1]}. The server cannot know after which of them a reader comes back.",
-            IDS_REPEATED,
+            remedies.IDS_REPEATED,
             repeated_ids=len(repeated),
         )
     missing = [
@@ -67,7 +63,7 @@ def ids(log: EventLog, preset: Preset) -> Check:
             name,
             f"{len(missing)} of {total} have no id, the first is event {missing[0]}: a reader that comes back after one says the "
             "id before it, and gets it again.",
-            IDS_MISSING,
+            remedies.IDS_MISSING,
             events_without_id=len(missing),
         )
     return _order(given, total)
@@ -90,7 +86,7 @@ def _order(given: list[tuple[int, str]], total: str) -> Check:
                     "ids",
                     f"The ids of {total} are numbers ({shown}), but do not ascend: event {place} has {given[place - 1][1]!r} "
                     f"after {given[place - 2][1]!r}. A server that looks for greater ones skips events.",
-                    IDS_REPEATED,
+                    remedies.IDS_REPEATED,
                 )
         return make.ok(
             "ids", f"{counted(len(given), 'id')} in {total}, unique and ascending {shown}."
@@ -114,14 +110,14 @@ def retry(log: EventLog) -> Check:
         return make.warning(
             name,
             f"Readers are told to come back after {shown}: when the server restarts, all of them ask it again and again.",
-            RETRY_TOO_SHORT_OR_LONG,
+            remedies.RETRY_EXTREME,
             retry_ms=milliseconds,
         )
     if milliseconds > _MOST_RETRY_MS:
         return make.warning(
             name,
             f"Readers are told to come back after {shown} only: for so long a page shows nothing after each cut.",
-            RETRY_TOO_SHORT_OR_LONG,
+            remedies.RETRY_EXTREME,
             retry_ms=milliseconds,
         )
     return make.ok(name, f"Readers are told to come back after {shown}.", retry_ms=milliseconds)
