@@ -207,6 +207,14 @@ def test_an_end_in_the_middle_is_a_fault():
     assert "answered 204 before 9 events that had followed" in check.evidence
 
 
+def test_204_for_a_reader_that_has_all_but_the_terminal_event_is_right():
+    def second(last_event_id):
+        return NO_CONTENT if last_event_id == "4" else streams(*events(int(last_event_id) + 1, 4))
+
+    handler = first_then(streams(*events(1, 4), DONE), second)
+    assert resuming("last-event-id", handler).verdict is Verdict.OK
+
+
 def test_a_refusal_is_a_fault():
     refusal = sends(head("400 Bad Request", Content_Length=0))
     handler = first_then(streams(*events(1, 10)), lambda _: refusal)
@@ -304,6 +312,11 @@ def test_a_stream_that_begins_again_after_its_end_is_a_fault(origin):
 def test_with_a_terminal_event_it_is_a_warning(origin):
     check = of_zoo(origin, "after-the-end", after_end="again", terminal="bye")
     assert check.verdict is Verdict.WARNING
+
+
+def test_a_last_event_without_an_id_that_comes_again_is_one_that_the_reader_had():
+    handler = first_then(streams(event(1), event(2, None)), lambda _: streams(event(2, None)))
+    assert resuming("after-the-end", handler).verdict is Verdict.FAULT
 
 
 def test_new_events_after_the_end_are_right():

@@ -13,7 +13,9 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time for people: "40 ms", "1.2 s", "65 s"."""
+    """A time for people: "40 ms", "1.2 s", "65 s", "24 h"."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
+    if seconds >= 7200:
+        return f"{seconds / 3600:.0f} h"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -58,10 +58,13 @@ def _missing(log: EventLog, preset: Preset) -> Check:
         f"None of {counted(len(log.events), 'event')} is the terminal one ({preset.must_end_with})"
     )
     last = f"; the last was {shortened(log.events[-1].event.data)}" if log.events else ""
+    meaning = "Nothing tells a client whether the answer is whole"
     if finished:
-        meaning = "The content was complete by its own finish, but clients such as async-openai wait for the end, report an error, and some ask again"
-    else:
-        meaning = "Nothing tells a client whether the answer is whole"
+        meaning = (
+            "The content was complete by its own finish, but the API's clients wait for the end"
+        )
+        if preset.must_end_with == "data: [DONE]":
+            meaning += ": async-openai reports an error, and asks again"
     return make.fault(
         _NAME,
         f"{evidence}{last}. {meaning}.",

@@ -1,6 +1,7 @@
 """What a reader gets that has had everything, and comes back all the same, as an EventSource does."""
 
-from flask_sluice.doctor.checks.reconnecting import Return, begins_as, come_back
+from flask_sluice.doctor.checks.reconnecting import Return, begins_as, come_back, is_same
+from flask_sluice.doctor.checks.resuming.ids import own_id
 from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import shortened
 from flask_sluice.doctor.events import EventLog
@@ -46,10 +47,13 @@ def _judge(got: Return, log: EventLog, has_sign: bool) -> Check:
 
 
 def _is_old(got: Return, log: EventLog) -> bool:
-    """Whether the first event was there before, by its id or as the first stream began."""
-    first = got.events[0].event
-    known = {event.event.id for event in log.events if event.event.id}
-    return first.id in known or begins_as(got.events, log.events)
+    """Whether the reader had the event before: by its id, or, if it has none, by what it says."""
+    first = got.events[0]
+    event_id = own_id(got.log, first)
+    if event_id is None:
+        return any(is_same(first, event) for event in log.events)
+    known = {event.event.id for event in log.events}
+    return event_id in known or begins_as(got.events, log.events)
 
 
 def _no_stream(got: Return, who: str) -> Check:

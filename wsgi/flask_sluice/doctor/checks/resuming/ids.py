@@ -56,7 +56,7 @@ def ids(log: EventLog, preset: Preset) -> Check:
     missing = [
         number
         for number, event_id in with_ids
-        if not event_id and _needs_id(log.events[number - 1], preset)
+        if not event_id and has_content(log.events[number - 1], preset)
     ]
     if missing:
         return make.warning(
@@ -69,8 +69,8 @@ def ids(log: EventLog, preset: Preset) -> Check:
     return _order(given, total)
 
 
-def _needs_id(event: TimedEvent, preset: Preset) -> bool:
-    """Whether it is lost or repeated content that the event stands for: not a heartbeat, an error or the end."""
+def has_content(event: TimedEvent, preset: Preset) -> bool:
+    """Whether a reader would miss the event: not a heartbeat, an error or the end."""
     received = event.event
     is_special = received.event.lower() in _HEARTBEATS or bool(preset.error_in(received))
     return not is_special and not preset.is_terminal(received)

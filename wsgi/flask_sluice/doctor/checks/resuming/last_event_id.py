@@ -4,12 +4,13 @@ from collections import Counter
 
 from flask_sluice.doctor.checks.reconnecting import come_back
 from flask_sluice.doctor.checks.resuming.comparison import Comparison, Finding, Outcome
-from flask_sluice.doctor.checks.resuming.ids import own_id
+from flask_sluice.doctor.checks.resuming.ids import has_content, own_id
 from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened
 from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.examination import Examination
 from flask_sluice.doctor.options import Depth
+from flask_sluice.doctor.presets.preset import Preset
 from flask_sluice.doctor.report import Check
 
 _NAME = "last-event-id"
@@ -20,7 +21,7 @@ _EVENTS_AHEAD = 3
 def last_event_id(examination: Examination) -> Check:
     """Come back after several events of the first stream, and compare with what followed them there."""
     log = examination.log
-    places = _places(log, _CUTS[examination.depth])
+    places = _places(log, examination.preset, _CUTS[examination.depth])
     if not places:
         return make.skipped(_NAME, "Fewer than two events have ids that tell them apart.")
     examination.tell(f"coming back after {counted(len(places), 'cut')}")
@@ -31,11 +32,12 @@ def last_event_id(examination: Examination) -> Check:
     return _verdict(log, findings)
 
 
-def _places(log: EventLog, most: int) -> list[int]:
-    """Where to cut: at events with an id of their own, and another event behind, from the first to the last of these."""
+def _places(log: EventLog, preset: Preset, most: int) -> list[int]:
+    """Where to cut: at events with an id of their own and content behind them, from the first to the last of these."""
     ids = [own_id(log, event) for event in log.events]
     counts = Counter(ids)
-    places = [n for n, event_id in enumerate(ids[:-1]) if event_id and counts[event_id] == 1]
+    last = max((n for n, event in enumerate(log.events) if has_content(event, preset)), default=0)
+    places = [n for n in range(last) if ids[n] and counts[ids[n]] == 1]
     if len(places) <= most:
         return places
     if most == 1:
@@ -46,14 +48,15 @@ def _places(log: EventLog, most: int) -> list[int]:
 def _verdict(log: EventLog, findings: dict[int, Finding]) -> Check:
     worst = max(finding.outcome for finding in findings.values())
     hit = [place for place, finding in findings.items() if finding.outcome is worst]
-    finding = findings[hit[0]]
+    shown = hit[len(hit) // 2]
+    finding = findings[shown]
     exact = sum(finding.outcome is Outcome.EXACT for finding in findings.values())
     numbers = {"cuts": len(findings), "exact_cuts": exact}
     after = ", ".join(str(place + 1) for place in findings)
     where = f"{counted(len(findings), 'cut')} (after event {after} of {len(log.events)})"
     if worst is Outcome.EXACT:
         return make.ok(_NAME, f"{where}: each time exactly the next event came.", **numbers)
-    event_id = shortened(log.events[hit[0]].event.id, 30)
+    event_id = shortened(log.events[shown].event.id, 30)
     evidence = f"{where}, {len(hit)} of them thus: Last-Event-ID {event_id}: {finding.what}."
     if worst is Outcome.WRONG:
         return make.fault(_NAME, evidence, finding.remedies, **numbers)
