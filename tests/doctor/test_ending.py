@@ -140,6 +140,16 @@ def test_a_post_needs_no_terminal_event_for_an_event_source_that_cannot_send_it(
     assert ending("terminal-event", streams(ONE), post=b"{}").verdict is Verdict.OK
 
 
+def test_an_event_in_the_middle_that_sounds_like_an_end_is_content():
+    check = ending("terminal-event", streams(b'data: {"done": true}\n\n', ONE))
+    assert check.verdict is Verdict.WARNING
+
+
+def test_a_live_stream_that_reports_what_is_done_has_not_ended():
+    handler = sends(STREAM_HEAD, chunk(ONE), chunk(b'data: {"done": true}\n\n'))
+    assert ending("body-end", handler, read_seconds=0.3).verdict is Verdict.SKIPPED
+
+
 # The end of the body.
 
 
@@ -271,6 +281,18 @@ def test_words_are_right_where_the_data_is_not_json():
 
 def test_a_stream_without_an_error_shows_no_form_of_one():
     assert chat_ending("error-after", CHUNK, DONE).verdict is Verdict.SKIPPED
+
+
+def test_events_about_errors_are_content_where_no_api_says_otherwise():
+    line = b'data: {"level": "error", "error": "disk full"}\n\n'
+    report = examined(streams(line, ONE, line, ONE), "end")
+    assert report.check("end.error-status").verdict is Verdict.OK
+    assert report.check("end.error-after").verdict is Verdict.SKIPPED
+
+
+def test_the_last_of_such_events_is_an_error():
+    check = ending("error-after", streams(ONE, b'data: {"error": "disk full"}\n\n'))
+    assert check.verdict is Verdict.WARNING
 
 
 # Errors before.

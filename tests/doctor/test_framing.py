@@ -310,6 +310,13 @@ def test_text_that_is_not_json_is_no_fault_where_none_is_expected():
     assert framing("json", ONE, b"data: 2\n\n", b'data: {"n": 3}\n\n').verdict is Verdict.SKIPPED
 
 
+def test_a_greeting_or_a_heartbeat_of_text_among_json_is_meant():
+    events = [b'data: {"n": 1}\n\n'] * 5
+    greeting = b"event: hello\ndata: welcome\n\n"
+    beat = b"event: heartbeat\ndata: still here\n\n"
+    assert framing("json", greeting, *events, beat).verdict is Verdict.OK
+
+
 # All of it.
 
 

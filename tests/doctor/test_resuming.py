@@ -241,7 +241,7 @@ def test_a_live_stream_without_a_history_is_a_warning_with_what_is_lost():
     check = resuming("last-event-id", handler)
     assert check.verdict is Verdict.WARNING
     assert (
-        "goes on with '20', without a history: the reader loses at least 3 events between"
+        "goes on with '21', without a history: the reader loses at least 2 events between"
         in check.evidence
     )
 

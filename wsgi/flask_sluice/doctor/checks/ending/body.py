@@ -1,6 +1,7 @@
 """The end of the body, and whether a reader can tell it from a cut."""
 
 from flask_sluice.doctor.checks.ending.making import make
+from flask_sluice.doctor.checks.meaning import terminal_index
 from flask_sluice.doctor.checks.wording import counted, span
 from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.http.recording import Ending, Recording
@@ -32,12 +33,12 @@ def body_end(log: EventLog, preset: Preset) -> Check:
     if ending is Ending.COMPLETE:
         how = f"{_mark_of(recording)}, after {span(seconds)} and {events}"
         return make.ok(name, f"The body ended properly: {how}.", **numbers)
-    has_sign = any(preset.is_terminal(event.event) for event in log.events)
+    has_sign = terminal_index(log, preset) is not None
     if ending is Ending.UNMARKED:
         return _unmarked(log, has_sign)
     detail = f" ({recording.detail})" if recording.detail else ""
     evidence = f"After {span(seconds)} and {events}, {ending.value}{detail}."
-    if has_sign and _is_last_terminal(log, preset):
+    if has_sign:
         return make.warning(
             name,
             f"{evidence} The terminal event had come, so clients that stop there do not notice; others report an error.",
@@ -51,8 +52,8 @@ def body_end(log: EventLog, preset: Preset) -> Check:
 
 
 def _still_open(log: EventLog, preset: Preset) -> Check | None:
-    """A body that stays open behind its terminal event holds a connection, and often a thread."""
-    if not log.events or not _is_last_terminal(log, preset):
+    """A body that stays open behind an API's terminal event holds a connection, and often a thread."""
+    if not preset.must_end_with or terminal_index(log, preset) is None:
         return None
     waited = log.recording.read_seconds - log.events[-1].seconds
     if waited < _STAYS_OPEN_SECONDS:
@@ -64,10 +65,6 @@ def _still_open(log: EventLog, preset: Preset) -> Check | None:
         remedies.OPEN_AFTER_THE_END,
         open_seconds=round(waited, 3),
     )
-
-
-def _is_last_terminal(log: EventLog, preset: Preset) -> bool:
-    return preset.is_terminal(log.events[-1].event)
 
 
 def _unmarked(log: EventLog, has_sign: bool) -> Check:

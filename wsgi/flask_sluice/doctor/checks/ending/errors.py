@@ -3,6 +3,7 @@
 import json
 
 from flask_sluice.doctor.checks.ending.making import make
+from flask_sluice.doctor.checks.meaning import error_at
 from flask_sluice.doctor.checks.wording import counted, shortened
 from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.examination import Examination
@@ -23,8 +24,7 @@ def error_status(log: EventLog, preset: Preset) -> Check:
             "success without events.",
             remedies.ERROR_AS_200,
         )
-    first = log.events[0].event if log.events else None
-    error = preset.error_in(first) if first is not None else ""
+    error = error_at(log, preset, 0) if log.events else ""
     if not error:
         return make.ok(name, f"{status}, and {_what_came(log)}.")
     evidence = (
@@ -62,12 +62,12 @@ def _error_of_body(body: bytes) -> str:
 def error_after(log: EventLog, preset: Preset) -> Check:
     """An error in mid-stream is one event in the API's form, and no terminal event follows it."""
     name = "error-after"
-    failures = [n for n, event in enumerate(log.events) if n and preset.error_in(event.event)]
+    failures = [n for n in range(1, len(log.events)) if error_at(log, preset, n)]
     if not failures:
         return make.skipped(name, "The stream reported no error, so the form of one is not known.")
     place = failures[0]
     event, rest = log.events[place].event, log.events[place + 1 :]
-    error = shortened(preset.error_in(event), 120)
+    error = shortened(error_at(log, preset, place), 120)
     failed = f"Event {place + 1} of {len(log.events)} is an error: {error}"
     if preset.data_is_json and not _is_json(event.data):
         return make.fault(

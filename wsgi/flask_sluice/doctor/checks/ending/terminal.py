@@ -1,6 +1,7 @@
 """The terminal event: whether a reader knows that it has everything, and what it does if it does not know."""
 
 from flask_sluice.doctor.checks.ending.making import make
+from flask_sluice.doctor.checks.meaning import error_at, terminal_index
 from flask_sluice.doctor.checks.reconnecting import Return, begins_as, come_back
 from flask_sluice.doctor.checks.wording import counted, shortened, span
 from flask_sluice.doctor.events import EventLog
@@ -24,11 +25,11 @@ _MISSING = {
 def terminal_event(examination: Examination) -> Check:
     """A stream of an API ends as the API says; an EventSource is told to stop, or it comes back."""
     log, preset = examination.log, examination.preset
-    for number, event in enumerate(log.events, 1):
-        if preset.is_terminal(event.event):
-            name, data = event.event.event, event.event.data
-            sign = shortened(data if name == "message" else f"event: {name}")
-            return make.ok(_NAME, f"Event {number} of {len(log.events)} says the end: {sign}.")
+    place = terminal_index(log, preset)
+    if place is not None:
+        event = log.events[place].event
+        sign = shortened(event.data if event.event == "message" else f"event: {event.event}")
+        return make.ok(_NAME, f"Event {place + 1} of {len(log.events)} says the end: {sign}.")
     if reason := _why_none_is_due(log, preset):
         return make.skipped(_NAME, reason)
     if preset.must_end_with:
@@ -43,7 +44,7 @@ def terminal_event(examination: Examination) -> Check:
 
 
 def _why_none_is_due(log: EventLog, preset: Preset) -> str:
-    if log.events and preset.error_in(log.events[-1].event):
+    if log.events and error_at(log, preset, len(log.events) - 1):
         return "The stream ended with an error event, behind which none is due."
     if log.recording.ending is Ending.OPEN:
         return f"The stream was still going on after {counted(len(log.events), 'event')}."

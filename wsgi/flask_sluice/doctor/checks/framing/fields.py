@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections import Counter
 from typing import Any, NoReturn
 
 from flask_sluice.doctor.checks.framing.making import make
+from flask_sluice.doctor.checks.meaning import is_heartbeat
 from flask_sluice.doctor.checks.wording import counted, shortened
 from flask_sluice.doctor.events import BOM, EventLog, Line, TimedEvent
 from flask_sluice.doctor.presets.preset import Preset
@@ -144,39 +146,44 @@ def retry(log: EventLog) -> Check:
 def json_data(log: EventLog, preset: Preset) -> Check:
     """Where events carry JSON, each has to be whole."""
     name = "json"
-    events = [
-        (number, event)
+    parsed = [
+        (number, event.event, *_parse(event.event.data))
         for number, event in enumerate(log.events, 1)
         if not _may_be_text(event, preset)
     ]
-    if not events:
-        return make.skipped(name, "No event has data that could be JSON.")
-    parsed = [(number, event, *_parse(event.event.data)) for number, event in events]
-    wrong = [(number, event, why) for number, event, _, why in parsed if why]
-    containers = sum(isinstance(value, dict | list) for _, _, value, _ in parsed)
-    is_json = preset.data_is_json or containers >= max(_FEWEST_JSON, len(events) * 0.8)
-    if not is_json:
+    if not preset.data_is_json:
+        types = _types_of_json([(event.event, value) for _, event, value, _ in parsed])
+        parsed = [each for each in parsed if each[1].event in types]
+    if not parsed:
         return make.skipped(name, "The data is not JSON, and need not be.")
+    wrong = [(number, event, why) for number, event, _, why in parsed if why]
     if not wrong:
-        return make.ok(name, f"The data of all {counted(len(events), 'event')} is JSON.")
+        return make.ok(name, f"JSON is the data of {counted(len(parsed), 'event')}.")
     number, event, why = wrong[0]
     evidence = (
-        f"The data of {len(wrong)} of {counted(len(events), 'event')} is not JSON; the first is event {number} "
-        f"({shortened(event.event.data)}): {why}."
+        f"The data of {len(wrong)} of {counted(len(parsed), 'event')} is not JSON; the first is event {number} "
+        f"({shortened(event.data)}): {why}."
     )
+    numbers = {"events_without_json": len(wrong)}
     if preset.data_is_json:
-        return make.fault(name, evidence, remedies.NOT_JSON, events_without_json=len(wrong))
-    return make.warning(
-        name,
-        f"{evidence} Whether they are meant so is not known.",
-        remedies.NOT_JSON,
-        events_without_json=len(wrong),
-    )
+        return make.fault(name, evidence, remedies.NOT_JSON, **numbers)
+    doubt = "Whether they are meant so is not known."
+    return make.warning(name, f"{evidence} {doubt}", remedies.NOT_JSON, **numbers)
+
+
+def _types_of_json(events: list[tuple[str, Any]]) -> set[str]:
+    """The types of events whose data is JSON for the most part. Others may carry text, such as a greeting."""
+    counts = Counter(kind for kind, _ in events)
+    of_json = Counter(kind for kind, value in events if isinstance(value, dict | list))
+    return {
+        kind for kind, count in of_json.items() if count >= max(_FEWEST_JSON, 0.8 * counts[kind])
+    }
 
 
 def _may_be_text(event: TimedEvent, preset: Preset) -> bool:
-    is_terminal = preset.is_terminal(event.event)
-    return event.event.data.strip() == "[DONE]" or (is_terminal and not preset.data_is_json)
+    if event.event.data.strip() == "[DONE]":
+        return True
+    return not preset.data_is_json and (preset.is_terminal(event.event) or is_heartbeat(event))
 
 
 def _parse(data: str) -> tuple[Any, str]:

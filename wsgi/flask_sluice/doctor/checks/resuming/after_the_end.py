@@ -1,5 +1,6 @@
 """What a reader gets that has had everything, and comes back all the same, as an EventSource does."""
 
+from flask_sluice.doctor.checks.meaning import terminal_index
 from flask_sluice.doctor.checks.reconnecting import Return, begins_as, come_back, is_same
 from flask_sluice.doctor.checks.resuming.ids import own_id
 from flask_sluice.doctor.checks.resuming.making import make
@@ -23,7 +24,7 @@ def after_the_end(examination: Examination) -> Check:
             _NAME, "The last event has no id, by which a reader could say that it has had all."
         )
     examination.tell("coming back after the end")
-    has_sign = any(examination.preset.is_terminal(event.event) for event in log.events)
+    has_sign = terminal_index(log, examination.preset) is not None
     return _judge(come_back(examination, last_id, 1), log, has_sign)
 
 

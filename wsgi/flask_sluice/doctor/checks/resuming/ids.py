@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from itertools import pairwise
 
+from flask_sluice.doctor.checks.meaning import has_content
 from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened, span
 from flask_sluice.doctor.events import EventLog, TimedEvent
@@ -13,7 +14,6 @@ from flask_sluice.doctor.report import Check
 
 _LEAST_RETRY_MS, _MOST_RETRY_MS = 500, 60_000
 _NUMBER = re.compile(r"([0-9]{1,30})(?:-([0-9]{1,30}))?")
-_HEARTBEATS = ("ping", "heartbeat", "keepalive", "keep-alive")
 
 
 def own_id(log: EventLog, event: TimedEvent) -> str | None:
@@ -67,13 +67,6 @@ def ids(log: EventLog, preset: Preset) -> Check:
             events_without_id=len(missing),
         )
     return _order(given, total)
-
-
-def has_content(event: TimedEvent, preset: Preset) -> bool:
-    """Whether a reader would miss the event: not a heartbeat, an error or the end."""
-    received = event.event
-    is_special = received.event.lower() in _HEARTBEATS or bool(preset.error_in(received))
-    return not is_special and not preset.is_terminal(received)
 
 
 def _order(given: list[tuple[int, str]], total: str) -> Check:

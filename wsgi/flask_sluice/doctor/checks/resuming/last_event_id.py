@@ -2,9 +2,10 @@
 
 from collections import Counter
 
+from flask_sluice.doctor.checks.meaning import has_content
 from flask_sluice.doctor.checks.reconnecting import come_back
 from flask_sluice.doctor.checks.resuming.comparison import Comparison, Finding, Outcome
-from flask_sluice.doctor.checks.resuming.ids import has_content, own_id
+from flask_sluice.doctor.checks.resuming.ids import own_id
 from flask_sluice.doctor.checks.resuming.making import make
 from flask_sluice.doctor.checks.wording import counted, shortened
 from flask_sluice.doctor.events import EventLog
