@@ -68,6 +68,14 @@ BODY_NOT_ENDED = (
 )
 """The connection was cut before the body's end (RFC 9112, section 8), though the last event had come or not."""
 
+HTTP_2_CONNECTION_ENDED = (
+    Remedy(
+        "nginx, in server: its defaults are 1h and 1000",
+        "keepalive_time 24h;\nkeepalive_requests 10000;",
+    ),
+)
+"""A proxy has ended the HTTP/2 connection, as it does after a number of requests or a time, or when it reloads."""
+
 OPEN_AFTER_THE_END = (
     Remedy(
         "any app: return after the terminal event",

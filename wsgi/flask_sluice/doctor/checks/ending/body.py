@@ -46,9 +46,9 @@ def body_end(log: EventLog, preset: Preset) -> Check:
             **numbers,
         )
     cause = _CUTS.get(ending, "not known")
-    return make.fault(
-        name, f"{evidence} The usual cause is {cause}.", remedies.BODY_NOT_ENDED, **numbers
-    )
+    is_goaway = ending is Ending.GOAWAY
+    mends = remedies.HTTP_2_CONNECTION_ENDED if is_goaway else remedies.BODY_NOT_ENDED
+    return make.fault(name, f"{evidence} The usual cause is {cause}.", mends, **numbers)
 
 
 def _still_open(log: EventLog, preset: Preset) -> Check | None:
