@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from flask_sluice.doctor.events import EventLog
+from flask_sluice.doctor.http.recording import Ending
 from flask_sluice.doctor.pace import (
     Lump,
     buffer_name,
@@ -84,7 +85,7 @@ def find_buffering(arrivals: Arrivals) -> Buffering:
     """Return what the arrivals show, by the strongest evidence that there is."""
     if arrivals.event_count < 2:
         return _few_events(arrivals)
-    for judge in (_by_cuts, _by_stamps, _by_burst, _by_grouping):
+    for judge in (_by_cuts, _by_one_cut, _by_stamps, _by_burst, _by_grouping):
         if found := judge(arrivals):
             return found
     lumps = sum(1 for lump in arrivals.lumps if lump.events)
@@ -139,6 +140,24 @@ def _by_cuts(arrivals: Arrivals) -> Buffering | None:
         Verdict.FAULT,
         f"The stream comes in lumps of {size}, {at_once:.0f} events each, and {len(cut)} of {len(arrivals.lumps)} "
         "lumps end in the middle of an event: a buffer on the way collects bytes until it is full.",
+        "lumps",
+    )
+
+
+def _by_one_cut(arrivals: Arrivals) -> Buffering | None:
+    """The stream stands still in the middle of an event: what else would fill the buffer is not sent yet."""
+    recording, last = arrivals.log.recording, arrivals.lumps[-1]
+    stands_seconds = recording.read_seconds - last.seconds - last.duration_seconds
+    is_cut = recording.ending is Ending.OPEN and any(
+        not line.is_comment for line in arrivals.log.unfinished
+    )
+    if not is_cut or stands_seconds < _LONG_PAUSE_SECONDS or last.byte_count < _PACKET_BYTES:
+        return None
+    return Buffering(
+        Verdict.FAULT,
+        f"{buffer_name([last.byte_count])} came at once, {last.pause_seconds:.1f} s after "
+        f"{'the request' if last.is_first else 'the bytes before'}, and end in the middle of an event, behind which nothing "
+        f"came in {stands_seconds:.1f} s: a buffer on the way collects bytes until it is full.",
         "lumps",
     )
 

@@ -63,6 +63,13 @@ STACKS = {
         fronts=(partial(nginx, location=SOUND),),
         direct=True,
     ),
+    "nginx buffers a stream without an end, and lets 4 KiB through": Stack(
+        path(events=0, interval=0.01),
+        "delivery",
+        HELD,
+        fronts=(nginx,),
+        options={"read_seconds": 1.5},
+    ),
     "nginx obeys X-Accel-Buffering": Stack(STAMPED, "delivery", fronts=(nginx,)),
     "nginx buffers a chunked answer over HTTP/1.1, whose chunks it passes on whole": Stack(
         SILENT_HEADER, "delivery", fronts=(partial(nginx, location=HTTP_1_1),)
