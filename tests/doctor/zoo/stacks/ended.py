@@ -48,6 +48,16 @@ STACKS = {
     "a completion is cut, and HTTP/1.0 does not show it": ended(
         {"end.body-end": "fault", **INCOMPLETE, **UNMARKED}, end_after=4, version="1.0"
     ),
+    "a stream over HTTP/1.0 has not ended yet": Stack(
+        path(events=0, interval=0.1, version="1.0"),
+        "end",
+        {
+            "end.truncation-visible": "warning",
+            "end.body-end": "skipped",
+            "end.terminal-event": "skipped",
+        },
+        options={"read_seconds": 1},
+    ),
     "nginx asks with HTTP/1.1, and passes the cut on": ended(
         CUT, partial(nginx, location=SOUND), end_after=4, end="fin"
     ),

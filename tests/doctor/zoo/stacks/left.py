@@ -34,6 +34,18 @@ def left_early(verdicts: dict[str, str] | None = None, **script: object) -> Stac
     return left({"leaving.prefill-fin": "ok", **(verdicts or {})}, first=2, **script)
 
 
+def left_in_all_ways(verdict: str, **script: object) -> Stack:
+    """With FIN and RST, before the first event and in mid-stream."""
+    names = ("mid-stream-fin", "mid-stream-rst", "prefill-fin", "prefill-rst")
+    return Stack(
+        path(**{**PACED, "first": 1, **script}),
+        "leaving",
+        {f"leaving.{name}": verdict for name in names},
+        metrics=METRICS,
+        options={"read_seconds": 5},
+    )
+
+
 STACKS = {
     "the server never notices that the reader has left": left(NEVER, leaving="never"),
     "the server goes on with the stream that the doctor has read first": Stack(
@@ -53,6 +65,10 @@ STACKS = {
     "the server notices before the first event": left_early(),
     "the server does not notice before the first event": left_early(
         {"leaving.prefill-fin": "fault"}, leaving="at-write"
+    ),
+    "the server notices however the reader leaves": left_in_all_ways("ok"),
+    "the server does not notice however the reader leaves": left_in_all_ways(
+        "fault", leaving="never", events=0
     ),
     "nginx tells the server": left({}, partial(nginx, location=SOUND)),
     "nginx ignores that readers leave, but not that it cannot write": left({}, IGNORING),

@@ -107,8 +107,8 @@ class GaugeWatch:
             )
         if value <= self._before and self._has_leftover:
             raise CannotTellError(
-                "a stream ended, which may be this one or the first one, which the doctor left earlier and the server still "
-                "counted; read to the stream's end with --for"
+                "a stream ended, which may be this one or one that the doctor had left before and the server still counted; "
+                "read to the stream's end with --for"
             )
         return Seen(time.time() - left_at, None) if value <= self._before else None
 
