@@ -40,11 +40,21 @@ def _judge(got: Return, log: EventLog, has_sign: bool) -> Check:
         return make.skipped(
             _NAME, f"{who} gets a stream in which nothing came while the doctor waited."
         )
+    if has_sign and _is_last_without_id(got, log):
+        return make.ok(
+            _NAME, f"{who} gets nothing but the terminal event again, which tells it to close."
+        )
     if _is_old(got, log):
         return _again(who, has_sign, got.events[0].event.data)
     return make.ok(
         _NAME, f"{who} gets new events: the stream goes on from connection to connection."
     )
+
+
+def _is_last_without_id(got: Return, log: EventLog) -> bool:
+    """Whether the stream's last event comes, which has no id: the server cannot know whether the reader has had it."""
+    first = got.events[0]
+    return own_id(got.log, first) is None and is_same(first, log.events[-1])
 
 
 def _is_old(got: Return, log: EventLog) -> bool:
