@@ -29,8 +29,6 @@ _make = CheckMaker("silence")
 SILENCES_SECONDS = (35.0, 65.0, 125.0)
 """Just above the limits of 30, 60 and 120 seconds that most servers and proxies have."""
 _LEAST_SILENCE_SECONDS = 0.9
-_ENVOY_LINGERS_SECONDS = 1.0
-"""Envoy's default delayed_close_timeout: a stream that it cuts by its age is silent for so long, too."""
 _CUTS = {
     Ending.TRUNCATED: "a FIN in the middle of the body",
     Ending.RESET: "a RST",
@@ -38,6 +36,8 @@ _CUTS = {
     Ending.GOAWAY: "GOAWAY, HTTP/2's end of the connection",
 }
 _TIMED_OUT = (408, 502, 503, 504, 524)
+_ENVOY_LINGERS_SECONDS = 1.0
+"""Envoy's default delayed_close_timeout: a stream that it cuts by its age is silent for so long, too."""
 
 
 def check(
