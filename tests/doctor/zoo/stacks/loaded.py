@@ -13,11 +13,14 @@ TOO_FEW = {"load.seven-connections": "fault"}
 PACED = {"events": 40, "interval": 0.05}
 FAST = {"events": 400, "interval": 0.005, "size": 16384}
 """So much that the system's buffers do not hide a reader that does not read."""
-SIX = partial(
-    nginx,
-    location=SOUND + "limit_conn zoo 6;",
-    http="limit_conn_zone $binary_remote_addr zone=zoo:1m;",
-)
+
+
+def six_connections(directives: str = "") -> Front:
+    return partial(
+        nginx,
+        location=f"{SOUND} limit_conn zoo 6; {directives}",
+        http="limit_conn_zone $binary_remote_addr zone=zoo:1m;",
+    )
 
 
 def loaded(
@@ -44,8 +47,10 @@ STACKS = {
     "gunicorn's sync worker serves one reader at a time": loaded(
         TOO_FEW, origin=partial(served.gunicorn, "-k", "sync"), route="/careful"
     ),
-    "nginx refuses an address its seventh connection": loaded(
-        {"load.seven-connections": "warning"}, SIX
+    "nginx refuses an address its seventh connection": loaded(TOO_FEW, six_connections()),
+    "nginx refuses an address its seventh connection, and says when to come back": loaded(
+        {"load.seven-connections": "warning"},
+        six_connections("add_header Retry-After 5 always;"),
     ),
     "seven streams run": loaded(limit=7),
     "gunicorn's threads are eight": loaded(
