@@ -77,7 +77,7 @@ class Reports:
 
     def open(self, asked_id: str) -> Report:
         """Begin the report of a stream. asked_id: the header's value; what is not an id gets a new one."""
-        id_ = asked_id if _ID.fullmatch(asked_id) else os.urandom(_ID_DIGITS // 2).hex()
+        id_ = asked_id if _is_id(asked_id) else os.urandom(_ID_DIGITS // 2).hex()
         area = os.getpid() % _AREAS
         number = area * _REPORTS_OF_AREA + next(self._numbers) % _REPORTS_OF_AREA
         return Report(id_, self._words[number * _FIELDS : (number + 1) * _FIELDS])
@@ -87,21 +87,16 @@ class Reports:
 
         All times are Unix seconds of the server's clock; ``now`` tells how that differs from the reader's.
         """
-        if not _ID.fullmatch(id_):
+        if not _is_id(id_):
             return None
         low, high = _id_words(id_)
         lows = self._words[_ID_LOW::_FIELDS].tolist()
-        for number, found in enumerate(lows):
+        number = -1
+        while low in lows[number + 1 :]:
+            number = lows.index(low, number + 1)
             words = self._words[number * _FIELDS : (number + 1) * _FIELDS].tolist()
-            if found == low and words[_ID_HIGH] == high:
-                return {
-                    "opened_at": _seconds(words[_OPENED]),
-                    "last_item_at": _seconds(words[_LAST_ITEM]),
-                    "items": words[_ITEMS],
-                    "closed_at": _seconds(words[_CLOSED]),
-                    "outcome": _OUTCOMES[words[_OUTCOME]],
-                    "now": _seconds(_now_us()),
-                }
+            if words[_ID_HIGH] == high and words[_ID_LOW] == low:
+                return _document(words)
         return None
 
     def answer(self, id_: str) -> tuple[int, bytes]:
@@ -110,6 +105,22 @@ class Reports:
         if document is None:
             return 404, b'{"error": "this stream is not known here, or forgotten"}'
         return 200, json.dumps(document).encode()
+
+
+def _is_id(text: str) -> bool:
+    # All zeros are an empty place.
+    return bool(_ID.fullmatch(text)) and int(text, 16) != 0
+
+
+def _document(words: list[int]) -> dict[str, Any]:
+    return {
+        "opened_at": _seconds(words[_OPENED]),
+        "last_item_at": _seconds(words[_LAST_ITEM]),
+        "items": words[_ITEMS],
+        "closed_at": _seconds(words[_CLOSED]),
+        "outcome": _OUTCOMES[words[_OUTCOME]],
+        "now": _seconds(_now_us()),
+    }
 
 
 def _id_words(id_: str) -> tuple[int, int]:
