@@ -130,10 +130,15 @@ class _Trial:
         rest_seconds = None if pace.end_seconds is None else pace.end_seconds - pace.first_seconds
         if is_longer:
             pace = replace(pace, end_seconds=None)
+        if not pace.events and self.stage is Stage.MID_STREAM:
+            raise CannotTellError("no event came in the time, so there is no middle of it to leave")
         if self.stage is Stage.PREFILL:
-            if pace.first_seconds >= _LEAST_PREFILL_SECONDS:
+            first_seconds = (
+                pace.first_seconds if pace.events else self.examination.main.read_seconds
+            )
+            if first_seconds >= _LEAST_PREFILL_SECONDS:
                 return _Subject(request, pace)
-            why = f"its first event comes after {_seconds(pace.first_seconds)}, too soon to leave before it"
+            why = f"its first event comes after {_seconds(first_seconds)}, too soon to leave before it"
         elif rest_seconds is None or (
             rest_seconds * (_LONGER_BY if is_longer else 1) >= _LEAST_REST_SECONDS
         ):
