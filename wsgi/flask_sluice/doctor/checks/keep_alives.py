@@ -102,13 +102,13 @@ def keep_alives_of(log: EventLog, preset: Preset) -> list[KeepAlive]:
     is_json = _has_json_events(log)
     pings = [event for event in log.events if _is_ping(event, is_json=is_json)]
     pings = [event for event in pings if not preset.is_terminal(event.event)]
-    events = [event for event in log.events if event not in pings]
-    with_events = {event.seconds for event in events} | {event.first_seconds for event in events}
     found = [
         KeepAlive(event.seconds, "event" if event.event.data.strip() else "empty event")
         for event in pings
     ]
-    taken = with_events | {item.seconds for item in found}
+    # A comment belongs to the block of the event after it, however much later that comes.
+    taken = {line.seconds for line in log.lines if line.text.strip() and not line.is_comment}
+    taken |= {event.seconds for event in log.events}
     lines = [line for line in log.lines if line.seconds not in taken and not _opens(line, log)]
     found += (
         KeepAlive(line.seconds, _form_of_comment(line, log)) for line in lines if line.is_comment
