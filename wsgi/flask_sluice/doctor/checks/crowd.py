@@ -110,6 +110,7 @@ class _Reader:
         """Read for a moment."""
         assert self.exchange is not None
         recording = self.exchange.read_on(_READ_SECONDS, self._take)
+        self._take(recording)
         if recording.has_ended:
             self.ended_at = self._began + (recording.ended_seconds or 0.0)
 
