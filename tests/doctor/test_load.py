@@ -74,11 +74,20 @@ def test_streams_that_are_over_at_once_do_not_show_whether_they_run_side_by_side
     assert check.verdict is Verdict.SKIPPED
 
 
-def test_readers_that_are_refused_are_warned_of():
-    with limited_server(most=4) as url:
+@pytest.mark.parametrize(
+    ("refusal", "verdict"),
+    [
+        ("503 Service Unavailable", Verdict.FAULT),
+        ("503 Service Unavailable\r\nRetry-After: 1", Verdict.WARNING),
+        ("429 Too Many Requests", Verdict.WARNING),
+    ],
+)
+def test_readers_that_are_refused_have_to_be_told_to_come_back(refusal, verdict):
+    with limited_server(most=4, refusal=refusal) as url:
         check = seven(url)
-    assert check.verdict is Verdict.WARNING
-    assert "503" in check.evidence
+    assert check.verdict is verdict
+    assert refusal[:3] in check.evidence
+    assert check.numbers["served"] == 4
 
 
 @pytest.mark.slow
@@ -170,13 +179,13 @@ def test_the_gateways_readers_do_not_hold_up_each_other():
 
 
 @contextlib.contextmanager
-def limited_server(most: int) -> Iterator[str]:
-    """Refuses further streams with 503."""
+def limited_server(most: int, refusal: str) -> Iterator[str]:
+    """Refuses further streams. refusal: the status, and header lines"""
     running = threading.Semaphore(most)
 
     def answer(sock, _request) -> None:
         if not running.acquire(blocking=False):
-            sock.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            sock.sendall(f"HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n".encode())
             return
         try:
             stream(sock)

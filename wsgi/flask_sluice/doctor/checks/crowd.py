@@ -18,6 +18,7 @@ _AFTER_SECONDS = 3.0
 _READ_SECONDS = 0.1
 _SHORT_SECONDS = 0.5
 _AT_THE_END_SECONDS = 0.02
+_TOO_MANY_REQUESTS = 429
 NO_CONNECTION = 0
 
 
@@ -29,6 +30,7 @@ class Crowd:
     intervals: of these, from the first event to the end of the stream, or of the doctor's waiting, on one clock
     ends: of these, when the stream ended by itself
     refused: the statuses of the answers that were no stream, and NO_CONNECTION
+    was_told: whether each refused reader was told that it may come back: 429, or any status with Retry-After
     unblocked: how many got their first event only after the others had left
     waited_seconds: how long the doctor waited for all
     stream_seconds: how long one reader's stream is, from the first event on; None: longer than it was read
@@ -41,6 +43,7 @@ class Crowd:
     intervals: list[tuple[float, float]] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    was_told: bool = False
     unblocked: int = 0
 
     @property
@@ -92,6 +95,11 @@ class _Reader:
         """Whether nothing more has to be waited for."""
         has_ended = self.exchange is not None and self.exchange.recording.has_ended
         return self.first_at is not None or self.refused is not None or has_ended
+
+    @property
+    def was_told(self) -> bool:
+        has_time = self.exchange is not None and self.exchange.recording.header("Retry-After")
+        return self.refused == _TOO_MANY_REQUESTS or bool(has_time)
 
     def open(self, examination: Examination) -> None:
         try:
@@ -150,7 +158,9 @@ def read_at_once(examination: Examination, count: int) -> Crowd:
         crowd.first_seconds = [reader.first_seconds for reader in served]
         crowd.intervals = [(reader.first_at or 0.0, reader.ended_at or now) for reader in served]
         crowd.ends = [reader.ended_at for reader in served if reader.ended_at is not None]
-        crowd.refused = [reader.refused for reader in readers if reader.refused is not None]
+        refused = [reader for reader in readers if reader.refused is not None]
+        crowd.refused = [reader.refused or NO_CONNECTION for reader in refused]
+        crowd.was_told = all(reader.was_told for reader in refused)
         if waiting and served:
             for reader in served:
                 reader.leave()

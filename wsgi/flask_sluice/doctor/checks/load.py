@@ -20,7 +20,6 @@ _SEVEN, _FIFTY = 7, 50
 _LATE_SECONDS = 1.0
 _LATE_TIMES = 4
 """A first event that comes later than that, and so many times later than for one reader, has waited for something."""
-_TOO_MANY = (429, 503)
 
 
 def check(examination: Examination) -> Iterator[Check]:
@@ -98,11 +97,20 @@ def _about_browsers(examination: Examination, crowd: Crowd) -> str:
 
 
 def _refused(examination: Examination, name: str, crowd: Crowd, numbers: dict[str, float]) -> Check:
-    shown = ", ".join(str(status) for status in sorted(set(crowd.refused)))
-    evidence = f"Of {crowd.count} readers at once {len(crowd.refused)} were refused ({shown}), and {len(crowd.first_seconds)} served"
-    if set(crowd.refused) <= set(_TOO_MANY):
-        evidence += "; that is a limit which somebody has set, as long as it is meant so"
-    return _make.warning(name, f"{evidence}.", _remedies(examination, TOO_FEW_AT_ONCE), **numbers)
+    statuses = sorted({str(status) if status else "no connection" for status in crowd.refused})
+    evidence = (
+        f"Of {crowd.count} readers at once {len(crowd.first_seconds)} were served, and {len(crowd.refused)} refused "
+        f"({', '.join(statuses)})"
+    )
+    remedies = _remedies(examination, TOO_FEW_AT_ONCE)
+    if crowd.was_told:
+        return _make.warning(
+            name,
+            f"{evidence}. They were told to come back later, so somebody has set this limit; see that it is high enough.",
+            remedies,
+            **numbers,
+        )
+    return _make.fault(name, f"{evidence}, and not told to come back.", remedies, **numbers)
 
 
 def _too_few(examination: Examination, name: str, crowd: Crowd, numbers: dict[str, float]) -> Check:
