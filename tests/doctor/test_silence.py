@@ -195,6 +195,12 @@ def test_a_stream_that_breaks_off_between_two_events_was_not_cut_by_silence():
     assert "cut" not in judged(stream)
 
 
+def test_a_proxy_that_closes_late_what_it_has_cut_for_its_age_has_not_cut_a_silence():
+    events = [(tenth / 10, b"data: {}\n\n") for tenth in range(31)]
+    stream = recorded(*events, ending=Ending.TRUNCATED, ended_seconds=4.05)
+    assert "cut" not in judged(stream)
+
+
 def test_a_proper_end_after_a_silence_is_no_cut():
     stream = recorded((0.1, b"data: {}\n\n"), ending=Ending.COMPLETE, ended_seconds=60.1)
     assert "cut" not in judged(stream)
