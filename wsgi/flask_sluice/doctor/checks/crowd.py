@@ -50,7 +50,8 @@ class Crowd:
     def most_at_once(self) -> int:
         """How many streams ran at the same time, at most."""
         changes = [(start, 1) for start, _ in self.intervals]
-        changes += ((end, -1) for _, end in self.intervals)
+        # The end of one may be read a moment after the beginning of the next one, which had to wait for it.
+        changes += ((end - _AT_THE_END_SECONDS, -1) for _, end in self.intervals)
         running = most = 0
         for _, change in sorted(changes):
             running += change
