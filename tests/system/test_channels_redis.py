@@ -330,6 +330,20 @@ class TestRedis:
         wait_until(lambda: reader.data == ["0"])
 
     @pytest.mark.slow
+    def test_is_asked_where_a_new_reader_begins_while_the_process_is_cut_off(
+        self, own_redis, start, name
+    ):
+        worker = start(own_redis.url)
+        worker.follow([name])
+        publisher = start(own_redis.url)
+        own_redis.client.execute_command("ACL", "SETUSER", "default", "-subscribe")
+        own_redis.client.client_kill_filter(_type="pubsub")
+        publisher.publish(name, "before")
+        reader = worker.follow([name])
+        publisher.publish(name, "after")
+        own_redis.client.execute_command("ACL", "SETUSER", "default", "+subscribe")
+        until_has(worker, reader, '"after"')
+
     def test_that_is_away_keeps_its_readers_who_go_on_afterwards(
         self, own_redis, open_channels, name
     ):

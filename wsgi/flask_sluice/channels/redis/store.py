@@ -155,6 +155,9 @@ class RedisChannels:
         if not self._listener.has(channel):
             # Redis took so long for the reader's other channels that this one was taken for idle.
             raise JournalUnavailableError("Redis is too slow for so many channels")
+        if after is None and channel.needs_read:
+            # What the window does not have yet, as after its connection was cut, was published before this reader came.
+            after = self.last_position(channel.name)
         follower = RemoteFollower(
             channel,
             channel.last if after is None else after,
