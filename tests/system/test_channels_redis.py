@@ -7,13 +7,15 @@ import sys
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from flask_sluice.channels import Channels
-from flask_sluice.channels.redis import presence, presence_scripts, scripts, store
+from flask_sluice.channels.redis import other_workers, presence, presence_scripts, scripts, store
 from flask_sluice.channels.redis.keys import lease_key, owners_key, readers_key
 from flask_sluice.journal import JournalUnavailableError
+from flask_sluice.journal.redis.servers import scripts as scripts_of_redis
 from flask_sluice.journal.redis.servers.scripts import Script
 from tests.support.server import ROOT, wait_until
 from tests.system.channel_worker import ChannelWorker
@@ -447,6 +449,30 @@ class TestPresence:
         # They do not leave twice.
         time.sleep(0.6)
         assert left() == ["a", "b"]
+
+    def test_of_a_killed_process_ends_once_though_several_requests_find_it_out_at_the_same_time(
+        self, start, own_redis, open_channels, name, monkeypatch
+    ):
+        victim = start(own_redis.url)
+        victim.follow_as(name, "a")
+        channels, left = open_channels(own_redis.url), []
+        channels.on_leave(lambda _name, owner, _details: left.append(owner))
+        Reader(channels, name, owner="b")
+        wait_until(lambda: len(channels.present(name)) == 2)
+
+        def run_slowly(client, *calls):
+            outcomes = scripts_of_redis.run(client, *calls)
+            if calls[0][0] is presence_scripts.LEAVE:
+                client.turns.sleep(0.3)
+            return outcomes
+
+        monkeypatch.setattr(other_workers, "run", run_slowly)
+        victim.kill()
+        with ThreadPoolExecutor() as threads:
+            seen = list(threads.map(channels.present, [name] * 4))
+        assert [[each.owner for each in present] for present in seen] == [["b"]] * 4
+        wait_until(lambda: left)
+        assert left == ["a"]
 
     def test_is_told_by_a_process_that_wants_to_know(self, start, own_redis, open_channels, name):
         victim, other = start(own_redis.url), start(own_redis.url)

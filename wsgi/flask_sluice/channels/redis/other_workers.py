@@ -77,6 +77,7 @@ class OtherWorkers:
         self._unreached: set[str] = set()
         # What was taken away of each dead process, until everything is.
         self._buried: dict[str, set[str]] = {}
+        self._burying: set[str] = set()
 
     def trust(self) -> None:
         """Take none for dead for a while: this process has lost its connection, and others may have lost theirs.
@@ -153,6 +154,15 @@ class OtherWorkers:
 
         Raises JournalUnavailableError, and is to be called again, where a server does not answer.
         """
+        if worker_id in self._burying:
+            return  # A request and the job have seen it at the same time. Both would be given the same replies, and tell them.
+        self._burying.add(worker_id)
+        try:
+            self._bury(worker_id)
+        finally:
+            self._burying.discard(worker_id)
+
+    def _bury(self, worker_id: str) -> None:
         (members,) = self._client.execute(("SMEMBERS", joined_key(worker_id)))
         buried = self._buried.setdefault(worker_id, set())
         pending = [member.decode() for member in reply_of(self._client, members)]
