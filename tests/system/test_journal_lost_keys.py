@@ -194,7 +194,7 @@ class TestAKeyOfARunningStream:
 def test_a_key_may_be_lost_while_the_producer_stands_still_for_less_than_a_lease(
     redis, stream_id, name
 ):
-    """It cannot write the key again, and that it lived a moment ago shows in what is left of the stream's time."""
+    """It cannot write the key again, and that it lived a moment ago shows in another one."""
     lease_seconds = 3.0
     with (
         JournalWorker(redis.url, lease_seconds=lease_seconds) as one,

@@ -1,7 +1,5 @@
 """The parts of the journals: no Redis, no clock."""
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +7,9 @@ from hypothesis import strategies as st
 from flask_sluice.journal import About, JournalLostError, Limits
 from flask_sluice.journal.budget import Budget
 from flask_sluice.journal.deadlines import StreamDeadlines
-from flask_sluice.journal.redis import times as times_module
 from flask_sluice.journal.redis.keys_and_commands import (
-    MISSING,
     LastEvent,
+    about_key,
     inbox_key,
     producer_key,
     stream_key,
@@ -480,38 +477,28 @@ def test_events_that_are_stored_again_between_two_looks_are_read():
 
 
 class RedisWithKeys:
-    """Has these keys; the value of each is the producer.
+    """Has these keys; the value of each names the producer."""
 
-    renewed_ago_seconds: when the stream was renewed, by what is left of its time
-    """
-
-    def __init__(self, *keys, renewed_ago_seconds=600):
+    def __init__(self, *keys):
         self._keys = keys
-        self._left_ms = TIMES.running_ms - 1000 * renewed_ago_seconds
 
     def execute(self, *commands):
         return [self._reply(name, key in self._keys) for name, key in commands]
 
     def _reply(self, name, is_there):
-        if name == "PTTL":
-            return self._left_ms if is_there else MISSING
+        if name == "HGETALL":
+            return [b"producer", b"the-producer"] if is_there else []
         return is_there if name == "EXISTS" else (b"the-producer" if is_there else None)
-
-
-TIMES = LeaseTimes(Limits(history_seconds=1000), lease_seconds=6)
-"""A lease has 6 s, and so is renewed each second, and the keys of a stream every 2 s."""
 
 
 @pytest.fixture
 def producers(monkeypatch):
-    """Look after one followed stream, at a time that stands still."""
-    clock = FixedTime()
-    for module in (producers_module, times_module):
-        monkeypatch.setattr(module, "time", clock)
+    """Look after one followed stream, at a time that stands still. A lease has 6 s, and so is renewed each second."""
+    monkeypatch.setattr(producers_module, "time", clock := FixedTime())
     streams = WorkerStreams()
     streams.followed["x"] = FollowedStream("x", "the-producer", Window())
     producers = Producers(
-        *(None, streams, None, TIMES),
+        *(None, streams, None, LeaseTimes(Limits(), lease_seconds=6)),
         lost_event=LOST,
         would_know=lambda: True,
     )
@@ -535,33 +522,50 @@ class TestAProducerIsTakenForDead:
         producers.check_stored(followed)
         return producers.orphaned() == {"x"}
 
-    @pytest.mark.parametrize("keys", [[], [producer_key("x")]])
-    def test_soon_after_its_lease_is_gone_whether_or_not_its_key_is(self, producers, keys):
-        producers._client = RedisWithKeys(stream_key("x"), *keys)
+    def test_soon_after_its_lease_is_gone_and_its_key(self, producers):
+        producers._client = RedisWithKeys(stream_key("x"))
         assert self.is_after(producers, 1.6)
 
-    def test_later_where_it_lives_and_does_not_claim_the_stream(self, producers):
+    def test_not_before_its_key_is_gone_which_it_wrote_less_than_a_lease_ago(self, producers):
+        producers._client = RedisWithKeys(stream_key("x"), producer_key("x"))
+        assert not self.is_after(producers, 60)
+
+    def test_a_lease_later_where_it_lives_and_does_not_claim_the_stream(self, producers):
         producers._client = RedisWithKeys(stream_key("x"), inbox_key("the-producer"))
+        assert not self.is_after(producers, 5.9)
+        assert self.is_after(producers, 0.2)
+
+    def test_as_soon_where_what_is_known_of_the_stream_names_it(self, producers):
+        self.forget_producer(producers)
+        producers._client = RedisWithKeys(stream_key("x"), about_key("x"))
+        assert self.is_after(producers, 1.6)
+
+    def test_a_lease_later_where_what_is_known_of_the_stream_names_it_and_it_lives(self, producers):
+        self.forget_producer(producers)
+        keys = (stream_key("x"), about_key("x"), inbox_key("the-producer"))
+        producers._client = RedisWithKeys(*keys)
+        assert not self.is_after(producers, 5.9)
+
+    def test_later_where_nothing_names_it(self, producers):
+        """Its stream is of an earlier release, or has lost both keys."""
+        self.forget_producer(producers)
+        producers._client = RedisWithKeys(stream_key("x"))
         assert not self.is_after(producers, 1.6)
         assert self.is_after(producers, 1.5)
+
+    def forget_producer(self, producers):
+        producers.streams.followed["x"].producer = ""
 
     def test_only_after_a_last_look_at_its_key(self, producers):
         """It may have been busy, and have written the key again since the last round."""
         producers._client = RedisWithKeys(stream_key("x"), inbox_key("the-producer"))
         producers.check_stored(list(producers.streams.followed.values()))
         producers.orphaned()
-        producers.clock.now += 3.1
+        producers.clock.now += 6.1
         producers._client = RedisWithKeys(
             stream_key("x"), inbox_key("the-producer"), producer_key("x")
         )
         assert producers.orphaned() == set()
-
-    @pytest.mark.parametrize("keys", [[], [inbox_key("the-producer")]])
-    def test_a_lease_after_it_last_renewed_the_stream_whatever_else_is_gone(self, producers, keys):
-        producers._client = RedisWithKeys(stream_key("x"), *keys, renewed_ago_seconds=2)
-        assert not self.is_after(producers, 3.9)
-        producers._client = RedisWithKeys(stream_key("x"), *keys, renewed_ago_seconds=6)
-        assert self.is_after(producers, 0)
 
     def test_while_its_stream_is_missing_only_when_its_key_is_gone_too(self, producers):
         (stream,) = producers.streams.followed.values()
@@ -571,8 +575,3 @@ class TestAProducerIsTakenForDead:
         producers._client = RedisWithKeys(inbox_key("the-producer"))
         self.is_after(producers, 0)
         assert stream.window.is_finished
-
-
-def test_a_stream_that_a_worker_with_longer_history_has_renewed_says_nothing_of_its_age():
-    assert TIMES.renewed_at(TIMES.running_ms + 1) == -math.inf
-    assert not TIMES.is_recent(-math.inf)

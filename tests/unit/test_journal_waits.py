@@ -7,7 +7,7 @@ import pytest
 
 from flask_sluice.journal import About, JournalUnavailableError, Limits
 from flask_sluice.journal.budget import Budget
-from flask_sluice.journal.redis.keys_and_commands import MISSING, inbox_key
+from flask_sluice.journal.redis.keys_and_commands import inbox_key
 from flask_sluice.journal.redis.leases import Lease, LeaseKeeper
 from flask_sluice.journal.redis.producing.abandonment import Abandonment
 from flask_sluice.journal.redis.producing.feed import EventFeed
@@ -207,14 +207,14 @@ class TestKeeper:
 
     def test_adds_no_second_terminal_event_to_a_stream_that_ends_while_it_asks(self, redis, worker):
         window = worker.follow("a", missing_since=0.0)
-        redis.replies["PTTL"] = MISSING
+        redis.replies["EXISTS"] = 0
         redis.during = lambda *commands: commands[0][1] == "sluice:{a}" and window.finish(DONE)
         worker.keeper.step()
         assert window.last_id == 1
 
     def test_gives_up_a_stream_that_is_still_missing(self, redis, worker):
         window = worker.follow("a", missing_since=0.0)
-        redis.replies["PTTL"] = MISSING
+        redis.replies["EXISTS"] = 0
         worker.keeper.step()
         assert window.event(1) == b"id: 1\n" + LOST
 
@@ -224,7 +224,7 @@ class TestKeeper:
         worker.follow("a", silent_since=-math.inf)
         there = {"sluice:{a}", inbox_key(worker.streams.worker_id)}
         redis.execute = lambda *commands: [
-            b"owner" if name == "GET" else int(key in there) for name, key, *_ in commands
+            None if name == "GET" else int(key in there) for name, key, *_ in commands
         ]
 
         def refuse(*commands):
@@ -268,7 +268,7 @@ def test_a_reader_that_is_interrupted_while_it_is_announced_leaves_nothing_behin
     def answer(*commands):
         if commands[0][0] == "XADD":
             raise gevent.Timeout
-        return [[], 1000, b"owner", 1]
+        return [[], 1, b"owner", 1]
 
     store = RedisStore(
         "redis://127.0.0.1:1", Limits(), GreenletTurns(), lost_event=LOST, lease_seconds=3

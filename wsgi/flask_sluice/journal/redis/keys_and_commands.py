@@ -25,9 +25,6 @@ _INBOX_LENGTH = 2000
 _INBOX_BYTES = 16 * 1024 * 1024
 """Messages that were read are removed every second. A worker that stalls loses the oldest, and reads its streams instead."""
 
-MISSING = -2
-"""The reply to PTTL where there is no such key."""
-
 EVENTS, FOLLOW, STOP = b"events", b"follow", b"stop"
 """What a message in an inbox is: a ``Told``, a ``Following``, or the id of a stream."""
 
@@ -45,7 +42,7 @@ def producer_key(stream_id: str) -> str:
 
 
 def about_key(stream_id: str) -> str:
-    """The key of what is known of the stream from its beginning; see ``About``."""
+    """The key of what is known of the stream from its beginning: see ``About``, and which worker produces it."""
     return f"sluice:{{{stream_id}}}:about"
 
 
@@ -78,15 +75,15 @@ def create_stream(
     return [
         ("XADD", key, "MAXLEN", 0, "0-1", "", ""),
         ("PEXPIRE", key, ttl_ms),
-        *say_about(stream_id, about, ttl_ms),
+        *say_about(stream_id, about, worker_id, ttl_ms),
         produce_stream(stream_id, worker_id, lease_ms),
     ]
 
 
-def say_about(stream_id: str, about: About, ttl_ms: int) -> list[Command]:
+def say_about(stream_id: str, about: About, worker_id: str, ttl_ms: int) -> list[Command]:
     key = about_key(stream_id)
     values: Command = ("owner", about.owner, "key", about.key, "created_at", str(about.created_at))
-    return [("HSET", key, *values), ("PEXPIRE", key, ttl_ms)]
+    return [("HSET", key, *values, "producer", worker_id), ("PEXPIRE", key, ttl_ms)]
 
 
 def name_stream(name: str, stream_id: str, ttl_ms: int) -> Command:
@@ -239,9 +236,18 @@ def about_of(reply: list[Reply]) -> About | None:
     """Return what the reply to HGETALL says; None if the key is gone."""
     if not reply:
         return None
-    texts = [value.decode() for value in reply]
-    values = dict(zip(texts[::2], texts[1::2], strict=True))
+    values = _fields_of(reply)
     return About(values.get("owner", ""), values.get("key", ""), float(values.get("created_at", 0)))
+
+
+def producer_of(reply: list[Reply]) -> str:
+    """Return the worker that the reply to HGETALL names; "" if the key is gone, or of an earlier release."""
+    return _fields_of(reply).get("producer", "")
+
+
+def _fields_of(reply: list[Reply]) -> dict[str, str]:
+    texts = [value.decode() for value in reply]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,9 @@ class LeaseKeeper:
                 keys_and_commands.produce_stream(stream_id, self._streams.worker_id, times.lease_ms)
             )
         if other_keys != 2:
-            commands += keys_and_commands.say_about(stream_id, recorder.about, times.running_ms)
+            commands += keys_and_commands.say_about(
+                stream_id, recorder.about, self._streams.worker_id, times.running_ms
+            )
         for name in recorder.about.names:
             commands += keys_and_commands.renew_name(name, stream_id, times.name_ms)
         return commands

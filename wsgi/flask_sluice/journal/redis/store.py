@@ -17,6 +17,7 @@ from flask_sluice.journal.protocol import About, Description, Limits
 from flask_sluice.journal.redis import keys_and_commands as commands
 from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
+    producer_key,
 )
 from flask_sluice.journal.redis.leases import Lease, LeaseKeeper
 from flask_sluice.journal.redis.messages import Following
@@ -199,8 +200,7 @@ class RedisStore:
                 if reached:
                     return
             # Redis may have lost where the producer is. It says so again within this time, if it lives.
-            is_recent = times.is_recent(stored.renewed_at)
-            doubt = times.lease_seconds if is_recent else times.doubt_seconds
+            doubt = times.lease_seconds if stored.is_claimed else times.doubt_seconds
             if time.monotonic() - began_at >= doubt:
                 if stored.is_there:
                     return
@@ -228,7 +228,10 @@ class RedisStore:
             self._writer.close()
             self._catch_up.close()
             with contextlib.suppress(JournalUnavailableError):  # The key expires then.
-                self._client.execute(("DEL", inbox_key(self._streams.worker_id)))
+                self._client.execute(
+                    ("DEL", inbox_key(self._streams.worker_id)),
+                    *(("DEL", producer_key(stream_id)) for stream_id in self._streams.own),
+                )
         # In a child process, too: its copies of the sockets would take replies that its parent waits for.
         self._client.close()
 

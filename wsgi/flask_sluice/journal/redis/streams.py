@@ -1,6 +1,5 @@
 """The streams in Redis that concern this worker, and what Redis has of a stream."""
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from flask_sluice.journal.errors import (
 from flask_sluice.journal.protocol import Description
 from flask_sluice.journal.redis import keys_and_commands, messages
 from flask_sluice.journal.redis.keys_and_commands import (
-    MISSING,
     LastEvent,
     about_key,
     about_of,
@@ -23,6 +21,7 @@ from flask_sluice.journal.redis.keys_and_commands import (
     inbox_key,
     name_key,
     producer_key,
+    producer_of,
     stream_key,
 )
 from flask_sluice.journal.redis.messages import Following
@@ -49,7 +48,6 @@ class FollowedStream:
     producer: the id of the worker that produces it, which never changes; "" if that is not known
     stored_id: the largest number that Redis is known to have
     told_at: when the producer last said that it tells this worker the events, in monotonic seconds; None: it does not
-    renewed_at: when its producer last renewed it, as far as is known, in monotonic seconds
     is_claimed: whether Redis says that a worker produces it
     silent_since: when that was first seen not to be said, or that worker not to have a lease
     missing_since: when Redis was first seen not to have the stream, in monotonic seconds
@@ -60,7 +58,6 @@ class FollowedStream:
     window: Window
     stored_id: int = 0
     told_at: float | None = None
-    renewed_at: float = -math.inf
     is_claimed: bool = True
     silent_since: float | None = None
     missing_since: float | None = None
@@ -114,16 +111,16 @@ def window_from(last: LastEvent) -> Window:
 class StoredStream(NamedTuple):
     """What Redis has of a stream.
 
-    producer: the id of the worker that produces it; "" if Redis does not have it
+    producer: the id of the worker that produces it, also where it does not live; "" if Redis does not have it
+    is_claimed: whether that worker was there less than a lease ago
     is_there: whether Redis has the stream itself
-    renewed_at: see ``FollowedStream``
     may_return: whether a producer may be about to write again what is missing of it
     """
 
     last: LastEvent
     producer: str
+    is_claimed: bool
     is_there: bool
-    renewed_at: float
     may_return: bool
 
 
@@ -229,19 +226,18 @@ class StoredStreams:
         Raises UnknownStreamError, JournalUnavailableError.
         """
         own = self._streams.own
-        ends_at = time.monotonic() + self._times.doubt_seconds
+        began_at = time.monotonic()
         while True:
             stored = self.look_up(stream_id)
             if not stored.is_there and stream_id not in own:
                 raise UnknownStreamError
             may_run = stored.may_return or stream_id in own
-            may_run = may_run or self._times.is_recent(stored.renewed_at)
-            if stored.last.is_terminal or may_run or self.produces(stored.producer):
+            may_run |= stored.is_claimed and stored.producer != self._streams.worker_id
+            if stored.last.is_terminal or may_run or not self._lease.would_know():
                 return stored
-            now = time.monotonic()
-            if not self._lease.would_know():
-                return stored
-            if now >= ends_at:
+            lives, times = self.produces(stored.producer), self._times
+            doubt = times.lease_seconds if lives else times.doubt_seconds
+            if time.monotonic() - began_at >= doubt:
                 self._end([stream_id])
             else:
                 # A producer that lives may be writing again that it does.
@@ -272,7 +268,7 @@ class StoredStreams:
         if last.is_terminal:
             return last.event == numbered(last.number, self._lost_event)
         # A producer that lives has stored all that it has given out, unless Redis has just lost it.
-        return may_return or not self.produces(stored.producer)
+        return may_return or not (stored.is_claimed and self.produces(stored.producer))
 
     def produces(self, producer: str) -> bool:
         """Return whether this is a worker that lives. This one would have the stream among its own."""
@@ -283,25 +279,34 @@ class StoredStreams:
 
     def look_up(self, stream_id: str) -> StoredStream:
         """Raises UnknownStreamError if there is no trace of the stream, JournalUnavailableError."""
-        entries, left_ms, producer, has_lease = self._client.execute(
+        entries, is_there, producer, has_lease = self._client.execute(
             keys_and_commands.read_last(stream_id),
-            ("PTTL", stream_key(stream_id)),
+            ("EXISTS", stream_key(stream_id)),
             ("GET", producer_key(stream_id)),
             ("EXISTS", self._inbox_key),
         )
         for reply in (entries, producer):
             if isinstance(reply, Exception):
                 raise JournalUnavailableError(f"Redis refuses to read: {reply}")
-        is_there = left_ms != MISSING
         may_return = (producer is not None and not is_there) or self._lease.may_return(
             is_stored=bool(has_lease)
         )
         if not (is_there or may_return):
             raise UnknownStreamError
+        last = LastEvent.of(entries)
+        if producer is not None:
+            producer_id = producer.decode()
+        else:
+            producer_id = "" if last.is_terminal else self._producer_of(stream_id)
         return StoredStream(
-            LastEvent.of(entries),
-            "" if producer is None else producer.decode(),
-            is_there=is_there,
-            renewed_at=self._times.renewed_at(left_ms),
+            last,
+            producer_id,
+            is_claimed=producer is not None,
+            is_there=bool(is_there),
             may_return=may_return,
         )
+
+    def _producer_of(self, stream_id: str) -> str:
+        """Return who produces a stream, or has produced it, where the key that says so is gone. Raises JournalUnavailableError."""
+        (about,) = self._client.execute(("HGETALL", about_key(stream_id)))
+        return "" if isinstance(about, Exception) else producer_of(about)

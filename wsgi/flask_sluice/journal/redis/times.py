@@ -1,7 +1,5 @@
 """How often a worker says that it lives, and how long others wait before they doubt it."""
 
-import math
-import time
 from dataclasses import dataclass
 
 from flask_sluice.journal.protocol import Limits
@@ -63,19 +61,6 @@ class LeaseTimes:
     def running_ms(self) -> int:
         """For how long a running stream is renewed. It expires when all workers are dead."""
         return milliseconds(max(self.limits.history_seconds, 2 * self.lease_seconds))
-
-    def renewed_at(self, left_ms: int) -> float:
-        """Return when a running stream was renewed last, in monotonic seconds; -inf where that is not known.
-
-        left_ms: the reply to PTTL. A worker with a longer ``history_seconds`` has left more than this one would
-        """
-        passed_ms = self.running_ms - left_ms
-        is_known = left_ms >= 0 and passed_ms >= 0
-        return time.monotonic() - passed_ms / 1000 if is_known else -math.inf
-
-    def is_recent(self, renewed_at: float) -> bool:
-        """Return whether a producer that renewed its stream then is not to be taken for dead yet."""
-        return time.monotonic() - renewed_at < self.lease_seconds
 
     @property
     def renewal_seconds(self) -> float:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from flask_sluice.journal.errors import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.keys_and_commands import (
-    MISSING,
+    about_key,
     inbox_key,
     producer_key,
+    producer_of,
     stream_key,
 )
 from flask_sluice.journal.redis.reading.catch_up import CatchUp
@@ -25,7 +26,7 @@ class Producers:
 
     A key that is missing proves nothing: Redis may have evicted it, or lost it. A producer that lives writes it again
     within a round, so a stream is given up only if the key is still missing after that. A busy host may delay it for more
-    than that. So no stream is given up while another of its keys shows that its producer was there less than a lease ago.
+    than that. So no stream is given up while another key shows that its producer was there less than a lease ago.
 
     A stream may end, or be left by its last reader, while this waits for Redis. So every method asks again, after each
     wait, what it acts on.
@@ -70,18 +71,28 @@ class Producers:
         if not streams:
             return
         replies = self._client.execute(
-            *(("PTTL", stream_key(stream.stream_id)) for stream in streams),
+            *(("EXISTS", stream_key(stream.stream_id)) for stream in streams),
             *(("GET", producer_key(stream.stream_id)) for stream in streams),
         )
-        for stream, left_ms, producer in zip(
-            streams, replies[: len(streams)], replies[len(streams) :], strict=True
-        ):
+        are_there, producers = replies[: len(streams)], replies[len(streams) :]
+        for stream, is_there, producer in zip(streams, are_there, producers, strict=True):
             stream.note_producer(producer)
-            stream.renewed_at = self._times.renewed_at(left_ms)
-            if left_ms == MISSING:
-                self._note_missing(stream)
-            else:
+            if is_there:
                 stream.missing_since = None
+            else:
+                self._note_missing(stream)
+        self._find_producers([stream for stream in streams if stream.producer == ""])
+
+    def _find_producers(self, streams: list[FollowedStream]) -> None:
+        """Look who produces streams of which the key that says so was gone already when they were followed."""
+        if not streams:
+            return
+        replies = self._client.execute(
+            *(("HGETALL", about_key(stream.stream_id)) for stream in streams)
+        )
+        for stream, about in zip(streams, replies, strict=True):
+            if isinstance(about, list):
+                stream.producer = producer_of(about)
 
     def _note_missing(self, stream: FollowedStream) -> None:
         """Give up a stream that Redis does not have, unless its producer may still write it again."""
@@ -102,7 +113,8 @@ class Producers:
         suspects = self._orphaned_among(list(self._streams.followed.values()))
         # What is known of them may be a round old, and a producer that lives has renewed its keys meanwhile.
         self.check_stored(suspects)
-        return {stream.stream_id for stream in self._orphaned_among(suspects)}
+        unclaimed = [stream for stream in suspects if not stream.is_claimed]
+        return {stream.stream_id for stream in self._orphaned_among(unclaimed)}
 
     def _orphaned_among(self, streams: list[FollowedStream]) -> list[FollowedStream]:
         """Return those whose producer is dead as far as is known, and that are still followed."""
@@ -127,11 +139,13 @@ class Producers:
         if stream.silent_since is None:
             stream.silent_since = now
             return False
-        times = self._times
-        if times.is_recent(stream.renewed_at):
-            return False
-        doubt = times.lease_doubt_seconds if stream.is_dead(living) else times.doubt_seconds
-        return now - stream.silent_since >= doubt and self._would_know()
+        return now - stream.silent_since >= self._doubt(stream, living) and self._would_know()
+
+    def _doubt(self, stream: FollowedStream, living: set[str]) -> float:
+        if stream.is_dead(living):
+            return self._times.lease_doubt_seconds
+        # A worker that lives may be busy, and is late for its round.
+        return self._times.lease_seconds if stream.producer else self._times.doubt_seconds
 
     def end(self, stream_ids: Iterable[str]) -> set[str]:
         """End streams whose producer is gone, for all their readers. Return the ids of those that have their end.
