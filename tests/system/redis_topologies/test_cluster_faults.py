@@ -7,6 +7,7 @@ import pytest
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.servers.client import RedisClient
+from flask_sluice.journal.redis.servers.watching import start_watching
 from flask_sluice.stream import registry
 from tests.support.redis_servers.cluster import RedisCluster, slot_of
 from tests.support.server import wait_until
@@ -51,6 +52,34 @@ def test_a_dead_server_does_not_stop_commands_for_the_others(caplog, keys):
         wait_until(lambda: client.check(keys_and_commands.everything) is None)
         assert counted(client, keys) == [[1], [8], [8]]
         assert_told_once(client, caplog, "Redis cannot be reached")
+        client.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_delays_commands_for_the_others_once(keys):
+    """Only the checks wait for it again and again."""
+    with RedisCluster("--cluster-require-full-coverage", "no") as cluster:
+        client = RedisClient(cluster.url, "sluice-test")
+        counted(client, keys)
+        watching = start_watching(client, keys_and_commands.everything)
+        hanging = cluster.nodes[0]
+        hanging.suspend()
+        try:
+            delays = []
+            ends_at = time.monotonic() + 8
+            while time.monotonic() < ends_at:
+                began_at = time.monotonic()
+                with client.turns:
+                    bad, *good = counted(client, keys)
+                assert isinstance(bad, JournalUnavailableError)
+                assert all(isinstance(each, list) for each in good)
+                delays.append(time.monotonic() - began_at)
+        finally:
+            hanging.resume()
+        assert sum(delay > 1 for delay in delays) == 1
+        wait_until(lambda: isinstance(counted(client, keys)[0], list))
+        for step in watching:
+            step.close()
         client.close()
 
 

@@ -128,7 +128,7 @@ class RedisClient:
         A new connection shows what others do not: the address leads elsewhere now, the password has changed, there
         are too many clients.
         """
-        connection = self._kept_connection({}, may_repeat=False)
+        connection = self._kept_connection({}, may_repeat=False, is_check=True)
         try:
             outcomes = connection.transactions([commands_in(tag) for tag in self._check_tags()])
         except JournalUnavailableError as error:
@@ -205,10 +205,14 @@ class RedisClient:
             self._patient.append(connection)
         return connection
 
-    def _kept_connection(self, changes: dict[str, float], *, may_repeat: bool) -> KeptConnection:
+    def _kept_connection(
+        self, changes: dict[str, float], *, may_repeat: bool, is_check: bool = False
+    ) -> KeptConnection:
         slots = self._cluster_slots
         if slots is not None:
-            return ClusterConnection(self.turns, self.health, slots, changes, may_repeat=may_repeat)
+            return ClusterConnection(
+                self.turns, self.health, slots, changes, may_repeat=may_repeat, is_check=is_check
+            )
         connect = partial(self._connect, **changes)
         return RedisConnection(self.turns, self.health, connect, may_repeat=may_repeat)
 

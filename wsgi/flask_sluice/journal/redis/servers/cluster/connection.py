@@ -38,6 +38,7 @@ class ClusterConnection:
     changes: arguments of the connections that are not as the address says
     may_repeat: see ``RedisConnection``. Without it, the first commands of a slot to another server than before, or over a new
         connection to the same, are not sent
+    is_check: wait also for a node that has left other commands without a reply, to see whether it answers again
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class ClusterConnection:
         changes: dict[str, float],
         *,
         may_repeat: bool,
+        is_check: bool = False,
     ) -> None:
         self._turns = turns
         self._health = health
         self._slots = slots
         self._changes = changes
         self._may_repeat = may_repeat
+        self._is_check = is_check
         self._servers: dict[Node, ServerConnection] = {}
         self._server_of: dict[int, ServerConnection] = {}
         """Where the commands of each slot went, as long as none has failed there; only without ``may_repeat``."""
@@ -167,7 +170,7 @@ class ClusterConnection:
             if node is None:
                 self._slots.is_stale = True
                 group.fail(ResponseError(f"CLUSTERDOWN no server has slot {group.slot}"))
-            elif self._slots.is_silent(node):
+            elif not self._is_check and self._slots.is_silent(node):
                 group.fail(RedisTimeoutError("it has not answered in time, a moment ago"))
             elif group.asked_node is None and self._has_another_server(group.slot, node):
                 group.fail(AnotherServerError(MAY_BE_ANOTHER))
@@ -218,6 +221,8 @@ class ClusterConnection:
                     except NO_REPLY as error:
                         failures[node] = error
         for node, replies in replies_of.items():
+            if self._is_check:
+                self._slots.has_answered(node)
             place = 0
             for group in groups_of[node]:
                 end = place + group.reply_count

@@ -22,8 +22,8 @@ _IS_NO_CLUSTER = "it is not a node of a cluster; the URL of one server begins wi
 _LOAD_SECONDS = 0.1
 """The least time between two questions for the slots. A redirection changes them at once."""
 _MAX_ASKING_SECONDS = 4.0
-_SILENCE_SECONDS = 1.0
-"""How long nothing is sent to a node that has left a command without a reply."""
+_SILENCE_SECONDS = 10.0
+"""How long nothing is sent to a node that has left a command without a reply, if no check of the client sees it answer before."""
 
 
 class ClusterSlots:
@@ -81,8 +81,15 @@ class ClusterSlots:
         """Note that a reply of this node was awaited in vain."""
         self._silent_at[node] = time.monotonic()
 
+    def has_answered(self, node: Node) -> None:
+        """Note that commands may be sent to it again."""
+        self._silent_at.pop(node, None)
+
     def is_silent(self, node: Node) -> bool:
-        """Return whether that was a moment ago. To wait once more would hold up the commands to the other nodes."""
+        """Return whether that was a moment ago. To wait once more would hold up the commands to the other nodes.
+
+        Checks are made apart from them, and wait for it each time.
+        """
         silent_at = self._silent_at.get(node)
         return silent_at is not None and time.monotonic() - silent_at < _SILENCE_SECONDS
 
