@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from flask import Flask
-from redis.credentials import UsernamePasswordCredentialProvider
 
 from benchmarks.ports import free_port
-from flask_sluice import Channels, Sluice, Streams
+from flask_sluice import Streams
 from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
 from tests.support.readme import (
     PAGES_OF_EXTENSION,
@@ -47,7 +45,11 @@ CLIENTS = [
     for example in PYTHON
     if PORT_OF_EXAMPLES in example.code and example not in DEPLOYMENT_TESTS
 ]
-APPS = [example for example in PYTHON if "app = Flask(__name__)" in example.code]
+APPS = [
+    example
+    for example in PYTHON
+    if "app = Flask(__name__)" in example.code and "redis_credentials=" not in example.code
+]
 CONFIGURATIONS = [
     example for example in PYTHON if re.search(r"^worker_class|^configure\(", example.code, re.M)
 ]
@@ -59,8 +61,9 @@ FIXTURE_TESTS = [
 STARTS = re.compile(r"^    ((?:flask|gunicorn|python -m gevent\.monkey) .*\bcountdown\b.*)", re.M)
 COMMANDS = sorted({command for page in pages() for command in STARTS.findall(page.read_text())})
 """Those that start the app of the README's first example."""
-CREDENTIALS = [example for example in PYTHON if "def get_credentials(self)" in example.code]
-WITH_CREDENTIALS = [example for example in PYTHON if "redis_credentials=provider" in example.code]
+CREDENTIALS = [example for example in PYTHON if "class PasswordFile" in example.code]
+WITH_CREDENTIALS = [example for example in PYTHON if "redis_credentials=tokens" in example.code]
+"""tests/system/test_redis_credentials_example.py runs it."""
 CONSOLE = [*examples("console"), *examples("sh")]
 
 
@@ -82,19 +85,10 @@ ROUTES = (
 
 
 def test_every_example_in_python_is_run():
-    """Here, or by test_readme_extension.py."""
+    """Here, by test_readme_extension.py, or by another test that is named above."""
     kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
     kinds += [*CREDENTIALS, *WITH_CREDENTIALS, *DEPLOYMENT_TESTS, *HELPED_APPS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
-
-
-@pytest.mark.parametrize("example", WITH_CREDENTIALS, ids=str)
-def test_what_gives_credentials_is_taken_where_the_page_gives_it(example):
-    app = Flask(__name__)
-    app.config["SLUICE_REDIS_URL"] = "redis://cache.example:6379"
-    given = {"Sluice": Sluice, "Streams": Streams, "Channels": Channels, "app": app}
-    exec(example.code, {**given, "provider": UsernamePasswordCredentialProvider("app", "secret")})
-    assert "sluice" in app.extensions
 
 
 @pytest.mark.parametrize("example", CREDENTIALS, ids=str)
