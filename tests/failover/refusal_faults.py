@@ -1,13 +1,22 @@
-"""Faults of one server that is up, and refuses or forgets."""
+"""Faults of a server that is up, and refuses or forgets: alone, as a master with sentinels, or as a node of a cluster."""
 
 from collections.abc import Callable
 
+from flask_sluice.journal.redis.keys_and_commands import stream_key
 from tests.failover.faults import RESET, Fault
 from tests.failover.one_server import OneServer, StoringServer
 from tests.support.judged_streams.scenario import Scenario
+from tests.support.redis_servers import RedisCluster, RedisNode, SentinelServers
 from tests.system.test_journal_refusals import REFUSALS, Refusal
 
 _TOPOLOGY = "one server"
+_LEAVE_SENTINELS = ("full", "a full disk", "no right to write", "paused for writes")
+"""The others disturb what sentinels do, who then replace the master; and this one has its replicas."""
+_LEAVE_CLUSTER = (
+    *("without replicas", "a full disk", "no right to write", "another password"),
+    *("an endless script", "paused for writes"),
+)
+"""The others make a node another's replica, have it replaced, or close what nodes say to each other. That it is full is among the faults of clusters."""
 _TITLES = {
     "a replica": "it becomes a replica and refuses to write (`READONLY`)",
     "a replica without its primary": "it becomes a replica and refuses everything (`MASTERDOWN`)",
@@ -27,11 +36,27 @@ _OTHERS = 8000
 _BYTES = 200
 
 
-def _refuse(refusal: Refusal) -> Callable[[OneServer, Scenario], None]:
-    def disturb(server: OneServer, scenario: Scenario) -> None:
+def _refuse(refusal: Refusal) -> Callable[[RedisNode, Scenario], None]:
+    def disturb(server: RedisNode, scenario: Scenario) -> None:
         refusal.begin(server)
         scenario.until_problem(refusal.told)
         refusal.end(server)
+
+    return disturb
+
+
+def _refuse_as_master(refusal: Refusal) -> Callable[[SentinelServers, Scenario], None]:
+    def disturb(servers: SentinelServers, scenario: Scenario) -> None:
+        _refuse(refusal)(servers.primary, scenario)
+
+    return disturb
+
+
+def _refuse_as_node(refusal: Refusal) -> Callable[[RedisCluster, Scenario], None]:
+    """The node has a stream."""
+
+    def disturb(cluster: RedisCluster, scenario: Scenario) -> None:
+        _refuse(refusal)(cluster.node_of(stream_key(scenario.stream_ids[0])), scenario)
 
     return disturb
 
@@ -96,4 +121,15 @@ FAULTS = [
         )
         for policy in ("allkeys-random", "allkeys-lru", "volatile-ttl")
     ),
+]
+
+OF_SENTINELS = [
+    Fault(_TITLES[refusal.name], "Sentinel", SentinelServers, _refuse_as_master(refusal))
+    for refusal in REFUSALS
+    if refusal.name in _LEAVE_SENTINELS
+]
+OF_CLUSTERS = [
+    Fault(_TITLES[refusal.name], "cluster", RedisCluster, _refuse_as_node(refusal))
+    for refusal in REFUSALS
+    if refusal.name in _LEAVE_CLUSTER
 ]

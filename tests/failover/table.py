@@ -29,6 +29,8 @@ FAULTS: list[Fault] = [
     *sentinel_faults.FAULTS,
     *cluster_faults.FAULTS,
     *refusal_faults.FAULTS,
+    *refusal_faults.OF_SENTINELS,
+    *refusal_faults.OF_CLUSTERS,
     *network_faults.FAULTS,
 ]
 TOPOLOGIES = list(dict.fromkeys(fault.topology for fault in FAULTS))
