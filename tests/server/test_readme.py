@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from flask import Flask
 
 from benchmarks.ports import free_port
 from flask_sluice import Streams

@@ -7,7 +7,7 @@ import pytest
 from flask_sluice.journal import JournalUnavailableError
 from flask_sluice.journal.redis import keys_and_commands
 from flask_sluice.journal.redis.servers.client import RedisClient
-from flask_sluice.journal.redis.servers.watching import start_watching
+from flask_sluice.journal.redis.servers.repeated_step import RepeatedStep
 from flask_sluice.stream import registry
 from tests.support.redis_servers.cluster import RedisCluster, slot_of
 from tests.support.server import wait_until
@@ -61,7 +61,12 @@ def test_a_server_that_hangs_delays_commands_for_the_others_once(keys):
     with RedisCluster("--cluster-require-full-coverage", "no") as cluster:
         client = RedisClient(cluster.url, "sluice-test")
         counted(client, keys)
-        watching = start_watching(client, keys_and_commands.everything)
+
+        def check():
+            client.health.wait_for_problem()
+            client.check(keys_and_commands.everything)
+
+        checks = RepeatedStep(client.turns, check, 1.0)
         hanging = cluster.nodes[0]
         hanging.suspend()
         try:
@@ -78,8 +83,7 @@ def test_a_server_that_hangs_delays_commands_for_the_others_once(keys):
             hanging.resume()
         assert sum(delay > 1 for delay in delays) == 1
         wait_until(lambda: isinstance(counted(client, keys)[0], list))
-        for step in watching:
-            step.close()
+        checks.close()
         client.close()
 
 
