@@ -141,6 +141,7 @@ class SharedCounts:
             self._steps = [
                 RepeatedStep(self._turns, self._count_step, 0.0),
                 RepeatedStep(self._turns, self._check_step, _CHECK_SECONDS),
+                *(RepeatedStep(self._turns, *step) for step in self._client.steps),
             ]
 
     def _count_step(self) -> None:

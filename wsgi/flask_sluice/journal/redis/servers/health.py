@@ -134,8 +134,10 @@ class RedisHealth:
         self._outage.replaced(master)
         self.server_changes += 1
         self.recovery_count += 1
+        # Producers on other workers may still store events there, which they store again when they have left it, too.
+        self.troubled_at = time.monotonic()
         if self.problem is None:
-            self.reached_since = time.monotonic()
+            self.reached_since = self.troubled_at
 
     def lost_data(self) -> None:
         """Note that a key was gone long before it could expire."""
