@@ -12,7 +12,7 @@ from flask_sluice.journal.redis.servers.client import RETRY_SECONDS, RedisClient
 from flask_sluice.journal.redis.servers.connection import Refusal, Reply
 from flask_sluice.journal.redis.servers.packing import Command
 
-BATCH_SECONDS = 0.003
+BATCH_SECONDS = 0.002
 """The least time from one batch to the next. An event that comes after a pause is written at once; events that come all
 the time are gathered, since a batch costs as much as about five events."""
 
