@@ -126,22 +126,35 @@ def test_trailers_without_end_are_no_http(server, upstream):
 
 # Answers that end, and are much work to read.
 
-EMPTY = b",".join([b"{}"] * (5 * MIB))
+
+def many_empty_objects() -> bytes:
+    return b",".join([b"{}"] * (5 * MIB))
+
+
+# Made when they are sent: together they are half a gigabyte.
 LABORIOUS = {
-    "an-error-with-millions-of-values": b'data: {"error":{"message":"no"},"a":[%s]}\n\n' % EMPTY,
-    "an-error-of-millions-of-values": b'data: {"error":[%s]}\n\n' % EMPTY,
-    "millions-of-choices": b'data: {"choices":[%s]}\n\n' % EMPTY,
-    "millions-of-values-that-are-no-json": b'data: {"a":[%s]\n\n' % EMPTY,
-    "a-picture": b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
-    % (b"A" * 15 * MIB),
-    "a-text-of-escapes": b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"\\n" * 7 * MIB),
-    "a-number": b'data: {"usage":%s}\n\n' % (b"9" * 15 * MIB),
-    "empty-events": b"data:\n\n" * (MIB // 8),
-    "events-without-json": b"data: x\n\n" * (MIB // 8),
-    "tiny-objects": b"data: {}\n\n" * (MIB // 8),
-    "tiny-chunks-of-choices": b'data: {"choices":[{"finish_reason":"a"}]}\n\n' * (MIB // 16),
-    "sequence-numbers": b'event: response.x\ndata: {"type":"response.x","sequence_number":1}\n\n'
-    * (MIB // 16),
+    "an-error-with-millions-of-values": lambda: (
+        b'data: {"error":{"message":"no"},"a":[%s]}\n\n' % many_empty_objects()
+    ),
+    "an-error-of-millions-of-values": lambda: b'data: {"error":[%s]}\n\n' % many_empty_objects(),
+    "millions-of-choices": lambda: b'data: {"choices":[%s]}\n\n' % many_empty_objects(),
+    "millions-of-values-that-are-no-json": lambda: b'data: {"a":[%s]\n\n' % many_empty_objects(),
+    "a-picture": lambda: (
+        b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % (b"A" * 15 * MIB)
+    ),
+    "a-text-of-escapes": lambda: (
+        b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"\\n" * 7 * MIB)
+    ),
+    "a-number": lambda: b'data: {"usage":%s}\n\n' % (b"9" * 15 * MIB),
+    "empty-events": lambda: b"data:\n\n" * (MIB // 8),
+    "events-without-json": lambda: b"data: x\n\n" * (MIB // 8),
+    "tiny-objects": lambda: b"data: {}\n\n" * (MIB // 8),
+    "tiny-chunks-of-choices": lambda: (
+        b'data: {"choices":[{"finish_reason":"a"}]}\n\n' * (MIB // 16)
+    ),
+    "sequence-numbers": lambda: (
+        b'event: response.x\ndata: {"type":"response.x","sequence_number":1}\n\n' * (MIB // 16)
+    ),
 }
 
 
@@ -149,7 +162,7 @@ LABORIOUS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", LABORIOUS)
 def test_what_is_much_work_to_read_disturbs_nobody(server, others, upstream, answer):
-    body = LABORIOUS[answer]
+    body = LABORIOUS[answer]()
     upstream.handler = sends(STREAM_HEAD, b"%x\r\n" % len(body), body, b"\r\n", LAST_CHUNK)
     with others.undisturbed():
         response, received = ask(server)
