@@ -65,9 +65,10 @@ def test_a_new_worker_gets_the_next_streams(server, stack):
     open_streams(server, stack, CAPACITY // 2)
     os.kill(server.workers()[0], signal.SIGTERM)
     wait_until(lambda: 0 in streams_by_worker(server))
-    open_streams(server, stack, 20)
-    # A fuller worker takes one where the new one has not answered within 25 ms.
-    assert min(streams_by_worker(server)) >= 10, streams_by_worker(server)
+    count = 40
+    open_streams(server, stack, count)
+    # A fuller worker takes one where the new one has not answered within 25 ms, which happens on a busy machine.
+    assert min(streams_by_worker(server)) >= 1.5 * count / WORKERS, streams_by_worker(server)
 
 
 @pytest.mark.slow
