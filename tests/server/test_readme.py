@@ -154,6 +154,7 @@ def test_an_app_streams(tmp_path, monkeypatch, example):
         assert_streams(server, route)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", CONFIGURATIONS, ids=str)
 def test_a_configuration_serves_streams(tmp_path, example):
     write_countdown(tmp_path)

@@ -28,7 +28,7 @@ def foreign_site() -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(params=["http/1.1", "h2"])
+@pytest.fixture(params=["http/1.1", pytest.param("h2", marks=pytest.mark.slow)])
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     with Client(request.param) as client:
         yield client

@@ -107,7 +107,7 @@ def test_new_connections_are_refused_and_new_requests_get_a_503():
         assert ready.json()["status"] == "draining"
 
 
-@pytest.mark.parametrize("path", ["/health", "/healthz"])
+@pytest.mark.parametrize("path", ["/healthz", pytest.param("/health", marks=pytest.mark.slow)])
 def test_health_is_told_while_the_worker_drains(path):
     with Server(drain_seconds=1) as server, server.connect() as sock:
         response = open_stream(server, sock, tokens=100_000)
