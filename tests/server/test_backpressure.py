@@ -106,6 +106,7 @@ def test_a_reader_that_accepts_nothing_is_dropped_after_the_write_timeout(impati
     assert "Traceback" not in impatient.log
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_slow_but_reads_is_not_dropped(impatient):
     observer = Observer(impatient)
     request = post("/v1/chat/completions", ENDLESS, X_Request_Id="slow")

@@ -80,6 +80,7 @@ def test_a_pipelined_request_does_not_hide_that_the_client_left(foreign, kind):
     assert_ends_at_once(foreign, kind, LEAVES["fin"], pipelined=get("/plain"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", ["fin", "half-close"])
 @pytest.mark.parametrize("kind", ["waits", "produces", "floods"])
 def test_the_same_holds_on_a_unix_socket(foreign_on_unix_socket, kind, leave):

@@ -64,6 +64,7 @@ def test_streams_have_ended_before_systemd_kills():
     assert int(stop_seconds) > Settings().drain_seconds + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "works"), [("", True), ("x = (\n", False)], ids=["good", "broken"]
 )
