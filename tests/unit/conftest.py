@@ -39,6 +39,12 @@ def no_garbage_collection():
 
 
 @pytest.fixture(autouse=True)
+def loop_knows_what_time_it_is():
+    """gevent's sleep() and joinall() count from the loop's last turn, which may have been minutes ago, in a test before."""
+    gevent.get_hub().loop.update_now()
+
+
+@pytest.fixture(autouse=True)
 def journals_of_greenlets(monkeypatch):
     """Journals run on gevent, as the streams of these tests do, although gevent has not patched this process."""
     monkeypatch.setattr(turns, "is_patched", lambda: True)
