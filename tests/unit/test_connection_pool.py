@@ -121,6 +121,7 @@ def test_the_loop_leaves_a_connection_alone_that_carries_a_request(pool, connect
 def test_a_connection_is_kept_for_less_than_the_upstream_says(pool, connect, clock, said, kept):
     connection, _ = connect()
     connection.keep_alive_seconds = said
+    connection.opened_at = clock.now
     pool.put(connection)
     clock.now += kept - 0.1
     pool.sweep()

@@ -13,6 +13,8 @@ from flask_sluice import ApiError, Event, StreamContext, sse_response
 from flask_sluice.testing import open_stream, read_events
 
 FOREVER_SECONDS = 3600
+TIME_FOR_AN_EVENT = 1
+"""In seconds. On a busy machine, too."""
 
 
 def failing(error):
@@ -69,7 +71,7 @@ def app(ended):
 
     @app.get("/late")
     def stream_late():
-        return sse_response(blocked(), deadline=0.05)
+        return sse_response(blocked(), deadline=TIME_FOR_AN_EVENT)
 
     @app.get("/blocked")
     def stream_blocked():
@@ -206,7 +208,7 @@ def test_leaving_after_some_events_closes_the_generator(client, ended):
 
 
 def test_a_generator_that_waits_for_something_else_is_told_not_to_be_closed(client):
-    with open_stream(client, "/blocked", timeout_seconds=0.1) as stream:
+    with open_stream(client, "/blocked", timeout_seconds=TIME_FOR_AN_EVENT) as stream:
         with pytest.raises(TimeoutError):
             list(stream)
         assert (stream.outcome, stream.is_generator_closed) == ("left", False)
@@ -220,7 +222,7 @@ def test_a_stream_without_an_end_is_a_timeout_that_says_what_to_do(client):
 def test_a_silent_generator_is_a_timeout(client):
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match="/blocked 200, 1 events"):
-        read_events(client, "/blocked", timeout_seconds=0.1)
+        read_events(client, "/blocked", timeout_seconds=TIME_FOR_AN_EVENT)
     assert time.monotonic() - begin < 5
 
 
