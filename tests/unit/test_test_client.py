@@ -90,7 +90,7 @@ def make_app(steps):
 
     @app.get("/late")
     def stream_late():
-        return sse_response(listening(StreamContext()), deadline=0.05)
+        return sse_response(listening(StreamContext()), deadline=0.5)
 
     @app.get("/listening")
     def listen():

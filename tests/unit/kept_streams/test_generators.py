@@ -119,7 +119,7 @@ class TestAGenerator:
             finally:
                 closed.append(True)
 
-        began = streams.start(answer(), deadline=0.1 if code == "stream_timeout" else None)
+        began = streams.start(answer(), deadline=0.5 if code == "stream_timeout" else None)
         if code == "stopped":
             wait_until(lambda: streams.status(began.id).last_id == 1)
             streams.stop(began.id)
