@@ -115,6 +115,7 @@ def test_a_body_still_counts_when_the_200_was_sent_before_the_upstream_began():
         wait_until(lambda: status() == 200)
 
 
+@pytest.mark.slow
 def test_a_body_of_a_kept_stream_counts_until_the_upstream_has_begun_to_answer():
     with RawUpstream(SILENT) as upstream, Server(upstream=upstream.url, **LIMITS) as server:
         kept = post("/v1/streams", chat("x" * PART))

@@ -62,6 +62,7 @@ def test_a_preflight_needs_no_key_and_allows_what_clients_send(server):
     assert response.headers["vary"] == "Origin"
 
 
+@pytest.mark.slow
 def test_preflights_are_not_counted():
     with Server(cors_origins=LISTED, rate_limit="1/day") as server:
         for _ in range(3):

@@ -141,6 +141,7 @@ def test_at_a_wildcard_address_every_ip_address_is_answered_and_no_other_name(
     assert refusal(wildcard, request(host.encode()))[0] == status
 
 
+@pytest.mark.slow
 def test_behind_a_unix_socket_only_loopback_and_listed_names_are_answered(tmp_path):
     with Server(unix_socket=tmp_path / "s", allowed_hosts="site.test") as server:
         for host, status in ((b"site.test", 200), (b"localhost", 200), (b"sluice", 400)):

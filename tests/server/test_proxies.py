@@ -105,6 +105,7 @@ def test_behind_a_unix_socket_the_proxys_clients_are_told_apart(behind_unix_sock
     assert are_one_client(behind_unix_socket, *same)
 
 
+@pytest.mark.slow
 def test_a_unix_socket_is_not_trusted_by_itself(tmp_path):
     with Server(unix_socket=tmp_path / "s", rate_limit=LIMIT) as server:
         forged = [request(X_Forwarded_For=f"198.51.100.{number}") for number in range(3)]

@@ -78,6 +78,7 @@ def test_a_refused_redirect_is_an_error_in_the_log_and_closes_the_connection(rel
     assert (line["outcome"], line["code"]) == ("error", "upstream_invalid")
 
 
+@pytest.mark.slow
 def test_a_location_of_any_of_several_upstreams_becomes_ours(upstream):
     with Server(upstream=f"{upstream.url},http://127.0.0.1:1/other") as server:
         upstream.handler = sends(whole(b"{}", "201 Created", Location="http://127.0.0.1:1/other/x"))

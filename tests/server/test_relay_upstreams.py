@@ -143,6 +143,7 @@ def test_readyz_is_503_only_if_no_upstream_can_be_reached():
         assert set(json.loads(body)["upstreams"].values()) == {"out: it takes no connection"}
 
 
+@pytest.mark.slow
 def test_upstreams_on_one_host_have_metrics_and_log_lines_of_their_own():
     with RawUpstream() as upstream:
         paths = {"/a/v1": sends(whole(b"{}", "503 Busy")), "/b/v1": sends(whole(b"{}"))}

@@ -89,6 +89,7 @@ def test_lines_are_dropped_and_counted_while_streams_and_signals_go_on(log):
     assert log.text.count("Shutting down: Master") == 1
 
 
+@pytest.mark.slow
 def test_the_end_does_not_wait_for_a_reader_that_stands_still(log):
     app = "tests.server.talkative_app:app"
     configuration = "python:flask_sluice.server.settings"

@@ -54,12 +54,14 @@ def test_a_bad_value_is_named_with_what_is_taken():
     assert "SLUICE_KEEPALIVE_SECONDS: got 'soon', takes a number of seconds" in line
 
 
+@pytest.mark.slow
 def test_a_proxy_of_another_kind_is_refused_in_one_line():
     variables = {"SLUICE_UPSTREAM": "https://upstream.test/v1", "HTTPS_PROXY": "socks5://p:1"}
     (line,) = start_in_vain(*CONFIGURED, **variables)
     assert "https_proxy: got a proxy of the kind socks5://" in line
 
 
+@pytest.mark.slow
 def test_a_redis_url_that_is_none_is_refused_in_one_line_without_its_password():
     (line,) = start_in_vain(*CONFIGURED, SLUICE_REDIS_URL="redis://:secret@host:port")
     assert line.startswith(

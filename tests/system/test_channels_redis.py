@@ -630,6 +630,7 @@ class TestAPublisher:
         assert published.stdout == "1\n", published.stderr
         until_has(pair[0], reader, *numbers(3))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("threads", [True, False], ids=["threads", "greenlets"])
     def test_forks_after_it_has_published_and_read(self, start, pair, name, threads):
         worker = start(threads=threads)

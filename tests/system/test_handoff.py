@@ -275,6 +275,7 @@ def test_the_metrics_count_it_by_its_route(site, finished):
     wait_until(counted)
 
 
+@pytest.mark.slow
 def test_readers_stay_while_the_app_is_restarted(site, running):
     sock, response = open_stream(site.nginx, f"/streams/{running.id}?owner=ada")
     with sock:

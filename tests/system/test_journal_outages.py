@@ -288,6 +288,7 @@ def test_a_full_redis_leaves_no_gap(redis, pair, stream_id):
     assert other.all_ids(reader) == up_to(31)
 
 
+@pytest.mark.slow
 def test_tls_and_a_password_are_part_of_the_url(tmp_path, stream_id):
     certificate = str(make_certificates(tmp_path)["good"])
     arguments = (

@@ -135,6 +135,7 @@ def test_while_redis_is_down_memory_counts_and_streams_go_on(redis):
         wait_until(lambda: server.log.count("Redis is reached again") == 1)
 
 
+@pytest.mark.slow
 def test_redis_that_was_never_there_is_one_warning_too():
     url = "redis://127.0.0.1:1"
     with Server(rate_limit="2/day", redis_url=url) as server:
@@ -142,6 +143,7 @@ def test_redis_that_was_never_there_is_one_warning_too():
         assert server.log.count("Redis cannot be reached") == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     amounts=st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True),

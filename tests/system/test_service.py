@@ -50,6 +50,7 @@ def test_little_is_left_that_the_service_may_do(unit):
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_gunicorn_tells_systemd_when_it_listens(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.settimeout(20)

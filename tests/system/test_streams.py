@@ -393,12 +393,14 @@ def test_several_workers_need_redis_however_gunicorn_is_told_their_number(option
         assert refusal(server, get(f"{PATH}/unknown")) == (503, "needs_redis")
 
 
+@pytest.mark.slow
 def test_a_start_with_several_workers_and_without_redis_warns():
     with Server(workers=2) as server:
         # The first worker warns; the second may be ready before it.
         wait_until(lambda: "SLUICE_REDIS_URL" in server.log)
 
 
+@pytest.mark.slow
 def test_one_worker_needs_no_redis_though_the_setting_says_two():
     with Server(workers=2, arguments=("-w", "1")) as server:
         assert read(server, start(server))[-1].event == "done"
@@ -489,6 +491,7 @@ def test_the_stop_url_stops_and_so_does_a_key(locked, stop):
     wait_until(lambda: locked.logged("generation ended", **end))
 
 
+@pytest.mark.slow
 def test_without_keys_the_stop_url_is_the_url():
     with Server() as server:
         answer = json.loads(ask(server, post(PATH, chat(simulator={"tokens": 1})))[1])

@@ -178,6 +178,7 @@ def best_seconds_to_take_ten(journal, stream_id, last_id):
     return best
 
 
+@pytest.mark.slow
 def test_a_million_events_are_not_scanned_to_find_one(journal):
     short, long = journal.create("short", ignore, About()), journal.create("long", ignore, About())
     for recorder, count in ((short, 100), (long, 1_000_000)):

@@ -90,6 +90,7 @@ def test_files_grow_with_the_names(tmp_path):
     assert seen["own_total",] == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [0, 4096, 1 << 20])
 def test_files_that_cannot_grow_leave_the_numbers_in_memory_and_one_line(tmp_path, limit_bytes):
     done = run(WORKER + MORE, tmp_path, limit_bytes)
@@ -98,6 +99,7 @@ def test_files_that_cannot_grow_leave_the_numbers_in_memory_and_one_line(tmp_pat
     scrape(tmp_path)  # What is there can be read.
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_disturbs_nothing(tmp_path):
     vanish = "import shutil; shutil.rmtree(metrics_folder.path())\n"
     folder = tmp_path / "folder"

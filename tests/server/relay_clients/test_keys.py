@@ -73,6 +73,7 @@ def test_azures_client_is_refused_with_a_wrong_key_and_for_a_model_that_is_not_t
     assert held.headers == []
 
 
+@pytest.mark.slow
 def test_azures_client_reaches_an_upstream_of_azures_kind_by_its_own_routes(
     raw_upstream: RawUpstream,
 ) -> None:
