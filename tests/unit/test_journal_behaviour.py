@@ -372,7 +372,7 @@ class TestAbandonedStream:
         wait_until(lambda: reasons == ["abandoned"])
 
     def test_is_none_that_is_read(self, open_journal, stream_id):
-        journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
+        journal, reasons, others = open_journal(abandon_seconds=1), [], []
         journal.create(stream_id, reasons.append, About())
         reader = journal.follow(stream_id, 0, ignore)
         # One without readers shows that the time is over.
@@ -383,7 +383,7 @@ class TestAbandonedStream:
         wait_until(lambda: reasons == ["abandoned"])
 
     def test_is_none_that_is_finished(self, open_journal, stream_id):
-        journal, reasons, others = open_journal(abandon_seconds=0.5), [], []
+        journal, reasons, others = open_journal(abandon_seconds=1), [], []
         journal.create(stream_id, reasons.append, About()).finish(DONE)
         journal.create(f"{stream_id}-2", others.append, About())
         wait_until(lambda: others)
