@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 import gevent
 import pytest
 
+from flask_sluice.gateway.simulator import timed_feed
 from flask_sluice.gateway.simulator.annotated import Annotated
 from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.sse import Event
@@ -25,6 +26,17 @@ NEVER = Pause(None)
 def no_test_hangs():
     with gevent.Timeout(TIMEOUT_SECONDS, AssertionError("the feed hangs")):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_turn_is_too_long(monkeypatch):
+    """A machine that stands still for five milliseconds would end a turn before it has all its events."""
+    monkeypatch.setattr(timed_feed, "LONGEST_TURN_SECONDS", TIMEOUT_SECONDS)
+
+
+@pytest.fixture
+def turns_may_be_too_long(no_turn_is_too_long, monkeypatch):
+    monkeypatch.setattr(timed_feed, "LONGEST_TURN_SECONDS", SHORT_SECONDS / 2)
 
 
 def feed_of(items, size=SIZE):
@@ -219,6 +231,7 @@ class TestTurns:
         feed.stop()
         assert {after - before for before, after in pairwise(seen)} == {SIZE}
 
+    @pytest.mark.usefixtures("turns_may_be_too_long")
     @pytest.mark.parametrize("forwards", [True, False])
     def test_an_event_that_took_long_to_make_goes_out_before_the_next_is_made(self, forwards):
         out, late = [], []
@@ -243,6 +256,7 @@ class TestTurns:
         assert out == [A] * 4
         assert late == []
 
+    @pytest.mark.usefixtures("turns_may_be_too_long")
     def test_the_loop_turns_between_two_events_that_took_long_to_make(self):
         loop = gevent.get_hub().loop
         turns = []
