@@ -123,7 +123,7 @@ def test_an_interrupted_command_leaves_its_replies_to_no_other(client, keys):
     class Interruption(BaseException):
         pass
 
-    def interrupt(count):
+    def interrupt(*_):
         raise Interruption
 
     list(kept._servers.values())[1].read = interrupt
