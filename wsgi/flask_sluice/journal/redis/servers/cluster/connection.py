@@ -171,7 +171,7 @@ class ClusterConnection:
                 self._slots.is_stale = True
                 group.fail(ResponseError(f"CLUSTERDOWN no server has slot {group.slot}"))
             elif not self._is_check and self._slots.is_silent(node):
-                group.fail(RedisTimeoutError("it has not answered in time, a moment ago"))
+                group.fail(RedisTimeoutError("Timeout reading from socket, a moment ago"))
             elif group.asked_node is None and self._has_another_server(group.slot, node):
                 group.fail(AnotherServerError(MAY_BE_ANOTHER))
             else:
