@@ -5,6 +5,11 @@ import json
 import pytest
 
 from flask_sluice.doctor import Verdict, examine
+from flask_sluice.doctor.checks.ending.body import body_end
+from flask_sluice.doctor.events import take_apart
+from flask_sluice.doctor.http.recording import Ending, Recording
+from flask_sluice.doctor.http.request import HttpRequest
+from flask_sluice.doctor.presets.preset import Preset
 from tests.doctor.examined import examined, examined_chat
 from tests.doctor.zoo.origins.raw_origin import raw_origin
 from tests.doctor.zoo.origins.script import path
@@ -195,6 +200,31 @@ def test_a_connection_that_is_reset_is_told_apart():
         reset(sock)
 
     assert "RST" in ending("body-end", resets).evidence
+
+
+def cut_recording(ended_seconds, last_byte_seconds):
+    """A stream of ten events that was cut, as its reader recorded it."""
+    recording = Recording(HttpRequest("http://host/"), status=200, http_version="1.1")
+    recording.headers = [("Transfer-Encoding", "chunked")]
+    for number in range(10):
+        recording.add(last_byte_seconds * number / 9, ONE)
+    recording.end(Ending.TRUNCATED, ended_seconds)
+    return take_apart(recording)
+
+
+def test_a_cut_after_a_silence_is_not_blamed_on_the_process():
+    preset = Preset(HttpRequest("http://host/"))
+    silent = body_end(cut_recording(20, 1), preset)
+    busy = body_end(cut_recording(20, 19.9), preset)
+    assert "silence.cut" in silent.evidence
+    assert "comment line" in silent.remedies[0].where
+    assert "a process that was killed" in busy.evidence
+
+
+def test_a_cut_at_the_usual_age_of_an_answer_names_who_cuts_then():
+    check = body_end(cut_recording(15, 14.9), Preset(HttpRequest("http://host/")))
+    assert "Envoy" in check.evidence
+    assert check.remedies[0].where.startswith("Envoy")
 
 
 def test_a_reset_behind_the_terminal_event_is_a_warning():

@@ -1,10 +1,9 @@
 """What the server sends while it has no event, and what cuts a connection on which nothing comes."""
 
 import itertools
-import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from flask_sluice.doctor.checks.ending.silent_cut import Cut, cut_in_silence
 from flask_sluice.doctor.checks.keep_alives import check_keep_alives, longest_silence
 from flask_sluice.doctor.events import take_apart
 from flask_sluice.doctor.examination import Examination
@@ -12,7 +11,6 @@ from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.http.request import HttpRequest
 from flask_sluice.doctor.observing.report import ReportWitness, report_folder
 from flask_sluice.doctor.options import Depth
-from flask_sluice.doctor.pace import gaps_of
 from flask_sluice.doctor.remedies.products import first_for, products_of
 from flask_sluice.doctor.remedies.remedy import Remedy
 from flask_sluice.doctor.remedies.timeouts import (
@@ -28,16 +26,6 @@ _make = CheckMaker("silence")
 
 SILENCES_SECONDS = (35.0, 65.0, 125.0)
 """Just above the limits of 30, 60 and 120 seconds that most servers and proxies have."""
-_LEAST_SILENCE_SECONDS = 0.9
-_CUTS = {
-    Ending.TRUNCATED: "a FIN in the middle of the body",
-    Ending.RESET: "a RST",
-    Ending.STREAM_RESET: "RST_STREAM, HTTP/2's reset of one stream",
-    Ending.GOAWAY: "GOAWAY, HTTP/2's end of the connection",
-}
-_TIMED_OUT = (408, 502, 503, 504, 524)
-_ENVOY_LINGERS_SECONDS = 1.0
-"""Envoy's default delayed_close_timeout: a stream that it cuts by its age is silent for so long, too."""
 
 
 def check(
@@ -53,46 +41,14 @@ def check(
 # What cuts.
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """seconds: without a byte before it; how: what the reader saw"""
-
-    seconds: float
-    how: str
-
-
-def _cut_of(recording: Recording) -> _Cut | None:
-    """Return how the stream was cut after a silence; None if it was not."""
-    ended = recording.ended_seconds
-    if ended is None:
-        return None
-    last = recording.last_byte_seconds or recording.head_seconds or 0.0
-    if recording.status in _TIMED_OUT:
-        return _Cut(recording.head_seconds or ended, f"the status {recording.status}")
-    how = _CUTS.get(recording.ending)
-    gaps = gaps_of(take_apart(recording))
-    usual = statistics.median(gaps) if gaps else 0.0
-    silence = ended - last - _lingering_seconds(recording)
-    if how is None or silence < max(_LEAST_SILENCE_SECONDS, 3 * usual):
-        # After a pause like all others it is no silence that has cut the stream.
-        return None
-    return _Cut(silence, how)
-
-
-def _lingering_seconds(recording: Recording) -> float:
-    """How long after the proxy has given up the connection is closed."""
-    is_cut = recording.ending is Ending.TRUNCATED and recording.http_version != "2"
-    return _ENVOY_LINGERS_SECONDS if is_cut and "Envoy" in products_of(recording.headers) else 0.0
-
-
 def _cut(examination: Examination) -> Iterator[Check]:
     """Yield a fault if the first stream was cut in a silence. The end's checks say how all others ended."""
-    cut = _cut_of(examination.main)
+    cut = cut_in_silence(examination.main)
     if cut is not None:
         yield _cut_fault(examination, "cut", cut)
 
 
-def _cut_fault(examination: Examination, name: str, cut: _Cut) -> Check:
+def _cut_fault(examination: Examination, name: str, cut: Cut) -> Check:
     limits = who_cuts_after(cut.seconds, SILENCE)
     usual = f" This is usual for {names_of(limits)}." if limits else ""
     remedies = (*SEND_COMMENTS, *(limit.remedy for limit in limits)) if limits else CUT_IN_SILENCE
@@ -116,7 +72,7 @@ def _survives(examination: Examination, silences: tuple[float, ...]) -> Check:
         )
     examination.tell(f"waiting through {longest:g} s of silence")
     recording = _read_through(examination, request, longest)
-    cut = _cut_of(recording)
+    cut = cut_in_silence(recording)
     if cut is None and is_own and recording.has_ended and not _has_end(recording):
         last = recording.last_byte_seconds or recording.head_seconds or 0.0
         how = (
@@ -124,7 +80,7 @@ def _survives(examination: Examination, silences: tuple[float, ...]) -> Check:
             if recording.ending is Ending.COMPLETE
             else "the end of the connection"
         )
-        cut = _Cut((recording.ended_seconds or last) - last, how)
+        cut = Cut((recording.ended_seconds or last) - last, how)
     if cut is not None:
         return _cut_fault(examination, "survives", cut)
     return _judge_survival(recording, silences, is_own=is_own)

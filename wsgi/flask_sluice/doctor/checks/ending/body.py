@@ -1,12 +1,15 @@
 """The end of the body, and whether a reader can tell it from a cut."""
 
 from flask_sluice.doctor.checks.ending.making import make
+from flask_sluice.doctor.checks.ending.silent_cut import cut_in_silence
 from flask_sluice.doctor.checks.meaning import terminal_index
 from flask_sluice.doctor.checks.wording import counted, span
 from flask_sluice.doctor.events import EventLog
 from flask_sluice.doctor.http.recording import Ending, Recording
 from flask_sluice.doctor.presets.preset import Preset
 from flask_sluice.doctor.remedies import ending as remedies
+from flask_sluice.doctor.remedies.remedy import Remedy
+from flask_sluice.doctor.remedies.timeouts import CUT_IN_SILENCE, WHOLE, names_of, who_cuts_after
 from flask_sluice.doctor.report import Check
 
 _CUTS = {
@@ -45,10 +48,20 @@ def body_end(log: EventLog, preset: Preset) -> Check:
             remedies.BODY_NOT_ENDED,
             **numbers,
         )
-    cause = _CUTS.get(ending, "not known")
-    is_goaway = ending is Ending.GOAWAY
+    why, mends = _cause_of(recording)
+    return make.fault(name, f"{evidence} {why}", mends, **numbers)
+
+
+def _cause_of(recording: Recording) -> tuple[str, tuple[Remedy, ...]]:
+    """Return what has probably cut the body, in a sentence, and what mends it."""
+    if cut := cut_in_silence(recording):
+        return f"Nothing had come for {span(cut.seconds)}: see silence.cut.", CUT_IN_SILENCE
+    if limits := who_cuts_after(recording.ended_seconds or 0.0, WHOLE):
+        mends = (*(limit.remedy for limit in limits), *remedies.BODY_NOT_ENDED)
+        return f"After this time {names_of(limits)} end each answer, busy or not.", mends
+    is_goaway = recording.ending is Ending.GOAWAY
     mends = remedies.HTTP_2_CONNECTION_ENDED if is_goaway else remedies.BODY_NOT_ENDED
-    return make.fault(name, f"{evidence} The usual cause is {cause}.", mends, **numbers)
+    return f"The usual cause is {_CUTS.get(recording.ending, 'not known')}.", mends
 
 
 def _still_open(log: EventLog, preset: Preset) -> Check | None:
