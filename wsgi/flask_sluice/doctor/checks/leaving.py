@@ -1,7 +1,7 @@
 """Does the server notice that the reader has left, and how soon? Otherwise it works on for nobody."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flask_sluice.doctor.costs import is_paid
@@ -61,12 +61,23 @@ def check(examination: Examination) -> Iterator[Check]:
         witness, why = None, str(error)
     else:
         why = _NO_WITNESS
+    if witness is None:
+        yield from _skipped(trials, why)
+        return
     for stage, manner in trials:
-        name = f"{stage.value}-{manner.value}"
-        if witness is None:
-            yield _make.skipped(name, f"{why[0].upper()}{why[1:]}.")
-        else:
-            yield _Trial(examination, witness, stage, manner).check(name)
+        yield _Trial(examination, witness, stage, manner).check(_name_of(stage, manner))
+
+
+def _name_of(stage: Stage, manner: Manner) -> str:
+    return f"{stage.value}-{manner.value}"
+
+
+def _skipped(trials: Sequence[tuple[Stage, Manner]], why: str) -> Iterator[Check]:
+    """Give the reason once."""
+    first, *others = (_name_of(stage, manner) for stage, manner in trials)
+    yield _make.skipped(first, f"{why[0].upper()}{why[1:]}.")
+    for name in others:
+        yield _make.skipped(name, f"For the same reason as {first}.")
 
 
 def _witness(examination: Examination) -> Witness | None:

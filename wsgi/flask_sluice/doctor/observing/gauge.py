@@ -136,7 +136,7 @@ def metrics_witness(examination: Examination, metrics: str) -> GaugeWitness:
         known = next((gauge for gauge in KNOWN_GAUGES if gauge.name == wanted), KnownGauge(wanted))
     if known is None or (wanted and wanted not in names):
         raise CannotTellError(
-            f"{request.url} has no metric {wanted or 'that is known to count running streams'}; name one with "
+            f"the metrics at {request.url} have none {f'called {wanted}' if wanted else 'that is known to count running streams'}; name one with "
             f"--metrics URL#NAME ({_some(names)})"
         )
     name = known.name
