@@ -52,10 +52,10 @@ def test_no_node_has_a_key_when_all_has_expired(
         scenario.nothing_is_left([node for node in servers.nodes if node.is_running])
 
 
-def test_a_stream_that_ends_on_a_primary_that_sentinels_have_just_replaced_is_told_as_lost(
+def test_a_stream_that_ends_as_sentinels_replace_its_primary_is_there_or_told_as_lost(
     stream_id: str,
 ):
-    """It goes on as a primary for some seconds, and then gets the data of the one that has replaced it."""
+    """The old one goes on for some seconds, and then gets the data of the new one. A worker leaves it within about one."""
     with (
         SentinelServers() as servers,
         JournalWorker(servers.url) as producer,
@@ -73,5 +73,7 @@ def test_a_stream_that_ends_on_a_primary_that_sentinels_have_just_replaced_is_to
         assert old.role == "master"
         wait_until(lambda: old.role == "slave", 20)
         late = other.follow(stream_id)
-        assert other.all_ids(late) == list(range(1, 12))
-        assert other.received(late).endswith("event: error\ndata: producer_lost\n\n")
+        ids = other.all_ids(late)
+        if ids != list(range(1, 17)):
+            assert ids == list(range(1, 12))
+            assert other.received(late).endswith("event: error\ndata: producer_lost\n\n")

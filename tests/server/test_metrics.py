@@ -310,6 +310,7 @@ def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
             asked += 1
         # The numbers of the worker that does not answer the scrape are up to a second old.
         metrics.wait_for(asked, "streams_ended_total", outcome="complete")
+        metrics.wait_for(asked, "first_event_seconds_count")
         with open_chat(server, tokens=100_000):
             metrics.wait_for(1, "open_streams")
             for pid in pids:
@@ -319,7 +320,8 @@ def test_the_numbers_of_all_workers_are_summed_and_outlive_them():
             metrics.wait_for(0, "open_streams")
         metrics.wait_for(2 * 9000, "open_streams_limit")
         assert metrics.value("streams_ended_total") == asked
-        assert metrics.value("first_event_seconds_count") == asked
+        # The stream that was killed had its first event in the last second, or before it.
+        assert metrics.value("first_event_seconds_count") - asked in (0, 1)
 
 
 @pytest.mark.slow

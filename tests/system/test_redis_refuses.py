@@ -37,6 +37,7 @@ def create(server: Server, tokens: int) -> str:
 
 
 def both_workers_produce(server: Server, redis: RedisServer | RedisNode) -> bool:
+    """The server has to allow a client many streams: one worker may take many connections before the other takes one."""
     create(server, tokens=1000)
     return len(redis.client.keys("sluice:inbox:*")) == 2
 
@@ -104,7 +105,7 @@ def test_forty_readers_get_their_whole_answers_although_redis_is_read_only_for_a
 def test_a_problem_with_redis_is_told_by_every_worker_once_and_is_in_readyz_and_the_metrics(
     redis, begin, end, told
 ):
-    with Server(redis_url=redis.url, workers=2) as server:
+    with Server(redis_url=redis.url, workers=2, streams_per_client=1000) as server:
         metrics = Metrics(server)
         assert metrics.value("redis_out") == 0
         wait_until(lambda: both_workers_produce(server, redis), 20)
@@ -125,7 +126,7 @@ def test_a_redis_that_vanishes_is_told_and_holds_up_neither_readyz_nor_the_metri
     with (
         RedisNode() as redis,
         RedisProxy(redis.port) as proxy,
-        Server(redis_url=proxy.url, workers=2) as server,
+        Server(redis_url=proxy.url, workers=2, streams_per_client=1000) as server,
     ):
         metrics = Metrics(server)
         wait_until(lambda: both_workers_produce(server, redis), 20)

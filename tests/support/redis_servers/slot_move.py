@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from tests.support.server import wait_until
+
 if TYPE_CHECKING:
     from tests.support.redis_servers.cluster import ClusterNode
 
@@ -24,6 +26,9 @@ class SlotMove:
         self._masters = masters
 
     def begin(self) -> "SlotMove":
+        # After a failover a node hears from the others which of them is a master now.
+        wait_until(lambda: self._is_known_as_master(self.target, by=self.source))
+        wait_until(lambda: self._is_known_as_master(self.source, by=self.target))
         self._set_slot(self.target, "IMPORTING", self.source.id)
         self._set_slot(self.source, "MIGRATING", self.target.id)
         return self
@@ -56,6 +61,11 @@ class SlotMove:
         """Do all of it."""
         self.begin()
         self.finish()
+
+    @staticmethod
+    def _is_known_as_master(node: "ClusterNode", *, by: "ClusterNode") -> bool:
+        lines = by.client.execute_command("CLUSTER", "NODES").decode().splitlines()
+        return any(f"127.0.0.1:{node.port}@" in line and "master" in line for line in lines)
 
     def _set_slot(self, node: "ClusterNode", *state: str) -> None:
         node.client.execute_command("CLUSTER", "SETSLOT", self.slot, *state)

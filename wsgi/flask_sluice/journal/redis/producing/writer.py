@@ -56,9 +56,8 @@ class EventWriter:
     def has_events(self, recorder: RedisRecorder) -> None:
         """Write this recorder's events soon. Never blocks; the hub may call it."""
         if recorder not in self._failed:
-            if not self._queued:
-                self._has_work.set()
             self._queued[recorder] = None
+            self._has_work.set()
 
     def has_news(self) -> None:
         """Tell the feed's messages soon. Never blocks."""
@@ -89,6 +88,8 @@ class EventWriter:
         except JournalUnavailableError:
             # Redis may have taken the last batch.
             self._unsure.update(self._queued)
+            # What had failed before may be queued without a word to the next step.
+            self._has_work.set()
             raise
         if not (self._queued or self._feed.has_news):
             self._has_work.clear()
