@@ -231,7 +231,7 @@ def test_a_server_that_answers_in_json_alone_is_told_what_to_give():
         assert "--post" in examine(f"http://{server.host}/mcp").problem
 
 
-# What is no stream.
+# Answers that are not a stream.
 
 
 def test_an_error_in_json_with_200_is_told_as_an_error():

@@ -14,7 +14,7 @@ TOKEN = "a token of the cloud"
 
 @pytest.fixture
 def redis():
-    """It takes nobody but the user of the example."""
+    """It accepts the user of the example alone."""
     with RedisServer() as redis:
         redis.client.execute_command(
             "ACL", "SETUSER", "app", "on", f">{TOKEN}", "~*", "&*", "+@all"

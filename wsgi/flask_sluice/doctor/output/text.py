@@ -60,7 +60,7 @@ class TextOutput:
             self._print(f"            change {remedy.where}:")
             self._print(textwrap.indent(remedy.line, " " * 16))
         if more := check.remedies[_MOST_REMEDIES:]:
-            self._print(f"            {len(more)} more in docs/doctor.md and in --json")
+            self._print(f"            {len(more)} more with --json or --html")
 
     def end(self, report: Report) -> None:
         """Print the report in one sentence."""

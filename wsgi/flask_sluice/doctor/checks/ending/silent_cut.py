@@ -41,7 +41,7 @@ def cut_in_silence(recording: Recording) -> Cut | None:
     usual = statistics.median(gaps) if gaps else 0.0
     silence = ended - last - _lingering_seconds(recording)
     if how is None or silence < max(_LEAST_SILENCE_SECONDS, 3 * usual):
-        # After a pause like all others it is no silence that has cut the stream.
+        # The pause was like all others, so something else has cut the stream.
         return None
     return Cut(silence, how)
 
