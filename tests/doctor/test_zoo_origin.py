@@ -240,6 +240,8 @@ def test_one_that_does_not_read_stops_the_others(origin):
 
 
 def test_streams_that_run_are_in_the_metrics_under_the_name_that_is_asked_for(origin):
+    # A stream of the test before ends when the origin notices that its reader is gone.
+    wait_until(lambda: origin.running() == 0)
     assert f"\n{GAUGE} 0".encode() in origin.ask("/metrics")
     name = "vllm:num_requests_running"
     with origin.connect() as sock:
