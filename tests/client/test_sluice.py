@@ -17,8 +17,8 @@ from flask_sluice.client import (
     TransportError,
     TruncatedError,
 )
-from flask_sluice.gateway.simulator.request_schema import FaultKind
-from flask_sluice.gateway.simulator.texts import write_answer
+from flask_sluice.gateway.simulator.answers.texts import write_answer
+from flask_sluice.gateway.simulator.options import FaultKind
 from tests.client.answers import failure_of, start_command
 from tests.support.server import Server, wait_until
 from tests.support.stream import chat

@@ -16,7 +16,7 @@ from flask import Flask
 
 from benchmarks.ports import free_port
 from flask_sluice import Streams
-from flask_sluice.gateway.simulator.request_schema import FaultKind, SimulatorOptions
+from flask_sluice.gateway.simulator.options import FaultKind, SimulatorOptions
 from tests.support.readme import (
     PAGES_OF_EXTENSION,
     README,

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from flask_sluice.gateway.simulator.texts import write_answer
+from flask_sluice.gateway.simulator.answers.texts import write_answer
 from flask_sluice.sse import EventParser, ReceivedEvent
 from tests.server.observer import Observer
 from tests.support.server import Server, wait_until

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from flask_sluice.gateway.settings import Settings
-from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
+from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES
 from tests.server.observer import Observer
 from tests.support.server import wait_until
 from tests.support.stream import Response, chat, get

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
+from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES
 from tests.support.server import Server
 from tests.support.stream import Response
 from tests.system.bystanders import Bystanders

@@ -7,16 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_sluice.gateway.simulator.annotated import Annotated, EventError
-from flask_sluice.gateway.simulator.formats import (
-    ChatFormat,
-    CompletionFormat,
-    TokenTemplate,
-    ToolCall,
-)
-from flask_sluice.gateway.simulator.request_schema import ChatRequest, CompletionRequest
-from flask_sluice.gateway.simulator.simulator import simulate
-from flask_sluice.gateway.simulator.texts import tokenize, write_answer
+from flask_sluice.gateway.simulator.answers.texts import tokenize, write_answer
+from flask_sluice.gateway.simulator.apis.chat.request import ChatRequest
+from flask_sluice.gateway.simulator.apis.completions.request import CompletionRequest
+from flask_sluice.gateway.simulator.apis.format import Template, data_event
+from flask_sluice.gateway.simulator.options import SimulatorOptions
+from flask_sluice.gateway.simulator.simulate import Simulation
 from flask_sluice.gateway.simulator.timed_feed import Pause
 from flask_sluice.sse import EventParser
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
@@ -52,7 +48,9 @@ def generate(body, context=None):
     """Yield the answer's items. Pauses go to the context; one without an end ends the answer."""
     context = context or RecordingContext()
     type_ = ChatRequest if "messages" in body else CompletionRequest
-    for item in simulate(msgspec.json.decode(msgspec.json.encode(body), type=type_), context):
+    request = msgspec.json.decode(msgspec.json.encode(body), type=type_)
+    options = request.simulator or SimulatorOptions()
+    for item in Simulation(request, options, context).items():
         if not isinstance(item, Pause):
             yield item
             continue
@@ -164,22 +162,12 @@ def test_an_answers_tokens_are_those_of_its_text(prompt, tokens):
         assert tokenize("".join(answer)) == answer
 
 
-FORMATS = {
-    "chat": ChatFormat("model", None),
-    "tool-call": ChatFormat("model", ToolCall("name", "{}")),
-    "completion": CompletionFormat("model"),
-    "hostile-model": ChatFormat('"\\\0\r\n\u2028é\u0000{}', None),
-}
-
-
-@pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
 @given(
-    st.text() | st.sampled_from(['"', "\\", "\0", "\r\n", "\x7f", "\u2028", "é🌊", ""]),
-    st.integers(0, 127),
+    st.text() | st.sampled_from(['"', "\\", "\0", "\r\n", "\x7f", "\u2028", "é🌊", ""]), st.text()
 )
-def test_a_tokens_event_is_what_encoding_its_chunk_gives(format_, text, index):
-    encoded = Annotated(data=format_.token(index, text)).encode()
-    assert TokenTemplate(format_, index).event(text) == encoded
+def test_a_templates_event_is_what_encoding_it_gives(text, model):
+    template = Template(data_event({"model": model, "text": Template.GAP, "index": 1}))
+    assert template.write(text) == data_event({"model": model, "text": text, "index": 1})
 
 
 class TestLimits:
@@ -279,7 +267,12 @@ class TestChunks:
     def test_of_several_choices_come_turn_by_turn(self):
         chunks = chunks_of(chat(n=2, simulator={"text": "One two"}))
         indices = [choice["index"] for chunk in chunks for choice in chunk["choices"]]
-        assert indices == [0, 1] * 4
+        # The first chunk of each has its role and its first token's follows at once.
+        assert indices == [0, 0, 1, 1, 0, 1, 0, 1]
+
+
+def counts(usage):
+    return usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
 
 
 class TestUsage:
@@ -291,11 +284,7 @@ class TestUsage:
         )
         *rest, last = chunks_of(body)
         assert last["choices"] == []
-        assert last["usage"] == {
-            "prompt_tokens": 4,
-            "completion_tokens": 12,
-            "total_tokens": 16,
-        }
+        assert counts(last["usage"]) == (4, 12, 16)
         assert all("usage" not in chunk for chunk in rest)
 
     @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}])
@@ -313,7 +302,7 @@ class TestUsage:
 
     def test_is_always_in_a_whole_answer(self):
         usage = whole(chat(self.PROMPT, simulator={"text": TEXT}))["usage"]
-        assert usage == {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 10}
+        assert counts(usage) == (4, 6, 10)
 
 
 def test_a_whole_answer_is_one_chat_completion():
@@ -513,7 +502,7 @@ class TestFaultInAStream:
 
     def test_error_event_is_an_engines_report_after_the_tokens(self):
         items = []
-        with pytest.raises(EventError, match=FAILURE):
+        with pytest.raises(ApiError, match=FAILURE):
             items.extend(generate(faulty("error_event")))
         assert len(data_of(items)) == 1 + 3
 

@@ -18,14 +18,13 @@ import msgspec
 import pytest
 
 from flask_sluice.gateway.request.body import decode
-from flask_sluice.gateway.simulator import script, texts
-from flask_sluice.gateway.simulator.request_schema import (
-    MAX_BODY_BYTES,
-    ChatRequest,
-    CompletionRequest,
-    check_size,
-)
-from flask_sluice.gateway.simulator.simulator import simulate
+from flask_sluice.gateway.simulator.answers import deciding, texts
+from flask_sluice.gateway.simulator.apis.chat.request import ChatRequest
+from flask_sluice.gateway.simulator.apis.completions.request import CompletionRequest
+from flask_sluice.gateway.simulator.apis.request import ApiRequest
+from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES, check_size
+from flask_sluice.gateway.simulator.options import SimulatorOptions
+from flask_sluice.gateway.simulator.simulate import Simulation
 from flask_sluice.gateway.simulator.timed_feed import Pause
 from flask_sluice.stream.context import StreamContext as Context
 from flask_sluice.stream.errors import ApiError, CutError, PlainAnswer
@@ -158,6 +157,10 @@ def small_heap():
     gc.unfreeze()
 
 
+def items_of(request: ApiRequest) -> Iterator[bytes | Pause]:
+    return Simulation(request, request.simulator or SimulatorOptions(), Context()).items()
+
+
 def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
     """The CPU time of the longest turn of the event loop that a request takes, up to its 500th item."""
     turns: list[float] = []
@@ -169,13 +172,13 @@ def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
         turns.append(now - began_at)
         began_at = time.process_time()
 
-    monkeypatch.setattr(script, "give_way", end_turn)
+    monkeypatch.setattr(deciding, "give_way", end_turn)
     monkeypatch.setattr(texts, "give_way", end_turn)
     monkeypatch.setattr(heavy_work_module, "give_way", end_turn)
     with suppress(ApiError, CutError, PlainAnswer):
         check_size(body)
         type_ = CompletionRequest if b'"prompt":' in body else ChatRequest
-        for number, item in enumerate(islice(simulate(decode(body, type_), Context()), ITEMS)):
+        for number, item in enumerate(islice(items_of(decode(body, type_)), ITEMS)):
             if isinstance(item, Pause) or number % StreamOptions.channel_size == 0:
                 end_turn()
     end_turn()
@@ -270,4 +273,4 @@ def test_an_answer_that_is_too_long_is_refused_and_says_what_is_taken():
     with pytest.raises(
         ApiError, match="more than 500, or come to more than 100000 tokens or 1000000"
     ):
-        list(simulate(decode(body, CompletionRequest), Context()))
+        list(items_of(decode(body, CompletionRequest)))

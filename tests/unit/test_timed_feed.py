@@ -8,7 +8,6 @@ import gevent
 import pytest
 
 from flask_sluice.gateway.simulator import timed_feed
-from flask_sluice.gateway.simulator.annotated import Annotated
 from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.sse import Event
 from flask_sluice.stream.context import StreamContext
@@ -383,13 +382,6 @@ class TestFailure:
         assert record.levelno == logging.ERROR
         assert record.getMessage() == "the generator failed request_id=request-7"
         assert error in (record.exc_info[0], type(record.exc_info[1].__cause__))
-
-    def test_that_an_engine_reports_is_an_upstreams(self):
-        report = Annotated(event="error", comment=["it broke"])
-        feed = started(item.encode() for item in [Annotated(data="a"), Annotated(), report])
-        assert read_all(feed) == b'data: "a"\n\n'
-        assert feed.event_count == 1
-        assert (feed.error.code, feed.error.message) == ("upstream_error", "it broke")
 
     def test_leaves_the_events_before_it(self):
         assert read_all(self.feed_that_fails([A, Pause(0), A], RuntimeError())) == A

@@ -10,10 +10,13 @@ from flask_sluice.channels import Channels
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import HandoffTickets
 from flask_sluice.extension.streams import AppStreams
-from flask_sluice.gateway.api import demo, handoff, openai, operations, passthrough, streams
+from flask_sluice.gateway.api import demo, handoff, operations, passthrough, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
+from flask_sluice.gateway.api.simulated import chat as simulated_chat
+from flask_sluice.gateway.api.simulated import routes as simulated
+from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import server_settings
 from flask_sluice.gateway.relay.health.check import HealthCheck
@@ -24,7 +27,7 @@ from flask_sluice.gateway.request.access import auth, handed_over, hosts, origin
 from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
-from flask_sluice.gateway.simulator.request_schema import MAX_BODY_BYTES
+from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.observe.multiprocess.mirror import FolderMirror
@@ -104,8 +107,9 @@ def create_app(settings: Settings | None = None) -> Application:
         open_feed = passthrough.chat_feed(relay, settings)
         app.register_blueprint(passthrough.blueprint(relay, settings))
     else:
-        open_feed = openai.chat_feed(settings)
-        app.register_blueprint(openai.blueprint(settings))
+        answering = Answering(settings)
+        open_feed = simulated_chat.chat_feed(answering)
+        app.register_blueprint(simulated.blueprint(answering, settings))
     kept_streams = _streams(settings)
     journal = kept_streams.journal
     admission = registry.admission()

@@ -8,9 +8,9 @@ from flask import Blueprint, Response, render_template, request
 
 from flask_sluice.extension.reading import RETRY_MS, last_event_id, no_more_events
 from flask_sluice.gateway.api.event_source import feed_response
-from flask_sluice.gateway.api.openai import DEFAULT_MODEL
+from flask_sluice.gateway.api.simulated.models import DEFAULT_MODEL
 from flask_sluice.gateway.settings import Settings
-from flask_sluice.gateway.simulator.texts import tokenize, write_answer
+from flask_sluice.gateway.simulator.answers.texts import tokenize, write_answer
 from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.sse import Event
 from flask_sluice.stream.admission import Pool

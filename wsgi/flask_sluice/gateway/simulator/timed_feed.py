@@ -5,7 +5,7 @@ brackets): 8 KiB for a silent stream (17), 3 µs for a paced event (11), 15 µs 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import CutError, PlainAnswer, as_api_error
 from flask_sluice.stream.feeds.encode_items import close, encode, failure, log_unforeseen
 from flask_sluice.stream.feeds.feed import Forward
-from flask_sluice.stream.feeds.terminal_event import is_terminal
+from flask_sluice.stream.feeds.terminal_event import is_terminal as is_terminal_item
 from flask_sluice.stream.loop.give_way import LONGEST_TURN_SECONDS
 from flask_sluice.stream.loop.signal import Signal
 
@@ -42,6 +42,8 @@ class TimedFeed:
         loop runs it, so it must neither block nor switch to another greenlet. It is closed at its ``yield`` when the
         stream is stopped
     size: how many events may wait between the generator and the socket
+    is_terminal: tells the item that completes the answer
+    is_event_stream: whether comments and an error event may stand between the items
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class TimedFeed:
         "_forward",
         "_interval_seconds",
         "_is_held",
+        "_is_terminal",
         "_items",
         "_last_item",
         "_may_continue_at_once",
@@ -60,15 +63,22 @@ class TimedFeed:
         "_timer",
         "error",
         "event_count",
+        "is_event_stream",
         "is_finished",
         "wake",
     )
 
-    is_event_stream = True
-
     def __init__(
-        self, items: Iterator[Event | bytes | Pause], context: StreamContext, size: int
+        self,
+        items: Iterator[Event | bytes | Pause],
+        context: StreamContext,
+        size: int,
+        *,
+        is_terminal: Callable[[Any], bool] = is_terminal_item,
+        is_event_stream: bool = True,
     ) -> None:
+        self._is_terminal = is_terminal
+        self.is_event_stream = is_event_stream
         self._items = items
         self._context = context
         self._size = size
@@ -101,7 +111,7 @@ class TimedFeed:
     @property
     def has_terminal_event(self) -> bool:
         item = self._last_item
-        return item is not None and is_terminal(item)
+        return item is not None and self._is_terminal(item)
 
     def start(self) -> None:
         self._due = time.monotonic()

@@ -121,21 +121,20 @@ def count_tokens(text: str) -> int:
     return count
 
 
-def apply_stop(tokens: list[str], stops: list[str]) -> list[str]:
-    """Return the tokens before the first stop sequence."""
-    if not stops:
-        return tokens
-    text = "".join(tokens)
-    places = [place for stop in stops if stop and (place := text.find(stop)) >= 0]
-    if not places:
-        return tokens
-    left = min(places)
+def place_of_stop(text: str, stops: list[str]) -> tuple[int, str] | None:
+    """Return the place of the first stop sequence and the sequence; None where there is none."""
+    places = [(place, stop) for stop in stops if stop and (place := text.find(stop)) >= 0]
+    return min(places, default=None)
+
+
+def tokens_before(tokens: list[str], place: int) -> list[str]:
+    """Return the tokens up to this place in their text."""
     kept = []
     for token in tokens:
-        if left <= 0:
+        if place <= 0:
             break
-        kept.append(token[:left])
-        left -= len(token)
+        kept.append(token[:place])
+        place -= len(token)
     return kept
 
 

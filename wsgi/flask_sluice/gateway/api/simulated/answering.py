@@ -1,0 +1,98 @@
+"""Answers a request of any API from the simulator."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from flask import Request, Response
+
+from flask_sluice.gateway.request import current_request
+from flask_sluice.gateway.request.body import decode, read_json
+from flask_sluice.gateway.request.models import check_model
+from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.apis.request import ApiRequest
+from flask_sluice.gateway.simulator.bounds import SMALL_BODY_BYTES, check_size
+from flask_sluice.gateway.simulator.options import SimulatorOptions
+from flask_sluice.gateway.simulator.simulate import Simulation
+from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.stream.context import StreamContext
+from flask_sluice.stream.event_stream import EventStream
+from flask_sluice.stream.headers_and_errors import stream_headers
+from flask_sluice.stream.loop.give_way import heavy_work
+from flask_sluice.stream.responses import StreamResponse, context_of
+from flask_sluice.stream.transport.client_socket import client_of
+
+Asked = TypeVar("Asked", bound=ApiRequest)
+_EVENT_STREAM = "text/event-stream"
+
+
+class Answering:
+    """Answers the requests of one worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # A comment would spoil a document.
+        self._document_options = replace(settings.stream_options, keepalive_seconds=0)
+
+    def read(self, type_: type[Asked], body: bytes | None = None) -> Asked:
+        """Return the current request's body as a ``type_``.
+
+        body: None: it is read
+
+        Raises ApiError for a body that is not of the type, names a model that is not accepted, or would take long to decode.
+        """
+        if body is None:
+            body = read_json(current_request())
+        if len(body) <= SMALL_BODY_BYTES:
+            asked = decode(body, type_)
+        else:
+            with heavy_work():
+                check_size(body)
+                asked = decode(body, type_)
+        check_model(asked.model, self._settings.models)
+        return asked
+
+    def feed(self, asked: ApiRequest, context: StreamContext) -> TimedFeed:
+        """Return the feed of the answer, to be read by something else than the request's client."""
+        return self._feed(asked, self._simulation(asked, context), context)
+
+    def respond(self, asked: ApiRequest) -> Response:
+        """Return the response to the current request."""
+        request = current_request()
+        context = self._context(request, asked)
+        simulation = self._simulation(asked, context)
+        is_event_stream = asked.stream and asked.format_type.content_type == _EVENT_STREAM
+        stream = EventStream(
+            self._feed(asked, simulation, context),
+            context=context,
+            render_error=simulation.error_event,
+            client=client_of(request.environ),
+            options=self._settings.stream_options if is_event_stream else self._document_options,
+        )
+        # An answer that is not streamed sends no header before it is complete, so a failure keeps its status.
+        stream.wait_for_first_event(self._settings.commit_seconds if asked.stream else None)
+        if is_event_stream:
+            return StreamResponse(stream, stream_headers(context.request_id))
+        headers = dict(stream_headers(context.request_id)) if asked.stream else {}
+        headers["Content-Type"] = (
+            asked.format_type.content_type if asked.stream else "application/json"
+        )
+        headers["X-Request-Id"] = context.request_id
+        return StreamResponse(stream, list(headers.items()))
+
+    def _context(self, request: Request, asked: ApiRequest) -> StreamContext:
+        context = context_of(request)
+        context.notes.update(model=asked.model, stream=asked.stream)
+        return context
+
+    def _simulation(self, asked: ApiRequest, context: StreamContext) -> Simulation:
+        return Simulation(asked, asked.simulator or SimulatorOptions(), context)
+
+    def _feed(self, asked: ApiRequest, simulation: Simulation, context: StreamContext) -> TimedFeed:
+        format_type = asked.format_type
+        return TimedFeed(
+            simulation.items(),
+            context,
+            self._settings.channel_size,
+            is_terminal=format_type.is_terminal,
+            is_event_stream=not asked.stream or format_type.content_type == _EVENT_STREAM,
+        )

@@ -1,0 +1,29 @@
+"""The models that the simulator lists."""
+
+import time
+
+from flask import Blueprint
+
+from flask_sluice.gateway.request.models import check_model
+from flask_sluice.gateway.settings import Settings
+
+DEFAULT_MODEL = "sluice-simulator"
+"""Listed where any name is accepted: programs that let people choose a model need one."""
+
+
+def add(routes: Blueprint, settings: Settings) -> None:
+    """Add the routes."""
+    started_at = int(time.time())
+
+    @routes.get("/v1/models")
+    def models() -> dict[str, object]:
+        names = settings.models or (DEFAULT_MODEL,)
+        return {"object": "list", "data": [model_card(name) for name in names]}
+
+    @routes.get("/v1/models/<path:name>")
+    def model(name: str) -> dict[str, object]:
+        check_model(name, settings.models)
+        return model_card(name)
+
+    def model_card(name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}

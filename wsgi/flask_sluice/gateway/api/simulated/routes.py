@@ -1,0 +1,15 @@
+"""The routes of all APIs that the simulator speaks."""
+
+from flask import Blueprint
+
+from flask_sluice.gateway.api.simulated import chat, models
+from flask_sluice.gateway.api.simulated.answering import Answering
+from flask_sluice.gateway.settings import Settings
+
+
+def blueprint(answering: Answering, settings: Settings) -> Blueprint:
+    """Return the routes for a gateway without an upstream."""
+    routes = Blueprint("simulated", __name__)
+    chat.add(routes, answering)
+    models.add(routes, settings)
+    return routes

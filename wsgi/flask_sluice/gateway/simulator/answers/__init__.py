@@ -1,0 +1,1 @@
+"""What the simulator answers: decided whole before the first token is sent."""

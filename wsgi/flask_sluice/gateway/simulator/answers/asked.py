@@ -1,0 +1,66 @@
+"""What a request asks for, whatever its API: the neutral form in which an answer is decided."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from flask_sluice.gateway.simulator.options import SimulatorOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the model may call.
+
+    parameters: the JSON Schema of its arguments, undecoded; None: the tool takes free text
+    """
+
+    name: str
+    description: str
+    parameters: msgspec.Raw | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model may or must call tools.
+
+    name: the tool that it must call, with the mode "required"
+    """
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    name: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """A request as far as the answer depends on it.
+
+    questions: what each answer is about: the last message of the user, or each of the prompts
+    prompt_text: all that the model would read
+    prompt_length: its characters and token ids, told without making the text
+    more_prompt_tokens: what the prompt has beside its text: images, audio, the definitions of tools
+    choice_count: how many answers each question has
+    token_limit: of each answer, its reasoning included; None: no limit
+    stops: the sequences before which an answer ends
+    tool_results: the texts of the results that came after the last message of the user
+    schema: the JSON Schema of the answer, undecoded; None: the answer is prose
+    reasoning_tokens: how many to think before the answer; 0: none
+    """
+
+    model: str
+    options: SimulatorOptions
+    is_stream: bool
+    questions: list[str]
+    prompt_text: str
+    prompt_length: int
+    more_prompt_tokens: int = 0
+    choice_count: int = 1
+    token_limit: int | None = None
+    stops: list[str] = field(default_factory=list)
+    seed: int = 0
+    tools: list[Tool] = field(default_factory=list)
+    tool_choice: ToolChoice = ToolChoice()
+    may_call_in_parallel: bool = True
+    tool_results: list[str] = field(default_factory=list)
+    schema: msgspec.Raw | None = None
+    reasoning_tokens: int = 0

@@ -1,0 +1,73 @@
+"""The body of POST /v1/completions."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from flask_sluice.gateway.simulator.answers.answer import Answer
+from flask_sluice.gateway.simulator.answers.asked import Asked
+from flask_sluice.gateway.simulator.apis.completions.format import CompletionFormat
+from flask_sluice.gateway.simulator.apis.openai_fields import OpenAIRequest
+from flask_sluice.gateway.simulator.options import SimulatorOptions
+from flask_sluice.stream.errors import ApiError
+
+
+class CompletionRequest(OpenAIRequest, kw_only=True):
+    """One or more prompts, each of which is continued."""
+
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=100_000)]
+
+    format_type = CompletionFormat
+
+    def asked(self, options: SimulatorOptions) -> Asked:
+        """Return what is asked for, to be answered with these options. Raises ApiError 400 for fields that do not fit together."""
+        if options.calls:
+            raise ApiError(
+                400,
+                "invalid_request",
+                "a text completion makes no tool calls; ask /v1/chat/completions",
+                param="simulator.tool_call",
+            )
+        questions = self._questions()
+        return Asked(
+            model=self.model,
+            options=options,
+            is_stream=bool(self.stream),
+            questions=questions,
+            prompt_text="\n".join(questions),
+            prompt_length=self._prompt_length(),
+            choice_count=self.n or 1,
+            token_limit=self.max_tokens,
+            stops=self.stops,
+            seed=self.seed or 0,
+        )
+
+    def format(self, asked: Asked, answer: Answer) -> CompletionFormat:
+        """Return what writes the answer."""
+        return CompletionFormat(asked, answer, wants_usage=self.wants_usage)
+
+    def _prompt_length(self) -> int:
+        if isinstance(self.prompt, str):
+            return len(self.prompt)
+        return sum(1 if isinstance(item, int) else len(item) for item in self.prompt)
+
+    def _questions(self) -> list[str]:
+        """Return one text for each answer; token ids become text that contains the numbers.
+
+        Raises ApiError for a list of both texts and token ids.
+        """
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if len({type(item) for item in self.prompt}) > 1:
+            raise ApiError(
+                400, "invalid_request", "prompt takes texts or token ids, not both", param="prompt"
+            )
+        if isinstance(self.prompt[0], int):
+            return [_joined(list(self.prompt))]
+        return [_joined(item) if isinstance(item, list) else str(item) for item in self.prompt]
+
+
+def _joined(numbers: list[Any]) -> str:
+    # A tenth of the time of str() for each: 3 ms for 400,000.
+    return msgspec.json.encode(numbers)[1:-1].decode().replace(",", " ")
