@@ -63,7 +63,7 @@ FAULTS = {
     "reset": (TransportError, AFTER),
     "truncate": (TruncatedError, AFTER),
 }
-HARMLESS = {"json_body", "malformed", "split_utf8"}
+HARMLESS = {"json_body", "malformed", "split_utf8", "no_done", "duplicate", "heartbeat"}
 
 
 def test_every_fault_is_covered():
