@@ -12,6 +12,7 @@ from flask_sluice.extension.handed_readers import HandoffTickets
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api import demo, handoff, operations, passthrough, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
+from flask_sluice.gateway.api.openapi import routes as openapi
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.api.simulated import chat as simulated_chat
@@ -134,6 +135,7 @@ def create_app(settings: Settings | None = None) -> Application:
         app,
         demo.blueprint(settings),
         operations.blueprint(Readiness(upstreams, journal, board()), metrics),
+        openapi.blueprint(has_keys=bool(settings.api_keys)),
         # Behind all access checks: what they refuse leaves no report.
         doctor.blueprint(settings),
     )

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, render_template, request
 
 from flask_sluice.extension.reading import RETRY_MS, last_event_id, no_more_events
 from flask_sluice.gateway.api.event_source import feed_response
+from flask_sluice.gateway.api.openapi.operation import Operation, Operations
 from flask_sluice.gateway.api.simulated.models import DEFAULT_MODEL
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.answers.texts import tokenize, write_answer
@@ -25,6 +26,17 @@ _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+
+OPERATIONS: Operations = {
+    ("GET", "/"): Operation("Show the demonstration", "Demonstration", other="text/html"),
+    ("GET", "/stream_chat"): Operation(
+        "Answer a question, character by character",
+        "Demonstration",
+        streams="text/event-stream",
+        query={"name": "the question", "last_event_id": "the event after which to go on"},
+    ),
+}
 
 
 def blueprint(settings: Settings) -> Blueprint:

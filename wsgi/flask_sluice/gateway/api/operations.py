@@ -2,6 +2,13 @@
 
 from flask import Blueprint, Response, request
 
+from flask_sluice.gateway.api.openapi.operation import (
+    OBJECT,
+    TEXT,
+    Operation,
+    Operations,
+    json_object,
+)
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.observe.exporter import CONTENT_TYPE, MetricsExporter
 from flask_sluice.stream import registry
@@ -10,6 +17,21 @@ from flask_sluice.stream.errors import ApiError, draining
 _ANSWERED_WHILE_DRAINING = ("/health", "/healthz", "/readyz", "/metrics")
 _IGNORED_UPGRADES = ("h2c",)
 """Java's HTTP client offers it with each first request, and goes on with HTTP/1.1 (RFC 9110, section 7.8)."""
+
+
+_HEALTH = Operation(
+    "Tell that the process turns its loop",
+    "Operations",
+    answer=json_object("status", status=TEXT),
+)
+OPERATIONS: Operations = {
+    ("GET", "/health"): _HEALTH,
+    ("GET", "/healthz"): _HEALTH,
+    ("GET", "/readyz"): Operation(
+        "Tell whether the next chat would be served", "Operations", answer=OBJECT, errors=(503,)
+    ),
+    ("GET", "/metrics"): Operation("Count for Prometheus", "Operations", other="text/plain"),
+}
 
 
 def blueprint(readiness: Readiness, metrics: MetricsExporter) -> Blueprint:

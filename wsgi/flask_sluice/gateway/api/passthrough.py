@@ -8,6 +8,7 @@ import msgspec
 from flask import Blueprint, Request, Response
 
 from flask_sluice.gateway.api.call import asks_for_stream, read_call
+from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
 from flask_sluice.gateway.api.passed_back import (
     NOSNIFF,
     headers_passed_back,
@@ -45,6 +46,22 @@ _COMPLETIONS = ("chat/completions", "completions")
 _ROUTES_IN_METRICS = (*_COMPLETIONS, "responses", "messages", "embeddings", "models")
 """All others share one label, since a path may be anything."""
 _JSON_ROUTES = (*_COMPLETIONS, "responses", "messages", "embeddings")
+
+
+_PASSED_ON = Operation(
+    "Pass the request on to the upstream, and its answer back",
+    "Relay",
+    body=OBJECT,
+    answer={},
+    streams="text/event-stream",
+)
+OPERATIONS: Operations = {
+    (method, rule): _PASSED_ON
+    if method in ("POST", "PUT", "PATCH")
+    else replace(_PASSED_ON, body=None)
+    for method in _METHODS
+    for rule in ("/v1/<path:rest>", "/openai/<path:rest>")
+}
 
 
 def blueprint(relay: Relay, settings: Settings) -> Blueprint:

@@ -8,6 +8,13 @@ from flask import Blueprint, Response, request, url_for
 from flask_sluice.extension.reading import last_event_id
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api.event_source import follow_response
+from flask_sluice.gateway.api.openapi.operation import (
+    INTEGER,
+    TEXT,
+    Operation,
+    Operations,
+    json_object,
+)
 from flask_sluice.gateway.relay.completion_chunks import ChunkReader
 from flask_sluice.gateway.request.access.tickets import Permission, Tickets
 from flask_sluice.gateway.request.client_identity import owner_name
@@ -18,6 +25,50 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.feed import Feed
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import context_of
+
+_AFTER = {
+    "last_event_id": "the number of the event after which to go on; the header Last-Event-ID says the same",
+    "ticket": "stands for the API key, for this stream alone",
+}
+_TICKET = {"ticket": _AFTER["ticket"]}
+OPERATIONS: Operations = {
+    ("POST", "/v1/streams"): Operation(
+        "Begin an answer that any number of readers may read, and come back to",
+        "Resumable streams",
+        body=json_object("model", "messages", model=TEXT, messages={"type": "array"}),
+        answer=json_object(
+            *("id", "url", "stop_url", "expires_at"),
+            id=TEXT,
+            url=TEXT,
+            stop_url=TEXT,
+            expires_at=INTEGER,
+        ),
+        status=201,
+    ),
+    ("GET", "/v1/streams/<stream_id>"): Operation(
+        "Read an answer, from any event on; 204 for a reader that has seen its end",
+        "Resumable streams",
+        streams="text/event-stream",
+        query=_AFTER,
+    ),
+    ("GET", "/v1/streams/<stream_id>/status"): Operation(
+        "Tell how an answer stands",
+        "Resumable streams",
+        answer=json_object(
+            "id",
+            "state",
+            "last_id",
+            id=TEXT,
+            state=TEXT,
+            last_id=INTEGER,
+            error={"type": ["object", "null"]},
+        ),
+        query=_TICKET,
+    ),
+    ("DELETE", "/v1/streams/<stream_id>"): Operation(
+        "Stop an answer", "Resumable streams", status=204, query=_TICKET
+    ),
+}
 
 
 def blueprint(

@@ -53,7 +53,8 @@ class ToolCallOption(Struct, forbid_unknown_fields=True):
     """A tool call of the answer; ``arguments`` is JSON text or the object itself."""
 
     name: Name
-    arguments: msgspec.Raw = msgspec.Raw(b'""')
+    # A default that is no function cannot be described in a JSON Schema.
+    arguments: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b'""'))
     """Undecoded: the objects of a small text can take much memory, and their numbers much time."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from flask_sluice.doctor.helping.script import Script, ScriptError
 from flask_sluice.extension.reading import given_event_id, no_more_events
 from flask_sluice.gateway.api.doctor.reported import PREFIX, report_all, report_of_request
 from flask_sluice.gateway.api.event_source import feed_response
+from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.stream.admission import Pool
@@ -17,6 +18,16 @@ from flask_sluice.stream.responses import context_of
 
 _MAX_STREAMS = 64
 """How many of these streams a worker has at once: they cost no model, and must not take the places of those that do."""
+
+
+OPERATIONS: Operations = {
+    ("GET", f"{PREFIX}/stream"): Operation(
+        "Send a stream for `sluice doctor` to examine", "Doctor", streams="text/event-stream"
+    ),
+    ("GET", f"{PREFIX}/streams/<doctor_id>"): Operation(
+        "Tell what became of an examined stream", "Doctor", answer=OBJECT
+    ),
+}
 
 
 def blueprint(settings: Settings) -> Blueprint:

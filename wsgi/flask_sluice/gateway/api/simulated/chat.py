@@ -4,6 +4,15 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 
+from flask_sluice.gateway.api.openapi.operation import (
+    INTEGER,
+    OBJECT,
+    TEXT,
+    Operation,
+    Operations,
+    array_of,
+    json_object,
+)
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import read_json
@@ -13,6 +22,36 @@ from flask_sluice.gateway.simulator.apis.completions.request import CompletionRe
 from flask_sluice.gateway.simulator.apis.openai_fields import StreamOptions
 from flask_sluice.gateway.simulator.timed_feed import TimedFeed
 from flask_sluice.stream.context import StreamContext
+
+
+def _answer(name: str) -> dict[str, object]:
+    return json_object(
+        *("id", "object", "created", "model", "choices", "usage"),
+        id=TEXT,
+        object={"const": name},
+        created=INTEGER,
+        model=TEXT,
+        choices=array_of(OBJECT),
+        usage=OBJECT,
+    )
+
+
+OPERATIONS: Operations = {
+    ("POST", "/v1/chat/completions"): Operation(
+        "Answer a conversation",
+        "OpenAI",
+        body=ChatRequest,
+        answer=_answer("chat.completion"),
+        streams="text/event-stream",
+    ),
+    ("POST", "/v1/completions"): Operation(
+        "Continue a text",
+        "OpenAI",
+        body=CompletionRequest,
+        answer=_answer("text_completion"),
+        streams="text/event-stream",
+    ),
+}
 
 
 def add(routes: Blueprint, answering: Answering) -> None:

@@ -4,11 +4,36 @@ import time
 
 from flask import Blueprint
 
+from flask_sluice.gateway.api.openapi.operation import (
+    INTEGER,
+    TEXT,
+    Operation,
+    Operations,
+    array_of,
+    json_object,
+)
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
+
+
+_CARD = json_object(
+    *("id", "object", "created", "owned_by"),
+    id=TEXT,
+    object={"const": "model"},
+    created=INTEGER,
+    owned_by=TEXT,
+)
+OPERATIONS: Operations = {
+    ("GET", "/v1/models"): Operation(
+        "List the models",
+        "OpenAI",
+        answer=json_object("object", "data", object={"const": "list"}, data=array_of(_CARD)),
+    ),
+    ("GET", "/v1/models/<path:name>"): Operation("Describe a model", "OpenAI", answer=_CARD),
+}
 
 
 def add(routes: Blueprint, settings: Settings) -> None:

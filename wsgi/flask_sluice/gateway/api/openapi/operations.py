@@ -1,0 +1,18 @@
+"""The operations of all routes that the gateway may have."""
+
+from flask_sluice.gateway.api import demo, operations, passthrough, streams
+from flask_sluice.gateway.api.doctor import routes as doctor
+from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
+from flask_sluice.gateway.api.simulated import chat, models
+
+OPERATIONS: Operations = {
+    **chat.OPERATIONS,
+    **models.OPERATIONS,
+    **passthrough.OPERATIONS,
+    **streams.OPERATIONS,
+    **demo.OPERATIONS,
+    **doctor.OPERATIONS,
+    **operations.OPERATIONS,
+    ("GET", "/openapi.json"): Operation("Describe this server", "Operations", answer=OBJECT),
+}
+"""All but those below ``/_sluice/``, which nginx alone may ask."""
