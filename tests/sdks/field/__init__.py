@@ -1,0 +1,1 @@
+"""What the clients of the field make of each fault: the table in docs/simulator.md."""
