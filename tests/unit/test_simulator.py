@@ -500,7 +500,7 @@ class TestFaultInAStream:
         assert context.waits == [None]
         assert contents([json.loads(chunk) for chunk in data]) == TOKENS[:1]
 
-    def test_error_event_is_an_engines_report_after_the_tokens(self):
+    def test_error_event_is_an_upstreams_failure_after_the_tokens(self):
         items = []
         with pytest.raises(ApiError, match=FAILURE):
             items.extend(generate(faulty("error_event")))
@@ -527,6 +527,23 @@ class TestFaultInAStream:
         assert "Größe" in (first + second).decode()
         assert any(0 < seconds < 0.03 for seconds in context.waits)
         assert data_of(items)[-1] == "[DONE]"
+
+    def test_no_done_leaves_out_the_terminal_event_alone(self):
+        context = RecordingContext()
+        data = data_of(generate(faulty("no_done"), context))
+        assert choices_of([json.loads(chunk) for chunk in data])[-1]["finish_reason"] == "stop"
+        assert context.failures == [FAILURE]
+
+    def test_duplicate_is_one_event_twice(self):
+        chunks = chunks_of(faulty("duplicate", after=2))
+        assert contents(chunks) == [*TOKENS[:3], TOKENS[2], *TOKENS[3:]]
+
+    def test_heartbeat_is_a_comment_between_two_tokens(self):
+        items = list(generate(faulty("heartbeat", after=2)))
+        sound = list(generate(chat(simulator={"text": TEXT})))
+        assert items[3] == b": heartbeat\n\n"
+        assert len(items) == len(sound) + 1
+        assert len(data_of(items)) == len(data_of(sound))
 
 
 def is_utf8(item):
