@@ -116,7 +116,7 @@ class TestAnswer:
             {"role": "user", "content": "First?"},
             {"role": "assistant", "content": "Yes."},
             {"role": "user", "content": [{"type": "text", "text": "And then?"}]},
-            {"role": "assistant", "content": None},
+            {"role": "assistant", "content": "Well."},
         ]
         text = "".join(contents(chunks_of({**chat(), "messages": messages})))
         assert "“And then?”" in text
@@ -285,7 +285,7 @@ class TestUsage:
         *rest, last = chunks_of(body)
         assert last["choices"] == []
         assert counts(last["usage"]) == (4, 12, 16)
-        assert all("usage" not in chunk for chunk in rest)
+        assert all(chunk["usage"] is None for chunk in rest)
 
     @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}])
     def test_is_nowhere_unless_it_is_asked_for(self, options):

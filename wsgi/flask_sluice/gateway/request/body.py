@@ -2,6 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
 
 T = TypeVar("T")
+Explain = Callable[[bytes, msgspec.ValidationError], ApiError | None]
 
 _PIECE_BYTES = 16 * 1024
 """How much of a body is read before it counts."""
@@ -107,14 +109,18 @@ def _too_large(limit: int) -> RequestEntityTooLarge:
     return RequestEntityTooLarge(f"the body is larger than {limit} bytes, the limit here")
 
 
-def decode(body: bytes, type_: type[T]) -> T:
+def decode(body: bytes, type_: type[T], explain: Explain | None = None) -> T:
     """Return the JSON as a ``type_``.
+
+    explain: returns an API's own refusal of a body that is not of the type, or None where it has none
 
     Raises ApiError 400 if it is not JSON, or not of the type; ``param`` then names the field.
     """
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
+        if explain is not None and (refusal := explain(body, error)) is not None:
+            raise refusal from None
         message, param = _explain(str(error))
         raise ApiError(400, "invalid_request", message, param=param) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Name = Annotated[str, Meta(max_length=256)]
 AnswerText = Annotated[str, Meta(max_length=500_000)]
 TokenCount = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 _MAX_ARGUMENTS = 100_000
 
 FaultKind = Literal[
@@ -83,6 +83,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     refusal: the text with which the model refuses, in place of an answer
     seed: selects the answer; the request's own ``seed`` does the same
     tool_call, tool_calls: what to answer with, if the conversation does not end with the result of a tool
+    context_tokens: how many the model takes, of the prompt and the answer together
     cached_tokens: how many tokens of the prompt the usage gives as read from a cache
     finish_reason: in place of the true one
     fault: a failure to produce
@@ -99,6 +100,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     seed: int | None = None
     tool_call: ToolCallOption | None = None
     tool_calls: Annotated[list[ToolCallOption], Meta(max_length=128)] | None = None
+    context_tokens: Annotated[int, Meta(ge=1)] | None = None
     cached_tokens: TokenCount = 0
     finish_reason: FinishReason | None = None
     fault: Fault | None = None

@@ -43,11 +43,11 @@ class Answering:
         if body is None:
             body = read_json(current_request())
         if len(body) <= SMALL_BODY_BYTES:
-            asked = decode(body, type_)
+            asked = decode(body, type_, type_.explain)
         else:
             with heavy_work():
                 check_size(body)
-                asked = decode(body, type_)
+                asked = decode(body, type_, type_.explain)
         check_model(asked.model, self._settings.models)
         return asked
 

@@ -76,6 +76,7 @@ def chat_feed(answering: Answering) -> Callable[[StreamContext], TimedFeed]:
         context.notes["model"] = chat.model
         chat.stream = True
         chat.stream_options = StreamOptions(include_usage=True)
+        chat.check()
         return answering.feed(chat, context)
 
     return open_feed

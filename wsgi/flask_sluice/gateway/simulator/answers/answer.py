@@ -14,11 +14,13 @@ class Part:
 
     tokens: of its text; of a tool call, those of the arguments' JSON
     tool: the name of the tool that is called
+    is_free_text: whether that tool takes text of any form, not JSON
     """
 
     kind: PartKind
     tokens: list[str]
     tool: str | None = None
+    is_free_text: bool = False
 
     @property
     def text(self) -> str:
@@ -31,19 +33,24 @@ class Choice:
 
     finish_reason: in OpenAI's words; None: the answer breaks off without one
     stop_sequence: before which the answer ended
+    hidden_tokens: of reasoning that is not shown: they are paid, and none of the parts
     """
 
     parts: list[Part]
     finish_reason: FinishReason | None
     stop_sequence: str | None = None
+    hidden_tokens: int = 0
 
     @property
     def token_count(self) -> int:
+        """How many are sent."""
         return sum(len(part.tokens) for part in self.parts)
 
     @property
     def reasoning_token_count(self) -> int:
-        return sum(len(part.tokens) for part in self.parts if part.kind == "reasoning")
+        """Those that are shown, and those that are not."""
+        shown = sum(len(part.tokens) for part in self.parts if part.kind == "reasoning")
+        return shown + self.hidden_tokens
 
     def texts(self, kind: PartKind) -> list[str]:
         """Return the text of each part of that kind."""

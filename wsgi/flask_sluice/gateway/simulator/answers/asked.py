@@ -39,12 +39,17 @@ class Asked:
     prompt_text: all that the model would read
     prompt_length: its characters and token ids, told without making the text
     more_prompt_tokens: what the prompt has beside its text: images, audio, the definitions of tools
+    context_tokens: how many the prompt and an answer may have together; None: any number
+    prompt_field: the field of the request that holds the prompt, for a refusal
     choice_count: how many answers each question has
+    tried_count: how many are made for each question, of which ``choice_count`` are given; None: as many
     token_limit: of each answer, its reasoning included; None: no limit
     stops: the sequences before which an answer ends
     tool_results: the texts of the results that came after the last message of the user
+    tools: those that the model may call now, with ``tool_choice`` and ``may_call_in_parallel``
     schema: the JSON Schema of the answer, undecoded; None: the answer is prose
     reasoning_tokens: how many to think before the answer; 0: none
+    is_reasoning_hidden: they count, and take no part in the answer; ``options.reasoning`` shows them all the same
     """
 
     model: str
@@ -54,7 +59,10 @@ class Asked:
     prompt_text: str
     prompt_length: int
     more_prompt_tokens: int = 0
+    context_tokens: int | None = None
+    prompt_field: Literal["messages", "prompt", "input"] = "messages"
     choice_count: int = 1
+    tried_count: int | None = None
     token_limit: int | None = None
     stops: list[str] = field(default_factory=list)
     seed: int = 0
@@ -64,3 +72,4 @@ class Asked:
     tool_results: list[str] = field(default_factory=list)
     schema: msgspec.Raw | None = None
     reasoning_tokens: int = 0
+    is_reasoning_hidden: bool = False

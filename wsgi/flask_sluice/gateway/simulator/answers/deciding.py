@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from flask_sluice.gateway.simulator.answers.answer import Answer, Choice, Part, Usage
 from flask_sluice.gateway.simulator.answers.asked import Asked
+from flask_sluice.gateway.simulator.answers.context import check_context
 from flask_sluice.gateway.simulator.answers.texts import (
     Question,
     count_tokens,
@@ -11,8 +12,9 @@ from flask_sluice.gateway.simulator.answers.texts import (
     place_of_stop,
     tokens_before,
 )
-from flask_sluice.gateway.simulator.answers.tool_calls import tool_calls
+from flask_sluice.gateway.simulator.answers.tool_calls import json_tokens, tokens_about, tool_calls
 from flask_sluice.gateway.simulator.bounds import MAX_CHARACTERS, MAX_CHOICES, MAX_TOKENS
+from flask_sluice.gateway.simulator.options import FinishReason
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import give_way
 
@@ -30,7 +32,7 @@ def is_large(asked: Asked) -> bool:
     characters += sum(len(bytes(tool.parameters or b"")) for tool in asked.tools)
     characters += len(bytes(asked.schema or b""))
     return (
-        asked.choice_count * len(asked.questions) > _FEW_ANSWERS
+        _made_count(asked) * len(asked.questions) > _FEW_ANSWERS
         or characters > _FEW_CHARACTERS
         or max(options.tokens or 0, _reasoning_tokens(asked)) > _FEW_CHARACTERS
     )
@@ -40,28 +42,37 @@ def decide_answer(asked: Asked) -> Answer:
     """Decide the answer. Raises ApiError for options that exclude each other and for an answer that is too long."""
     options = asked.options
     seed = options.seed if options.seed is not None else asked.seed
+    prompt_tokens = count_tokens(asked.prompt_text) + asked.more_prompt_tokens
+    check_context(asked, prompt_tokens)
     same = _given_parts(asked)
     _check_length(asked, same)
     choices: list[Choice] = []
     left = MAX_TOKENS
+    hidden = made = 0
     for text in asked.questions:
         question = Question(text)
-        for number in range(asked.choice_count):
+        for number in range(_made_count(asked)):
             choice = _choice(asked, question, seed + number, same)
             left -= choice.token_count
             if left < 0:
                 raise _too_much()
-            choices.append(choice)
-            if len(choices) % _CHOICES_AT_ONCE == 0:
+            hidden += choice.hidden_tokens
+            if number < asked.choice_count:
+                choices.append(choice)
+            made += 1
+            if made % _CHOICES_AT_ONCE == 0:
                 give_way()
-    prompt_tokens = count_tokens(asked.prompt_text) + asked.more_prompt_tokens
     usage = Usage(
         prompt=prompt_tokens,
         cached=min(options.cached_tokens, prompt_tokens),
-        completion=MAX_TOKENS - left,
+        completion=MAX_TOKENS - left + hidden,
         reasoning=sum(choice.reasoning_token_count for choice in choices),
     )
     return Answer(choices, usage, seed)
+
+
+def _made_count(asked: Asked) -> int:
+    return max(asked.choice_count, asked.tried_count or 0)
 
 
 def _given_parts(asked: Asked) -> list[Part] | None:
@@ -93,7 +104,7 @@ def _reasoning(asked: Asked, question: Question, seed: int) -> list[Part]:
     wanted = asked.options.reasoning
     if isinstance(wanted, str):
         return [Part("reasoning", first_tokens(wanted, MAX_TOKENS + 1))]
-    count = _reasoning_tokens(asked)
+    count = _reasoning_tokens(asked) - _hidden_tokens(asked)
     return [Part("reasoning", question.answer(seed, count))] if count else []
 
 
@@ -102,13 +113,23 @@ def _reasoning_tokens(asked: Asked) -> int:
     return wanted if isinstance(wanted, int) else asked.reasoning_tokens
 
 
+def _hidden_tokens(asked: Asked) -> int:
+    """Return how many tokens of reasoning are counted and not shown."""
+    is_hidden = asked.is_reasoning_hidden and asked.options.reasoning is None
+    return asked.reasoning_tokens if is_hidden else 0
+
+
 def _made_parts(asked: Asked, question: Question, seed: int) -> list[Part]:
     if calls := tool_calls(asked, question, seed):
         return calls
+    if asked.schema is not None:
+        return [Part("text", json_tokens(asked.schema, question, seed))]
     length, limit = asked.options.tokens, asked.token_limit
     if length is not None and limit is not None:
         length = min(length, limit + 1)  # One more token shows that the limit has cut it.
-    return [Part("text", question.answer(seed, length))]
+    tokens = tokens_about(asked.tool_results)
+    rest = None if length is None else max(0, length - len(tokens))
+    return [Part("text", (tokens + question.answer(seed, rest))[:length])]
 
 
 def _end(parts: list[Part], asked: Asked) -> Choice:
@@ -118,15 +139,20 @@ def _end(parts: list[Part], asked: Asked) -> Choice:
     if asked.stops and last.kind == "text" and (stop := place_of_stop(last.text, asked.stops)):
         place, stop_sequence = stop
         parts = [*parts[:-1], replace(last, tokens=tokens_before(last.tokens, place))]
-    whole = Choice(parts, "tool_calls" if last.kind == "tool_call" else "stop", stop_sequence)
-    if asked.token_limit is not None and whole.token_count > asked.token_limit:
-        return Choice(whole.cut(asked.token_limit), "length")
+    hidden = _hidden_tokens(asked)
+    reason: FinishReason = "tool_calls" if last.kind == "tool_call" else "stop"
+    whole = Choice(parts, reason, stop_sequence, hidden)
+    limit = asked.token_limit
+    if limit is not None and hidden + whole.token_count > limit:
+        # A limit that the reasoning uses up leaves no answer, as a real model's does.
+        hidden = min(hidden, limit)
+        return Choice(whole.cut(limit - hidden), "length", hidden_tokens=hidden)
     return whole
 
 
 def _check_length(asked: Asked, same: list[Part] | None) -> None:
     """Raise ApiError for an answer that is too long, as far as that can be told before it is made."""
-    made = len(asked.questions) * asked.choice_count
+    made = len(asked.questions) * _made_count(asked)
     # Tokens that a stop sequence cuts off are made too.
     length = 0 if same else min(asked.options.tokens or 0, asked.token_limit or MAX_TOKENS)
     reasoning = asked.options.reasoning

@@ -58,10 +58,13 @@ _TOKEN = re.compile(r" ?[^\W\d_]{1,9}| ?\d{1,3}| ?[^\w\s]|_| |\s+")
 
 
 class Question:
-    """A prompt, of which there may be many answers. A long one gives way to other streams when it is made."""
+    """A prompt, of which there may be many answers. A long one gives way to other streams when it is made.
+
+    topic: its beginning, which the answers take up
+    """
 
     def __init__(self, prompt: str) -> None:
-        self._topic = _topic(prompt)
+        self.topic = shortened(prompt)
         self._seed = prompt
         if len(prompt) > _HASHED_ONCE:
             # Random would hash the whole of a text seed, for each answer.
@@ -75,7 +78,7 @@ class Question:
         """
         # Random hashes a text seed with SHA-512, so it gives the same numbers on every machine and in every process.
         rng = random.Random(f"{seed}\n{self._seed}")
-        topic = self._topic
+        topic = self.topic
         answer = tokenize(rng.choice(_OPENINGS).replace("{topic}", topic))
         for paragraph in rng.sample(_PARAGRAPHS, 3):
             answer += _paragraph_tokens(paragraph)
@@ -138,6 +141,7 @@ def tokens_before(tokens: list[str], place: int) -> list[str]:
     return kept
 
 
-def _topic(prompt: str) -> str:
-    topic = " ".join(prompt[: 10 * _TOPIC_CHARACTERS].split()) or "nothing in particular"
+def shortened(text: str) -> str:
+    """Return the beginning of a text, on one line."""
+    topic = " ".join(text[: 10 * _TOPIC_CHARACTERS].split()) or "nothing in particular"
     return topic if len(topic) <= _TOPIC_CHARACTERS else topic[: _TOPIC_CHARACTERS - 1] + "…"

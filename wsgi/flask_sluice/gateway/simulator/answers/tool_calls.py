@@ -1,10 +1,49 @@
-"""Which tools an answer calls, and with what arguments."""
+"""Which tools an answer calls, with what arguments, and what it says of their results."""
+
+import msgspec
 
 from flask_sluice.gateway.simulator.answers.answer import Part
-from flask_sluice.gateway.simulator.answers.asked import Asked
-from flask_sluice.gateway.simulator.answers.texts import Question
+from flask_sluice.gateway.simulator.answers.asked import Asked, Tool
+from flask_sluice.gateway.simulator.answers.json_from_schema import json_from_schema, pick_tools
+from flask_sluice.gateway.simulator.answers.texts import Question, shortened, tokenize
+
+_MAX_RESULTS = 4
+_RESULTS = "The tools returned: {results}.\n\n"
+_RESULT = "The tool returned: {results}.\n\n"
 
 
 def tool_calls(asked: Asked, question: Question, seed: int) -> list[Part]:
-    """Return the calls with which the model answers, none where it answers with text."""
-    return []
+    """Return the calls with which the model answers, none where it answers with text.
+
+    Where it is free to choose, it calls tools before it has seen their results, and none afterwards: so a program that runs
+    tools until there are no more calls comes to an end.
+    """
+    choice = asked.tool_choice
+    if choice.mode == "none" or (choice.mode == "auto" and asked.tool_results):
+        return []
+    tools = [tool for tool in asked.tools if choice.name in (None, tool.name)]
+    if not tools:
+        return []
+    picked = pick_tools(tools, question.topic, seed, may_pick_several=asked.may_call_in_parallel)
+    return [_call(tool, question, seed) for tool in picked]
+
+
+def json_tokens(schema: msgspec.Raw, question: Question, seed: int) -> list[str]:
+    """Return the tokens of a JSON text of this schema."""
+    return tokenize(json_from_schema(schema, question.topic, seed))
+
+
+def tokens_about(tool_results: list[str]) -> list[str]:
+    """Return the tokens of a sentence that takes up the results of tools; none without results."""
+    if not tool_results:
+        return []
+    shown = ", ".join(f"“{shortened(result)}”" for result in tool_results[:_MAX_RESULTS])
+    sentence = _RESULT if len(tool_results) == 1 else _RESULTS
+    return tokenize(sentence.replace("{results}", shown))
+
+
+def _call(tool: Tool, question: Question, seed: int) -> Part:
+    if tool.parameters is None:
+        return Part("tool_call", question.answer(seed, 12), tool.name, is_free_text=True)
+    arguments = json_from_schema(tool.parameters, question.topic, seed)
+    return Part("tool_call", tokenize(arguments), tool.name)

@@ -1,28 +1,68 @@
-"""Fields of OpenAI's chat completions and text completions alike."""
+"""Fields of OpenAI's chat completions and text completions alike, with their ranges."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, ClassVar
 
+import msgspec
 from msgspec import Meta, Struct
 
+from flask_sluice.gateway.simulator.apis import openai_errors
+from flask_sluice.gateway.simulator.apis.openai_errors import invalid, unknown_value
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
+from flask_sluice.stream.errors import ApiError
 
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Metadata = Annotated[dict[str, str], Meta(max_length=16)]
+
+SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority")
+EFFORTS = {
+    "none": 0,
+    "minimal": 0,
+    "low": 64,
+    "medium": 192,
+    "high": 448,
+    "xhigh": 832,
+    "max": 1024,
+}
+"""How many tokens a model thinks before it answers; OpenAI's count in steps of 64."""
+_MAX_BIAS = 100
+_MAX_KEY_CHARACTERS = 64
+_MAX_VALUE_CHARACTERS = 512
 
 
 class StreamOptions(Struct):
     """What a stream is to tell besides its tokens."""
 
-    include_usage: bool = False
+    include_usage: bool | None = False
+    include_obfuscation: bool | None = None
 
 
 class OpenAIRequest(ApiRequest, kw_only=True):
     """What both have."""
 
+    explain: ClassVar[Callable[[bytes, msgspec.ValidationError], ApiError | None]] = staticmethod(
+        openai_errors.explain
+    )
+
     stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = 1
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
     stop: Stop = None
-    seed: int | None = None
+    seed: Seed | None = None
+    logit_bias: Annotated[dict[str, float], Meta(max_length=1024)] | None = None
+    user: str | None = None
+    metadata: Metadata | None = None
+    service_tier: str | None = None
+
+    @property
+    def told_service_tier(self) -> str | None:
+        """The tier that the answer names: the default one where it was left to the server."""
+        return "default" if self.service_tier == "auto" else self.service_tier
 
     @property
     def stops(self) -> list[str]:
@@ -30,4 +70,55 @@ class OpenAIRequest(ApiRequest, kw_only=True):
 
     @property
     def wants_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def check(self) -> None:
+        """Raise ApiError 400 for fields that do not fit together, and for values that OpenAI's API does not take."""
+        if self.stream_options is not None and not self.stream:
+            raise invalid(
+                "stream_options",
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            )
+        if self.service_tier is not None and self.service_tier not in SERVICE_TIERS:
+            raise unknown_value("service_tier", self.service_tier, SERVICE_TIERS)
+        if self.logit_bias:
+            _check_bias(self.logit_bias)
+        if self.metadata:
+            _check_metadata(self.metadata)
+
+
+def reasoning_tokens(effort: str | None) -> int:
+    """Return how many tokens a model thinks with this effort. Raises ApiError 400 for an effort that does not exist."""
+    if effort is None:
+        return 0
+    if effort not in EFFORTS:
+        raise unknown_value("reasoning_effort", effort, [*EFFORTS])
+    return EFFORTS[effort]
+
+
+def _check_bias(biases: dict[str, float]) -> None:
+    for key, bias in biases.items():
+        if not (key.isascii() and key.isdigit()):
+            raise invalid(
+                "logit_bias",
+                f"Invalid key in 'logit_bias': {key[:_MAX_KEY_CHARACTERS]}. "
+                "You should only be submitting non-negative integers.",
+            )
+        if not -_MAX_BIAS <= bias <= _MAX_BIAS:
+            raise invalid(
+                "logit_bias",
+                f"Invalid value for 'logit_bias': {bias:g} is not between -{_MAX_BIAS} and {_MAX_BIAS}.",
+            )
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    for key, value in metadata.items():
+        if len(key) > _MAX_KEY_CHARACTERS:
+            raise invalid(
+                "metadata",
+                f"Invalid property name in 'metadata': '{key[:3]}...{key[-3:]}' is too long. Expected a string "
+                f"with maximum length {_MAX_KEY_CHARACTERS}, but got a string with length {len(key)} instead.",
+                "property_name_above_max_length",
+            )
+        if len(value) > _MAX_VALUE_CHARACTERS:
+            raise openai_errors.too_long(f"metadata.{key}", _MAX_VALUE_CHARACTERS, len(value))

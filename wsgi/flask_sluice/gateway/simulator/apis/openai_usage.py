@@ -1,4 +1,6 @@
-"""The usage of an answer as OpenAI's chat completions and text completions tell it."""
+"""What OpenAI's chat completions and text completions tell of how an answer was made."""
+
+from zlib import crc32
 
 from flask_sluice.gateway.simulator.answers.answer import Answer
 from flask_sluice.gateway.simulator.apis.format import Json
@@ -19,3 +21,8 @@ def usage_of(answer: Answer) -> Json:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def fingerprint_of(model: str) -> str:
+    """Return the value of ``system_fingerprint``: the same as long as the same seed gives the same answer."""
+    return f"fp_{crc32(model.encode('utf-8', 'replace')):010x}"

@@ -14,22 +14,39 @@ from flask_sluice.gateway.simulator.apis.format import (
     data_event,
     encode_json,
 )
-from flask_sluice.gateway.simulator.apis.openai_usage import usage_of
+from flask_sluice.gateway.simulator.apis.openai_logprobs import chat_logprob
+from flask_sluice.gateway.simulator.apis.openai_usage import fingerprint_of, usage_of
 
 _DELTA_FIELDS = {"text": "content", "refusal": "refusal", "reasoning": "reasoning_content"}
+_LOGPROBS_FIELDS = {"text": "content", "refusal": "refusal"}
 
 
 class ChatFormat(Format):
     """Writes ``chat.completion`` and its chunks, whose ``id``, ``created`` and ``model`` are the same in all.
 
     wants_usage: whether a stream tells its usage
+    top_logprobs: how many alternatives each token's log probability has; None: no log probabilities
+    calls_functions: whether a call is told as the deprecated ``function_call``, of which an answer has one
+    service_tier: as the answer tells it
     """
 
     malformed = b'data: {"object": "chat.completion.chunk", "choices": [{"delta\n\n'
 
-    def __init__(self, asked: Asked, answer: Answer, *, wants_usage: bool) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        answer: Answer,
+        *,
+        wants_usage: bool,
+        top_logprobs: int | None = None,
+        calls_functions: bool = False,
+        service_tier: str | None = None,
+    ) -> None:
         super().__init__(asked, answer)
         self._wants_usage = wants_usage
+        self._top_logprobs = top_logprobs
+        self._calls_functions = calls_functions
+        self._service_tier = service_tier
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._call_id = f"call_{uuid.uuid4().hex[:20]}"
         self._created = int(time.time())
@@ -40,15 +57,22 @@ class ChatFormat(Format):
 
     def begin_part(self, number: int, place: int) -> Iterable[bytes]:
         if self._part(number, place).kind == "tool_call":
-            yield self._chunk(number, {"tool_calls": [self._call(number, place, "")]})
+            yield self._chunk(number, self._call_delta(number, place))
 
     def token_events(self, number: int, place: int) -> Iterator[bytes]:
         part = self._part(number, place)
+        if self._top_logprobs is not None and part.kind in _LOGPROBS_FIELDS:
+            return (
+                self._chunk(
+                    number, self._delta(number, place, token), logprobs_of=[(part, [token])]
+                )
+                for token in part.tokens
+            )
         template = Template(self._chunk(number, self._delta(number, place, Template.GAP)))
         return map(template.write, part.tokens)
 
     def end_choice(self, number: int) -> Iterable[bytes]:
-        yield self._chunk(number, {}, self.answer.choices[number].finish_reason)
+        yield self._chunk(number, {}, self._finish_reason(self.answer.choices[number]))
 
     def closing(self) -> Iterable[bytes]:
         if self._wants_usage:
@@ -63,13 +87,18 @@ class ChatFormat(Format):
             {
                 "index": number,
                 "message": self._message(number, choice),
-                "logprobs": None,
-                "finish_reason": choice.finish_reason,
+                "logprobs": self._logprobs([(part, part.tokens) for part in choice.parts]),
+                "finish_reason": self._finish_reason(choice),
             }
             for number, choice in enumerate(self.answer.choices)
         ]
         head = self._head("chat.completion")
         return encode_json({**head, "choices": choices, "usage": usage_of(self.answer)})
+
+    def _finish_reason(self, choice: Choice) -> str | None:
+        if choice.finish_reason == "tool_calls" and self._calls_functions:
+            return "function_call"
+        return choice.finish_reason
 
     def _message(self, number: int, choice: Choice) -> Json:
         message: Json = {"role": "assistant", "content": None, "refusal": None}
@@ -77,46 +106,85 @@ class ChatFormat(Format):
             if texts := [part.text for part in choice.parts if part.kind == kind]:
                 message[name] = "".join(texts)
         calls = [place for place, part in enumerate(choice.parts) if part.kind == "tool_call"]
-        if calls:
-            message["tool_calls"] = [
-                self._call(number, place, choice.parts[place].text, is_whole=True)
-                for place in calls
-            ]
+        if calls and self._calls_functions:
+            message["function_call"] = self._function(number, calls[0], is_whole=True)
+        elif calls:
+            message["tool_calls"] = [self._call(number, place, is_whole=True) for place in calls]
         return message
+
+    def _logprobs(self, texts: list[tuple[Part, list[str]]]) -> Json | None:
+        """Return the log probabilities of these tokens of these parts."""
+        if self._top_logprobs is None:
+            return None
+        told: Json = {"content": None, "refusal": None}
+        for part, tokens in texts:
+            if name := _LOGPROBS_FIELDS.get(part.kind):
+                told[name] = [chat_logprob(token, self._top_logprobs) for token in tokens]
+        return told
 
     def _part(self, number: int, place: int) -> Part:
         return self.answer.choices[number].parts[place]
 
     def _delta(self, number: int, place: int, text: Text) -> Json:
         part = self._part(number, place)
-        if part.kind == "tool_call":
-            index = self._call_index(number, place)
-            return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
-        return {_DELTA_FIELDS[part.kind]: text}
+        if part.kind != "tool_call":
+            return {_DELTA_FIELDS[part.kind]: text}
+        if self._calls_functions:
+            return {"function_call": {"arguments": text}}
+        index = self._call_index(number, place)
+        if part.is_free_text:
+            return {"tool_calls": [{"index": index, "custom": {"input": text}}]}
+        return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
+
+    def _call_delta(self, number: int, place: int) -> Json:
+        if self._calls_functions:
+            return {"function_call": self._function(number, place)}
+        return {"tool_calls": [self._call(number, place)]}
 
     def _call_index(self, number: int, place: int) -> int:
         parts = self.answer.choices[number].parts[:place]
         return sum(part.kind == "tool_call" for part in parts)
 
-    def _call(self, number: int, place: int, arguments: str, *, is_whole: bool = False) -> Json:
+    def _call(self, number: int, place: int, *, is_whole: bool = False) -> Json:
         index = self._call_index(number, place)
+        part = self._part(number, place)
         # Only the chunks of a stream number their calls.
-        numbered: Json = {} if is_whole else {"index": index}
+        call: Json = {} if is_whole else {"index": index}
+        call["id"] = f"{self._call_id}{number:02}{index:02}"
+        if part.is_free_text:
+            given = part.text if is_whole else ""
+            return {**call, "type": "custom", "custom": {"name": part.tool, "input": given}}
         return {
-            **numbered,
-            "id": f"{self._call_id}{number:02}{index:02}",
+            **call,
             "type": "function",
-            "function": {"name": self._part(number, place).tool, "arguments": arguments},
+            "function": self._function(number, place, is_whole=is_whole),
         }
 
-    def _chunk(self, number: int, delta: Json, finish_reason: str | None = None) -> bytes:
-        choice = {"index": number, "delta": delta, "finish_reason": finish_reason}
-        return data_event({**self._head("chat.completion.chunk"), "choices": [choice]})
+    def _function(self, number: int, place: int, *, is_whole: bool = False) -> Json:
+        part = self._part(number, place)
+        return {"name": part.tool, "arguments": part.text if is_whole else ""}
+
+    def _chunk(
+        self,
+        number: int,
+        delta: Json,
+        finish_reason: str | None = None,
+        logprobs_of: list[tuple[Part, list[str]]] | None = None,
+    ) -> bytes:
+        choice: Json = {"index": number, "delta": delta}
+        choice["logprobs"] = None if logprobs_of is None else self._logprobs(logprobs_of)
+        choice["finish_reason"] = finish_reason
+        chunk: Json = {**self._head("chat.completion.chunk"), "choices": [choice]}
+        if self._wants_usage:
+            chunk["usage"] = None
+        return data_event(chunk)
 
     def _head(self, object_: str) -> Json:
-        return {
+        head = {
             "id": self._id,
             "object": object_,
             "created": self._created,
             "model": self.asked.model,
+            "system_fingerprint": fingerprint_of(self.asked.model),
         }
+        return head if self._service_tier is None else {**head, "service_tier": self._service_tier}

@@ -8,7 +8,9 @@ from msgspec import Meta
 from flask_sluice.gateway.simulator.answers.answer import Answer
 from flask_sluice.gateway.simulator.answers.asked import Asked
 from flask_sluice.gateway.simulator.apis.completions.format import CompletionFormat
+from flask_sluice.gateway.simulator.apis.openai_errors import invalid
 from flask_sluice.gateway.simulator.apis.openai_fields import OpenAIRequest
+from flask_sluice.gateway.simulator.apis.openai_models import limits_of
 from flask_sluice.gateway.simulator.options import SimulatorOptions
 from flask_sluice.stream.errors import ApiError
 
@@ -17,11 +19,36 @@ class CompletionRequest(OpenAIRequest, kw_only=True):
     """One or more prompts, each of which is continued."""
 
     prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=100_000)]
+    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    suffix: str | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    best_of: Annotated[int, Meta(ge=1, le=20)] | None = None
 
     format_type = CompletionFormat
 
+    def check(self) -> None:
+        """Raise ApiError 400 for fields that do not fit together, and for values that OpenAI's API does not take."""
+        super().check()
+        choice_count = self.n or 1
+        if self.best_of is None:
+            return
+        if self.best_of < choice_count:
+            raise invalid(
+                "best_of",
+                "You requested that the server return more choices than it will generate (HINT: you must set 'n' "
+                f"(currently {choice_count}) to be at most 'best_of' (currently {self.best_of}), or omit either "
+                "parameter if you don't specifically want to use them.)",
+            )
+        if self.stream and self.best_of > choice_count:
+            raise invalid(
+                "best_of",
+                "The best of several completions is known at their end only: with 'stream', 'best_of' must be 'n'",
+            )
+
     def asked(self, options: SimulatorOptions) -> Asked:
-        """Return what is asked for, to be answered with these options. Raises ApiError 400 for fields that do not fit together."""
+        """Return what is asked for, to be answered with these options. Raises ApiError 400 as ``check`` does."""
+        self.check()
         if options.calls:
             raise ApiError(
                 400,
@@ -37,7 +64,10 @@ class CompletionRequest(OpenAIRequest, kw_only=True):
             questions=questions,
             prompt_text="\n".join(questions),
             prompt_length=self._prompt_length(),
+            context_tokens=limits_of(self.model).context,
+            prompt_field="prompt",
             choice_count=self.n or 1,
+            tried_count=self.best_of,
             token_limit=self.max_tokens,
             stops=self.stops,
             seed=self.seed or 0,
@@ -45,7 +75,13 @@ class CompletionRequest(OpenAIRequest, kw_only=True):
 
     def format(self, asked: Asked, answer: Answer) -> CompletionFormat:
         """Return what writes the answer."""
-        return CompletionFormat(asked, answer, wants_usage=self.wants_usage)
+        return CompletionFormat(
+            asked,
+            answer,
+            wants_usage=self.wants_usage,
+            logprobs=self.logprobs,
+            is_echo=bool(self.echo),
+        )
 
     def _prompt_length(self) -> int:
         if isinstance(self.prompt, str):
