@@ -59,7 +59,12 @@ CASES = (
         Expected.SUCCESS,
         {"kind": "split_utf8", "after": 0},
     ),
-    Case("no-terminal-event", "all tokens and the finish reason come, the terminal event does not", Expected.EITHER, {"kind": "no_done"}),
+    Case(
+        "no-terminal-event",
+        "all tokens and the finish reason come, the terminal event does not",
+        Expected.EITHER,
+        {"kind": "no_done"},
+    ),
     Case(
         "truncated",
         "the body ends properly in mid-answer, without a finish reason and a terminal event",

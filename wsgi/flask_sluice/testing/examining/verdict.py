@@ -56,28 +56,29 @@ def judge(case: Case, run: Run, *, shows_text: bool) -> Judged:
 
 
 def _judge(case: Case, run: Run, *, shows_text: bool) -> tuple[Verdict, str]:
-    is_whole = run.has_whole_text
     if run.exit_code is None:
         return Verdict.FAULT, f"it still waited after {run.seconds:.0f} s"
     if run.exit_code != 0:
-        return _failed(case, run)
-    if case.expected is Expected.SUCCESS:
-        if shows_text and not is_whole:
-            return Verdict.FAULT, "it showed another text than it was sent"
-        return Verdict.OK, "it took the whole answer"
-    if case.expected is Expected.EITHER:
-        if shows_text and not is_whole:
-            return Verdict.WARNING, "it took the answer, with a piece of it twice or missing"
-        return Verdict.OK, "it took the whole answer"
-    if run.request_count > 1 and (is_whole or (case.is_once and not shows_text)):
+        if case.expected is Expected.SUCCESS:
+            why = f"it failed (exit code {run.exit_code}), although nothing is wrong"
+            return Verdict.FAULT, why
+        return Verdict.OK, f"it noticed (exit code {run.exit_code})"
+    if case.expected is Expected.FAILURE:
+        return _succeeded_where_it_should_not(case, run, shows_text=shows_text)
+    if shows_text and not run.has_whole_text:
+        is_fault = case.expected is Expected.SUCCESS
+        verdict = Verdict.FAULT if is_fault else Verdict.WARNING
+        return verdict, "it showed another text than it was sent"
+    return Verdict.OK, "it took the whole answer"
+
+
+def _succeeded_where_it_should_not(
+    case: Case, run: Run, *, shows_text: bool
+) -> tuple[Verdict, str]:
+    has_whole = run.has_whole_text if shows_text else case.is_once
+    if run.request_count > 1 and has_whole:
         return Verdict.OK, "it asked again, and has the whole answer"
     return Verdict.FAULT, "it took this for success"
-
-
-def _failed(case: Case, run: Run) -> tuple[Verdict, str]:
-    if case.expected is Expected.SUCCESS:
-        return Verdict.FAULT, f"it failed (exit code {run.exit_code}), although nothing is wrong"
-    return Verdict.OK, f"it noticed (exit code {run.exit_code})"
 
 
 def _requests(run: Run) -> str:

@@ -4,8 +4,11 @@ import msgspec
 
 from flask_sluice.gateway.simulator.answers.answer import Part
 from flask_sluice.gateway.simulator.answers.asked import Asked, Tool
-from flask_sluice.gateway.simulator.answers.json_from_schema import json_from_schema, pick_tools
+from flask_sluice.gateway.simulator.answers.json_from_schema import json_from_schema
+from flask_sluice.gateway.simulator.answers.merged_schema import SchemaError
+from flask_sluice.gateway.simulator.answers.picking import pick_calls
 from flask_sluice.gateway.simulator.answers.texts import Question, shortened, tokenize
+from flask_sluice.stream.errors import ApiError
 
 _MAX_RESULTS = 4
 _RESULTS = "The tools returned: {results}.\n\n"
@@ -24,13 +27,16 @@ def tool_calls(asked: Asked, question: Question, seed: int) -> list[Part]:
     tools = [tool for tool in asked.tools if choice.name in (None, tool.name)]
     if not tools:
         return []
-    picked = pick_tools(tools, question.topic, seed, may_pick_several=asked.may_call_in_parallel)
-    return [_call(tool, question, seed) for tool in picked]
+    picked = pick_calls(tools, question.topic, may_pick_several=asked.may_call_in_parallel)
+    return [_call(tool, topic, question, seed) for tool, topic in picked]
 
 
 def json_tokens(schema: msgspec.Raw, question: Question, seed: int) -> list[str]:
     """Return the tokens of a JSON text of this schema."""
-    return tokenize(json_from_schema(schema, question.topic, seed))
+    try:
+        return tokenize(json_from_schema(schema, question.topic, seed))
+    except SchemaError as error:
+        raise _refused("Invalid schema for the answer", error) from None
 
 
 def tokens_about(tool_results: list[str]) -> list[str]:
@@ -42,8 +48,15 @@ def tokens_about(tool_results: list[str]) -> list[str]:
     return tokenize(sentence.replace("{results}", shown))
 
 
-def _call(tool: Tool, question: Question, seed: int) -> Part:
+def _call(tool: Tool, topic: str, question: Question, seed: int) -> Part:
     if tool.parameters is None:
         return Part("tool_call", question.answer(seed, 12), tool.name, is_free_text=True)
-    arguments = json_from_schema(tool.parameters, question.topic, seed)
+    try:
+        arguments = json_from_schema(tool.parameters, topic, seed)
+    except SchemaError as error:
+        raise _refused(f"Invalid schema for function '{tool.name}'", error) from None
     return Part("tool_call", tokenize(arguments), tool.name)
+
+
+def _refused(what: str, error: SchemaError) -> ApiError:
+    return ApiError(400, "invalid_request", f"{what}: {error}")
