@@ -304,7 +304,7 @@ def test_refusal_is_raised_as_the_error_of_its_status(
 def test_bad_field_is_named_by_the_error(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(**CHAT, n=0)
-    assert (raised.value.code, raised.value.param) == ("invalid_request", "n")
+    assert (raised.value.code, raised.value.param) == ("integer_below_min_value", "n")
 
 
 def test_request_id_of_an_error_is_the_clients(client: OpenAI, request_id: str) -> None:

@@ -33,11 +33,7 @@ _TYPE_NAMES = {
 _GOT_NAMES = {**_TYPE_NAMES, "float": "a decimal number", "array": "an array"}
 _LISTS_OF_STRINGS = ("stop", "modalities", "prompt")
 _NUMBERS = {"int": "integer", "float": "decimal"}
-_NOUNS = {
-    "str": ("string", "a string with {} length {}", "length"),
-    "array": ("array", "an array with {} length {}", "length"),
-    "object": ("object", "an object with {} number of properties {}", "properties"),
-}
+_NOUNS = {"str": "string", "array": "array"}
 _CONTAINERS: dict[str, Any] = {
     "str": str,
     "array": list[msgspec.Raw],
@@ -154,17 +150,25 @@ def _out_of_range(path: str, outside: re.Match[str], value: bytes) -> ApiError:
 
 
 def _wrong_length(path: str, length: re.Match[str], value: bytes) -> ApiError:
-    kind, is_above, limit = length["type"], length["sign"] == "<=", int(length["limit"])
-    noun, phrase, code = _NOUNS[kind]
+    kind, is_above, limit = length["type"], length["sign"] == "<=", length["limit"]
     count = _count(kind, value)
+    shown = "another" if count is None else str(count)
+    if kind == "object":
+        message = (
+            f"Invalid '{path}': too many properties. Expected an object with at most {limit} properties, "
+            f"but got an object with {shown} properties instead."
+        )
+        return ApiError(400, "object_above_max_properties", message, param=path)
+    noun = _NOUNS[kind]
+    a_noun = "an array" if kind == "array" else "a string"
     if not is_above and count == 0:
-        code, problem, given = f"empty_{noun}", f"empty {noun}", f"an empty {noun}"
+        problem, code, got = f"empty {noun}", f"empty_{noun}", f"an empty {noun}"
     else:
-        code = f"{noun}_{'above_max' if is_above else 'below_min'}_{code}"
         problem = f"{noun} too {'long' if is_above else 'short'}"
-        given = phrase.format("", "another" if count is None else count).replace("  ", " ")
-    expected = phrase.format("maximum" if is_above else "minimum", limit)
-    message = f"Invalid '{path}': {problem}. Expected {expected}, but got {given} instead."
+        code = f"{noun}_{'above_max' if is_above else 'below_min'}_length"
+        got = f"{a_noun} with length {shown}"
+    expected = f"{a_noun} with {'maximum' if is_above else 'minimum'} length {limit}"
+    message = f"Invalid '{path}': {problem}. Expected {expected}, but got {got} instead."
     return ApiError(400, code, message, param=path)
 
 

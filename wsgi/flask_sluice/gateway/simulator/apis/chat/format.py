@@ -52,8 +52,8 @@ class ChatFormat(Format):
         self._created = int(time.time())
 
     def begin_choice(self, number: int) -> Iterable[bytes]:
-        has_text = any(part.kind == "text" for part in self.answer.choices[number].parts)
-        yield self._chunk(number, {"role": "assistant", "content": "" if has_text else None})
+        content = _first_content(self.answer.choices[number])
+        yield self._chunk(number, {"role": "assistant", "content": content})
 
     def begin_part(self, number: int, place: int) -> Iterable[bytes]:
         if self._part(number, place).kind == "tool_call":
@@ -101,7 +101,8 @@ class ChatFormat(Format):
         return choice.finish_reason
 
     def _message(self, number: int, choice: Choice) -> Json:
-        message: Json = {"role": "assistant", "content": None, "refusal": None}
+        content = _first_content(choice)
+        message: Json = {"role": "assistant", "content": content, "refusal": None}
         for kind, name in _DELTA_FIELDS.items():
             if texts := [part.text for part in choice.parts if part.kind == kind]:
                 message[name] = "".join(texts)
@@ -188,3 +189,10 @@ class ChatFormat(Format):
             "system_fingerprint": fingerprint_of(self.asked.model),
         }
         return head if self._service_tier is None else {**head, "service_tier": self._service_tier}
+
+
+def _first_content(choice: Choice) -> str | None:
+    """Return what the content is before its first token: null in an answer that is not of text."""
+    has_other = any(part.kind in ("tool_call", "refusal") for part in choice.parts)
+    has_text = any(part.kind == "text" for part in choice.parts)
+    return "" if has_text or not has_other else None
