@@ -7,14 +7,20 @@ import msgspec
 from msgspec import Meta, Struct
 
 from flask_sluice.gateway.simulator.apis import openai_errors
-from flask_sluice.gateway.simulator.apis.openai_errors import invalid, unknown_value
+from flask_sluice.gateway.simulator.apis.openai_errors import (
+    invalid,
+    name_of_type,
+    too_long,
+    too_many_properties,
+    unknown_value,
+    wrong_type,
+)
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
 from flask_sluice.stream.errors import ApiError
 
 Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenAI takes
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Metadata = Annotated[dict[str, str], Meta(max_length=16)]
 
 SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority")
 EFFORTS = {
@@ -27,7 +33,12 @@ EFFORTS = {
     "max": 1024,
 }
 """How many tokens a model thinks before it answers; OpenAI's count in steps of 64."""
+_NULL = msgspec.Raw(b"null")
 _MAX_BIAS = 100
+_MAX_BIASES = 1024
+_MAX_METADATA = 16
+_MAX_COMMAS = 16_384
+"""Of an object that is to have few properties: it is decoded in a few milliseconds."""
 _MAX_KEY_CHARACTERS = 64
 _MAX_VALUE_CHARACTERS = 512
 
@@ -54,9 +65,10 @@ class OpenAIRequest(ApiRequest, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] | None = 1
     stop: Stop = None
     seed: Seed | None = None
-    logit_bias: Annotated[dict[str, float], Meta(max_length=1024)] | None = None
+    logit_bias: msgspec.Raw = _NULL
+    """Undecoded, as ``metadata`` is: an object of many keys takes long."""
     user: str | None = None
-    metadata: Metadata | None = None
+    metadata: msgspec.Raw = _NULL
     service_tier: str | None = None
 
     @property
@@ -81,10 +93,10 @@ class OpenAIRequest(ApiRequest, kw_only=True):
             )
         if self.service_tier is not None and self.service_tier not in SERVICE_TIERS:
             raise unknown_value("service_tier", self.service_tier, SERVICE_TIERS)
-        if self.logit_bias:
-            _check_bias(self.logit_bias)
-        if self.metadata:
-            _check_metadata(self.metadata)
+        if self.logit_bias is not _NULL:
+            _check_bias(properties_of("logit_bias", self.logit_bias, _MAX_BIASES))
+        if self.metadata is not _NULL:
+            check_metadata(properties_of("metadata", self.metadata, _MAX_METADATA))
 
 
 def reasoning_tokens(effort: str | None) -> int:
@@ -96,22 +108,23 @@ def reasoning_tokens(effort: str | None) -> int:
     return EFFORTS[effort]
 
 
-def _check_bias(biases: dict[str, float]) -> None:
-    for key, bias in biases.items():
-        if not (key.isascii() and key.isdigit()):
-            raise invalid(
-                "logit_bias",
-                f"Invalid key in 'logit_bias': {key[:_MAX_KEY_CHARACTERS]}. "
-                "You should only be submitting non-negative integers.",
-            )
-        if not -_MAX_BIAS <= bias <= _MAX_BIAS:
-            raise invalid(
-                "logit_bias",
-                f"Invalid value for 'logit_bias': {bias:g} is not between -{_MAX_BIAS} and {_MAX_BIAS}.",
-            )
+def properties_of(path: str, value: msgspec.Raw, limit: int) -> dict[str, msgspec.Raw]:
+    """Return the properties of an object with at most so many; none of null. Raises ApiError 400 for other values."""
+    text = bytes(value)
+    if text == b"null":
+        return {}
+    if not text.startswith(b"{"):
+        raise wrong_type(path, "an object", name_of_type(text))
+    if text.count(b",") > _MAX_COMMAS:
+        raise too_many_properties(path, limit, None)
+    properties = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    if len(properties) > limit:
+        raise too_many_properties(path, limit, len(properties))
+    return properties
 
 
-def _check_metadata(metadata: dict[str, str]) -> None:
+def check_metadata(metadata: dict[str, msgspec.Raw]) -> None:
+    """Raise ApiError 400 for metadata that are not short texts."""
     for key, value in metadata.items():
         if len(key) > _MAX_KEY_CHARACTERS:
             raise invalid(
@@ -120,5 +133,28 @@ def _check_metadata(metadata: dict[str, str]) -> None:
                 f"with maximum length {_MAX_KEY_CHARACTERS}, but got a string with length {len(key)} instead.",
                 "property_name_above_max_length",
             )
-        if len(value) > _MAX_VALUE_CHARACTERS:
-            raise openai_errors.too_long(f"metadata.{key}", _MAX_VALUE_CHARACTERS, len(value))
+        if not bytes(value).startswith(b'"'):
+            raise wrong_type(f"metadata.{key}", "a string", name_of_type(bytes(value)))
+        length = len(msgspec.json.decode(value, type=str))
+        if length > _MAX_VALUE_CHARACTERS:
+            raise too_long(f"metadata.{key}", _MAX_VALUE_CHARACTERS, length)
+
+
+def _check_bias(biases: dict[str, msgspec.Raw]) -> None:
+    for key, value in biases.items():
+        if not (key.isascii() and key.isdigit()):
+            raise invalid(
+                "logit_bias",
+                f"Invalid key in 'logit_bias': {key[:_MAX_KEY_CHARACTERS]}. "
+                "You should only be submitting non-negative integers.",
+            )
+        try:
+            bias = msgspec.json.decode(value, type=float)
+        except msgspec.ValidationError:
+            got = name_of_type(bytes(value))
+            raise wrong_type(f"logit_bias.{key[:_MAX_KEY_CHARACTERS]}", "an integer", got) from None
+        if not -_MAX_BIAS <= bias <= _MAX_BIAS:
+            raise invalid(
+                "logit_bias",
+                f"Invalid value for 'logit_bias': {bias:g} is not between -{_MAX_BIAS} and {_MAX_BIAS}.",
+            )

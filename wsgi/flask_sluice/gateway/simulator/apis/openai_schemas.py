@@ -5,7 +5,11 @@ from typing import Any
 
 import msgspec
 
-from flask_sluice.gateway.simulator.apis.openai_errors import invalid, wrong_type
+from flask_sluice.gateway.simulator.apis.openai_errors import (
+    invalid,
+    name_of_type,
+    wrong_type,
+)
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """Of all schemas of a request together: far more than OpenAI's API takes, and read in a few milliseconds."""
@@ -26,7 +30,7 @@ def check_schema(path: str, what: str, schema: msgspec.Raw, *, is_strict: bool, 
     """
     text = bytes(schema)
     if not text.startswith(b"{"):
-        raise wrong_type(path, "an object", _name_of(text))
+        raise wrong_type(path, "an object", name_of_type(text))
     document = decode_schema(path, text)
     root = document.get("type")
     if root != "object" and (root is not None or is_strict or "properties" in document):
@@ -99,8 +103,3 @@ def _nodes(node: object, context: Context, path: str) -> Iterator[tuple[Context,
         if isinstance(choices := node.get(key), list):
             for number, each in enumerate(choices):
                 yield from _nodes(each, (*context, key, str(number)), path)
-
-
-def _name_of(text: bytes) -> str:
-    names = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "a boolean", b"f": "a boolean"}
-    return names.get(text[:1], "a number")
