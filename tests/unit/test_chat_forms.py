@@ -29,20 +29,21 @@ def contents(body, field="content"):
     return "".join(delta.get(field) or "" for delta in deltas(body))
 
 
-class TestResponseFormat:
-    SCHEMA = {
-        "type": "object",
-        "properties": {
-            "city": {"type": "string"},
-            "kind": {"enum": ["town", "village"]},
-            "people": {"type": "integer"},
-        },
-        "required": ["city", "kind", "people"],
-        "additionalProperties": False,
-    }
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "kind": {"enum": ["town", "village"]},
+        "people": {"type": "integer"},
+    },
+    "required": ["city", "kind", "people"],
+    "additionalProperties": False,
+}
 
+
+class TestResponseFormat:
     def asking(self, **fields):
-        format_ = {"name": "place", "schema": self.SCHEMA, "strict": True}
+        format_ = {"name": "place", "schema": SCHEMA, "strict": True}
         response_format = {"type": "json_schema", "json_schema": format_}
         return conversation(response_format=response_format, **fields)
 

@@ -29,10 +29,11 @@ def is_large(asked: Asked) -> bool:
     given = (options.text, options.refusal, options.reasoning)
     characters = asked.prompt_length + sum(len(text) for text in given if isinstance(text, str))
     characters += sum(len(bytes(call.arguments)) for call in options.calls)
-    characters += sum(len(bytes(tool.parameters or b"")) for tool in asked.tools)
-    characters += len(bytes(asked.schema or b""))
     return (
-        _made_count(asked) * len(asked.questions) > _FEW_ANSWERS
+        # A small schema may have large values.
+        asked.schema is not None
+        or len(asked.tools) > 0
+        or _made_count(asked) * len(asked.questions) > _FEW_ANSWERS
         or characters > _FEW_CHARACTERS
         or max(options.tokens or 0, _reasoning_tokens(asked)) > _FEW_CHARACTERS
     )

@@ -9,6 +9,7 @@ from flask_sluice.gateway.simulator.answers.merged_schema import SchemaError
 from flask_sluice.gateway.simulator.answers.picking import pick_calls
 from flask_sluice.gateway.simulator.answers.texts import Question, shortened, tokenize
 from flask_sluice.stream.errors import ApiError
+from flask_sluice.stream.loop.give_way import give_way
 
 _MAX_RESULTS = 4
 _RESULTS = "The tools returned: {results}.\n\n"
@@ -32,11 +33,14 @@ def tool_calls(asked: Asked, question: Question, seed: int) -> list[Part]:
 
 
 def json_tokens(schema: msgspec.Raw, question: Question, seed: int) -> list[str]:
-    """Return the tokens of a JSON text of this schema."""
+    """Return the tokens of a JSON text of this schema. A large one takes some milliseconds, so others have their turn."""
     try:
-        return tokenize(json_from_schema(schema, question.topic, seed))
+        text = json_from_schema(schema, question.topic, seed)
     except SchemaError as error:
-        raise _refused("Invalid schema for the answer", error) from None
+        problem = f"Invalid schema for the answer: {error}"
+        raise ApiError(400, "invalid_json_schema", problem) from None
+    give_way()
+    return tokenize(text)
 
 
 def tokens_about(tool_results: list[str]) -> list[str]:
@@ -54,9 +58,7 @@ def _call(tool: Tool, topic: str, question: Question, seed: int) -> Part:
     try:
         arguments = json_from_schema(tool.parameters, topic, seed)
     except SchemaError as error:
-        raise _refused(f"Invalid schema for function '{tool.name}'", error) from None
+        text = f"Invalid schema for function '{tool.name}': {error}"
+        raise ApiError(400, "invalid_function_parameters", text) from None
+    give_way()
     return Part("tool_call", tokenize(arguments), tool.name)
-
-
-def _refused(what: str, error: SchemaError) -> ApiError:
-    return ApiError(400, "invalid_request", f"{what}: {error}")
