@@ -16,6 +16,7 @@ class StreamOptions:
         nginx and most load balancers close a silent connection
     keepalive_blank_line: whether a blank line follows a comment. It is legal and dispatches nothing, but several clients
         make an empty event of it
+    keepalive_event: sent instead of the comment; None: the comment
     channel_size: how many events may wait between generator and socket
     write_timeout_seconds: a client whose kernel takes no byte for so long is dropped
     idle_timeout_seconds: how long a stream may wait for its next event; None: without a limit
@@ -24,6 +25,7 @@ class StreamOptions:
 
     keepalive_seconds: float = 15
     keepalive_blank_line: bool = False
+    keepalive_event: bytes | None = None
     channel_size: int = 8
     write_timeout_seconds: float = 30
     idle_timeout_seconds: float | None = None
@@ -34,7 +36,7 @@ class StreamOptions:
         """The bytes of one keep-alive; b"" if there are none."""
         if not self.keepalive_seconds:
             return b""
-        return self._comment(b": keep-alive\n")
+        return self.keepalive_event or self._comment(b": keep-alive\n")
 
     @property
     def preamble(self) -> bytes:

@@ -33,7 +33,8 @@ FaultKind = Literal[
 class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A failure that the simulator is to produce.
 
-    status, retry_after: the refusal's, for ``kind="status"``
+    status: the refusal's, for ``kind="status"``, or that of the failure which an error event tells
+    retry_after: the refusal's, for ``kind="status"``
     after: how many tokens come before it, for the kinds that break a stream
     """
 
@@ -43,8 +44,10 @@ class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
     after: Annotated[int, Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
-        if self.kind != "status" and (self.status is not None or self.retry_after is not None):
-            raise ValueError('status and retry_after go with kind "status" only')
+        if self.retry_after is not None and self.kind != "status":
+            raise ValueError('retry_after goes with kind "status" only')
+        if self.status is not None and self.kind not in ("status", "error_event"):
+            raise ValueError('status goes with the kinds "status" and "error_event" only')
         if self.kind in ("status", "json_body", "no_done") and self.after is not None:
             raise ValueError(f'kind "{self.kind}" has its own place, without after')
 

@@ -54,7 +54,7 @@ class Simulation:
         request, self._request = self._request, None
         options = self._options
         if options.fault is not None:
-            _refuse(options.fault)
+            refuse(options.fault)
         asked = request.asked(options)
         # Of most requests that is a fraction of a millisecond. Where it is not, others have their turn between.
         with heavy_work() if is_large(asked) else nullcontext():
@@ -135,7 +135,7 @@ class _Player:
             if 0 < position < longest and (pause := next(pauses)) is not None:
                 yield pause
         if fault == "error_event":
-            raise ApiError(502, "upstream_error", _FAILURE)
+            raise self._failure()
         if fault == "truncate":
             self._context.fail(_FAILURE)
             self._format.answer = answer.broken_off(self._fault_at)
@@ -146,7 +146,7 @@ class _Player:
         """Do what the fault does in mid-stream; return whether it ends the stream."""
         match self._fault:
             case "error_event":
-                raise ApiError(502, "upstream_error", _FAILURE)
+                raise self._failure()
             case "truncate":
                 self._context.fail(_FAILURE)
                 return True
@@ -167,6 +167,10 @@ class _Player:
                 yield Pause(None)
                 return True
         return False
+
+    def _failure(self) -> ApiError:
+        status = None if self._options.fault is None else self._options.fault.status
+        return ApiError(status or self._format.failure_status, "upstream_error", _FAILURE)
 
     def _marked(self, event: bytes) -> Iterator[Item]:
         """Yield the event twice, or in two halves if it holds a character that can be cut."""
@@ -204,7 +208,7 @@ def _pause(milliseconds: float) -> Pause | None:
     return Pause(milliseconds / 1000) if milliseconds > 0 else None
 
 
-def _refuse(fault: Fault) -> None:
+def refuse(fault: Fault) -> None:
     """Raise a fault that comes in place of an answer."""
     if fault.kind == "status":
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}

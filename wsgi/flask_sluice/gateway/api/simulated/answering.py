@@ -18,6 +18,7 @@ from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.headers_and_errors import stream_headers
 from flask_sluice.stream.loop.give_way import heavy_work
+from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import StreamResponse, context_of
 from flask_sluice.stream.transport.client_socket import client_of
 
@@ -66,7 +67,7 @@ class Answering:
             context=context,
             render_error=simulation.error_event,
             client=client_of(request.environ),
-            options=self._settings.stream_options if is_event_stream else self._document_options,
+            options=self._stream_options(asked) if is_event_stream else self._document_options,
         )
         # An answer that is not streamed sends no header before it is complete, so a failure keeps its status.
         stream.wait_for_first_event(self._settings.commit_seconds if asked.stream else None)
@@ -78,6 +79,10 @@ class Answering:
         )
         headers["X-Request-Id"] = context.request_id
         return StreamResponse(stream, list(headers.items()))
+
+    def _stream_options(self, asked: ApiRequest) -> StreamOptions:
+        options, keepalive = self._settings.stream_options, asked.format_type.keepalive
+        return options if keepalive is None else replace(options, keepalive_event=keepalive)
 
     def _context(self, request: Request, asked: ApiRequest) -> StreamContext:
         context = context_of(request)

@@ -53,6 +53,10 @@ class Format:
     content_type: ClassVar[str] = "text/event-stream"
     heartbeat: ClassVar[bytes] = b": heartbeat\n\n"
     """What keeps a connection alive, and tells nothing."""
+    keepalive: ClassVar[bytes | None] = None
+    """What is sent in a long silence; None: a comment."""
+    failure_status: ClassVar[int] = 502
+    """The status of a failure in mid-answer, as far as its event or its refusal depends on that."""
     malformed: ClassVar[bytes] = b'data: {"choices": [{"delta\n\n'
     """An event that is not JSON."""
 
