@@ -24,6 +24,7 @@ _RESUMABLE_CODES = ("draining", "redis_unreachable")
 
 _MESSAGES_ERROR_TYPES = {
     401: "authentication_error",
+    402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
@@ -79,7 +80,7 @@ def error_for_messages(error: Exception) -> bytes:
 def messages_error_json(error: Exception) -> str:
     """Return the JSON of an error of Anthropic's Messages API, with the type that it has for such errors."""
     told = as_api_error(error)
-    body = {"type": "error", "error": {**told.body(), "type": _messages_error_type(told.status)}}
+    body = {"type": "error", "error": {**told.body(), "type": messages_error_type(told.status)}}
     return msgspec.json.encode(body).decode()
 
 
@@ -119,7 +120,8 @@ def _error_json(error: Exception) -> str:
     return msgspec.json.encode({"error": as_api_error(error).body()}).decode()
 
 
-def _messages_error_type(status: int) -> str:
+def messages_error_type(status: int) -> str:
+    """Return the type that Anthropic's API has for an error with this status."""
     if status in _MESSAGES_ERROR_TYPES:
         return _MESSAGES_ERROR_TYPES[status]
     return "invalid_request_error" if status < 500 else "api_error"

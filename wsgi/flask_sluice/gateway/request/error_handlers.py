@@ -40,7 +40,8 @@ def register(app: Flask) -> None:
 
 def _api_error(error: ApiError) -> Response:
     registry.stats().refuse(error.status, error.code)
-    if "messages" in request.path.split("/"):
+    # Anthropic's clients name the version of the API in each request, whatever its path.
+    if "messages" in request.path.split("/") or "Anthropic-Version" in request.headers:
         body = messages_error_json(error).encode()
     else:
         body = msgspec.json.encode({"error": error.body()})

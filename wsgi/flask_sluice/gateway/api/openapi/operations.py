@@ -3,10 +3,11 @@
 from flask_sluice.gateway.api import demo, operations, passthrough, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
-from flask_sluice.gateway.api.simulated import chat, models
+from flask_sluice.gateway.api.simulated import chat, messages, models
 
 OPERATIONS: Operations = {
     **chat.OPERATIONS,
+    **messages.OPERATIONS,
     **models.OPERATIONS,
     **passthrough.OPERATIONS,
     **streams.OPERATIONS,

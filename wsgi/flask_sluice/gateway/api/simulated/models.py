@@ -2,7 +2,7 @@
 
 import time
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from flask_sluice.gateway.api.openapi.operation import (
     INTEGER,
@@ -11,6 +11,11 @@ from flask_sluice.gateway.api.openapi.operation import (
     Operations,
     array_of,
     json_object,
+)
+from flask_sluice.gateway.api.simulated.anthropic_models import (
+    is_anthropics,
+    model_info,
+    model_page,
 )
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
@@ -43,12 +48,14 @@ def add(routes: Blueprint, settings: Settings) -> None:
     @routes.get("/v1/models")
     def models() -> dict[str, object]:
         names = settings.models or (DEFAULT_MODEL,)
+        if is_anthropics(request):
+            return model_page(names, started_at, request.args)
         return {"object": "list", "data": [model_card(name) for name in names]}
 
     @routes.get("/v1/models/<path:name>")
     def model(name: str) -> dict[str, object]:
         check_model(name, settings.models)
-        return model_card(name)
+        return model_info(name, started_at) if is_anthropics(request) else model_card(name)
 
     def model_card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}

@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from flask_sluice.gateway.api.simulated import chat, models
+from flask_sluice.gateway.api.simulated import chat, messages, models
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.settings import Settings
 
@@ -11,5 +11,6 @@ def blueprint(answering: Answering, settings: Settings) -> Blueprint:
     """Return the routes for a gateway without an upstream."""
     routes = Blueprint("simulated", __name__)
     chat.add(routes, answering)
+    messages.add(routes, answering)
     models.add(routes, settings)
     return routes
