@@ -72,11 +72,11 @@ def _place(path: str, body: bytes) -> str:
     places: list[str] = []
     parent = ""
     segments = _SEGMENT.findall(path)
-    for segment, following in zip(segments, [*segments[1:], None], strict=True):
+    for number, segment in enumerate(segments, start=1):
         places.append(segment)
         value = _child(value, segment)
         tag = _tag(value, segment, parent)
-        if tag and following not in (None, "type"):
+        if tag and segments[number : number + 1] not in ([], ["type"]):
             places.append(tag)
         parent = segment
     return ".".join(places)

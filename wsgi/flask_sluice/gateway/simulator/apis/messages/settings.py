@@ -65,8 +65,8 @@ class ToolDefinition(Struct):
             raise refusal(f"{place}.input_schema: Field required")
         if not bytes(self.input_schema).startswith(b"{"):
             raise refusal(f"{place}.input_schema: Input should be an object")
-        type_of_input = msgspec.json.decode(self.input_schema, type=_SchemaType).type
-        if type_of_input == MISSING:
+        type_of_input = bytes(msgspec.json.decode(self.input_schema, type=_SchemaType).type)
+        if not type_of_input:
             raise refusal(f"{place}.input_schema.type: Field required")
         if type_of_input != b'"object"':
             raise refusal(f"{place}.input_schema.type: Input should be 'object'")
