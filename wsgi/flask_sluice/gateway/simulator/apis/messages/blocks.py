@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from flask_sluice.gateway.simulator.bounds import MAX_PARTS
 
@@ -37,7 +37,7 @@ class Block(Struct):
     source: Source | str | UnsetType = UNSET
     id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
-    input: msgspec.Raw = MISSING
+    input: msgspec.Raw = field(default_factory=msgspec.Raw)
     tool_use_id: str | UnsetType = UNSET
     content: "Content | Block | UnsetType" = UNSET
     is_error: bool | None = None

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from flask_sluice.gateway.simulator.answers.asked import Tool, ToolChoice
 from flask_sluice.gateway.simulator.apis.messages.block_checks import (
@@ -42,7 +42,7 @@ class ToolDefinition(Struct):
     name: str | UnsetType = UNSET
     type: str | None = None
     description: str = ""
-    input_schema: msgspec.Raw = MISSING
+    input_schema: msgspec.Raw = field(default_factory=msgspec.Raw)
     strict: bool | None = None
     cache_control: CacheControl | None = None
 
@@ -157,7 +157,7 @@ class JsonFormat(Struct):
     """The JSON Schema that the answer follows."""
 
     type: str
-    schema: msgspec.Raw = MISSING
+    schema: msgspec.Raw = field(default_factory=msgspec.Raw)
 
     def check(self, place: str) -> None:
         """Raise ApiError 400 for a schema that the API does not accept."""
@@ -192,7 +192,7 @@ class Metadata(Struct):
 
 
 class _SchemaType(Struct):
-    type: msgspec.Raw = MISSING
+    type: msgspec.Raw = field(default_factory=msgspec.Raw)
 
 
 def _check_closed(place: str, schema: msgspec.Raw) -> None:
