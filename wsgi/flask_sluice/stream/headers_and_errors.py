@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from flask_sluice.sse import Event
-from flask_sluice.stream.errors import as_api_error
+from flask_sluice.stream.errors import as_api_error, as_unicode
 
 logger = logging.getLogger("sluice.stream")
 
@@ -34,6 +34,22 @@ _MESSAGES_ERROR_TYPES = {
     529: "overloaded_error",
 }
 """Anthropic's, by HTTP status."""
+
+_GOOGLE_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""Google's names (google.rpc.Code), by HTTP status."""
 
 
 def stream_headers(request_id: str) -> Headers:
@@ -82,6 +98,34 @@ def messages_error_json(error: Exception) -> str:
     told = as_api_error(error)
     body = {"type": "error", "error": {**told.body(), "type": messages_error_type(told.status)}}
     return msgspec.json.encode(body).decode()
+
+
+def ollama_error_json(error: Exception) -> bytes:
+    """Return the JSON of an error of Ollama's API, which has a text alone."""
+    return msgspec.json.encode({"error": as_unicode(as_api_error(error).message)})
+
+
+def gemini_error_json(error: Exception) -> bytes:
+    """Return the JSON of an error of Google's APIs; a field that is at fault is named as they name it."""
+    told = as_api_error(error)
+    message = as_unicode(told.message)
+    details: list[dict[str, object]] = []
+    if told.param is not None:
+        violation = {"field": told.param, "description": message}
+        details.append(
+            {
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "fieldViolations": [violation],
+            }
+        )
+    default = "INVALID_ARGUMENT" if told.status < 500 else "INTERNAL"
+    body = {
+        "code": told.status,
+        "message": message,
+        "status": _GOOGLE_STATUSES.get(told.status, default),
+        "details": details,
+    }
+    return msgspec.json.encode({"error": body})
 
 
 def error_for_other_routes(error: Exception) -> bytes:

@@ -1,4 +1,4 @@
-"""Error responses: every failure before the first byte of the answer, in the form of the OpenAI API."""
+"""Error responses: every failure before the first byte of the answer, in the form of the API that was asked."""
 
 import logging
 
@@ -10,7 +10,11 @@ from flask_sluice.server.gunicorn_adapter import FRAMING_ERRORS
 from flask_sluice.stream import registry
 from flask_sluice.stream.admission import TooManyStreamsError
 from flask_sluice.stream.errors import ApiError, PlainAnswer, as_api_error
-from flask_sluice.stream.headers_and_errors import messages_error_json
+from flask_sluice.stream.headers_and_errors import (
+    gemini_error_json,
+    messages_error_json,
+    ollama_error_json,
+)
 from flask_sluice.stream.responses import StreamResponse, request_id
 
 logger = logging.getLogger("sluice.api")
@@ -27,7 +31,7 @@ _RETRY_SECONDS = 1
 
 
 def register(app: Flask) -> None:
-    """Have every error of the application answered with the JSON that clients of the OpenAI API expect."""
+    """Have every error of the application answered with the JSON that clients of its API expect."""
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(PlainAnswer, _plain_answer)
     app.register_error_handler(TooManyStreamsError, _too_many_streams)
@@ -40,13 +44,20 @@ def register(app: Flask) -> None:
 
 def _api_error(error: ApiError) -> Response:
     registry.stats().refuse(error.status, error.code)
-    # Anthropic's clients name the version of the API in each request, whatever its path.
-    if "messages" in request.path.split("/") or "Anthropic-Version" in request.headers:
-        body = messages_error_json(error).encode()
-    else:
-        body = msgspec.json.encode({"error": error.body()})
     headers = {"Content-Type": "application/json", **error.headers}
-    return Response(body, status=error.status, headers=headers)
+    return Response(_error_json(error, request.path), status=error.status, headers=headers)
+
+
+def _error_json(error: ApiError, path: str) -> bytes:
+    """Return the body in the form of the API that has this path; OpenAI's for all other paths."""
+    if path.startswith("/api/"):
+        return ollama_error_json(error)
+    if path.startswith("/v1beta/"):
+        return gemini_error_json(error)
+    # Anthropic's clients name the version of the API in each request, whatever its path.
+    if "messages" in path.split("/") or "Anthropic-Version" in request.headers:
+        return messages_error_json(error).encode()
+    return msgspec.json.encode({"error": error.body()})
 
 
 def _plain_answer(answer: PlainAnswer) -> Response:

@@ -20,7 +20,7 @@ from flask_sluice.stream.errors import ApiError
 def register(app: Flask, settings: Settings) -> None:
     """Count requests that start an answer, and refuse those over the limit with 429.
 
-    All POSTs below /v1 and /openai count, also those that fail, and ``/stream_chat``. Reading a stream again does not count.
+    All POSTs to an API (see ``needs_key``) count, also those that fail, and ``/stream_chat``. Reading a stream again does not count.
     """
     limits = RateLimits(settings.rate_limit, settings.redis_url, settings.redis_credentials)
 

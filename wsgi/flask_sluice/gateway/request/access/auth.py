@@ -14,7 +14,7 @@ _TICKET = -1
 
 
 def register(app: Flask, keys: tuple[str, ...], tickets: Tickets) -> None:
-    """Refuse requests below /v1 that have neither one of the keys nor, for one stream, its ticket."""
+    """Refuse requests to an API that have neither one of the keys nor, for one stream, its ticket."""
     wrong_keys = WrongKeys()
     encoded_keys = [key.encode() for key in keys]
 
@@ -48,18 +48,24 @@ def register(app: Flask, keys: tuple[str, ...], tickets: Tickets) -> None:
 
 
 def needs_key(path: str) -> bool:
-    return path.startswith(("/v1/", "/openai/"))
+    """Return whether the path is one of an API: OpenAI's and Anthropic's, Azure's, Ollama's or Google's."""
+    return path.startswith(("/v1/", "/openai/", "/api/", "/v1beta/"))
 
 
 def given_key() -> str:
-    """Return the key of the current request, in the header of OpenAI's, Anthropic's, Azure's or Google's clients; "" if
-    none."""
+    """Return the key of the current request, "" if none.
+
+    It is in the header of OpenAI's, Anthropic's, Azure's or Google's clients. Google's may have it in the query, and only
+    its API takes it there: a URL is seen by more programs than a header.
+    """
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
     for name in ("X-Api-Key", "Api-Key", "X-Goog-Api-Key"):
         if key := request.headers.get(name, "").strip():
             return key
+    if request.path.startswith("/v1beta/"):
+        return request.args.get("key", "").strip()
     return ""
 
 

@@ -5,7 +5,7 @@ import re
 from flask import Flask, Response, request
 from flask_cors import CORS
 
-_PATHS = re.compile(r"/v1/|/openai/|/stream_chat\Z|/static/|/_sluice/")
+_PATHS = re.compile(r"/v1/|/openai/|/api/|/v1beta/|/stream_chat\Z|/static/|/_sluice/")
 """Not the operators' routes: they would tell any page about a server in its reader's network."""
 
 _EXPOSED = [

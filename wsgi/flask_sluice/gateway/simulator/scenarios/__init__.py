@@ -1,0 +1,1 @@
+"""Scenarios: what the simulator answers to which request, from a file or as a test sets it."""
