@@ -139,14 +139,18 @@ class _Player:
         if fault == "truncate":
             self._context.fail(_FAILURE)
             self._format.answer = answer.broken_off(self._fault_at)
-        document = self._format.whole()
-        yield document[: len(document) // 2] if fault == "malformed" else document
+        if fault == "malformed":
+            document = self._format.whole()
+            yield document[: len(document) // 2]
+        else:
+            yield from self._format.whole_in_pieces()
 
     def _go_wrong(self) -> Generator[Item, None, bool]:
         """Do what the fault does in mid-stream; return whether it ends the stream."""
         match self._fault:
             case "error_event":
-                raise self._failure()
+                yield self._told(self._failure())
+                return True
             case "truncate":
                 self._context.fail(_FAILURE)
                 return True
@@ -157,6 +161,17 @@ class _Player:
             case "split_utf8" | "duplicate":
                 self._is_marked = True
         return (yield from self._break_off())
+
+    def _told(self, error: ApiError) -> bytes:
+        """Return the event of the format's own that tells of an error. Raises the error where the server tells of it.
+
+        That is so too before the first event, when the error can still be the response's status.
+        """
+        has_begun = self._fault_at > 0 or self._context.is_committed
+        if not (has_begun and self._format.tells_errors):
+            raise error
+        self._context.told_error = error
+        return self._format.error_event(error)
 
     def _break_off(self) -> Generator[Item, None, bool]:
         """Do what the faults do that leave an answer without its end, streamed or not; return as ``_go_wrong``."""

@@ -41,6 +41,12 @@ class Answering:
 
         Raises ApiError for a body that is not of the type, names a model that is not accepted, or would take long to decode.
         """
+        asked = self.read_for_any_model(type_, body)
+        check_model(asked.model, self._settings.models)
+        return asked
+
+    def read_for_any_model(self, type_: type[Asked], body: bytes | None = None) -> Asked:
+        """Do as ``read`` for an API that names its models elsewhere than in the body, or in its own way."""
         if body is None:
             body = read_json(current_request())
         if len(body) <= SMALL_BODY_BYTES:
@@ -49,7 +55,6 @@ class Answering:
             with heavy_work():
                 check_size(body)
                 asked = decode(body, type_, type_.explain)
-        check_model(asked.model, self._settings.models)
         return asked
 
     def feed(self, asked: ApiRequest, context: StreamContext) -> TimedFeed:
@@ -62,12 +67,13 @@ class Answering:
         context = self._context(request, asked)
         simulation = self._simulation(asked, context)
         is_event_stream = asked.stream and asked.format_type.content_type == _EVENT_STREAM
+        takes_comments = is_event_stream and asked.format_type.takes_comments
         stream = EventStream(
             self._feed(asked, simulation, context),
             context=context,
             render_error=simulation.error_event,
             client=client_of(request.environ),
-            options=self._stream_options(asked) if is_event_stream else self._document_options,
+            options=self._stream_options(asked) if takes_comments else self._document_options,
         )
         # An answer that is not streamed sends no header before it is complete, so a failure keeps its status.
         stream.wait_for_first_event(self._settings.commit_seconds if asked.stream else None)

@@ -51,6 +51,11 @@ class Format:
     """
 
     content_type: ClassVar[str] = "text/event-stream"
+    takes_comments: ClassVar[bool] = True
+    """Whether a comment may keep the connection alive between the events."""
+    tells_errors: ClassVar[bool] = False
+    """Whether ``error_event`` belongs to the stream itself, as where that is not an event stream. Otherwise the server, which
+    can tell of its own failures too, sends it behind the stream."""
     heartbeat: ClassVar[bytes] = b": heartbeat\n\n"
     """What keeps a connection alive, and tells nothing."""
     keepalive: ClassVar[bytes | None] = None
@@ -121,3 +126,7 @@ class Format:
     def whole(self) -> bytes:
         """Return the answer that is not streamed, as one document."""
         raise NotImplementedError
+
+    def whole_in_pieces(self) -> Iterator[bytes]:
+        """Yield the same document, each piece made when it is to be sent, so that a large one never is in memory."""
+        yield self.whole()
