@@ -109,7 +109,7 @@ CHAT = "/v1/chat/completions"
         (post(CHAT, chat(), Content_Type="text/plain"), 415, "unsupported_media_type", None),
         (get(CHAT), 405, "method_not_allowed", None),
         (get("/v1/nothing"), 404, "not_found", None),
-        (post("/v1/embeddings", {}), 404, "not_found", None),
+        (post("/v1/audio/speech", {}), 404, "not_found", None),
         (get("/nothing"), 404, "not_found", None),
     ],
 )

@@ -139,11 +139,12 @@ class _Player:
         if fault == "truncate":
             self._context.fail(_FAILURE)
             self._format.answer = answer.broken_off(self._fault_at)
+        pieces = self._format.whole_in_pieces()
         if fault == "malformed":
-            document = self._format.whole()
-            yield document[: len(document) // 2]
+            first = next(pieces)
+            yield first[: len(first) // 2]
         else:
-            yield from self._format.whole_in_pieces()
+            yield from pieces
 
     def _go_wrong(self) -> Generator[Item, None, bool]:
         """Do what the fault does in mid-stream; return whether it ends the stream."""

@@ -3,12 +3,13 @@
 from flask_sluice.gateway.api import demo, operations, passthrough, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
-from flask_sluice.gateway.api.simulated import chat, messages, models
+from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models
 
 OPERATIONS: Operations = {
     **chat.OPERATIONS,
     **messages.OPERATIONS,
     **models.OPERATIONS,
+    **embeddings.OPERATIONS,
     **passthrough.OPERATIONS,
     **streams.OPERATIONS,
     **demo.OPERATIONS,

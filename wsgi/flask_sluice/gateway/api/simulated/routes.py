@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from flask_sluice.gateway.api.simulated import chat, messages, models
+from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.settings import Settings
 
@@ -13,4 +13,5 @@ def blueprint(answering: Answering, settings: Settings) -> Blueprint:
     chat.add(routes, answering)
     messages.add(routes, answering)
     models.add(routes, settings)
+    embeddings.add(routes, answering)
     return routes

@@ -1,0 +1,1 @@
+"""The official clients of each API, against the simulator."""

@@ -1,0 +1,1 @@
+"""OpenAI's embeddings, and the vectors of all APIs' embeddings."""
