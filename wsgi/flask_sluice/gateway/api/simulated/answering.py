@@ -67,13 +67,12 @@ class Answering:
         context = self._context(request, asked)
         simulation = self._simulation(asked, context)
         is_event_stream = asked.stream and asked.format_type.content_type == _EVENT_STREAM
-        takes_comments = is_event_stream and asked.format_type.takes_comments
         stream = EventStream(
             self._feed(asked, simulation, context),
             context=context,
             render_error=simulation.error_event,
             client=client_of(request.environ),
-            options=self._stream_options(asked) if takes_comments else self._document_options,
+            options=self._stream_options(asked) if is_event_stream else self._document_options,
         )
         # An answer that is not streamed sends no header before it is complete, so a failure keeps its status.
         stream.wait_for_first_event(self._settings.commit_seconds if asked.stream else None)
@@ -88,6 +87,8 @@ class Answering:
 
     def _stream_options(self, asked: ApiRequest) -> StreamOptions:
         options, keepalive = self._settings.stream_options, asked.format_type.keepalive
+        if keepalive == b"":
+            return self._document_options
         return options if keepalive is None else replace(options, keepalive_event=keepalive)
 
     def _context(self, request: Request, asked: ApiRequest) -> StreamContext:

@@ -51,15 +51,13 @@ class Format:
     """
 
     content_type: ClassVar[str] = "text/event-stream"
-    takes_comments: ClassVar[bool] = True
-    """Whether a comment may keep the connection alive between the events."""
     tells_errors: ClassVar[bool] = False
     """Whether ``error_event`` belongs to the stream itself, as where that is not an event stream. Otherwise the server, which
     can tell of its own failures too, sends it behind the stream."""
     heartbeat: ClassVar[bytes] = b": heartbeat\n\n"
     """What keeps a connection alive, and tells nothing."""
     keepalive: ClassVar[bytes | None] = None
-    """What is sent in a long silence; None: a comment."""
+    """What is sent in a long silence; None: a comment; b"": nothing."""
     failure_status: ClassVar[int] = 502
     """The status of a failure in mid-answer, as far as its event or its refusal depends on that."""
     malformed: ClassVar[bytes] = b'data: {"choices": [{"delta\n\n'
