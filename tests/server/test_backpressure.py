@@ -101,7 +101,7 @@ def test_a_reader_that_accepts_nothing_is_dropped_after_the_write_timeout(impati
         assert observer.ask("/inspect")["inflight"] == 1
         observer.until_idle()
         assert time.monotonic() - started_at >= WRITE_TIMEOUT_SECONDS
-    (line,) = impatient.logged("stream ended", request_id="dropped")
+    (line,) = wait_until(lambda: impatient.logged("stream ended", request_id="dropped"))
     assert (line["outcome"], line["reason"]) == ("cancelled", "the client stopped reading")
     assert "Traceback" not in impatient.log
 

@@ -46,6 +46,12 @@ def relay(upstream: RawUpstream) -> Iterator[Server]:
 
 @pytest.fixture
 def metrics(server: Server) -> Metrics:
+    return metrics_at_rest(server)
+
+
+def metrics_at_rest(server: Server) -> Metrics:
+    """The metrics from when the streams of the tests before have ended, which is later than their clients have left."""
+    Metrics(server).wait_for(0, "open_streams")
     return Metrics(server)
 
 
@@ -91,6 +97,7 @@ def test_every_end_is_counted_by_its_outcome(server, metrics):
     metrics.wait_until_added(1, "stream_errors_total", code="upstream_error")
 
 
+@pytest.mark.measures
 def test_a_client_that_leaves_is_released_within_milliseconds(server, metrics):
     for _ in range(5):
         open_chat(server, tokens=100_000).close()
@@ -125,7 +132,7 @@ def test_times_are_those_that_the_simulator_took(server, metrics):
     assert first_event + gaps > 0.12 + 4 * 0.3 - 0.01
     assert first_event + gaps <= duration <= took
     gap_count = metrics.added("event_gap_seconds_count")
-    assert gap_count - metrics.added("event_gap_seconds_bucket", le="0.03") == 4
+    assert gap_count - metrics.added("event_gap_seconds_bucket", le="0.15") == 4
 
 
 def test_keepalives_are_counted_while_they_are_sent(server, metrics):
@@ -197,7 +204,7 @@ def test_refusals_are_counted_by_status_and_code():
 
 def test_a_refusal_of_the_upstreams_is_counted_as_well(upstream, relay):
     upstream.handler = sends(whole(b'{"error":{"message":"no"}}', "429 Too Many Requests"))
-    metrics = Metrics(relay)
+    metrics = metrics_at_rest(relay)
     assert ask(relay, post(PATH, chat())).status == 429
     metrics.wait_until_added(1, "requests_refused_total", status="429", code="upstream_error")
 
@@ -249,7 +256,7 @@ def test_upstreams_on_one_host_are_told_apart(upstream):
     ids=["refuses", "no-http", "breaks-off", "error-first", "error-later", "silent"],
 )
 def test_each_failure_of_an_upstream_is_counted_once(relay, upstream, handler, code):
-    metrics = Metrics(relay)
+    metrics = metrics_at_rest(relay)
     upstream.handler = handler
     ask_chat(relay)
     metrics.wait_until_added(1, "streams_ended_total", outcome="error", route=PATH)
@@ -259,7 +266,7 @@ def test_each_failure_of_an_upstream_is_counted_once(relay, upstream, handler, c
 
 def test_paths_that_are_passed_on_share_a_route(relay, upstream):
     upstream.handler = sends(whole(b"{}"))
-    metrics = Metrics(relay)
+    metrics = metrics_at_rest(relay)
     for path in ("/v1/models", "/v1/files/1", "/v1/files/2"):
         ask(relay, get(path))
     metrics.wait_until_added(3, "streams_ended_total")

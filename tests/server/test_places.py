@@ -100,9 +100,11 @@ def test_left_while_nothing_is_taken(server):
 
 
 def test_abandoned(server, sock):
-    sock.sendall(post("/v1/streams", chat(simulator=ENDLESS)))
+    request = post("/v1/streams", chat(simulator=ENDLESS), X_Request_Id="abandoned")
+    sock.sendall(request)
     assert Response(sock).status == 201
-    wait_until_open(server)
+    # It may be over before this test looks for it.
+    wait_until(lambda: server.logged("generation ended", request_id="abandoned"))
 
 
 def test_reader_of_a_resumable_stream_leaves(server, sock):
