@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from benchmarks.ports import free_port
+
 Handler = Callable[[socket.socket, bytes], object]
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -34,7 +36,8 @@ class RawUpstream:
     ) -> None:
         self.handler: Handler = handler or sends()
         self.connections: list[Connection] = []
-        self._listener = socket.create_server((address, port), backlog=128)
+        # Of the ports that the kernel gives out itself, one that is closed may soon be another process's.
+        self._listener = socket.create_server((address, port or free_port()), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.host = f"{address}:{self.port}"
         self.url = f"http://{self.host}/v1"
