@@ -158,7 +158,8 @@ def test_a_servers_heartbeats_are_measured(origin):
     url = origin + path(events=2, silence=1.0, heartbeat=0.2, heartbeat_form="line")
     check = examine(url, groups=("silence",)).check("silence.keep-alive")
     assert check.verdict is Verdict.OK
-    assert check.numbers["interval_seconds"] == pytest.approx(0.2, abs=0.15)
+    # It is more by what the machine is late, and less than the whole silence.
+    assert 0.15 < check.numbers["interval_seconds"] < 0.9
 
 
 # What cuts.
