@@ -60,6 +60,7 @@ class TestATask:
         assert user.status(stream_id)["state"] == "complete"
         assert user.open(stream_id, after="31").status_code == 204
 
+    @pytest.mark.measures
     def test_is_stopped_within_a_second(self, worker, user):
         stream_id = user.begin("Why stream?")
         events = user.events(stream_id)

@@ -177,6 +177,7 @@ class TestInBrowsers:
         for page in (ada, bob):
             expect(there(page)).to_have_text(["Ada", "Bob"], use_inner_text=True)
 
+    @pytest.mark.measures
     def test_two_tabs_of_one_user_are_one_and_the_last_is_seen_to_close_within_a_second(
         self, log_in
     ):

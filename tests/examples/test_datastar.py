@@ -163,6 +163,7 @@ def test_an_error_is_shown_below_the_words_before_it_and_is_the_end(page, server
     assert len(server.last_event_ids()) == asked_before + 1
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_leaving_the_page_ends_the_generator_within_a_second(page, server):
     example = ExamplePage(page, server.url)

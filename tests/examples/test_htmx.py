@@ -143,6 +143,7 @@ def test_an_error_is_shown_below_the_words_before_it_and_htmx_does_not_ask_again
     assert server.last_event_ids("question=fail") == ["-"]
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_leaving_the_page_ends_the_generator_within_a_second(page, server):
     example = ExamplePage(page, server.url)

@@ -313,6 +313,7 @@ def two_workers(redis, arguments=(), **options):
     )
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_presence_is_right_within_a_second_after_a_worker_is_killed(name):
     with RedisServer() as redis, two_workers(redis) as server:

@@ -111,6 +111,7 @@ class TestAScript:
         assert streams.status(stream_id).state == "error"
         assert "secret" not in str(events(streams, stream_id))
 
+    @pytest.mark.measures
     def test_hears_within_a_second_of_a_stop(self, streams, stream_id, run):
         run("publish_until_stopped", stream_id)
         until_begun(streams, stream_id)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
@@ -144,7 +144,7 @@ def test_redis_that_was_never_there_is_one_warning_too():
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     amounts=st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True),
     steps=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=60),
@@ -187,6 +187,7 @@ def test_a_limit_that_is_given_twice_counts_once(redis, open_limits):
         limits.count("a")
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_no_request_waits_longer_than_half_a_second_for_a_redis_that_stands_still(
     redis, open_limits, caplog
@@ -231,6 +232,7 @@ def test_the_password_may_be_in_a_file(tmp_path, open_limits, caplog):
         assert caplog.text == ""
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 @pytest.mark.parametrize("topology", ["cluster", "sentinel"])
 def test_after_a_failover_counting_goes_on_and_meanwhile_no_request_waits_for_long(
@@ -269,6 +271,7 @@ def test_after_a_failover_counting_goes_on_and_meanwhile_no_request_waits_for_lo
         assert node.client.get(key).split()[1] == b"2"
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_redis_that_hangs_costs_half_a_second_now_and_then():
     with socket.create_server(("127.0.0.1", 0)) as silent:

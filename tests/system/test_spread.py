@@ -47,6 +47,7 @@ def open_streams(server: Server, stack: contextlib.ExitStack, count: int) -> Non
     )
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_a_crowd_that_comes_at_once_is_spread_over_the_workers(server, stack):
     open_streams(server, stack, CAPACITY * 3 // 4)
@@ -60,6 +61,7 @@ def test_no_stream_is_refused_below_95_percent_of_the_capacity(server, stack):
     assert Metrics(server).value("requests_refused_total") == 0
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_a_new_worker_gets_the_next_streams(server, stack):
     open_streams(server, stack, CAPACITY // 2)
