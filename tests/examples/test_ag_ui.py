@@ -184,7 +184,7 @@ def test_a_client_that_aborts_stops_the_agent_at_once(slow_agent, run):
     seen = run(slow_agent, "Why stream?", leave_after=3)
     assert types(seen)[:3] == ["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT"]
     assert "RUN_FINISHED" not in types(seen)
-    wait_until(lambda: "the run run-1 is over" in slow_agent.log[logged:], timeout_seconds=2)
+    wait_until(lambda: "the run run-1 is over" in slow_agent.log[logged:], timeout_seconds=5)
     assert "is complete" not in slow_agent.log[logged:]
     assert "Traceback" not in slow_agent.log[logged:]
 

@@ -249,7 +249,7 @@ def test_a_reader_that_leaves_ends_the_connection_to_openai_at_once(app, upstrea
             next(items)
         # The app waits for an event that never comes.
         items.close()
-        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=2)
+        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=5)
         # A round trip more: what the app logs of the reader that left is there.
         upstream.handler = streams(*CHAT)
         assert list(client.chat.completions.create(**ASKED[CHAT_CALL]))
@@ -262,7 +262,7 @@ def test_a_reader_that_leaves_before_openai_answers_ends_the_connection_on_geven
         sock.sendall(request)
         wait_until(lambda: upstream.requests)
         sock.close()
-        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=2)
+        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=5)
 
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS)
@@ -278,7 +278,7 @@ def test_a_reader_that_leaves_ends_the_connection_to_openai_over_tls(tmp_path, k
         with client.chat.completions.create(**ASKED[CHAT_CALL]) as chunks:
             for _ in CHAT_BEGINNING:
                 next(chunks)
-        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=2)
+        wait_until(lambda: upstream.connections[0].closed_at is not None, timeout_seconds=5)
 
 
 def test_the_app_goes_on_after_readers_have_left(app, upstream):

@@ -8,5 +8,5 @@ from flask_sluice.gateway.request import body_budget  # noqa: E402 - gunicorn.co
 from flask_sluice.server import connections  # noqa: E402
 
 connections.HEAD_SECONDS = 1.0
-connections.REST_OF_BODY_SECONDS = 1.0
+connections.REST_OF_BODY_SECONDS = 2.0
 body_budget.SLOW_SECONDS = 1.0

@@ -18,7 +18,7 @@ from flask_sluice.stream import registry
 
 NOTES = Path(os.environ["SERVERS_NOTES"])
 GATE_TIMEOUT_SECONDS = 30
-BLOCKED_SECONDS = 2
+BLOCKED_SECONDS = 3
 
 app = Flask(__name__)
 app.config["SLUICE_WRITE_TIMEOUT_SECONDS"] = 1.5

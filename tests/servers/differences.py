@@ -14,8 +14,8 @@ AT_ONCE = "at once"
 AT_A_FAILED_WRITE = "when a write fails"
 AT_NEXT_YIELD = "at its next `yield`"
 IN_ITS_WAIT = "in its wait"
-KEEPALIVE_SECONDS = 1.5
-AT_ONCE_SECONDS = 1
+KEEPALIVE_SECONDS = 2.5
+AT_ONCE_SECONDS = 2
 """Before the first keep-alive, and before a blocked generator's wait is over."""
 MIB = 1 << 20
 GOES_ON_SECONDS = 2

@@ -14,7 +14,7 @@ from tests.support.stream import Connects, Response, ask, get, post
 from tests.system.hand_off import HandOffSite
 
 EVENTS = 20
-AT_ONCE_SECONDS = 2
+AT_ONCE_SECONDS = 5
 """Some hundred times what it takes on a machine with nothing else to do."""
 PAGE = "https://page.example.com"
 """The app allows it."""

@@ -15,7 +15,7 @@ from tests.support.server import ROOT, wait_until
 from tests.support.stream import Response, ask, get
 from tests.system.hand_off import HandOffSite, ticket_target
 
-AT_ONCE_SECONDS = 2
+AT_ONCE_SECONDS = 5
 READERS = 200
 EVENTS = 100
 

@@ -238,7 +238,7 @@ def test_a_reload_to_code_that_does_not_start_leaves_the_server_as_it_was(worker
         wait_until(lambda: set(server.workers()) == before)
         wait_until(
             lambda: states(server) == ["serving"] * workers,
-            5,
+            START_TIMEOUT_SECONDS,
             lambda: f"{ready(server)} {server.log}",
         )
         (tmp_path / "broken").unlink()

@@ -81,7 +81,8 @@ def test_a_server_that_hangs_delays_commands_for_the_others_once(keys):
                 delays.append(time.monotonic() - began_at)
         finally:
             hanging.resume()
-        assert sum(delay > 1 for delay in delays) == 1
+        # The one that waits does so for two seconds.
+        assert sum(delay > 1.9 for delay in delays) == 1
         wait_until(lambda: isinstance(counted(client, keys)[0], list))
         checks.close()
         client.close()
@@ -217,7 +218,8 @@ def test_a_server_that_does_not_answer_holds_the_others_up_once_in_a_while(keys)
             assert isinstance(outcomes[1], JournalUnavailableError)
             started_at = time.monotonic()
             assert counted(client, keys)[::2] == [[3], [3]]
-            assert time.monotonic() - started_at < 1
+            # It does not wait for the server that hangs once more.
+            assert time.monotonic() - started_at < 2
         finally:
             cluster.nodes[1].resume()
         wait_until(lambda: client.check(keys_and_commands.everything) is None)
