@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from tests.support.server import wait_until
 from tests.system.site import Site
 
 pytestmark = pytest.mark.slow
@@ -75,7 +76,8 @@ def test_over_http_2_closing_one_leaves_the_others_running(page, over_http_2):
     page.evaluate("sources[0].close(); window.before = [...events]")
     wait_for(page, "events.slice(1).every((number, index) => number > before[index + 1] + 10)")
     # The stream that was closed has ended on the server as well.
-    assert len(over_http_2.gunicorn.logged("stream ended", outcome="cancelled")) == 1
+    end = {"outcome": "cancelled"}
+    assert len(wait_until(lambda: over_http_2.gunicorn.logged("stream ended", **end))) == 1
 
 
 def test_over_http_1_1_six_run_and_the_others_wait(page, over_http_1_1):

@@ -42,7 +42,7 @@ def test_close_wakes_a_reader_that_waits_for_the_connection():
         files, others = open_files(), connecting_to(url)
         stream = SSEClient(url).stream("POST", "/")
         close_while_read(stream, lambda: connecting_to(url) > others)
-        assert open_files() <= files
+        wait_until(lambda: open_files() <= files)
         wait_until(lambda: connecting_to(url) == others)
 
 

@@ -106,8 +106,8 @@ def test_an_exception_becomes_an_error_event(legacy, ada):
     assert word(" please") in events
     assert "event: error" in events[-2]
     assert "language model" not in events[-2]
-    assert ada.show(question_id)["state"] == "failed"
-    assert "ConnectionError: the language model does not answer" in legacy.log
+    wait_until(lambda: ada.show(question_id)["state"] == "failed")
+    wait_until(lambda: "ConnectionError: the language model does not answer" in legacy.log)
 
 
 def test_a_request_without_a_login_is_turned_away(legacy, ada):

@@ -204,7 +204,7 @@ def test_an_exception_reaches_all_pages_as_an_error_without_its_text(
         assert (page.shown["status"], page.shown["ends"]) == ("error", ["error"])
         assert page.shown["error"] == "The answer could not be finished."
         assert page.answer == question.answer
-    assert "ConnectionError: the language model does not answer" in server.log
+    wait_until(lambda: "ConnectionError: the language model does not answer" in server.log)
 
 
 def test_a_question_ends_the_answer_that_the_chat_still_has(server, open_page, newest, question):

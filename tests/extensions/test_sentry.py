@@ -63,6 +63,8 @@ def test_an_exception_that_is_held_back_is_reported_once(reported, app):
     key = new_key()
     response, _ = reported.answer(f"/{app}/fails_first?key={key}&hold=5")
     assert response.status == 500
+    # Sentry sends its reports from a thread.
+    wait_until(lambda: reports_of(reported, key))
     assert [len(report["exception"]["values"]) for report in reports_of(reported, key)] == [1]
 
 
