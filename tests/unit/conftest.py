@@ -7,7 +7,7 @@ import logging
 import gevent
 import pytest
 from flask import Flask
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from flask_sluice.journal import turns
 from flask_sluice.stream import accounting, event_stream, registry
@@ -18,8 +18,8 @@ from tests.unit.clock import Clock
 from tests.unit.greenlets import TIMEOUT_SECONDS
 from tests.unit.wsgi_server import Greenlets, Threads, WsgiServer
 
-# No deadline for a single example: on a busy machine any one of them may take long.
-settings.register_profile("sluice", deadline=None)
+# No deadline for a single example, nor for making them: on a busy machine any one of them may take long.
+settings.register_profile("sluice", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sluice")
 
 
