@@ -214,7 +214,8 @@ def test_a_proxy_that_cuts_a_silent_stream_is_found(origin):
         report = examine(url + path(events=3, interval=0.1, silence=5), groups=("silence",))
     check = report.check("silence.cut")
     assert check.verdict is Verdict.FAULT
-    assert check.numbers["silence_seconds"] == pytest.approx(2.0, abs=0.5)
+    # Of five, which it would be without the cut.
+    assert 1.5 < check.numbers["silence_seconds"] < 4.5
 
 
 @pytest.mark.slow
@@ -244,7 +245,8 @@ def test_a_silent_connection_that_a_proxy_cuts_is_found():
     ):
         check = on_real_server(f"{url}/events", silences=(0.5, 3.0))
     assert check.verdict is Verdict.FAULT
-    assert check.numbers["silence_seconds"] == pytest.approx(1.0, abs=0.5)
+    # Of three, which it would be without the cut.
+    assert 0.5 < check.numbers["silence_seconds"] < 2.7
     assert "FIN" in check.evidence
 
 
