@@ -12,7 +12,7 @@ from tests.support.server import ROOT
 MAY_IMPORT = {
     "__init__": {"sse", "stream", "journal", "channels", "extension"},
     "__main__": {"cli"},
-    "cli": {"gateway", "client", "doctor"},
+    "cli": {"gateway", "client", "doctor", "testing"},
     "testing": {"stream", "observe", "sse"},
     "extension": {"channels", "journal", "stream", "sse"},
     "gateway": {
@@ -38,7 +38,7 @@ KNOW_FLASK = (
     "wsgi/flask_sluice/stream/responses.py",
     "wsgi/flask_sluice/stream/sse_response.py",
     "wsgi/flask_sluice/server/connections.py",
-    "wsgi/flask_sluice/testing.py",
+    "wsgi/flask_sluice/testing/",
     "examples/",
     "benchmarks/peers/",
     "tests/",

@@ -6,6 +6,7 @@ Importing this module imports none of the extras. Each subcommand imports what i
 
 import argparse
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,17 @@ _SIMULATE = """\
 Run the simulator: it answers /v1/chat/completions with texts at the pace of a
 model, and fails as models and networks do where the request asks for it. It
 ignores SLUICE_UPSTREAM; the other settings are those of the gateway.
+"""
+_SIMULATE_EXAMPLES = """\
+examples:
+  sluice simulate
+  sluice simulate --scenario scenario.toml
+  sluice simulate --examine 'python my_client.py' --timeout 20
+
+With --examine the command is run about fifteen times, with the simulator's
+address in OPENAI_BASE_URL, ANTHROPIC_BASE_URL, OLLAMA_HOST and
+GOOGLE_GEMINI_BASE_URL. Its exit code says whether it took the answer for whole.
+Exit codes: 0 the client can be trusted, 1 it cannot, 2 it cannot be examined.
 """
 _ASK = """\
 Ask an OpenAI-compatible server a question and print the answer as it comes.
@@ -90,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _doctor(options)
     if problem := _obstacle_to_serving(options.command):
         return _fail(problem)
+    if options.command == "simulate" and options.examine is not None:
+        return _examine(options)
     return _serve(options)
 
 
@@ -110,8 +124,28 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", metavar="N", help="worker processes (default: SLUICE_WORKERS, or 1)"
     )
 
-    simulate = _add(commands, "simulate", "run the simulator of a model server", _SIMULATE)
+    simulate = _add(
+        commands, "simulate", "run the simulator of a model server", _SIMULATE, _SIMULATE_EXAMPLES
+    )
     _add_bind(simulate)
+    simulate.add_argument(
+        "--scenario",
+        metavar="FILE",
+        help="what is answered to which request, as TOML (default: SLUICE_SCENARIO)",
+    )
+    simulate.add_argument(
+        "--examine",
+        metavar="COMMAND",
+        help="run a client's command against each fault, and tell which it took for success",
+    )
+    simulate.add_argument(
+        "--timeout",
+        type=_positive_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --examine: how long one run of the command may take (default: 60)",
+    )
+    simulate.add_argument("--json", action="store_true", help="with --examine: print JSON")
 
     ask = _add(commands, "ask", "ask a question and print the answer", _ASK, _ASK_EXIT_CODES)
     ask.add_argument("question", metavar="QUESTION")
@@ -163,11 +197,29 @@ def _obstacle_to_serving(command: str) -> str | None:
     return None
 
 
+def _positive_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError
+    return seconds
+
+
+def _examine(options: argparse.Namespace) -> int:
+    from flask_sluice.testing.examining.command import examine  # noqa: PLC0415 - rarely needed
+
+    try:
+        return examine(options.examine, timeout_seconds=options.timeout, as_json=options.json)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nsluice: interrupted\n")
+        return _EXIT_INTERRUPTED
+
+
 def _serve(options: argparse.Namespace) -> NoReturn:
     """Replace this process by gunicorn with the gateway."""
     environment = dict(os.environ)
     if options.command == "simulate":
         environment.pop("SLUICE_UPSTREAM", None)
+        _set(environment, "SLUICE_SCENARIO", options.scenario)
     else:
         _set(environment, "SLUICE_UPSTREAM", ",".join(options.upstream or ()))
         _set(environment, "SLUICE_WORKERS", options.workers)

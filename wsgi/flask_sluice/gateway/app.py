@@ -16,6 +16,7 @@ from flask_sluice.gateway.api.openapi import routes as openapi
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.api.simulated import chat as simulated_chat
+from flask_sluice.gateway.api.simulated import observer
 from flask_sluice.gateway.api.simulated import routes as simulated
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.application import Application
@@ -29,6 +30,7 @@ from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES
+from flask_sluice.gateway.simulator.scenarios.scenario import ScenarioError
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.observe.multiprocess.mirror import FolderMirror
@@ -108,9 +110,7 @@ def create_app(settings: Settings | None = None) -> Application:
         open_feed = passthrough.chat_feed(relay, settings)
         app.register_blueprint(passthrough.blueprint(relay, settings))
     else:
-        answering = Answering(settings)
-        open_feed = simulated_chat.chat_feed(answering)
-        app.register_blueprint(simulated.blueprint(answering, settings))
+        open_feed = _simulate(app, settings)
     kept_streams = _streams(settings)
     journal = kept_streams.journal
     admission = registry.admission()
@@ -140,6 +140,18 @@ def create_app(settings: Settings | None = None) -> Application:
         doctor.blueprint(settings),
     )
     return app
+
+
+def _simulate(app: Application, settings: Settings) -> Callable[[StreamContext], Feed]:
+    """Have the simulator answer. Returns what opens the feed of a chat completion that is kept."""
+    try:
+        answering = Answering(settings)
+    except ScenarioError as error:
+        raise AppImportError(f"sluice: {error}") from error
+    app.register_blueprint(simulated.blueprint(answering, settings))
+    if answering.observer is not None:
+        app.register_blueprint(observer.blueprint(answering.observer, settings.simulator_token))
+    return simulated_chat.chat_feed(answering)
 
 
 def _register(app: Application, *blueprints: Blueprint) -> None:

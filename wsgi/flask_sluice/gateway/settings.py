@@ -234,6 +234,18 @@ class Settings:
         *_COUNT,
         "How many resumable streams one client may have running on a worker.",
     )
+    scenario: str = _setting(
+        "",
+        *_FILE,
+        "A TOML file that says what the simulator answers to which request; it is read again when it has changed.",
+    )
+    simulator_token: str = _setting(
+        "",
+        values.parse_key,
+        "a key without spaces",
+        "Who sends it as a key may ask which requests the simulator has had, and set its scenario; tests do.",
+        is_secret=True,
+    )
     client_is: str = _setting(
         "user",
         values.parse_client,

@@ -80,6 +80,8 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     ttft_ms, ttft_stddev_ms: time to first token, its mean and standard deviation
     itl_ms, itl_stddev_ms: inter-token latency, its mean and standard deviation
+    times_ms: in place of these, the pauses before the first token, before the second, and so on, as they were recorded; after
+        the last of them itl_ms holds
     tokens: how many the text of the answer has
     text: the text of the answer
     reasoning: what the model thinks before it answers: the text, or how many tokens it has
@@ -96,6 +98,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ttft_stddev_ms: Milliseconds = 0
     itl_ms: Milliseconds = 30
     itl_stddev_ms: Milliseconds = 0
+    times_ms: Annotated[list[Milliseconds], Meta(max_length=10_000)] | None = None
     tokens: TokenCount | None = None
     text: AnswerText | None = None
     reasoning: AnswerText | TokenCount | None = None

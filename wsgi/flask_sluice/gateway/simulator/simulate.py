@@ -3,7 +3,7 @@
 import random
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
-from itertools import count, repeat
+from itertools import chain, count, repeat
 
 import msgspec
 
@@ -206,8 +206,8 @@ class _Player:
 
     def _before_first(self) -> Iterator[Pause]:
         options = self._options
-        ttft_ms = options.ttft_ms
-        if options.ttft_stddev_ms:
+        ttft_ms = options.times_ms[0] if options.times_ms else options.ttft_ms
+        if options.ttft_stddev_ms and not options.times_ms:
             ttft_ms = self._random.gauss(ttft_ms, options.ttft_stddev_ms)
         if (pause := _pause(ttft_ms)) is not None:
             yield pause
@@ -215,6 +215,8 @@ class _Player:
     def _pauses(self) -> Iterator[Pause | None]:
         """Return the pauses between tokens, without an end."""
         mean_ms, stddev_ms = self._options.itl_ms, self._options.itl_stddev_ms
+        if self._options.times_ms:
+            return chain(map(_pause, self._options.times_ms[1:]), repeat(_pause(mean_ms)))
         if not stddev_ms:
             return repeat(_pause(mean_ms))
         return (_pause(self._random.gauss(mean_ms, stddev_ms)) for _ in count())

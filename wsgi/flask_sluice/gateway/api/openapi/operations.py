@@ -3,13 +3,14 @@
 from flask_sluice.gateway.api import demo, operations, passthrough, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
-from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models
+from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models, observer
 
 OPERATIONS: Operations = {
     **chat.OPERATIONS,
     **messages.OPERATIONS,
     **models.OPERATIONS,
     **embeddings.OPERATIONS,
+    **observer.OPERATIONS,
     **passthrough.OPERATIONS,
     **streams.OPERATIONS,
     **demo.OPERATIONS,

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from flask import Request, Response
 
+from flask_sluice.gateway.api.simulated.observer import Observer
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_json
 from flask_sluice.gateway.request.models import check_model
@@ -12,6 +13,8 @@ from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
 from flask_sluice.gateway.simulator.bounds import SMALL_BODY_BYTES, check_size
 from flask_sluice.gateway.simulator.options import SimulatorOptions
+from flask_sluice.gateway.simulator.scenarios.scenario import RunningScenario
+from flask_sluice.gateway.simulator.scenarios.scenario_file import ScenarioFile
 from flask_sluice.gateway.simulator.simulate import Simulation
 from flask_sluice.gateway.simulator.timed_feed import TimedFeed
 from flask_sluice.stream.context import StreamContext
@@ -31,6 +34,8 @@ class Answering:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._scenario_file = ScenarioFile(settings.scenario) if settings.scenario else None
+        self.observer = Observer() if settings.simulator_token else None
         # A comment would spoil a document.
         self._document_options = replace(settings.stream_options, keepalive_seconds=0)
 
@@ -49,6 +54,8 @@ class Answering:
         """Do as ``read`` for an API that names its models elsewhere than in the body, or in its own way."""
         if body is None:
             body = read_json(current_request())
+        if self.observer is not None:
+            self.observer.note_body(body)
         if len(body) <= SMALL_BODY_BYTES:
             asked = decode(body, type_, type_.explain)
         else:
@@ -97,7 +104,20 @@ class Answering:
         return context
 
     def _simulation(self, asked: ApiRequest, context: StreamContext) -> Simulation:
-        return Simulation(asked, asked.simulator or SimulatorOptions(), context)
+        return Simulation(asked, self._options(asked), context)
+
+    def _options(self, asked: ApiRequest) -> SimulatorOptions:
+        own = asked.simulator or SimulatorOptions()
+        scenario = self._scenario()
+        if scenario is None:
+            return own
+        with heavy_work():
+            return scenario.options_for(asked.asked(own), current_request().path)
+
+    def _scenario(self) -> RunningScenario | None:
+        if self.observer is not None and self.observer.scenario is not None:
+            return self.observer.scenario
+        return None if self._scenario_file is None else self._scenario_file.current
 
     def _feed(self, asked: ApiRequest, simulation: Simulation, context: StreamContext) -> TimedFeed:
         format_type = asked.format_type

@@ -1,5 +1,6 @@
 """What a test may ask of a simulator that it has started: which requests came, and to answer in another way."""
 
+import hmac
 import time
 from collections import deque
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, g, request
 
+from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations, array_of
 from flask_sluice.gateway.request import current_request
+from flask_sluice.gateway.request.access.auth import given_key
 from flask_sluice.gateway.request.body import decode, read_json
 from flask_sluice.gateway.simulator.scenarios.scenario import (
     RunningScenario,
@@ -20,6 +23,17 @@ from flask_sluice.stream.event_stream import EventStream
 from flask_sluice.stream.responses import StreamResponse
 
 PREFIX = "/simulator"
+OPERATIONS: Operations = {
+    ("GET", f"{PREFIX}/requests"): Operation(
+        "List the requests that the simulator has had", "Simulator", answer=array_of(OBJECT)
+    ),
+    ("DELETE", f"{PREFIX}/requests"): Operation(
+        "Forget the requests and the scenario", "Simulator", status=204
+    ),
+    ("PUT", f"{PREFIX}/scenario"): Operation(
+        "Set the scenario", "Simulator", body=OBJECT, status=204
+    ),
+}
 _MAX_REQUESTS = 10_000
 _MAX_BYTES = 64 * 1024 * 1024
 _KEPT_HEADERS = ("accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta")
@@ -127,8 +141,10 @@ def blueprint(observer: Observer, token: str) -> Blueprint:
 
     @routes.before_request
     def require_token() -> None:
-        if request.headers.get("Authorization") != f"Bearer {token}":
-            raise ApiError(401, "invalid_api_key", "these routes are for who has started the server")
+        if not hmac.compare_digest(given_key().encode(), token.encode()):
+            raise ApiError(
+                401, "invalid_api_key", "these routes are for who has started the server"
+            )
 
     @routes.get("/requests")
     def requests() -> Response:
@@ -143,7 +159,7 @@ def blueprint(observer: Observer, token: str) -> Blueprint:
     def set_scenario() -> Response:
         document: Any = decode(read_json(current_request()), dict[str, Any])
         try:
-            observer.scenario = RunningScenario(parse_scenario(document))
+            observer.scenario = RunningScenario(parse_scenario(document), observer.scenario)
         except ScenarioError as error:
             raise ApiError(400, "invalid_request", str(error)) from None
         return Response(status=204)

@@ -4,12 +4,15 @@ from flask import Blueprint
 
 from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models
 from flask_sluice.gateway.api.simulated.answering import Answering
+from flask_sluice.gateway.api.simulated.observer import observe
 from flask_sluice.gateway.settings import Settings
 
 
 def blueprint(answering: Answering, settings: Settings) -> Blueprint:
     """Return the routes for a gateway without an upstream."""
     routes = Blueprint("simulated", __name__)
+    if answering.observer is not None:
+        observe(routes, answering.observer)
     chat.add(routes, answering)
     messages.add(routes, answering)
     models.add(routes, settings)

@@ -108,12 +108,21 @@ class Scenario(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class RunningScenario:
-    """A scenario with the count of the requests that each rule has met."""
+    """A scenario with the count of the requests that each rule has met.
 
-    def __init__(self, scenario: Scenario) -> None:
+    before: the one that it takes the place of: rules with the same conditions go on counting
+    """
+
+    def __init__(self, scenario: Scenario, before: "RunningScenario | None" = None) -> None:
         self._scenario = scenario
         self._met = [0] * len(scenario.rule)
         self._answered = [0] * len(scenario.rule)
+        if before is not None:
+            rules = zip(scenario.rule, before._scenario.rule, strict=False)
+            for number, (rule, old) in enumerate(rules):
+                if rule.match == old.match:
+                    self._met[number] = before._met[number]
+                    self._answered[number] = before._answered[number]
 
     def options_for(self, asked: Asked, path: str) -> SimulatorOptions:
         """Return how a request is to be answered. It counts the request.
@@ -138,7 +147,7 @@ def parse_scenario(document: Any) -> Scenario:
     try:
         return msgspec.convert(document, Scenario)
     except msgspec.ValidationError as error:
-        raise ScenarioError(_explained(str(error), document)) from None
+        raise ScenarioError(_explained(str(error))) from None
 
 
 def _joined(options: list[SimulatorOptions]) -> SimulatorOptions:
@@ -151,12 +160,13 @@ def _joined(options: list[SimulatorOptions]) -> SimulatorOptions:
             if name not in fields and value != getattr(defaults, name):
                 fields[name] = value
     if "tool_call" in fields and "tool_calls" in fields:
-        # The one that was given first.
-        del fields["tool_calls" if list(fields).index("tool_call") < list(fields).index("tool_calls") else "tool_call"]
+        # They exclude each other; the one that was given first is meant.
+        names = list(fields)
+        del fields[max("tool_call", "tool_calls", key=names.index)]
     return SimulatorOptions(**fields)
 
 
-def _explained(message: str, document: Any) -> str:
+def _explained(message: str) -> str:
     """Return msgspec's message with the rule in words, and the nearest name for one that is unknown."""
     text, _, path = message.partition(" - at `")
     place = path.rstrip("`").removeprefix("$").removeprefix(".")

@@ -2,15 +2,10 @@
 
 import logging
 import os
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+import msgspec
 
 from flask_sluice.gateway.simulator.scenarios.scenario import (
     RunningScenario,
@@ -26,13 +21,12 @@ _LOOK_SECONDS = 0.5
 def read_scenario(path: Path) -> RunningScenario:
     """Return the scenario of a file. Raises ScenarioError, whose message names the file."""
     try:
-        document: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        return RunningScenario(parse_scenario(document))
+        return RunningScenario(parse_scenario(msgspec.toml.decode(path.read_bytes())))
     except OSError as error:
         raise ScenarioError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path} is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except msgspec.DecodeError as error:
         raise ScenarioError(f"{path} is not TOML: {error}") from None
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from None

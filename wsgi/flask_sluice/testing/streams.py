@@ -1,10 +1,4 @@
-"""Reads the events of a view in a test: which ones, when each came, and how the stream ended.
-
-``read_events`` and ``open_stream`` take Flask's test client. They need no test framework; under pytest, the fixture ``sse``
-does the same with the project's own fixture ``client`` or ``app``. Its conftest.py takes it over:
-
-    pytest_plugins = ["flask_sluice.testing"]
-"""
+"""Reads the events of a view in a test: which ones, when each came, and how the stream ended."""
 
 import errno
 import threading
@@ -262,34 +256,3 @@ class StreamFixture:
         """Leave the streams that the test has left open."""
         for stream in self._opened:
             stream.close()
-
-
-try:
-    import pytest
-except ImportError:
-    # The functions above need no test framework.
-    pass
-else:
-
-    @pytest.fixture
-    def sse(request: pytest.FixtureRequest) -> Iterator[StreamFixture]:
-        """Reads the streams of the app that the fixture ``client`` or ``app`` gives."""
-        streams = StreamFixture(_client_of(request))
-        yield streams
-        streams.close()
-
-    def _client_of(request: pytest.FixtureRequest) -> "Client":
-        try:
-            client: Client = request.getfixturevalue("client")
-        except pytest.FixtureLookupError:
-            pass
-        else:
-            return client
-        try:
-            client = request.getfixturevalue("app").test_client()
-        except pytest.FixtureLookupError:
-            raise LookupError(
-                "the fixture sse reads streams through a fixture `client`, Flask's test client, or `app`, the Flask app: "
-                "define one of them in conftest.py"
-            ) from None
-        return client
