@@ -158,11 +158,11 @@ def test_a_value_that_the_api_takes_is_taken(field, values):
             "Expected a string with maximum length 512, but got a string with length 513 instead.",
         ),
         (
-            {"service_tier": "fastest"},
+            {"service_tier": "slow"},
             "invalid_value",
             "service_tier",
-            "Invalid value: 'fastest'. "
-            "Supported values are: 'auto', 'default', 'flex', 'scale', and 'priority'.",
+            "Invalid value: 'slow'. "
+            "Supported values are: 'auto', 'default', 'fast', 'flex', 'scale', and 'priority'.",
         ),
         (
             {"verbosity": "bogus"},

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from flask_sluice.gateway.request.body import decode
-from flask_sluice.gateway.simulator.answers import deciding, texts
+from flask_sluice.gateway.simulator.answers import deciding, texts, tool_calls
 from flask_sluice.gateway.simulator.apis.chat.request import ChatRequest
 from flask_sluice.gateway.simulator.apis.completions.request import CompletionRequest
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
@@ -78,6 +78,62 @@ JSON_VALUES = {
 """Of each kind of JSON, the most."""
 
 
+SCHEMAS = {
+    "many properties": json.dumps(
+        {
+            "type": "object",
+            "properties": {f"name{number}": {"type": "string"} for number in range(3000)},
+        }
+    ),
+    "many required": json.dumps(
+        {
+            "type": "object",
+            "properties": {f"n{number}": {"type": "array"} for number in range(2000)},
+            "required": [f"n{number}" for number in range(2000)],
+            "additionalProperties": False,
+        }
+    ),
+    "many branches": '{"type":"object","properties":{"a":{"anyOf":' + array("{}", 40_000) + "}}}",
+    "a long enum": '{"type":"object","properties":{"a":{"enum":' + array('"why"', 15_000) + "}}}",
+    "long lists": json.dumps(
+        {
+            "type": "object",
+            "properties": {
+                "a": {
+                    "type": "array",
+                    "minItems": 1000,
+                    "items": {"type": "string", "minLength": 1000},
+                }
+            },
+            "required": ["a"],
+        }
+    ),
+    "lists of lists": json.dumps(
+        {
+            "type": "object",
+            "properties": {
+                "a": {"type": "array", "minItems": 70, "items": {"type": "array", "minItems": 70}}
+            },
+            "required": ["a"],
+        }
+    ),
+    "itself": json.dumps(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "array", "minItems": 5, "items": {"$ref": "#"}}},
+            "required": ["a"],
+        }
+    ),
+    "a hard pattern": json.dumps(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string", "pattern": "^(a+)+(b|c){1,900}$"}},
+        }
+    ),
+    "nesting": '{"items":' * 5000 + "{}" + "}" * 5000,
+}
+"""Of JSON Schemas, those that take long to check or to make a value of."""
+
 LINE_ENDS = "\\n" * 500_000
 REQUIRED = {
     "model": '"m"',
@@ -86,6 +142,23 @@ REQUIRED = {
     "role": '"user"',
     "name": '"n"',
     "kind": '"truncate"',
+    "id": '"call"',
+    "arguments": '"{}"',
+    "input": '""',
+    "url": '"https://a.example/b.png"',
+    "data": '"YWJj"',
+    "format": '"wav"',
+    "content": '"why"',
+    "mode": '"auto"',
+    "syntax": '"regex"',
+    "definition": '"a"',
+    "type": '"function"',
+    "messages[].content[].type": '"text"',
+    "response_format.type": '"json_schema"',
+    "prediction.type": '"content"',
+    "tool_choice.type": '"allowed_tools"',
+    "tools[].custom.format.type": '"grammar"',
+    "tools": '[{"type":"function","function":{"name":"n"}}]',
 }
 Values = dict[str, str]
 """JSON by the path of a field, such as ``simulator.tool_call.name``."""
@@ -113,6 +186,8 @@ def fields_of(type_: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str
 def largest_values(hint: object) -> Iterator[str]:
     """The most of each kind of JSON, and what the field's limits just admit."""
     yield from JSON_VALUES.values()
+    if any(each is msgspec.Raw for each in types_in(hint)):
+        yield from SCHEMAS.values()
     for each in types_in(hint):
         if isinstance(each, msgspec.Meta):
             yield from (json.dumps(limit) for limit in (each.le, each.ge) if limit is not None)
@@ -128,11 +203,11 @@ def body_with(values: Values) -> bytes:
     """A request with these values and, besides, what is required."""
 
     def written(prefix: str, names: tuple[str, ...]) -> str:
-        given = {name: REQUIRED[name] for name in names}
+        given = {name: REQUIRED.get(prefix + name) or REQUIRED[name] for name in names}
         below = {path.removeprefix(prefix) for path in values if path.startswith(prefix)}
         for name in {path.partition(".")[0] for path in below}:
             plain = name.removesuffix("[]")
-            inner = INNER.get(plain, ())
+            inner = INNER.get(prefix + name) or INNER.get(plain, ())
             if (path := prefix + name) in values:
                 given[plain] = values[path]
             else:
@@ -141,10 +216,36 @@ def body_with(values: Values) -> bytes:
         return "{" + ",".join(f'"{name}":{value}' for name, value in given.items()) + "}"
 
     is_chat = not any(path.startswith("prompt") for path in values)
-    return written("", ("model", "messages" if is_chat else "prompt")).encode()
+    has_choice = any(path.startswith("tool_choice") for path in values)
+    names = ("model", "messages" if is_chat else "prompt", *(["tools"] if has_choice else []))
+    return written("", names).encode()
 
 
-INNER = {"messages": ("role",), "tool_call": ("name",), "fault": ("kind",)}
+INNER = {
+    "messages": ("role",),
+    "tool_call": ("name",),
+    "fault": ("kind",),
+    "messages[].tool_calls[]": ("id", "type"),
+    "messages[].content[]": ("type",),
+    "image_url": ("url",),
+    "input_audio": ("data", "format"),
+    "audio": ("id",),
+    "function": ("name",),
+    "messages[].tool_calls[].function": ("name", "arguments"),
+    "messages[].function_call": ("name", "arguments"),
+    "custom": ("name",),
+    "messages[].tool_calls[].custom": ("name", "input"),
+    "tools[]": ("type",),
+    "grammar": ("syntax", "definition"),
+    "format": ("type",),
+    "functions[]": ("name",),
+    "function_call": ("name",),
+    "tool_choice": ("type",),
+    "allowed_tools": ("mode", "tools"),
+    "response_format": ("type",),
+    "json_schema": ("name",),
+    "prediction": ("type", "content"),
+}
 """The fields that an object of that name has to have."""
 
 
@@ -174,6 +275,7 @@ def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
 
     monkeypatch.setattr(deciding, "give_way", end_turn)
     monkeypatch.setattr(texts, "give_way", end_turn)
+    monkeypatch.setattr(tool_calls, "give_way", end_turn)
     monkeypatch.setattr(heavy_work_module, "give_way", end_turn)
     with suppress(ApiError, CutError, PlainAnswer):
         check_size(body)

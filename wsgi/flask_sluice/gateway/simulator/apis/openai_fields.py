@@ -22,7 +22,7 @@ Stop = str | Annotated[list[str], Meta(max_length=4)] | None  # as many as OpenA
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
-SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority")
+SERVICE_TIERS = ("auto", "default", "fast", "flex", "scale", "priority")
 EFFORTS = {
     "none": 0,
     "minimal": 0,
