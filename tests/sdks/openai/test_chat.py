@@ -246,9 +246,7 @@ class TestErrors:
         with pytest.raises(openai.BadRequestError, match="is only allowed when 'logprobs'"):
             client.chat.completions.create(**asking(stream=True, top_logprobs=2))
 
-    def test_of_a_rate_limit_are_tried_again_after_the_time_that_they_tell(
-        self, openai_url: str
-    ) -> None:
+    def test_of_a_rate_limit_are_tried_again(self, openai_url: str) -> None:
         fault = {"kind": "status", "status": 429, "retry_after": 0}
         with (
             OpenAI(base_url=openai_url, api_key="any", max_retries=2) as client,
