@@ -133,6 +133,41 @@ class TestChatLogprobs:
         )
 
 
+class TestTooManyLogprobs:
+    """Of a whole answer, which is made at once."""
+
+    def test_of_a_chat_are_refused(self):
+        body = conversation(logprobs=True, top_logprobs=20, simulator={"tokens": 5000})
+        assert refusal(body).param == "logprobs"
+
+    def test_of_a_text_completion_are_refused(self):
+        body = completion(logprobs=5, simulator={"tokens": 10_000})
+        assert refusal(body).param == "logprobs"
+
+    def test_of_a_repeated_prompt_are_refused(self):
+        assert (
+            refusal(completion("." * 20_000, echo=True, logprobs=5, stream=True)).param
+            == "logprobs"
+        )
+
+    def test_are_streamed(self):
+        body = conversation(logprobs=True, top_logprobs=20, simulator={"tokens": 5000})
+        assert len(chunks(body)) == 5002
+
+    def test_are_those_of_the_tokens_that_came_where_the_answer_breaks_off(self):
+        fault = {"kind": "truncate", "after": 2}
+        options = {"simulator": {"text": TEXT, "fault": fault}, "logprobs": True}
+        (choice,) = whole(conversation(**options))["choices"]
+        assert len(choice["logprobs"]["content"]) == 2
+        (choice,) = whole(completion(**{**options, "logprobs": 1}, echo=True))["choices"]
+        assert choice["text"] == "hiOne two"
+        assert choice["logprobs"]["tokens"] == ["hi", "One", " two"]
+
+
+def test_a_prompt_that_would_be_repeated_too_often_is_refused():
+    assert refusal(completion("a" * 1000, n=101, echo=True)).param == "echo"
+
+
 class TestReasoning:
     def test_is_counted_and_not_shown(self):
         body = conversation(reasoning_effort="low", **GIVEN)

@@ -1,6 +1,7 @@
 """The simulator calls the tools that it may and must, and answers in text after their results."""
 
 import json
+import re
 
 import pytest
 
@@ -163,6 +164,13 @@ class TestCustomTool:
         pieces = [entry["custom"]["input"] for entry in entries]
         (call,) = message_of(self.BODY)["tool_calls"]
         assert "".join(pieces) == call["custom"]["input"]
+
+    def test_is_called_with_text_of_its_grammar(self):
+        grammar = {"syntax": "regex", "definition": r"^[a-c]{3}-\d{2}$"}
+        custom = {"name": "code", "format": {"type": "grammar", "grammar": grammar}}
+        body = conversation(tools=[{"type": "custom", "custom": custom}])
+        (call,) = message_of(body)["tool_calls"]
+        assert re.fullmatch(r"[a-c]{3}-\d{2}", call["custom"]["input"])
 
     def test_can_be_the_one_that_must_be_called(self):
         choice = {"type": "custom", "custom": {"name": "run_code"}}

@@ -19,6 +19,7 @@ import pytest
 
 from flask_sluice.gateway.request.body import decode
 from flask_sluice.gateway.simulator.answers import deciding, texts, tool_calls
+from flask_sluice.gateway.simulator.apis import openai_logprobs
 from flask_sluice.gateway.simulator.apis.chat.request import ChatRequest
 from flask_sluice.gateway.simulator.apis.completions.request import CompletionRequest
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
@@ -133,6 +134,8 @@ SCHEMAS = {
     "nesting": '{"items":' * 5000 + "{}" + "}" * 5000,
 }
 """Of JSON Schemas, those that take long to check or to make a value of."""
+
+TOOL = '{"type":"function","function":{"name":"n","parameters":%s}}'
 
 LINE_ENDS = "\\n" * 500_000
 REQUIRED = {
@@ -276,6 +279,7 @@ def longest_turn_seconds(body: bytes, monkeypatch: pytest.MonkeyPatch) -> float:
     monkeypatch.setattr(deciding, "give_way", end_turn)
     monkeypatch.setattr(texts, "give_way", end_turn)
     monkeypatch.setattr(tool_calls, "give_way", end_turn)
+    monkeypatch.setattr(openai_logprobs, "give_way", end_turn)
     monkeypatch.setattr(heavy_work_module, "give_way", end_turn)
     with suppress(ApiError, CutError, PlainAnswer):
         check_size(body)
@@ -318,6 +322,37 @@ def test_the_most_of_each_field_takes_the_loop_for_a_few_milliseconds(path, monk
             took[value[:80] + " 128 times"] = seconds
     slowest = max(took, key=lambda value: took[value])
     assert took[slowest] < SLOWER_MACHINE * LIMIT_SECONDS, f"{slowest}: {took[slowest]} s"
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"logprobs": "true", "top_logprobs": "20", "simulator.tokens": "2380"},
+        {"logprobs": "true", "simulator.tokens": "49999"},
+        {"prompt": f'"{"." * 8000}"', "echo": "true", "logprobs": "5"},
+        {"prompt": f'"{"." * 90_000}"', "echo": "true"},
+        {"prompt": f'"{"." * 780}"', "echo": "true", "n": "128"},
+        {"tools": f"[{TOOL % SCHEMAS['long lists']}]", "n": "128"},
+        {"tools": f"[{TOOL % SCHEMAS['a long enum']}]", "n": "128"},
+        {"tools": array(TOOL % '{"type":"object","properties":{}}', 128), "n": "128"},
+    ],
+    ids=[
+        "many alternatives",
+        "many tokens",
+        "a long prompt and its log probabilities",
+        "a long prompt",
+        "many prompts",
+        "a tool of long lists",
+        "a tool of a long enum",
+        "many tools",
+    ],
+)
+def test_what_comes_beside_the_text_takes_the_loop_for_a_few_milliseconds(
+    values, stream, monkeypatch
+):
+    took = longest_turn_seconds(body_with({**values, "stream": stream}), monkeypatch)
+    assert took < SLOWER_MACHINE * LIMIT_SECONDS
 
 
 def admitted_values() -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ MAX_TOKENS = 100_000
 """Of all choices of one answer together, which are made before the first event is sent."""
 MAX_CHARACTERS = 1_000_000
 """Of the same, where the request contains the answer, whose tokens may be long."""
+MAX_ECHOED_CHARACTERS = 100_000
+"""Of the prompts that all choices of a text completion repeat."""
 MAX_CHOICES = 500
 """Bounds the same time for choices with few tokens: each takes 70 us."""
 MAX_PARTS = 10_000

@@ -13,11 +13,13 @@ class Tool:
     """A tool that the model may call.
 
     parameters: the JSON Schema of its arguments, undecoded; None: the tool takes free text
+    pattern: the regular expression that the free text has to match; None: any text
     """
 
     name: str
     description: str
     parameters: msgspec.Raw | None
+    pattern: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

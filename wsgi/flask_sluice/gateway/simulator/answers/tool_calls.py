@@ -12,6 +12,7 @@ from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import give_way
 
 _MAX_RESULTS = 4
+_FREE_TEXT_TOKENS = 12
 _RESULTS = "The tools returned: {results}.\n\n"
 _RESULT = "The tool returned: {results}.\n\n"
 
@@ -53,12 +54,20 @@ def tokens_about(tool_results: list[str]) -> list[str]:
 
 
 def _call(tool: Tool, topic: str, question: Question, seed: int) -> Part:
-    if tool.parameters is None:
-        return Part("tool_call", question.answer(seed, 12), tool.name, is_free_text=True)
+    if tool.parameters is None and tool.pattern is None:
+        tokens = question.answer(seed, _FREE_TEXT_TOKENS)
+        return Part("tool_call", tokens, tool.name, is_free_text=True)
+    schema = tool.parameters
+    if schema is None:
+        text_schema = {"type": "string", "pattern": tool.pattern}
+        schema = msgspec.Raw(msgspec.json.encode(text_schema))
     try:
-        arguments = json_from_schema(tool.parameters, topic, seed)
+        arguments = json_from_schema(schema, topic, seed)
     except SchemaError as error:
         text = f"Invalid schema for function '{tool.name}': {error}"
         raise ApiError(400, "invalid_function_parameters", text) from None
     give_way()
+    if tool.parameters is None:
+        text = msgspec.json.decode(arguments, type=str)
+        return Part("tool_call", tokenize(text), tool.name, is_free_text=True)
     return Part("tool_call", tokenize(arguments), tool.name)

@@ -4,6 +4,8 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 
+from msgspec import Raw
+
 from flask_sluice.gateway.simulator.answers.answer import Answer, Choice, Part
 from flask_sluice.gateway.simulator.answers.asked import Asked
 from flask_sluice.gateway.simulator.apis.format import (
@@ -14,7 +16,11 @@ from flask_sluice.gateway.simulator.apis.format import (
     data_event,
     encode_json,
 )
-from flask_sluice.gateway.simulator.apis.openai_logprobs import chat_logprob
+from flask_sluice.gateway.simulator.apis.openai_logprobs import (
+    chat_logprob,
+    encoded_chat_logprobs,
+    telling,
+)
 from flask_sluice.gateway.simulator.apis.openai_usage import fingerprint_of, usage_of
 
 _DELTA_FIELDS = {"text": "content", "refusal": "refusal", "reasoning": "reasoning_content"}
@@ -50,6 +56,9 @@ class ChatFormat(Format):
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._call_id = f"call_{uuid.uuid4().hex[:20]}"
         self._created = int(time.time())
+        self._logprobs_told = (
+            None if top_logprobs is None or asked.is_stream else self._told_logprobs(top_logprobs)
+        )
 
     def begin_choice(self, number: int) -> Iterable[bytes]:
         content = _first_content(self.answer.choices[number])
@@ -61,13 +70,9 @@ class ChatFormat(Format):
 
     def token_events(self, number: int, place: int) -> Iterator[bytes]:
         part = self._part(number, place)
-        if self._top_logprobs is not None and part.kind in _LOGPROBS_FIELDS:
-            return (
-                self._chunk(
-                    number, self._delta(number, place, token), logprobs_of=[(part, [token])]
-                )
-                for token in part.tokens
-            )
+        field = _LOGPROBS_FIELDS.get(part.kind)
+        if self._top_logprobs is not None and field is not None:
+            return (self._chunk_with_logprobs(number, place, field, token) for token in part.tokens)
         template = Template(self._chunk(number, self._delta(number, place, Template.GAP)))
         return map(template.write, part.tokens)
 
@@ -87,7 +92,7 @@ class ChatFormat(Format):
             {
                 "index": number,
                 "message": self._message(number, choice),
-                "logprobs": self._logprobs([(part, part.tokens) for part in choice.parts]),
+                "logprobs": self._logprobs(number, choice),
                 "finish_reason": self._finish_reason(choice),
             }
             for number, choice in enumerate(self.answer.choices)
@@ -113,15 +118,34 @@ class ChatFormat(Format):
             message["tool_calls"] = [self._call(number, place, is_whole=True) for place in calls]
         return message
 
-    def _logprobs(self, texts: list[tuple[Part, list[str]]]) -> Json | None:
-        """Return the log probabilities of these tokens of these parts."""
-        if self._top_logprobs is None:
+    def _told_logprobs(self, top_logprobs: int) -> list[list[list[Raw]]]:
+        """Return the log probabilities of each token of each part of each choice, which a stream tells one by one."""
+        choices = self.answer.choices
+        with telling(sum(choice.token_count for choice in choices), top_logprobs):
+            return [
+                [
+                    encoded_chat_logprobs(part.tokens, top_logprobs)
+                    if part.kind in _LOGPROBS_FIELDS
+                    else []
+                    for part in choice.parts
+                ]
+                for choice in choices
+            ]
+
+    def _logprobs(self, number: int, choice: Choice) -> Json | None:
+        if self._logprobs_told is None:
             return None
         told: Json = {"content": None, "refusal": None}
-        for part, tokens in texts:
-            if name := _LOGPROBS_FIELDS.get(part.kind):
-                told[name] = [chat_logprob(token, self._top_logprobs) for token in tokens]
+        # The choice may have been broken off since they were told.
+        for part, logprobs in zip(choice.parts, self._logprobs_told[number], strict=False):
+            if field := _LOGPROBS_FIELDS.get(part.kind):
+                told[field] = logprobs[: len(part.tokens)]
         return told
+
+    def _chunk_with_logprobs(self, number: int, place: int, field: str, token: str) -> bytes:
+        told: Json = {"content": None, "refusal": None}
+        told[field] = [chat_logprob(token, self._top_logprobs or 0)]
+        return self._chunk(number, self._delta(number, place, token), logprobs=told)
 
     def _part(self, number: int, place: int) -> Part:
         return self.answer.choices[number].parts[place]
@@ -170,10 +194,9 @@ class ChatFormat(Format):
         number: int,
         delta: Json,
         finish_reason: str | None = None,
-        logprobs_of: list[tuple[Part, list[str]]] | None = None,
+        logprobs: Json | None = None,
     ) -> bytes:
-        choice: Json = {"index": number, "delta": delta}
-        choice["logprobs"] = None if logprobs_of is None else self._logprobs(logprobs_of)
+        choice: Json = {"index": number, "delta": delta, "logprobs": logprobs}
         choice["finish_reason"] = finish_reason
         chunk: Json = {**self._head("chat.completion.chunk"), "choices": [choice]}
         if self._wants_usage:

@@ -50,6 +50,12 @@ class Custom(Struct):
     description: str | None = None
     format: CustomFormat | None = None
 
+    @property
+    def pattern(self) -> str | None:
+        """The regular expression of its input; a grammar of Lark's is not obeyed."""
+        grammar = None if self.format is None else self.format.grammar
+        return grammar.definition if grammar is not None and grammar.syntax == "regex" else None
+
 
 class ToolDefinition(Struct):
     type: str
@@ -65,8 +71,8 @@ class ToolDefinition(Struct):
     def tool(self) -> Tool:
         if self.function is not None:
             return _function_tool(self.function)
-        description = (self.custom.description if self.custom is not None else None) or ""
-        return Tool(self.name, description, None)
+        assert self.custom is not None
+        return Tool(self.name, self.custom.description or "", None, self.custom.pattern)
 
 
 class Named(Struct):

@@ -11,6 +11,7 @@ from flask_sluice.gateway.simulator.apis.completions.format import CompletionFor
 from flask_sluice.gateway.simulator.apis.openai_errors import invalid
 from flask_sluice.gateway.simulator.apis.openai_fields import OpenAIRequest
 from flask_sluice.gateway.simulator.apis.openai_models import limits_of
+from flask_sluice.gateway.simulator.bounds import MAX_ECHOED_CHARACTERS
 from flask_sluice.gateway.simulator.options import SimulatorOptions
 from flask_sluice.stream.errors import ApiError
 
@@ -57,6 +58,8 @@ class CompletionRequest(OpenAIRequest, kw_only=True):
                 param="simulator.tool_call",
             )
         questions = self._questions()
+        if self.echo:
+            self._check_echo(questions)
         return Asked(
             model=self.model,
             options=options,
@@ -82,6 +85,13 @@ class CompletionRequest(OpenAIRequest, kw_only=True):
             logprobs=self.logprobs,
             is_echo=bool(self.echo),
         )
+
+    def _check_echo(self, questions: list[str]) -> None:
+        """Raise ApiError 400 for an answer that would repeat more than it may have."""
+        characters = (self.n or 1) * sum(map(len, questions))
+        if characters > MAX_ECHOED_CHARACTERS:
+            text = f"with 'echo' the prompts of all choices may have {MAX_ECHOED_CHARACTERS} characters"
+            raise invalid("echo", text, "invalid_request")
 
     def _prompt_length(self) -> int:
         if isinstance(self.prompt, str):
