@@ -137,6 +137,9 @@ SCHEMAS = {
 
 TOOL = '{"type":"function","function":{"name":"n","parameters":%s}}'
 
+PLAIN = (str, int, float, bool, type(None))
+WRONG_TYPES = ("ascii", "escapes", "emoji", "number", "fewer objects", "fewer numbers", "nesting")
+
 LINE_ENDS = "\\n" * 500_000
 REQUIRED = {
     "model": '"m"',
@@ -188,7 +191,9 @@ def fields_of(type_: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str
 
 def largest_values(hint: object) -> Iterator[str]:
     """The most of each kind of JSON, and what the field's limits just admit."""
-    yield from JSON_VALUES.values()
+    is_plain = all(each in PLAIN for each in typing.get_args(hint) or (hint,))
+    # Of another type than a plain field's, it is refused in the same way whatever it is.
+    yield from (JSON_VALUES[name] for name in (WRONG_TYPES if is_plain else JSON_VALUES))
     if any(each is msgspec.Raw for each in types_in(hint)):
         yield from SCHEMAS.values()
     for each in types_in(hint):
