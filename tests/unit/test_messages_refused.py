@@ -1,7 +1,11 @@
 """Which Messages the simulator refuses, and with what text: as Anthropic's API does."""
 
+import json
+
 import pytest
 
+from flask_sluice.gateway.simulator.apis.messages.errors import error_json
+from flask_sluice.stream.errors import ApiError
 from tests.support.messages import (
     CALL,
     MARK,
@@ -9,6 +13,8 @@ from tests.support.messages import (
     THOUGHT,
     WEATHER,
     assistant,
+    body,
+    items,
     message,
     refused,
     user,
@@ -226,6 +232,14 @@ WRONG = {
 @pytest.mark.parametrize(("fields", "text"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_request_is_refused_with_anthropics_text(fields, text):
     assert refused(**{"tools": [WEATHER], **fields}).startswith(text)
+
+
+def test_a_thread_is_refused_so_that_clients_send_the_whole_conversation():
+    given = body(thread={"type": "create"})
+    with pytest.raises(ApiError) as raised:
+        items(given)
+    error = json.loads(error_json(raised.value))["error"]
+    assert error["details"] == {"error_code": "thread_unsupported_request"}
 
 
 def test_the_result_of_thinking_goes_back_with_its_call():

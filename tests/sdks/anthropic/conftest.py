@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+import anthropic
 import pytest
 
-import anthropic
 from tests.support.server import Server
 
 

@@ -53,9 +53,17 @@ _LOOKED_AT_CHARACTERS = 64 * 1024
 """Of an image, so that it does not take long."""
 
 
-def refusal(message: str) -> ApiError:
+class Refusal(ApiError):
+    """What Anthropic's API does not accept. error_code: by which its clients know what to do; None: there is none"""
+
+    def __init__(self, message: str, error_code: str | None = None) -> None:
+        super().__init__(400, "invalid_request", message)
+        self.error_code = error_code
+
+
+def refusal(message: str) -> Refusal:
     """Return the error for a request that Anthropic's API does not accept."""
-    return ApiError(400, "invalid_request", message)
+    return Refusal(message)
 
 
 def one_of(values: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from flask_sluice.gateway.simulator.apis.messages.block_checks import Refusal
 from flask_sluice.gateway.simulator.bounds import SMALL_BODY_BYTES
 from flask_sluice.stream.errors import ApiError, as_api_error, as_unicode
 from flask_sluice.stream.headers_and_errors import messages_error_type
@@ -34,6 +35,8 @@ def error_json(error: Exception, request_id: str | None = None) -> bytes:
         "type": "error",
         "error": {"type": messages_error_type(told.status), "message": as_unicode(told.message)},
     }
+    if isinstance(told, Refusal) and told.error_code is not None:
+        body["error"]["details"] = {"error_code": told.error_code}
     if request_id is not None:
         body["request_id"] = request_id
     return msgspec.json.encode(body)

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from flask_sluice.gateway.simulator.answers.answer import Answer
 from flask_sluice.gateway.simulator.answers.asked import Asked
 from flask_sluice.gateway.simulator.apis.messages.block_checks import (
+    Refusal,
     check_block,
     check_cache_control,
     check_choice,
@@ -32,6 +33,7 @@ from flask_sluice.gateway.simulator.apis.messages.settings import (
     Metadata,
     OutputConfig,
     Thinking,
+    Thread,
     ToolDefinition,
 )
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
@@ -140,6 +142,7 @@ class MessagesRequest(Conversation, kw_only=True):
     top_p: float | UnsetType = UNSET
     top_k: int | UnsetType = UNSET
     service_tier: str = "auto"
+    thread: Thread | None = None
 
     format_type = MessagesFormat
 
@@ -188,6 +191,12 @@ class MessagesRequest(Conversation, kw_only=True):
         return None if format_ is None else format_.schema
 
     def _check_settings(self) -> None:
+        if self.thread is not None:
+            # Anthropic's clients then send the whole conversation.
+            raise Refusal(
+                "the simulator keeps no threads: send the whole conversation, without `thread`",
+                "thread_unsupported_request",
+            )
         if self.max_tokens < 0:
             raise refusal("max_tokens: must be greater than or equal to 0")
         most = self._limits.max_tokens

@@ -153,6 +153,12 @@ class Thinking(Struct):
         return min(_THINKING_TOKENS, (max_tokens or 0) // 2) if self.is_on else 0
 
 
+class Thread(Struct):
+    """The part of the conversation that the server is to hold."""
+
+    type: str
+
+
 class JsonFormat(Struct):
     """The JSON Schema that the answer follows."""
 
