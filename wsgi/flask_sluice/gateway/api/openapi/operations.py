@@ -3,7 +3,14 @@
 from flask_sluice.gateway.api import demo, operations, passthrough, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
-from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models, observer
+from flask_sluice.gateway.api.simulated import (
+    chat,
+    embeddings,
+    messages,
+    models,
+    observer,
+    ollama,
+)
 
 OPERATIONS: Operations = {
     **chat.OPERATIONS,
@@ -11,6 +18,7 @@ OPERATIONS: Operations = {
     **models.OPERATIONS,
     **embeddings.OPERATIONS,
     **observer.OPERATIONS,
+    **ollama.OPERATIONS,
     **passthrough.OPERATIONS,
     **streams.OPERATIONS,
     **demo.OPERATIONS,

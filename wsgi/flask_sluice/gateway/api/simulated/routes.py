@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models
+from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models, ollama
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.api.simulated.observer import observe
 from flask_sluice.gateway.settings import Settings
@@ -17,4 +17,5 @@ def blueprint(answering: Answering, settings: Settings) -> Blueprint:
     messages.add(routes, answering)
     models.add(routes, settings)
     embeddings.add(routes, answering)
+    ollama.add(routes, answering, settings)
     return routes
