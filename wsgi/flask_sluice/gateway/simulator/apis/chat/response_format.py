@@ -12,7 +12,7 @@ from flask_sluice.gateway.simulator.apis.openai_errors import (
 from flask_sluice.gateway.simulator.apis.openai_schemas import check_schema
 
 _TYPES = ("json_object", "json_schema", "text")
-_ANY_OBJECT = msgspec.Raw(
+ANY_OBJECT = msgspec.Raw(
     b'{"type":"object","properties":{"answer":{"type":"string"}},"required":["answer"]}'
 )
 
@@ -55,10 +55,10 @@ class ResponseFormat(Struct):
             return None
         if self.type == "json_object":
             _check_json_is_named(prompt_text)
-            return _ANY_OBJECT
+            return ANY_OBJECT
         assert self.json_schema is not None
         given = self.json_schema.schema
-        return _ANY_OBJECT if given is UNSET else given
+        return ANY_OBJECT if given is UNSET else given
 
 
 def _check_json_is_named(prompt_text: str) -> None:
