@@ -104,14 +104,14 @@ def create_app(settings: Settings | None = None) -> Application:
     if settings.trusted_proxies:
         # Flask's documentation wraps middleware like this; mypy sees a method that is assigned to.
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    kept_streams = _streams(settings)
     open_feed: Callable[[StreamContext], Feed]
     if settings.upstream:
         relay = Relay(upstreams, settings.first_event_timeout_seconds)
         open_feed = passthrough.chat_feed(relay, settings)
         app.register_blueprint(passthrough.blueprint(relay, settings))
     else:
-        open_feed = _simulate(app, settings)
-    kept_streams = _streams(settings)
+        open_feed = _simulate(app, kept_streams, settings)
     journal = kept_streams.journal
     admission = registry.admission()
     metrics = MetricsExporter(
@@ -142,13 +142,15 @@ def create_app(settings: Settings | None = None) -> Application:
     return app
 
 
-def _simulate(app: Application, settings: Settings) -> Callable[[StreamContext], Feed]:
+def _simulate(
+    app: Application, kept_streams: AppStreams, settings: Settings
+) -> Callable[[StreamContext], Feed]:
     """Have the simulator answer. Returns what opens the feed of a chat completion that is kept."""
     try:
         answering = Answering(settings)
     except ScenarioError as error:
         raise AppImportError(f"sluice: {error}") from error
-    app.register_blueprint(simulated.blueprint(answering, settings))
+    app.register_blueprint(simulated.blueprint(answering, kept_streams, settings))
     if answering.observer is not None:
         app.register_blueprint(observer.blueprint(answering.observer, settings.simulator_token))
     return simulated_chat.chat_feed(answering)

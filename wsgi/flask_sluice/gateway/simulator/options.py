@@ -36,12 +36,14 @@ class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
     status: the refusal's, for ``kind="status"``, or that of the failure which an error event tells
     retry_after: the refusal's, for ``kind="status"``
     after: how many tokens come before it, for the kinds that break a stream
+    event: for ``kind="error_event"`` of a response: whether it is told as ``error``, or as the response's end, ``response.failed``
     """
 
     kind: FaultKind
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
     retry_after: Annotated[int, Meta(ge=0)] | None = None
     after: Annotated[int, Meta(ge=0)] | None = None
+    event: Literal["error", "failed"] = "error"
 
     def __post_init__(self) -> None:
         if self.retry_after is not None and self.kind != "status":

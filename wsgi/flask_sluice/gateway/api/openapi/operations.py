@@ -10,6 +10,7 @@ from flask_sluice.gateway.api.simulated import (
     models,
     observer,
     ollama,
+    responses,
 )
 
 OPERATIONS: Operations = {
@@ -19,6 +20,7 @@ OPERATIONS: Operations = {
     **embeddings.OPERATIONS,
     **observer.OPERATIONS,
     **ollama.OPERATIONS,
+    **responses.OPERATIONS,
     **passthrough.OPERATIONS,
     **streams.OPERATIONS,
     **demo.OPERATIONS,

@@ -1,5 +1,6 @@
 """Answers a request of any API from the simulator."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,10 +17,10 @@ from flask_sluice.gateway.simulator.options import SimulatorOptions
 from flask_sluice.gateway.simulator.scenarios.scenario import RunningScenario
 from flask_sluice.gateway.simulator.scenarios.scenario_file import ScenarioFile
 from flask_sluice.gateway.simulator.simulate import Simulation
-from flask_sluice.gateway.simulator.timed_feed import TimedFeed
+from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.event_stream import EventStream
-from flask_sluice.stream.headers_and_errors import stream_headers
+from flask_sluice.stream.headers_and_errors import RenderError, stream_headers
 from flask_sluice.stream.loop.give_way import heavy_work
 from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import StreamResponse, context_of
@@ -66,7 +67,22 @@ class Answering:
 
     def feed(self, asked: ApiRequest, context: StreamContext) -> TimedFeed:
         """Return the feed of the answer, to be read by something else than the request's client."""
-        return self._feed(asked, self._simulation(asked, context), context)
+        return self._feed(asked, self._simulation(asked, context).items(), context)
+
+    def begin(self, asked: ApiRequest, context: StreamContext) -> tuple[TimedFeed, RenderError]:
+        """Return the feed of an answer whose first event is made, and what makes its error event.
+
+        Raises what refuses the request.
+        """
+        simulation = self._simulation(asked, context)
+        items = simulation.items()
+        first = next(items)
+
+        def with_first() -> Iterator[bytes | Pause]:
+            yield first
+            yield from items
+
+        return self._feed(asked, with_first(), context), simulation.error_event
 
     def respond(self, asked: ApiRequest) -> Response:
         """Return the response to the current request."""
@@ -75,7 +91,7 @@ class Answering:
         simulation = self._simulation(asked, context)
         is_event_stream = asked.stream and asked.format_type.content_type == _EVENT_STREAM
         stream = EventStream(
-            self._feed(asked, simulation, context),
+            self._feed(asked, simulation.items(), context),
             context=context,
             render_error=simulation.error_event,
             client=client_of(request.environ),
@@ -119,10 +135,12 @@ class Answering:
             return self.observer.scenario
         return None if self._scenario_file is None else self._scenario_file.current
 
-    def _feed(self, asked: ApiRequest, simulation: Simulation, context: StreamContext) -> TimedFeed:
+    def _feed(
+        self, asked: ApiRequest, items: Iterator[bytes | Pause], context: StreamContext
+    ) -> TimedFeed:
         format_type = asked.format_type
         return TimedFeed(
-            simulation.items(),
+            items,
             context,
             self._settings.channel_size,
             is_terminal=format_type.is_terminal,
