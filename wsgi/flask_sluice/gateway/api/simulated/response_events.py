@@ -109,7 +109,9 @@ class ResponseFeed(JournalFeed):
         return self._broken or super().error
 
     def take(self) -> bytes:
-        events = b"" if self._is_over else super().take()
+        if self._is_over:
+            return b""
+        events = super().take()
         if _RESET in events:
             self._is_over, self._broken = True, _GONE
             return b""
