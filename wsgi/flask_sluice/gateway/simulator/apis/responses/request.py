@@ -20,7 +20,6 @@ from flask_sluice.gateway.simulator.apis.openai_errors import (
 from flask_sluice.gateway.simulator.apis.openai_fields import (
     EFFORTS,
     SERVICE_TIERS,
-    Metadata,
     check_metadata,
 )
 from flask_sluice.gateway.simulator.apis.openai_models import limits_of
@@ -57,6 +56,8 @@ _INCLUDABLE = (
 _SUMMARIES = ("auto", "concise", "detailed")
 _TRUNCATIONS = ("auto", "disabled")
 _MAX_IDENTIFIER = 64
+
+Metadata = Annotated[dict[str, str], Meta(max_length=16)]
 
 
 class Reasoning(Struct):
@@ -149,7 +150,9 @@ class ResponsesRequest(ApiRequest, kw_only=True, dict=True):
         if self.text is not None:
             self.text.check()
         if self.metadata:
-            raw = {key: msgspec.Raw(msgspec.json.encode(each)) for key, each in self.metadata.items()}
+            raw = {
+                key: msgspec.Raw(msgspec.json.encode(each)) for key, each in self.metadata.items()
+            }
             check_metadata(raw)
         if isinstance(self.input, list):
             check_items(self.input)
