@@ -124,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", metavar="N", help="worker processes (default: SLUICE_WORKERS, or 1)"
     )
 
+    serve.add_argument(
+        "--record",
+        metavar="DIR",
+        help="write each exchange with an upstream to a file in this folder",
+    )
+
     simulate = _add(
         commands, "simulate", "run the simulator of a model server", _SIMULATE, _SIMULATE_EXAMPLES
     )
@@ -146,6 +152,14 @@ def _parser() -> argparse.ArgumentParser:
         help="with --examine: how long one run of the command may take (default: 60)",
     )
     simulate.add_argument("--json", action="store_true", help="with --examine: print JSON")
+    simulate.add_argument(
+        "--replay", metavar="DIR", help="answer from the recordings in this folder"
+    )
+    simulate.add_argument(
+        "--replay-speed",
+        metavar="N",
+        help="how many times as fast as recorded, or max for no pauses (default: 1)",
+    )
 
     ask = _add(commands, "ask", "ask a question and print the answer", _ASK, _ASK_EXIT_CODES)
     ask.add_argument("question", metavar="QUESTION")
@@ -220,9 +234,13 @@ def _serve(options: argparse.Namespace) -> NoReturn:
     if options.command == "simulate":
         environment.pop("SLUICE_UPSTREAM", None)
         _set(environment, "SLUICE_SCENARIO", options.scenario)
+        environment.pop("SLUICE_RECORD", None)
+        _set(environment, "SLUICE_REPLAY", options.replay)
+        _set(environment, "SLUICE_REPLAY_SPEED", options.replay_speed)
     else:
         _set(environment, "SLUICE_UPSTREAM", ",".join(options.upstream or ()))
         _set(environment, "SLUICE_WORKERS", options.workers)
+        _set(environment, "SLUICE_RECORD", options.record)
     _set(environment, "SLUICE_BIND", options.bind)
     command = [sys.executable, "-m", "gunicorn", "-c", _SERVER_SETTINGS, _APP]
     os.execve(sys.executable, command, environment)  # noqa: S606 - starts our own interpreter, not a shell

@@ -10,7 +10,7 @@ from flask_sluice.channels import Channels
 from flask_sluice.extension.config import ExtensionConfig
 from flask_sluice.extension.handed_readers import HandoffTickets
 from flask_sluice.extension.streams import AppStreams
-from flask_sluice.gateway.api import demo, handoff, operations, passthrough, streams
+from flask_sluice.gateway.api import demo, handoff, operations, passthrough, replayed, streams
 from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.openapi import routes as openapi
 from flask_sluice.gateway.api.passed_up import UpHeaders
@@ -22,6 +22,7 @@ from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import server_settings
 from flask_sluice.gateway.relay.health.check import HealthCheck
+from flask_sluice.gateway.relay.recording.recorder import Recorder
 from flask_sluice.gateway.relay.relay import Relay
 from flask_sluice.gateway.relay.upstream import Upstreams
 from flask_sluice.gateway.request import body_budget, error_handlers
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.config["MAX_CONTENT_LENGTH"] = (
         settings.max_body_bytes
-        if settings.upstream
+        if settings.upstream or settings.replay
         else min(settings.max_body_bytes, MAX_BODY_BYTES)
     )
     registry.admission().limit = settings.max_streams
@@ -105,13 +106,7 @@ def create_app(settings: Settings | None = None) -> Application:
         # Flask's documentation wraps middleware like this; mypy sees a method that is assigned to.
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     kept_streams = _streams(settings)
-    open_feed: Callable[[StreamContext], Feed]
-    if settings.upstream:
-        relay = Relay(upstreams, settings.first_event_timeout_seconds)
-        open_feed = passthrough.chat_feed(relay, settings)
-        app.register_blueprint(passthrough.blueprint(relay, settings))
-    else:
-        open_feed = _simulate(app, kept_streams, settings)
+    open_feed = _answer_api(app, kept_streams, settings, upstreams)
     journal = kept_streams.journal
     admission = registry.admission()
     metrics = MetricsExporter(
@@ -168,6 +163,29 @@ def _health_checks(upstreams: Upstreams, settings: Settings) -> list[HealthCheck
         return []
     headers = UpHeaders(settings).choose({}, path)
     return [HealthCheck(upstream, path, headers) for upstream in upstreams.all]
+
+
+def _answer_api(
+    app: Application, kept_streams: AppStreams, settings: Settings, upstreams: Upstreams
+) -> Callable[[StreamContext], Feed]:
+    """Add the routes of the APIs, and return what opens the feed of a chat completion."""
+    app.extensions["sluice_recorder"] = None
+    if settings.upstream:
+        recorder = _recorder(settings) if settings.record else None
+        app.extensions["sluice_recorder"] = recorder
+        relay = Relay(upstreams, settings.first_event_timeout_seconds, recorder)
+        app.register_blueprint(passthrough.blueprint(relay, settings))
+        return passthrough.chat_feed(relay, settings)
+    if settings.replay:
+        replaying = replayed.Replaying(settings)
+        app.register_blueprint(replayed.blueprint(replaying))
+        return replaying.chat_feed
+    return _simulate(app, kept_streams, settings)
+
+
+def _recorder(settings: Settings) -> Recorder:
+    secrets = (settings.upstream_api_key, *settings.api_keys, *settings.secret_key)
+    return Recorder(settings.record, secrets)
 
 
 def _streams(settings: Settings) -> AppStreams:

@@ -134,6 +134,7 @@ def _check_together(settings: Settings) -> None:
             f"{PREFIX}RATE_LIMIT: behind a unix socket clients have no address to be counted by; "
             f"{PREFIX}TRUSTED_PROXIES=unix believes the proxy's X-Forwarded-For"
         )
+    _check_folders(settings)
     if settings.redis_password_file:
         if not settings.redis_url:
             raise SettingsError(f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} is not")
@@ -141,6 +142,19 @@ def _check_together(settings: Settings) -> None:
             raise SettingsError(
                 f"{_REDIS_PASSWORD_FILE} is set, and {_REDIS_URL} has a password; only one can"
             )
+
+
+def _check_folders(settings: Settings) -> None:
+    if settings.replay and settings.upstream:
+        raise SettingsError(
+            f"{PREFIX}REPLAY and {PREFIX}UPSTREAM are both set: either recordings answer, or the upstream does"
+        )
+    if settings.record and not settings.upstream:
+        raise SettingsError(
+            f"{PREFIX}RECORD is set, and {PREFIX}UPSTREAM is not: what upstreams answer is recorded"
+        )
+    if settings.replay and not os.path.isdir(settings.replay):
+        raise SettingsError(f"{PREFIX}REPLAY: there is no folder {settings.replay}")
 
 
 def _unknown(variable: str, known: list[str]) -> str:

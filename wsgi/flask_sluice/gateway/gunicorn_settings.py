@@ -28,7 +28,11 @@ from flask_sluice.gateway.environment import (
     plain_settings_of_env_file,
     server_settings,
 )
-from flask_sluice.gateway.gunicorn_start import check_is_free, say_where_it_is
+from flask_sluice.gateway.gunicorn_start import (
+    check_is_free,
+    check_recordings,
+    say_where_it_is,
+)
 from flask_sluice.gateway.relay.address import proxy_for
 from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.server.worker import Worker
@@ -47,6 +51,7 @@ try:
     raw_env = [f"{name}={value}" for name, value in plain_settings_of_env_file(os.environ).items()]
     for _upstream in _settings.upstream:
         proxy_for(_upstream)
+    check_recordings(_settings)
 except SettingsError as error:
     sys.exit(f"sluice: {error}")
 
@@ -130,6 +135,8 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
     if isinstance(app, Application):
         # A stream may just have come to its end, which Redis does not have yet.
         app.extensions["sluice_journal"].close()
+        if (recorder := app.extensions["sluice_recorder"]) is not None:
+            recorder.close()
         app.extensions["sluice_metrics"].move()
 
 

@@ -4,7 +4,11 @@ import errno
 import socket
 from pathlib import Path
 
+from flask_sluice.gateway.relay.recording.files import why_not_writable
+from flask_sluice.gateway.setting_files import SettingsError
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.replay.library import Library
+from flask_sluice.gateway.simulator.replay.recording import InvalidRecordingError
 from flask_sluice.server.worker import Worker
 
 
@@ -36,6 +40,17 @@ def _check_unix_socket(address: str) -> str:
         if probe.connect_ex(address) == 0:
             return f"another server listens at unix:{address}"
     return ""
+
+
+def check_recordings(settings: Settings) -> None:
+    """Raise SettingsError where exchanges cannot be recorded, or recordings cannot be read."""
+    if settings.record and (why := why_not_writable(settings.record)):
+        raise SettingsError(f"SLUICE_RECORD: nothing can be written to {settings.record}: {why}")
+    if settings.replay:
+        try:
+            Library(settings.replay).read_all()
+        except InvalidRecordingError as error:
+            raise SettingsError(f"SLUICE_REPLAY: {error}") from None
 
 
 def say_where_it_is(worker: Worker, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Parsers of settings' values. Each takes a variable's text and raises ValueError for text that it does not accept."""
 
 import ipaddress
+import math
 import os
 import re
 from urllib.parse import urlsplit
@@ -44,6 +45,10 @@ def parse_positive_number(text: str) -> float:
     if not (number := parse_number(text)):
         raise ValueError
     return number
+
+
+def parse_speed(text: str) -> float:
+    return math.inf if text == "max" else parse_positive_number(text)
 
 
 def parse_count(text: str) -> int:

@@ -29,6 +29,7 @@ _SECONDS = (values.parse_positive_number, "a number of seconds > 0")
 _SECONDS_OR_NEVER = (values.parse_number, "a number of seconds, 0 for never")
 _COUNT = (values.parse_count, "a whole number, 1 to 999999999")
 _FILE = (values.parse_path, "the path of a file")
+_FOLDER = (values.parse_path, "the path of a folder")
 _SWITCH = (values.parse_switch, "0 or 1")
 
 
@@ -96,6 +97,20 @@ class Settings:
         16 * _MIB,
         *_COUNT,
         "The largest event that is taken from an upstream; a worker holds eight times as much of unfinished ones in all.",
+    )
+    record: str = _setting(
+        "",
+        *_FOLDER,
+        "A folder into which each exchange with an upstream is written, without its keys, one file for each.",
+    )
+    replay: str = _setting(
+        "", *_FOLDER, "A folder of such files, which answer in place of the simulator."
+    )
+    replay_speed: float = _setting(
+        1.0,
+        values.parse_speed,
+        "a number > 0, or max for without pauses",
+        "How many times as fast as it was recorded an answer comes.",
     )
     api_keys: tuple[str, ...] = _setting(
         (),

@@ -20,8 +20,8 @@ from flask_sluice.gateway.api.paths import path_below, without_deployment
 from flask_sluice.gateway.relay.answer.error_events import api_of_route, error_event
 from flask_sluice.gateway.relay.exchange import UpstreamRequest
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
+from flask_sluice.gateway.relay.recording.recorded import RelayedResponse
 from flask_sluice.gateway.relay.relay import Relay
-from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_bytes, read_json
 from flask_sluice.gateway.request.body_budget import while_held
@@ -136,12 +136,12 @@ def blueprint(relay: Relay, settings: Settings) -> Blueprint:
 
 def chat_feed(
     relay: Relay, settings: Settings
-) -> Callable[[StreamContext], SocketFeed[UpstreamResponse]]:
+) -> Callable[[StreamContext], SocketFeed[RelayedResponse]]:
     """Return a function that checks the current request and returns its feed: a chat completion as a stream, with usage,
     whatever the request asks for."""
     up_headers = UpHeaders(settings)
 
-    def open_feed(context: StreamContext) -> SocketFeed[UpstreamResponse]:
+    def open_feed(context: StreamContext) -> SocketFeed[RelayedResponse]:
         request = current_request()
         given = read_json(request)
         if settings.models:
@@ -169,7 +169,7 @@ def chat_feed(
 
 def _open_with_usage(
     relay: Relay, request: UpstreamRequest, body: dict[str, msgspec.Raw], context: StreamContext
-) -> Steps[UpstreamResponse]:
+) -> Steps[RelayedResponse]:
     """Ask for the stream and its usage; of an upstream that refuses to be asked for usage, for the stream alone.
 
     A request that was refused was not worked on, so asking again costs nothing but the time.
@@ -207,8 +207,8 @@ def _headers_for_upstream(
 
 
 def _open(
-    opening: Steps[UpstreamResponse], context: StreamContext, find_location: FindLocation
-) -> Steps[UpstreamResponse]:
+    opening: Steps[RelayedResponse], context: StreamContext, find_location: FindLocation
+) -> Steps[RelayedResponse]:
     """Open a response. Raises ApiError also for one whose Location leads elsewhere; it is closed then."""
     try:
         response = yield from opening
@@ -226,7 +226,7 @@ def _open(
 
 
 def _response(
-    stream: EventStream, source: UpstreamResponse | None, find_location: FindLocation
+    stream: EventStream, source: RelayedResponse | None, find_location: FindLocation
 ) -> Response:
     if source is None:
         # The commit time was over before the upstream answered, or the client has left.

@@ -7,9 +7,12 @@ from typing import Protocol
 from flask_sluice.gateway.relay.connection import NoFilesLeftError, UnreadRequestError
 from flask_sluice.gateway.relay.exchange import UpstreamRequest, ask
 from flask_sluice.gateway.relay.http1_parser import ResponseHead
+from flask_sluice.gateway.relay.recording.recorded import RelayedResponse, record
+from flask_sluice.gateway.relay.recording.recorder import Recorder
 from flask_sluice.gateway.relay.refusals import TRY_ANOTHER, first_event_error, late_refusal
 from flask_sluice.gateway.relay.response import UpstreamResponse
 from flask_sluice.gateway.relay.upstream import Upstream, Upstreams
+from flask_sluice.observe.outcome import Outcome
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.steps import Steps
 
@@ -22,11 +25,15 @@ class RelayContext(Protocol):
     is_committed: whether the client has been sent its 200 already
     notes: shown in the log line at the stream's end
     failure: why the answer is not whole
+    outcome: how the stream ended, None while it runs
+    is_stopped: whether the app, or a client through it, has stopped it
     """
 
     is_committed: bool
     notes: dict[str, object]
     failure: str | None
+    outcome: Outcome | None
+    is_stopped: bool
 
     def fail(self, reason: str) -> None: ...
 
@@ -38,13 +45,20 @@ class Relay:
 
     first_event_timeout_seconds: how long an upstream may take to its first event, or to its headers if its answer is not
         a stream
+    recorder: records the exchanges; None: they are not recorded
     """
 
-    def __init__(self, upstreams: Upstreams, first_event_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        first_event_timeout_seconds: float,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.upstreams = upstreams
+        self._recorder = recorder
         self._first_event_timeout_seconds = first_event_timeout_seconds
 
-    def open(self, request: UpstreamRequest, context: RelayContext) -> Steps[UpstreamResponse]:
+    def open(self, request: UpstreamRequest, context: RelayContext) -> Steps[RelayedResponse]:
         """Return the response that goes to the client: with its first event, or with its headers if it is not a stream.
 
         The next upstream is tried where one has certainly read nothing of the request or answers 502, 503, 504 or 529, as its
@@ -52,6 +66,12 @@ class Relay:
         is none left, and PlainAnswer for a stream that begins with an error. Once the
         client has its 200, every answer that is not a stream is raised as an ApiError.
         """
+        opening = self._open(request, context)
+        if self._recorder is None:
+            return opening
+        return record(self._recorder, request, opening, context)
+
+    def _open(self, request: UpstreamRequest, context: RelayContext) -> Steps[UpstreamResponse]:
         tried: list[Upstream] = []
         outcome: UpstreamResponse | ApiError | None = None
         while (upstream := self.upstreams.choose(tried)) is not None:

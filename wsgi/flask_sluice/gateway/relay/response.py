@@ -37,6 +37,7 @@ class UpstreamResponse:
     on_failure: called with the reason when the upstream itself reports a failure in mid-stream
     head: there until ``drop_head``
     error: why the response failed; None while it has not
+    is_reset: whether the upstream ended the connection with RST
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class UpstreamResponse:
         "is_event_stream",
         "is_finished",
         "is_json",
+        "is_reset",
     )
 
     def __init__(
@@ -89,6 +91,7 @@ class UpstreamResponse:
         self.is_json = re.match(r"application/([\w.-]+\+)?json\b", content_type) is not None
         self.is_finished = False
         self.error: ApiError | None = None
+        self.is_reset = False
         self.event_count = 0
         self._body = body
         self._pool = pool
@@ -123,6 +126,12 @@ class UpstreamResponse:
         return self._held.is_full
 
     @property
+    def is_cut(self) -> bool:
+        """Whether it has ended before its body did."""
+        body = self._body
+        return self.is_finished and not (body.is_complete or body.ends_with_connection)
+
+    @property
     def has_terminal_event(self) -> bool:
         """Whether the client has been told how the answer ended: by its last event, or by an error of the upstream's own."""
         answer = self._answer
@@ -154,6 +163,7 @@ class UpstreamResponse:
             return b""
         except OSError as error:
             # It must not leave this method: the server would take the upstream's OSError for the client's.
+            self.is_reset = isinstance(error, ConnectionResetError)
             events = self._end_of_connection(f"the upstream's connection broke: {error}")
             self._report_error()
             return events

@@ -1,0 +1,1 @@
+"""Plays recordings of real servers' answers back."""
