@@ -74,6 +74,20 @@ def test_simulate_ignores_the_upstream(started, monkeypatch):
     }
 
 
+def test_simulate_plays_recordings_and_records_nothing(started, monkeypatch):
+    monkeypatch.setenv("SLUICE_RECORD", "recordings")
+    options = ("--replay", "recordings", "--replay-speed", "max")
+    assert settings_of(started, "simulate", *options) == {
+        "SLUICE_REPLAY": "recordings",
+        "SLUICE_REPLAY_SPEED": "max",
+    }
+
+
+def test_serve_records(started):
+    arguments = ("serve", "--upstream", "http://a/v1", "--record", "recordings")
+    assert settings_of(started, *arguments)["SLUICE_RECORD"] == "recordings"
+
+
 @pytest.mark.parametrize("command", ["serve", "simulate", "ask"])
 def test_help_explains_each_option(command, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -1,5 +1,7 @@
 """Settings in the environment: the values that are accepted, and the one line that answers a mistake."""
 
+import math
+
 import pytest
 
 from flask_sluice.gateway.environment import SettingsError, describe_settings, read_settings
@@ -295,6 +297,23 @@ def test_an_address_that_gunicorn_would_misread_is_refused(text):
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "localhost:8080", "[::1]:8080", "unix:/run/s"])
 def test_an_address_in_each_form_is_taken(text):
     assert read_settings({"SLUICE_BIND": text}).bind == text
+
+
+@pytest.mark.parametrize(("text", "speed"), [("1", 1), ("0.5", 0.5), ("max", math.inf)])
+def test_the_speed_of_recordings_is_a_factor_or_max(text, speed):
+    assert read_settings({"SLUICE_REPLAY_SPEED": text}).replay_speed == speed
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "fast"])
+def test_another_speed_is_refused(text):
+    with pytest.raises(SettingsError, match="SLUICE_REPLAY_SPEED"):
+        read_settings({"SLUICE_REPLAY_SPEED": text})
+
+
+def test_recordings_and_an_upstream_do_not_answer_together(tmp_path):
+    settings = {"SLUICE_REPLAY": str(tmp_path), "SLUICE_UPSTREAM": "http://a/v1"}
+    with pytest.raises(SettingsError, match="SLUICE_REPLAY and SLUICE_UPSTREAM are both set"):
+        read_settings(settings)
 
 
 @pytest.mark.parametrize("name", ["TEMPERATURE", "PORT", "FOO"])

@@ -52,7 +52,9 @@ def _text_fields(text: str, content_type: str, redactor: Redactor) -> dict[str, 
     if "x-www-form-urlencoded" in content_type:
         return {"text": redactor.text(hide_secrets_in_query(text))}
     try:
-        return {"json": redactor.value(json.loads(text))}
+        value = json.loads(text)
+        redactor.learn_from(value)
+        return {"json": redactor.value(value)}
     except (ValueError, RecursionError):
         return {"text": redactor.text(text)}
 

@@ -151,15 +151,12 @@ class RecordedResponse:
 
     def _end(self) -> None:
         response = self._response
-        how = "complete"
-        if response.is_reset:
-            how = "reset"
-        elif response.is_cut:
-            how = "cut"
         if response.error is None:
-            self._recording.end(how)
-        else:
-            self._recording.end(how, problem=response.error.message)
+            # The relay does not wait for what may come behind the terminal event.
+            self._recording.end("complete")
+            return
+        how = "reset" if response.is_reset else "cut" if response.is_cut else "complete"
+        self._recording.end(how, problem=response.error.message)
 
 
 def _upstream(context: RecordedContext) -> str:

@@ -36,7 +36,7 @@ _NAME_OF_HIDDEN = re.compile(_NAMES_OF_HIDDEN, re.IGNORECASE)
 # In a text that holds JSON, with its quotes escaped as often as that is nested.
 _SECRET_FIELD = re.compile(
     rf'(?<!\\)(?P<quote>\\{{0,15}}")(?P<name>{_NAMES_OF_HIDDEN})(?P=quote)(?P<colon>\s*:\s*)'
-    r"(?P=quote)(?:(?!(?P=quote)).)*(?P=quote)",
+    r"(?P=quote)(?P<value>(?:(?!(?P=quote)).)*)(?P=quote)",
     re.IGNORECASE,
 )
 _SHAPES = re.compile(
@@ -49,6 +49,7 @@ _SHAPES = re.compile(
     r"|\b(?:sk|rk|pk)-[\w-]*(?:\.\.\.|…)[\w-]*"
     r"|(?<=://)[^/\s?#@\"\\]{1,200}(?=@)"
 )
+_USER = re.compile(r"(?<=://)(?:[^/\s?#@:]{1,200}:)?(?P<value>[^/\s?#@]{1,200})(?=@)")
 _MARKS = (
     *(
         "bearer",
@@ -95,11 +96,21 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = set()
+        self._secrets: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these, too, from now on."""
+        forms = set(self._secrets)
         for secret in secrets:
             if len(secret) >= _MIN_SECRET_CHARACTERS:
                 forms |= {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}
+        forms.discard(HIDDEN)
         self._secrets = sorted(forms, key=len, reverse=True)
+
+    def learn_from(self, value: Any) -> None:
+        """Hide from now on what stands under names of secrets in this value of JSON, also in other places."""
+        self.learn(_hidden_texts(value, are_hidden=False))
 
     def target(self, target: str) -> str:
         """Return a path with its query."""
@@ -233,6 +244,30 @@ def _hide_values(value: Any) -> Any:
     if isinstance(value, list):
         return [_hide_values(each) for each in value]
     return HIDDEN
+
+
+def _hidden_texts(value: Any, *, are_hidden: bool, are_names_free: bool = False) -> Iterator[str]:
+    """Yield what ``Redactor.value`` hides for the name that it has."""
+    if isinstance(value, str):
+        if are_hidden:
+            yield from (value, value.rpartition(" ")[2])
+        else:
+            yield from (match["value"] for match in _secret_fields(value))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _hidden_texts(each, are_hidden=are_hidden)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            is_secret = not are_names_free and _is_secret(name, each, value)
+            yield from _hidden_texts(
+                each, are_hidden=are_hidden or is_secret, are_names_free=name == "properties"
+            )
+
+
+def _secret_fields(text: str) -> Iterator[re.Match[str]]:
+    if '"' in text and _has(text, _WORDS):
+        yield from _SECRET_FIELD.finditer(text)
+    yield from _USER.finditer(text) if "://" in text else ()
 
 
 def _hide_field(match: re.Match[str]) -> str:

@@ -21,6 +21,7 @@ logger = logging.getLogger("sluice.replay")
 
 _MAX_ROUTES_TOLD = 8
 _MAX_TEXT_TOLD = 60
+_MAX_COMPARED = 100
 _Stamp = tuple[int, int]
 
 
@@ -67,10 +68,9 @@ class Library:
         of_route = [each for each in recordings if each.asked.route == asked.route]
         told = f"no recording in {self.folder} answers {request}"
         if of_route:
-            nearest = next(
-                (each for each in of_route if each.asked.model == asked.model), of_route[0]
-            )
-            told += f": {nearest.path.name} differs in {_difference(read_request(nearest.path), fields)}"
+            recorded = [(each, read_request(each.path)) for each in of_route[-_MAX_COMPARED:]]
+            nearest, its_fields = max(recorded, key=lambda each: _likeness(each[1], fields))
+            told += f": {nearest.path.name} differs in {_difference(its_fields, fields)}"
         routes = Counter(each.asked.route for each in recordings).most_common()
         listed = ", ".join(f"{route} ({count})" for route, count in routes[:_MAX_ROUTES_TOLD])
         more = ", and more" if len(routes) > _MAX_ROUTES_TOLD else ""
@@ -136,6 +136,14 @@ _WAYS: tuple[tuple[str, Callable[[Asked, Asked], bool]], ...] = (
     ("meaning", _is_of_the_same_meaning),
     ("opaque", _cannot_be_compared),
 )
+
+
+def _likeness(recorded: dict[str, Any], asked: dict[str, Any]) -> int:
+    """Return how many fields of the bodies are the same."""
+    one, other = recorded.get("json"), asked.get("json")
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return 0
+    return sum(name in other and other[name] == value for name, value in one.items())
 
 
 def _difference(recorded: dict[str, Any], asked: dict[str, Any]) -> str:
