@@ -65,6 +65,7 @@ COMMANDS = sorted({command for page in pages() for command in STARTS.findall(pag
 CREDENTIALS = [example for example in PYTHON if "class PasswordFile" in example.code]
 WITH_CREDENTIALS = [example for example in PYTHON if "redis_credentials=tokens" in example.code]
 """tests/system/test_redis_credentials_example.py runs it."""
+WITH_RECORDINGS = [example for example in PYTHON if '"--replay", "recordings"' in example.code]
 CONSOLE = [*examples("console"), *examples("sh")]
 
 
@@ -88,6 +89,7 @@ ROUTES = (
 def test_every_example_in_python_is_run():
     """Here, by test_readme_extension.py, or by another test that is named above."""
     kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
+    kinds += WITH_RECORDINGS
     kinds += [*CREDENTIALS, *WITH_CREDENTIALS, *DEPLOYMENT_TESTS, *HELPED_APPS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 
@@ -289,11 +291,12 @@ def assert_streams(server: "Server | Started", route: Route) -> None:
 
 
 def test_every_example_for_a_shell_is_run():
-    """By the four tests below."""
+    """By the five tests below."""
     assert [example.page for example in CONSOLE] == [
         "docs/doctor.md",
         "docs/gateway.md",
         "docs/resumable-streams.md",
+        "docs/record-and-replay.md",
         "docs/simulator.md",
     ]
 
@@ -320,6 +323,27 @@ def test_the_chat_example_prints_the_stream(sluice):
     shown = re.findall(r'"delta":{[^}]*}', session.code)
     assert re.findall(r'"delta":{[^}]*}', printed) == shown
     assert printed.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.slow
+def test_the_recorded_example_is_a_test_that_passes(sluice, tmp_path):
+    (session,) = sessions("docs/record-and-replay.md")
+    (command,) = commands(session)
+    with Server(upstream=f"{sluice.url}/v1", record=tmp_path / "recordings") as recorder:
+        assert run(command, recorder).endswith("data: [DONE]\n\n")
+    (test,) = WITH_RECORDINGS
+    code = test.code.replace('"sluice"', f'"{sys.executable}", "-m", "flask_sluice"')
+    (tmp_path / "test_replayed.py").write_text(code.replace("8099", str(free_port())))
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_replayed.py"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_the_resumable_example_makes_a_stream_and_reads_it(sluice):

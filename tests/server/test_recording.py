@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_each_event_has_the_time_at_which_it_came(upstream, recorder, folder):
     _, _, *events, _ = ask_and_read(recorder, folder, "with times")
     times = [each["at_seconds"] for each in events]
     assert times[0] >= 0.1
-    assert all(later - earlier > 0.05 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier > 0.05 for earlier, later in pairwise(times))
 
 
 def test_events_that_come_together_have_a_line_each(upstream, recorder, folder):

@@ -83,9 +83,14 @@ def test_anthropics_client_gets_the_same_events(record, quick_replay):
         {
             "type": "message_start",
             "message": {
-                **{"id": "msg_1", "type": "message", "role": "assistant", "model": "claude"},
-                **{"content": [], "usage": {"input_tokens": 1, "output_tokens": 1}},
-                **{"stop_reason": None, "stop_sequence": None},
+                "id": "msg_1",
+                "type": "message",
+                "role": "assistant",
+                "model": "claude",
+                "content": [],
+                "stop_reason": None,
+                "stop_sequence": None,
+                "usage": {"input_tokens": 1, "output_tokens": 1},
             },
         },
         {
