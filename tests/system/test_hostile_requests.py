@@ -252,6 +252,13 @@ def test_a_request_for_too_much_delays_no_other_client(server, others, much):
 
 # Wrong types everywhere.
 
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "integer", "minimum": 1}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
 VALID = {
     CHAT: {
         "model": "m",
@@ -260,7 +267,56 @@ VALID = {
         "messages": [
             {"role": "user", "content": "x"},
             {"role": "user", "content": [{"type": "text", "text": "y"}]},
+            {
+                "role": "user",
+                "name": "me",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}},
+                    {"type": "input_audio", "input_audio": {"data": "YWJj", "format": "wav"}},
+                    {"type": "file", "file": {"file_data": "YWJj", "filename": "a.txt"}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "a", "content": "z"},
         ],
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "f",
+                    "description": "d",
+                    "strict": True,
+                    "parameters": SCHEMA,
+                },
+            },
+            {"type": "custom", "custom": {"name": "g", "format": {"type": "text"}}},
+        ],
+        "tool_choice": {
+            "type": "allowed_tools",
+            "allowed_tools": {
+                "mode": "auto",
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+            },
+        },
+        "parallel_tool_calls": True,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "r", "strict": True, "schema": SCHEMA},
+        },
+        "logprobs": True,
+        "top_logprobs": 2,
+        "logit_bias": {"5": -1},
+        "metadata": {"k": "v"},
+        "reasoning_effort": "low",
+        "service_tier": "auto",
+        "prediction": {"type": "content", "content": "x"},
+        "modalities": ["text"],
         "n": 2,
         "max_tokens": 3,
         "max_completion_tokens": 3,
@@ -286,6 +342,10 @@ VALID = {
         "n": 1,
         "max_tokens": 3,
         "stop": "zz",
+        "echo": True,
+        "suffix": "s",
+        "logprobs": 2,
+        "best_of": 2,
         "simulator": {"itl_ms": 0, "tokens": 3, "fault": {"kind": "status", "status": 503}},
     },
 }
