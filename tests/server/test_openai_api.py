@@ -67,6 +67,8 @@ def test_a_request_id_that_could_harm_a_log_is_replaced(sluice, given):
 
 
 CHAT = "/v1/chat/completions"
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "of a call that was not made"}
+ANSWERED = "messages[0].role"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,8 @@ CHAT = "/v1/chat/completions"
         ),
         (post("/v1/completions", {"model": "m"}), 400, "invalid_request", "prompt"),
         (post(CHAT, chat(stop=["a"] * 5)), 400, "array_above_max_length", "stop"),
+        (post("/v1/streams", {**chat(), "messages": [RESULT]}), 400, "invalid_value", ANSWERED),
+        (post(CHAT, {**chat(), "messages": [RESULT]}), 400, "invalid_value", ANSWERED),
         (post(CHAT, chat(n=100, simulator={"tokens": 2000})), 400, "invalid_request", None),
         (post(CHAT, {**chat(), "model": "m" * 300}), 400, "string_above_max_length", "model"),
         (post(CHAT, chat(), Content_Type="text/plain"), 415, "unsupported_media_type", None),

@@ -50,6 +50,7 @@ class Asked:
     tool_results: the texts of the results that came after the last message of the user
     tools: those that the model may call now, with ``tool_choice`` and ``may_call_in_parallel``
     schema: the JSON Schema of the answer, undecoded; None: the answer is prose
+    schema_field: the field of the request that holds it, for a refusal
     reasoning_tokens: how many to think before the answer; 0: none
     is_reasoning_hidden: they count, and take no part in the answer; ``options.reasoning`` shows them all the same
     """
@@ -73,5 +74,6 @@ class Asked:
     may_call_in_parallel: bool = True
     tool_results: list[str] = field(default_factory=list)
     schema: msgspec.Raw | None = None
+    schema_field: str = "response_format"
     reasoning_tokens: int = 0
     is_reasoning_hidden: bool = False

@@ -124,7 +124,7 @@ def _made_parts(asked: Asked, question: Question, seed: int) -> list[Part]:
     if calls := tool_calls(asked, question, seed):
         return calls
     if asked.schema is not None:
-        return [Part("text", json_tokens(asked.schema, question, seed))]
+        return [Part("text", json_tokens(asked.schema, asked.schema_field, question, seed))]
     length, limit = asked.options.tokens, asked.token_limit
     if length is not None and limit is not None:
         length = min(length, limit + 1)  # One more token shows that the limit has cut it.

@@ -33,13 +33,16 @@ def tool_calls(asked: Asked, question: Question, seed: int) -> list[Part]:
     return [_call(tool, topic, question, seed) for tool, topic in picked]
 
 
-def json_tokens(schema: msgspec.Raw, question: Question, seed: int) -> list[str]:
-    """Return the tokens of a JSON text of this schema. A large one takes some milliseconds, so others have their turn."""
+def json_tokens(schema: msgspec.Raw, field: str, question: Question, seed: int) -> list[str]:
+    """Return the tokens of a JSON text of this schema. A large one takes some milliseconds, so others have their turn.
+
+    field: of the request, for a refusal
+    """
     try:
         text = json_from_schema(schema, question.topic, seed)
     except SchemaError as error:
         problem = f"Invalid schema for the answer: {error}"
-        raise ApiError(400, "invalid_json_schema", problem) from None
+        raise ApiError(400, "invalid_json_schema", problem, param=field) from None
     give_way()
     return tokenize(text)
 
