@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from flask_sluice.gateway.simulator.apis import openai_errors
 from flask_sluice.gateway.simulator.apis.openai_errors import (
@@ -33,7 +33,6 @@ EFFORTS = {
     "max": 1024,
 }
 """How many tokens a model thinks before it answers; OpenAI's count in steps of 64."""
-_NULL = msgspec.Raw(b"null")
 _MAX_BIAS = 100
 _MAX_BIASES = 1024
 _MAX_METADATA = 16
@@ -65,10 +64,10 @@ class OpenAIRequest(ApiRequest, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] | None = 1
     stop: Stop = None
     seed: Seed | None = None
-    logit_bias: msgspec.Raw = _NULL
+    logit_bias: msgspec.Raw = field(default_factory=msgspec.Raw)
     """Undecoded, as ``metadata`` is: an object of many keys takes long."""
     user: str | None = None
-    metadata: msgspec.Raw = _NULL
+    metadata: msgspec.Raw = field(default_factory=msgspec.Raw)
     service_tier: str | None = None
 
     @property
@@ -93,10 +92,8 @@ class OpenAIRequest(ApiRequest, kw_only=True):
             )
         if self.service_tier is not None and self.service_tier not in SERVICE_TIERS:
             raise unknown_value("service_tier", self.service_tier, SERVICE_TIERS)
-        if self.logit_bias is not _NULL:
-            _check_bias(properties_of("logit_bias", self.logit_bias, _MAX_BIASES))
-        if self.metadata is not _NULL:
-            check_metadata(properties_of("metadata", self.metadata, _MAX_METADATA))
+        _check_bias(properties_of("logit_bias", self.logit_bias, _MAX_BIASES))
+        check_metadata(properties_of("metadata", self.metadata, _MAX_METADATA))
 
 
 def reasoning_tokens(effort: str | None) -> int:
@@ -109,9 +106,12 @@ def reasoning_tokens(effort: str | None) -> int:
 
 
 def properties_of(path: str, value: msgspec.Raw, limit: int) -> dict[str, msgspec.Raw]:
-    """Return the properties of an object with at most so many; none of null. Raises ApiError 400 for other values."""
+    """Return the properties of an object with at most so many; none where it is absent or null.
+
+    Raises ApiError 400 for other values.
+    """
     text = bytes(value)
-    if text == b"null":
+    if text in (b"", b"null"):
         return {}
     if not text.startswith(b"{"):
         raise wrong_type(path, "an object", name_of_type(text))
