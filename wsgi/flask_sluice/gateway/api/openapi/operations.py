@@ -10,8 +10,8 @@ from flask_sluice.gateway.api.simulated import (
     models,
     observer,
     ollama,
-    responses,
 )
+from flask_sluice.gateway.api.simulated.responses import routes as responses
 
 OPERATIONS: Operations = {
     **chat.OPERATIONS,

@@ -1,9 +1,10 @@
 """Answers a request of any API from the simulator."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from flask import Request, Response
 
 from flask_sluice.gateway.api.simulated.observer import Observer
@@ -13,7 +14,7 @@ from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
 from flask_sluice.gateway.simulator.bounds import SMALL_BODY_BYTES, check_size
-from flask_sluice.gateway.simulator.options import SimulatorOptions
+from flask_sluice.gateway.simulator.options import Fault, SimulatorOptions
 from flask_sluice.gateway.simulator.scenarios.scenario import RunningScenario
 from flask_sluice.gateway.simulator.scenarios.scenario_file import ScenarioFile
 from flask_sluice.gateway.simulator.simulate import Simulation
@@ -28,6 +29,18 @@ from flask_sluice.stream.transport.client_socket import client_of
 
 Asked = TypeVar("Asked", bound=ApiRequest)
 _EVENT_STREAM = "text/event-stream"
+
+
+class Begun(NamedTuple):
+    """An answer whose first event is made.
+
+    render_error: makes its error event
+    connection_fault: what the caller is to do to the client's connection
+    """
+
+    feed: TimedFeed
+    render_error: RenderError
+    connection_fault: Fault | None
 
 
 class Answering:
@@ -69,12 +82,22 @@ class Answering:
         """Return the feed of the answer, to be read by something else than the request's client."""
         return self._feed(asked, self._simulation(asked, context).items(), context)
 
-    def begin(self, asked: ApiRequest, context: StreamContext) -> tuple[TimedFeed, RenderError]:
-        """Return the feed of an answer whose first event is made, and what makes its error event.
+    def begin(
+        self, asked: ApiRequest, context: StreamContext, connection_faults: Container[str]
+    ) -> Begun:
+        """Begin an answer that is read by something else than the request's client.
+
+        connection_faults: the kinds of faults that the caller produces itself
 
         Raises what refuses the request.
         """
-        simulation = self._simulation(asked, context)
+        options = self._options(asked)
+        fault = options.fault
+        if fault is not None and fault.kind in connection_faults:
+            options = msgspec.structs.replace(options, fault=None)
+        else:
+            fault = None
+        simulation = Simulation(asked, options, context)
         items = simulation.items()
         first = next(items)
 
@@ -82,7 +105,7 @@ class Answering:
             yield first
             yield from items
 
-        return self._feed(asked, with_first(), context), simulation.error_event
+        return Begun(self._feed(asked, with_first(), context), simulation.error_event, fault)
 
     def respond(self, asked: ApiRequest) -> Response:
         """Return the response to the current request."""

@@ -3,16 +3,10 @@
 from flask import Blueprint
 
 from flask_sluice.extension.streams import AppStreams
-from flask_sluice.gateway.api.simulated import (
-    chat,
-    embeddings,
-    messages,
-    models,
-    ollama,
-    responses,
-)
+from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models, ollama
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.api.simulated.observer import observe
+from flask_sluice.gateway.api.simulated.responses import routes as responses
 from flask_sluice.gateway.settings import Settings
 
 

@@ -26,8 +26,8 @@ _NUMBER = re.compile(rb'event: [a-z_.]+\ndata: \{"type":"[a-z_.]+","sequence_num
 _DELTA = re.compile(rb"event: [a-z_.]+\.delta\n")
 _RESET = b"event: reset\n"
 _TOKENS_BEFORE_FAULT = 3
-CONNECTION_FAULTS = ("cut", "reset", "truncate", "no_done")
-WIRE_FAULTS = (*CONNECTION_FAULTS, "stall", "malformed", "duplicate", "heartbeat", "split_utf8")
+_CONNECTION_FAULTS = ("cut", "reset", "truncate", "no_done")
+WIRE_FAULTS = (*_CONNECTION_FAULTS, "stall", "malformed", "duplicate", "heartbeat", "split_utf8")
 """What happens to the bytes of a connection, and not to the response."""
 _GONE = ApiError(
     400, "invalid_request", "This response can no longer be streamed: its events are gone."
@@ -79,7 +79,7 @@ class ResponseFeed(JournalFeed):
     """Gives a reader the events of a response as the API has them: without ids, which the journal adds, and comments.
 
     after: how many events the reader has
-    fault: of the reader's connection
+    fault: of the reader's connection; those that do not end it are left out
     """
 
     def __init__(
@@ -87,7 +87,8 @@ class ResponseFeed(JournalFeed):
     ) -> None:
         self._after = after
         self._broken: Exception | None = None
-        self._fault = None if fault is None else ReaderFault(fault)
+        is_broken = fault is not None and fault.kind in _CONNECTION_FAULTS
+        self._fault = ReaderFault(fault) if fault is not None and is_broken else None
         self._is_over = False
         self.context = context
         super().__init__(follow, _RETRY_MS, context, self.render_error)
@@ -150,7 +151,7 @@ def event_response(feed: ResponseFeed, settings: Settings) -> Response:
 class ReaderFault:
     """Breaks the connection of one reader; the response goes on, and another reader may read the rest.
 
-    fault: one of ``CONNECTION_FAULTS``
+    fault: of a kind that ends a connection
     error: what breaks the connection; None: it ends properly
     """
 

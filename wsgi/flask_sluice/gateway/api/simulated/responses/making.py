@@ -9,20 +9,19 @@ from flask import Response
 
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api.simulated.answering import Answering
-from flask_sluice.gateway.api.simulated.kept_responses import (
-    Items,
-    ResponseStore,
-    decode_items,
-    with_input,
-)
-from flask_sluice.gateway.api.simulated.response_events import (
-    CONNECTION_FAULTS,
+from flask_sluice.gateway.api.simulated.responses.events import (
     WIRE_FAULTS,
     ResponseFeed,
     ResponseReader,
     event_response,
     read_until_end,
     with_comment,
+)
+from flask_sluice.gateway.api.simulated.responses.store import (
+    Items,
+    ResponseStore,
+    decode_items,
+    with_input,
 )
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import read_json
@@ -33,7 +32,7 @@ from flask_sluice.gateway.simulator.apis.openai_errors import invalid
 from flask_sluice.gateway.simulator.apis.responses.items import encoded_items
 from flask_sluice.gateway.simulator.apis.responses.request import ResponsesRequest
 from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES, SMALL_BODY_BYTES
-from flask_sluice.gateway.simulator.options import Fault, SimulatorOptions
+from flask_sluice.gateway.simulator.options import SimulatorOptions
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import heavy_work
@@ -160,10 +159,9 @@ class NewResponses:
         """Begin the response, which goes on without its client."""
         asked = prepared.asked
         is_stream, asked.stream = bool(asked.stream), True
-        fault = _take_fault_of_connection(asked)
         context = StreamContext()
         context.notes.update(model=asked.model, stream=is_stream)
-        feed, render_error = self._answering.begin(asked, context)
+        feed, render_error, fault = self._answering.begin(asked, context, WIRE_FAULTS)
         comment = with_input(prepared.items)
         response_id = asked.made.id
         self._streams.generate(
@@ -194,13 +192,3 @@ def _closing_on_failure(close: Callable[[], None]) -> Iterator[None]:
     except BaseException:
         close()
         raise
-
-
-def _take_fault_of_connection(asked: ResponsesRequest) -> Fault | None:
-    """Return the fault of the client's connection, which leaves a response in the background as it is."""
-    options = asked.simulator
-    if options is None or options.fault is None or options.fault.kind not in WIRE_FAULTS:
-        return None
-    fault = options.fault
-    asked.simulator = msgspec.structs.replace(options, fault=None)
-    return fault if fault.kind in CONNECTION_FAULTS else None

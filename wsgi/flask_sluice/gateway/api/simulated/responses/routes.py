@@ -16,13 +16,13 @@ from flask_sluice.gateway.api.openapi.operation import (
     json_object,
 )
 from flask_sluice.gateway.api.simulated.answering import Answering
-from flask_sluice.gateway.api.simulated.kept_responses import (
+from flask_sluice.gateway.api.simulated.responses.events import ResponseFeed, event_response
+from flask_sluice.gateway.api.simulated.responses.making import NewResponses
+from flask_sluice.gateway.api.simulated.responses.store import (
     KeptResponse,
     ResponseStore,
     decode_items,
 )
-from flask_sluice.gateway.api.simulated.new_response import NewResponses
-from flask_sluice.gateway.api.simulated.response_events import ResponseFeed, event_response
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.apis.responses.request import ResponsesRequest
 from flask_sluice.stream.errors import ApiError
