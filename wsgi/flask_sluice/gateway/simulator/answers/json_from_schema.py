@@ -41,7 +41,11 @@ def json_from_schema(schema: msgspec.Raw, topic: str, seed: int) -> str:
 
     Raises SchemaError for a schema that has no value, or only values that are too large.
     """
-    maker = _Maker(msgspec.json.decode(schema), Material(topic), random.Random(f"{seed}\n{topic}"))
+    try:
+        root = msgspec.json.decode(schema)
+    except msgspec.DecodeError as error:  # A number may have too many digits.
+        raise SchemaError(str(error)) from None
+    maker = _Maker(root, Material(topic), random.Random(f"{seed}\n{topic}"))
     return msgspec.json.encode(maker.value(maker.root, "", "", 0)).decode()
 
 
