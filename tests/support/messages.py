@@ -1,6 +1,7 @@
 """Requests and answers of Anthropic's Messages, without a server."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -45,9 +46,13 @@ def body(**fields: object) -> dict[str, object]:
 
 
 def items(body: dict[str, object]) -> list[bytes | Pause]:
-    request = msgspec.json.decode(msgspec.json.encode(body), type=MessagesRequest)
+    return list(answer(msgspec.json.encode(body)))
+
+
+def answer(body: bytes) -> Iterator[bytes | Pause]:
+    request = msgspec.json.decode(body, type=MessagesRequest)
     options = request.simulator or SimulatorOptions()
-    return list(Simulation(request, options, StreamContext()).items())  # type: ignore[arg-type]
+    return Simulation(request, options, StreamContext()).items()
 
 
 def events(**fields: object) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from tests.support.messages import (
     RESULT,
     THOUGHT,
     WEATHER,
+    answer,
     assistant,
     body,
     items,
@@ -232,6 +233,17 @@ WRONG = {
 @pytest.mark.parametrize(("fields", "text"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_request_is_refused_with_anthropics_text(fields, text):
     assert refused(**{"tools": [WEATHER], **fields}).startswith(text)
+
+
+@pytest.mark.parametrize("field", ["tools", "output_config"])
+def test_a_schema_with_a_number_that_cannot_be_read_is_refused(field):
+    schema = {"type": "object", "additionalProperties": False, "maxProperties": 10**400}
+    tool = {"name": "x", "input_schema": schema}
+    form = {"format": {"type": "json_schema", "schema": schema}}
+    given = json.dumps(body(**{field: [tool] if field == "tools" else form}))
+    with pytest.raises(ApiError, match="out of range") as raised:
+        list(answer(given.encode()))
+    assert raised.value.status == 400
 
 
 def test_a_thread_is_refused_so_that_clients_send_the_whole_conversation():

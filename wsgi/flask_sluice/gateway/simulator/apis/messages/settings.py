@@ -205,7 +205,10 @@ def _check_closed(place: str, schema: msgspec.Raw) -> None:
     """Raise ApiError for an object in the schema that may have more properties than it names."""
     if len(bytes(schema)) > _LARGEST_CHECKED_BYTES:
         return
-    left: list[Any] = [msgspec.json.decode(schema)]
+    try:
+        left: list[Any] = [msgspec.json.decode(schema)]
+    except msgspec.DecodeError as error:  # A number has too many digits.
+        raise refusal(f"{place}: JSON schema is invalid: {error}") from None
     while left:
         value = left.pop()
         if isinstance(value, list):
