@@ -135,7 +135,7 @@ def many(block: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", places(EVERYTHING), ids=lambda path: ".".join(str(key) for key in path)
+    "path", list(places(EVERYTHING)), ids=lambda path: ".".join(str(key) for key in path)
 )
 def test_the_most_of_each_field_takes_the_loop_for_a_few_milliseconds(path, monkeypatch):
     took = {
@@ -164,3 +164,13 @@ LONG_CONVERSATIONS = {
 def test_a_long_conversation_takes_the_loop_for_a_few_milliseconds(messages, monkeypatch):
     took = longest_turn_seconds(body_with(("messages",), messages), monkeypatch)
     assert took < SLOWER_MACHINE * LIMIT_SECONDS, f"{took} s"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [20_000, 8_000])
+def test_a_schema_of_many_keys_takes_the_loop_for_a_few_milliseconds(keys, monkeypatch):
+    names = ",".join(f'"{key}":{{}}' for key in range(keys))
+    closed = f'{{"type":"object","additionalProperties":false,"properties":{{{names}}}}}'
+    for path in (("output_config", "format", "schema"), ("tools", 0, "input_schema")):
+        took = longest_turn_seconds(body_with(path, closed), monkeypatch)
+        assert took < SLOWER_MACHINE * LIMIT_SECONDS, f"{took} s"

@@ -43,7 +43,7 @@ def json_from_schema(schema: msgspec.Raw, topic: str, seed: int) -> str:
     """
     try:
         root = msgspec.json.decode(schema)
-    except msgspec.DecodeError as error:  # A number may have too many digits.
+    except (msgspec.DecodeError, RecursionError) as error:  # A number may have too many digits.
         raise SchemaError("", str(error)) from None
     maker = _Maker(root, Material(topic), random.Random(f"{seed}\n{topic}"))
     return msgspec.json.encode(maker.value(maker.root, "", "", 0)).decode()

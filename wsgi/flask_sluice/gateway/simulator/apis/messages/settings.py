@@ -29,8 +29,8 @@ _RUN_BY_CLIENT = {
     "text_editor": '{"type":"object","properties":{"command":{"enum":["view"]},"path":{"const":"/repo"}},"required":["command","path"]}',
 }
 """Tools that Anthropic defines and the client runs, by their type without its date, and what they take at least."""
-_LARGEST_CHECKED_BYTES = 64 * 1024
-"""Of a schema: a larger one would take long."""
+_MAX_SCHEMA_BYTES = 128 * 1024
+"""Of each schema: a larger one would take long."""
 _MIN_BUDGET_TOKENS = 1024
 _THINKING_TOKENS = 24
 """How long the simulator thinks."""
@@ -63,8 +63,7 @@ class ToolDefinition(Struct):
             raise refusal(f"{place}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
         if self.input_schema == MISSING:
             raise refusal(f"{place}.input_schema: Field required")
-        if not bytes(self.input_schema).startswith(b"{"):
-            raise refusal(f"{place}.input_schema: Input should be an object")
+        _check_object(f"{place}.input_schema", self.input_schema)
         type_of_input = bytes(msgspec.json.decode(self.input_schema, type=_SchemaType).type)
         if not type_of_input:
             raise refusal(f"{place}.input_schema.type: Field required")
@@ -170,8 +169,7 @@ class JsonFormat(Struct):
         check_choice(f"{place}.type", self.type, ("json_schema",))
         if self.schema == MISSING:
             raise refusal(f"{place}.schema: Field required")
-        if not bytes(self.schema).startswith(b"{"):
-            raise refusal(f"{place}.schema: Input should be an object")
+        _check_object(f"{place}.schema", self.schema)
         _check_closed(f"{place}.schema", self.schema)
 
 
@@ -201,13 +199,22 @@ class _SchemaType(Struct):
     type: msgspec.Raw = field(default_factory=msgspec.Raw)
 
 
+def _check_object(place: str, schema: msgspec.Raw) -> None:
+    """Raise ApiError for a schema that is not an object, or is too large."""
+    text = bytes(schema)
+    if not text.startswith(b"{"):
+        raise refusal(f"{place}: Input should be an object")
+    if len(text) > _MAX_SCHEMA_BYTES:
+        raise refusal(
+            f"{place}: the simulator reads at most {_MAX_SCHEMA_BYTES} bytes of a JSON schema"
+        )
+
+
 def _check_closed(place: str, schema: msgspec.Raw) -> None:
     """Raise ApiError for an object in the schema that may have more properties than it names."""
-    if len(bytes(schema)) > _LARGEST_CHECKED_BYTES:
-        return
     try:
         left: list[Any] = [msgspec.json.decode(schema)]
-    except msgspec.DecodeError as error:  # A number has too many digits.
+    except (msgspec.DecodeError, RecursionError) as error:  # A number may have too many digits.
         raise refusal(f"{place}: JSON schema is invalid: {error}") from None
     while left:
         value = left.pop()
