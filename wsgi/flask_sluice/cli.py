@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "--scenario",
         metavar="FILE",
-        help="what is answered to which request, as TOML (default: SLUICE_SCENARIO)",
+        help="a TOML file that says how to answer which request (default: SLUICE_SCENARIO)",
     )
     simulate.add_argument(
         "--examine",

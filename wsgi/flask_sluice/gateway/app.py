@@ -16,9 +16,10 @@ from flask_sluice.gateway.api.openapi import routes as openapi
 from flask_sluice.gateway.api.passed_up import UpHeaders
 from flask_sluice.gateway.api.readiness import Readiness
 from flask_sluice.gateway.api.simulated import chat as simulated_chat
-from flask_sluice.gateway.api.simulated import observer
+from flask_sluice.gateway.api.simulated import control
 from flask_sluice.gateway.api.simulated import routes as simulated
 from flask_sluice.gateway.api.simulated.answering import Answering
+from flask_sluice.gateway.api.simulated.request_memory import RequestMemory
 from flask_sluice.gateway.application import Application
 from flask_sluice.gateway.environment import server_settings
 from flask_sluice.gateway.relay.health.check import HealthCheck
@@ -31,7 +32,8 @@ from flask_sluice.gateway.request.access.tickets import Tickets
 from flask_sluice.gateway.request.trusted_proxies import TrustedProxies
 from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.bounds import MAX_BODY_BYTES
-from flask_sluice.gateway.simulator.scenarios.scenario import ScenarioError
+from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError
+from flask_sluice.gateway.simulator.scenarios.live import LiveScenario
 from flask_sluice.observe.exporter import MetricsExporter
 from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.observe.multiprocess.mirror import FolderMirror
@@ -137,23 +139,24 @@ def create_app(settings: Settings | None = None) -> Application:
     return app
 
 
-def _simulate(
-    app: Application, kept_streams: AppStreams, settings: Settings
-) -> Callable[[StreamContext], Feed]:
-    """Have the simulator answer. Returns what opens the feed of a chat completion that is kept."""
-    try:
-        answering = Answering(settings)
-    except ScenarioError as error:
-        raise AppImportError(f"sluice: {error}") from error
-    app.register_blueprint(simulated.blueprint(answering, kept_streams, settings))
-    if answering.observer is not None:
-        app.register_blueprint(observer.blueprint(answering.observer, settings.simulator_token))
-    return simulated_chat.chat_feed(answering)
-
-
 def _register(app: Application, *blueprints: Blueprint) -> None:
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
+
+
+def _simulator(app: Application, settings: Settings) -> Answering:
+    """Return what answers from the simulator. With a token its requests are remembered, and a test may ask for them."""
+    try:
+        scenario = LiveScenario(settings.scenario or None)
+    except ScenarioError as error:
+        raise AppImportError(f"sluice: {error}") from None
+    if not settings.simulator_token:
+        return Answering(settings, scenario)
+    memory = RequestMemory()
+    routes = control.blueprint(memory, scenario, settings.simulator_token)
+    memory.watch(routes)
+    app.register_blueprint(routes)
+    return Answering(settings, scenario, memory)
 
 
 def _health_checks(upstreams: Upstreams, settings: Settings) -> list[HealthCheck]:
@@ -180,7 +183,9 @@ def _answer_api(
         replaying = replayed.Replaying(settings)
         app.register_blueprint(replayed.blueprint(replaying))
         return replaying.chat_feed
-    return _simulate(app, kept_streams, settings)
+    answering = _simulator(app, settings)
+    app.register_blueprint(simulated.blueprint(answering, kept_streams, settings))
+    return simulated_chat.chat_feed(answering)
 
 
 def _recorder(settings: Settings) -> Recorder:

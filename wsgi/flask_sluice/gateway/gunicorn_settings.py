@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -34,6 +35,8 @@ from flask_sluice.gateway.gunicorn_start import (
     say_where_it_is,
 )
 from flask_sluice.gateway.relay.address import proxy_for
+from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError
+from flask_sluice.gateway.simulator.scenarios.scenario_file import read_scenario
 from flask_sluice.observe.multiprocess import folder as metrics_folder
 from flask_sluice.server.worker import Worker
 from flask_sluice.stream import registry
@@ -52,7 +55,9 @@ try:
     for _upstream in _settings.upstream:
         proxy_for(_upstream)
     check_recordings(_settings)
-except SettingsError as error:
+    if _settings.scenario:
+        read_scenario(Path(_settings.scenario))
+except (SettingsError, ScenarioError) as error:
     sys.exit(f"sluice: {error}")
 
 bind = _settings.bind

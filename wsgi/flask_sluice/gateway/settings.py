@@ -148,6 +148,19 @@ class Settings:
         "model names, comma-separated",
         "The model names that are accepted and listed; without any, every name is accepted.",
     )
+    scenario: str = _setting(
+        "",
+        *_FILE,
+        "A TOML file that says how the simulator answers which request; a change is taken over within a second.",
+    )
+    simulator_token: str = _setting(
+        "",
+        values.parse_key,
+        "a key without spaces",
+        "The key of the routes below /simulator, by which a test reads what the simulator was sent; without it no request is "
+        "remembered.",
+        is_secret=True,
+    )
     max_streams: int = _setting(
         9000, *_COUNT, "How many streams one worker may have open; one more request gets 503."
     )
@@ -248,18 +261,6 @@ class Settings:
         20,
         *_COUNT,
         "How many resumable streams one client may have running on a worker.",
-    )
-    scenario: str = _setting(
-        "",
-        *_FILE,
-        "A TOML file that says what the simulator answers to which request; it is read again when it has changed.",
-    )
-    simulator_token: str = _setting(
-        "",
-        values.parse_key,
-        "a key without spaces",
-        "Who sends it as a key may ask which requests the simulator has had, and set its scenario; tests do.",
-        is_secret=True,
     )
     client_is: str = _setting(
         "user",

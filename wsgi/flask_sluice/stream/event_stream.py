@@ -123,6 +123,11 @@ class EventStream:
         """How many events its feed has given."""
         return self._feed.event_count
 
+    @property
+    def byte_count(self) -> int:
+        """How many bytes of the body have been written."""
+        return self._account.written.byte_count
+
     # The request greenlet: before the response begins.
 
     def start(self, commit_seconds: float | None = None) -> None:

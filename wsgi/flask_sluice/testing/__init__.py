@@ -1,18 +1,34 @@
-"""For the tests of apps that stream: reads the events of a view, and simulates a language model server for its client.
+"""Helps tests of apps that stream, and of programs that ask language models.
 
-``read_events`` and ``open_stream`` take Flask's test client, ``simulated_llm`` starts a server. They need no test framework;
-under pytest, the fixtures ``sse`` and ``llm`` do the same. The project's conftest.py takes them over:
+``read_events`` and ``open_stream`` take Flask's test client, and read the events of a view. ``simulated_llm`` starts a server
+that answers like a language model, as the test says, and tells what it was sent. They need no test framework. Under pytest the
+fixtures ``sse`` and ``llm`` do the same; the project's conftest.py takes them over:
 
     pytest_plugins = ["flask_sluice.testing"]
 """
 
-from flask_sluice.testing.llm.simulated_llm import SeenRequest, SimulatedLLM, simulated_llm
-from flask_sluice.testing.streams import SeenEvent, StreamReader, open_stream, read_events
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flask_sluice.testing.simulated.llm import SimulatedLlm, simulated_llm
+from flask_sluice.testing.simulated.requests import LlmRequest
+from flask_sluice.testing.simulated.rules import LlmRule
+from flask_sluice.testing.streams import (
+    SeenEvent,
+    StreamFixture,
+    StreamReader,
+    open_stream,
+    read_events,
+)
+
+if TYPE_CHECKING:
+    from werkzeug.test import Client
 
 __all__ = [
+    "LlmRequest",
+    "LlmRule",
     "SeenEvent",
-    "SeenRequest",
-    "SimulatedLLM",
+    "SimulatedLlm",
     "StreamReader",
     "open_stream",
     "read_events",
@@ -20,10 +36,43 @@ __all__ = [
 ]
 
 try:
-    import pytest  # noqa: F401
+    import pytest
 except ImportError:
-    pass  # The functions above need no test framework.
+    # The functions above need no test framework.
+    pass
 else:
-    from flask_sluice.testing.fixtures import llm, llm_process, sse
 
-    __all__ += ["llm", "llm_process", "sse"]
+    @pytest.fixture
+    def sse(request: pytest.FixtureRequest) -> Iterator[StreamFixture]:
+        """Reads the streams of the app that the fixture ``client`` or ``app`` gives."""
+        streams = StreamFixture(_client_of(request))
+        yield streams
+        streams.close()
+
+    @pytest.fixture(scope="session")
+    def _simulated_llm() -> Iterator[SimulatedLlm]:
+        with simulated_llm() as started:
+            yield started
+
+    @pytest.fixture
+    def llm(_simulated_llm: SimulatedLlm) -> Iterator[SimulatedLlm]:
+        """A server that answers like a language model; it begins anew with each test, and is started once."""
+        _simulated_llm.reset()
+        yield _simulated_llm
+        _simulated_llm.reset()
+
+    def _client_of(request: pytest.FixtureRequest) -> "Client":
+        try:
+            client: Client = request.getfixturevalue("client")
+        except pytest.FixtureLookupError:
+            pass
+        else:
+            return client
+        try:
+            client = request.getfixturevalue("app").test_client()
+        except pytest.FixtureLookupError:
+            raise LookupError(
+                "the fixture sse reads streams through a fixture `client`, Flask's test client, or `app`, the Flask app: "
+                "define one of them in conftest.py"
+            ) from None
+        return client

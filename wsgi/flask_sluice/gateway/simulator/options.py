@@ -10,6 +10,7 @@ from flask_sluice.gateway.simulator.bounds import MAX_TOKENS
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Name = Annotated[str, Meta(max_length=256)]
 AnswerText = Annotated[str, Meta(max_length=500_000)]
+Seconds = Annotated[float, Meta(ge=0, le=3600)]
 TokenCount = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 _MAX_ARGUMENTS = 100_000
@@ -82,8 +83,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     ttft_ms, ttft_stddev_ms: time to first token, its mean and standard deviation
     itl_ms, itl_stddev_ms: inter-token latency, its mean and standard deviation
-    times_ms: in place of these, the pauses before the first token, before the second, and so on, as they were recorded; after
-        the last of them itl_ms holds
+    times: in their place, the seconds before each token; the last is also that before all further ones
     tokens: how many the text of the answer has
     text: the text of the answer
     reasoning: what the model thinks before it answers: the text, or how many tokens it has
@@ -100,7 +100,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ttft_stddev_ms: Milliseconds = 0
     itl_ms: Milliseconds = 30
     itl_stddev_ms: Milliseconds = 0
-    times_ms: Annotated[list[Milliseconds], Meta(max_length=10_000)] | None = None
+    times: Annotated[list[Seconds], Meta(min_length=1, max_length=MAX_TOKENS)] | None = None
     tokens: TokenCount | None = None
     text: AnswerText | None = None
     reasoning: AnswerText | TokenCount | None = None

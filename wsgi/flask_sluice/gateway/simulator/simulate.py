@@ -206,17 +206,22 @@ class _Player:
 
     def _before_first(self) -> Iterator[Pause]:
         options = self._options
-        ttft_ms = options.times_ms[0] if options.times_ms else options.ttft_ms
-        if options.ttft_stddev_ms and not options.times_ms:
+        if options.times is not None:
+            if options.times[0] > 0:
+                yield Pause(options.times[0])
+            return
+        ttft_ms = options.ttft_ms
+        if options.ttft_stddev_ms:
             ttft_ms = self._random.gauss(ttft_ms, options.ttft_stddev_ms)
         if (pause := _pause(ttft_ms)) is not None:
             yield pause
 
     def _pauses(self) -> Iterator[Pause | None]:
         """Return the pauses between tokens, without an end."""
+        if (times := self._options.times) is not None:
+            pauses = [Pause(seconds) if seconds > 0 else None for seconds in times]
+            return chain(pauses[1:], repeat(pauses[-1]))
         mean_ms, stddev_ms = self._options.itl_ms, self._options.itl_stddev_ms
-        if self._options.times_ms:
-            return chain(map(_pause, self._options.times_ms[1:]), repeat(_pause(mean_ms)))
         if not stddev_ms:
             return repeat(_pause(mean_ms))
         return (_pause(self._random.gauss(mean_ms, stddev_ms)) for _ in count())

@@ -3,9 +3,8 @@
 import json
 import sys
 
-from flask_sluice.testing.examining.examining import ExaminationError, examine_client
+from flask_sluice.testing.examining.examining import examine_client
 from flask_sluice.testing.examining.verdict import Judged, Verdict
-from flask_sluice.testing.llm.process import LLMStartError
 
 _EXIT_FAULT = 1
 _EXIT_NOT_EXAMINED = 2
@@ -24,7 +23,7 @@ def examine(command: str, *, timeout_seconds: float, as_json: bool) -> int:
             judged.append(each)
             if not as_json:
                 _print(each)
-    except (ExaminationError, LLMStartError) as error:
+    except RuntimeError as error:
         sys.stderr.write(f"sluice: {error}\n")
         return _EXIT_NOT_EXAMINED
     faults = [each for each in judged if each.verdict is Verdict.FAULT]

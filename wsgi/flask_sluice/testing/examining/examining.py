@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from flask_sluice.testing.examining.cases import CASES, TEXT, WHOLE, Case
 from flask_sluice.testing.examining.verdict import Judged, Run, judge
-from flask_sluice.testing.llm.simulated_llm import SimulatedLLM, simulated_llm
+from flask_sluice.testing.simulated.llm import SimulatedLlm, simulated_llm
 
 _SHOWN_CHARACTERS = 2000
 
@@ -24,7 +24,7 @@ def examine_client(command: str, *, timeout_seconds: float) -> Iterator[Judged]:
         and succeeds (exit code 0) if it takes that answer for whole
     timeout_seconds: how long one run may take
 
-    Raises ExaminationError for a command that sends no request, or fails although nothing is wrong; LLMStartError.
+    Raises ExaminationError for a command that sends no request, or fails although nothing is wrong; RuntimeError where the simulator cannot be started.
     """
     with simulated_llm() as llm:
         whole = _run(command, WHOLE, llm, timeout_seconds)
@@ -35,15 +35,15 @@ def examine_client(command: str, *, timeout_seconds: float) -> Iterator[Judged]:
             yield judge(case, _run(command, case, llm, timeout_seconds), shows_text=shows_text)
 
 
-def set_case(llm: SimulatedLLM, case: Case, when: dict[str, str] | None = None) -> None:
-    """Have the simulator answer as the case says. when: which requests; None: all"""
+def set_case(llm: SimulatedLlm, case: Case, **match: str) -> None:
+    """Have the simulator answer as the case says. match: which requests; none: all"""
     options = {} if case.fault is None else {"fault": case.fault}
-    llm.answer(TEXT, when=when, **options)
+    rule = llm.answer(TEXT, **match, **options)
     if case.is_once:
-        llm.answer(TEXT, when=when)
+        rule.then_answer(TEXT)
 
 
-def _run(command: str, case: Case, llm: SimulatedLLM, timeout_seconds: float) -> Run:
+def _run(command: str, case: Case, llm: SimulatedLlm, timeout_seconds: float) -> Run:
     llm.reset()
     set_case(llm, case)
     began_at = time.monotonic()

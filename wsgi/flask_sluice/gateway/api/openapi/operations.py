@@ -5,10 +5,10 @@ from flask_sluice.gateway.api.doctor import routes as doctor
 from flask_sluice.gateway.api.openapi.operation import OBJECT, Operation, Operations
 from flask_sluice.gateway.api.simulated import (
     chat,
+    control,
     embeddings,
     messages,
     models,
-    observer,
     ollama,
 )
 from flask_sluice.gateway.api.simulated.responses import routes as responses
@@ -18,7 +18,7 @@ OPERATIONS: Operations = {
     **messages.OPERATIONS,
     **models.OPERATIONS,
     **embeddings.OPERATIONS,
-    **observer.OPERATIONS,
+    **control.OPERATIONS,
     **ollama.OPERATIONS,
     **responses.OPERATIONS,
     **passthrough.OPERATIONS,

@@ -1,13 +1,14 @@
 """Answers a request of any API from the simulator."""
 
 from collections.abc import Container, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import msgspec
-from flask import Request, Response
+from flask import Request, Response, g
 
-from flask_sluice.gateway.api.simulated.observer import Observer
+from flask_sluice.gateway.api.simulated.request_memory import RequestMemory
 from flask_sluice.gateway.request import current_request
 from flask_sluice.gateway.request.body import decode, read_json
 from flask_sluice.gateway.request.models import check_model
@@ -15,8 +16,9 @@ from flask_sluice.gateway.settings import Settings
 from flask_sluice.gateway.simulator.apis.request import ApiRequest
 from flask_sluice.gateway.simulator.bounds import SMALL_BODY_BYTES, check_size
 from flask_sluice.gateway.simulator.options import Fault, SimulatorOptions
-from flask_sluice.gateway.simulator.scenarios.scenario import RunningScenario
-from flask_sluice.gateway.simulator.scenarios.scenario_file import ScenarioFile
+from flask_sluice.gateway.simulator.scenarios.answers import given_by_request
+from flask_sluice.gateway.simulator.scenarios.live import LiveScenario
+from flask_sluice.gateway.simulator.scenarios.match import SeenRequest
 from flask_sluice.gateway.simulator.simulate import Simulation
 from flask_sluice.gateway.simulator.timed_feed import Pause, TimedFeed
 from flask_sluice.stream.context import StreamContext
@@ -44,12 +46,18 @@ class Begun(NamedTuple):
 
 
 class Answering:
-    """Answers the requests of one worker."""
+    """Answers the requests of one worker.
 
-    def __init__(self, settings: Settings) -> None:
+    scenario: says how, where a request does not say it itself
+    memory: is told of each request; None: no request is remembered
+    """
+
+    def __init__(
+        self, settings: Settings, scenario: LiveScenario, memory: RequestMemory | None = None
+    ) -> None:
         self._settings = settings
-        self._scenario_file = ScenarioFile(settings.scenario) if settings.scenario else None
-        self.observer = Observer() if settings.simulator_token else None
+        self._scenario = scenario
+        self._memory = memory
         # A comment would spoil a document.
         self._document_options = replace(settings.stream_options, keepalive_seconds=0)
 
@@ -68,8 +76,10 @@ class Answering:
         """Do as ``read`` for an API that names its models elsewhere than in the body, or in its own way."""
         if body is None:
             body = read_json(current_request())
-        if self.observer is not None:
-            self.observer.note_body(body)
+        if self._memory is not None:
+            self._memory.note_body(api_of(type_), body)
+        # The scenario looks at it. Flask forgets it before the answer is streamed.
+        g.simulated_body = body
         if len(body) <= SMALL_BODY_BYTES:
             asked = decode(body, type_, type_.explain)
         else:
@@ -147,16 +157,19 @@ class Answering:
 
     def _options(self, asked: ApiRequest) -> SimulatorOptions:
         own = asked.simulator or SimulatorOptions()
-        scenario = self._scenario()
-        if scenario is None:
+        if self._scenario.is_empty:
             return own
-        with heavy_work():
-            return scenario.options_for(asked.asked(own), current_request().path)
-
-    def _scenario(self) -> RunningScenario | None:
-        if self.observer is not None and self.observer.scenario is not None:
-            return self.observer.scenario
-        return None if self._scenario_file is None else self._scenario_file.current
+        request, body = current_request(), g.simulated_body
+        with heavy_work() if len(body) > SMALL_BODY_BYTES else nullcontext():
+            seen = SeenRequest(
+                asked.asked(own),
+                api=api_of(type(asked)),
+                path=request.path,
+                headers=request.headers,
+                body=body,
+            )
+            given = given_by_request(asked.simulator, body)
+            return self._scenario.options_for(given, seen).options
 
     def _feed(
         self, asked: ApiRequest, items: Iterator[bytes | Pause], context: StreamContext
@@ -169,3 +182,8 @@ class Answering:
             is_terminal=format_type.is_terminal,
             is_event_stream=not asked.stream or format_type.content_type == _EVENT_STREAM,
         )
+
+
+def api_of(type_: type[ApiRequest]) -> str:
+    """Return the name of the API that a request is of: that of its folder in ``apis``."""
+    return type_.__module__.rpartition("apis.")[2].partition(".")[0]

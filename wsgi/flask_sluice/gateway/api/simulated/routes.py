@@ -5,7 +5,6 @@ from flask import Blueprint
 from flask_sluice.extension.streams import AppStreams
 from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models, ollama
 from flask_sluice.gateway.api.simulated.answering import Answering
-from flask_sluice.gateway.api.simulated.observer import observe
 from flask_sluice.gateway.api.simulated.responses import routes as responses
 from flask_sluice.gateway.settings import Settings
 
@@ -13,8 +12,6 @@ from flask_sluice.gateway.settings import Settings
 def blueprint(answering: Answering, streams: AppStreams, settings: Settings) -> Blueprint:
     """Return the routes for a gateway without an upstream. streams: keeps the responses"""
     routes = Blueprint("simulated", __name__)
-    if answering.observer is not None:
-        observe(routes, answering.observer)
     chat.add(routes, answering)
     messages.add(routes, answering)
     responses.add(routes, answering, streams, settings)

@@ -1,1 +1,1 @@
-"""Scenarios: what the simulator answers to which request, from a file or as a test sets it."""
+"""Scenarios: rules, in a file or set by a test, that say how the simulator answers which request."""

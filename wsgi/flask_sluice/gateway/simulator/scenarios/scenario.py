@@ -1,184 +1,167 @@
 """A scenario: rules, of which the first that fits a request says how it is answered."""
 
-import difflib
-import re
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from flask_sluice.gateway.simulator.scenarios.answers import (
+    ANSWER_FIELDS,
+    Given,
+    ReadTimes,
+    convert,
+    make_answer,
+)
+from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError, check_names
+from flask_sluice.gateway.simulator.scenarios.match import (
+    Match,
+    MatchFields,
+    SeenRequest,
+    make_match,
+)
 
-from flask_sluice.gateway.simulator.answers.asked import Asked
-from flask_sluice.gateway.simulator.options import SimulatorOptions
-
-_RANGE = re.compile(r"(\d{1,9})(?:(\.\.)(\d{1,9})?)?")
-_SEARCHED_CHARACTERS = 1_000_000
-_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
+_RULE_FIELDS = ("name", "match", "answer", "answers", "after_last")
+_SHORT_FIELDS = tuple(name for name in ANSWER_FIELDS if name in ("fault", "status", "retry_after"))
+_AFTER_LAST = ("repeat", "restart")
 
 
-class ScenarioError(ValueError):
-    """The scenario is wrong; the message says where and what is taken there."""
+@dataclass(slots=True)
+class Rule:
+    """What is answered to the requests that fit, with the count of them.
 
-
-class Match(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which requests a rule is for: those that fit in all fields that are given.
-
-    model, path: with * for any text and ? for any character, such as "gpt-4*" and "/v1/chat/*"
-    prompt: a text that the last message of the user, or the prompt, contains, in upper or lower case
-    tool: the name of a tool that the request offers
-    has_tool_result: whether the conversation ends with the result of a tool
-    stream: whether a stream is asked for
-    request: the place of the request among those that fit the rest: 1 for the first, "2.." for all after it, "2..3"
+    answers: to the first request that the rule answers, the second, …
+    starts_again: whether the first answer follows the last one; else the last one is given to all requests from there on
     """
 
-    model: str | None = None
-    path: str | None = None
-    prompt: str | None = None
-    tool: str | None = None
-    has_tool_result: bool | None = None
-    stream: bool | None = None
-    request: int | str | None = None
+    name: str
+    match: Match
+    answers: list[Given]
+    starts_again: bool = False
+    _fitting: int = 0
+    _answered: int = 0
 
-    def __post_init__(self) -> None:
-        if self.request is not None:
-            first, last = self.places
-            if first < 1 or last < first:
-                raise ValueError(f"request: counts from 1, got {self.request!r}")
+    def count_if_fits(self, seen: SeenRequest) -> bool:
+        """Count a request that fits the match, its place left out; return whether the place fits, too."""
+        if not self.match.fits(seen):
+            return False
+        self._fitting += 1
+        return self.match.first <= self._fitting <= self.match.last
 
-    @property
-    def places(self) -> tuple[int, float]:
-        """The first and the last request that the rule is for, counted from 1."""
-        if self.request is None:
-            return 1, float("inf")
-        found = _RANGE.fullmatch(str(self.request))
-        if found is None:
-            raise ValueError(f'request: takes a number, "2.." or "2..3", got {self.request!r}')
-        first = int(found[1])
-        if found[2] is None:
-            return first, first
-        return first, float("inf") if found[3] is None else int(found[3])
+    def next_answer(self) -> Given:
+        """Return the answer to one more request."""
+        place, count = self._answered, len(self.answers)
+        self._answered += 1
+        return self.answers[place % count if self.starts_again else min(place, count - 1)]
 
-    def fits(self, asked: Asked, path: str) -> bool:
-        """Return whether the request fits, its place left out."""
-        return (
-            (self.model is None or fnmatchcase(asked.model, self.model))
-            and (self.path is None or fnmatchcase(path, self.path))
-            and (self.stream is None or self.stream == asked.is_stream)
-            and (self.tool is None or any(self.tool == tool.name for tool in asked.tools))
-            and self.has_tool_result in (None, bool(asked.tool_results))
-            and (self.prompt is None or self._is_in(asked.questions))
-        )
-
-    def _is_in(self, questions: list[str]) -> bool:
-        wanted = (self.prompt or "").casefold()
-        return any(wanted in question[:_SEARCHED_CHARACTERS].casefold() for question in questions)
+    def go_on_from(self, earlier: "Rule") -> None:
+        """Count on from another version of this rule."""
+        self._fitting, self._answered = earlier._fitting, earlier._answered
 
 
-class Rule(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What is answered to the requests that fit.
+@dataclass(slots=True)
+class Scenario:
+    """Rules, and the options that all answers have where neither the rule nor the request gives them."""
 
-    answer: to all of them
-    answers: in its place: to the first, the second, … and the last of them to all others
-    """
+    rules: list[Rule] = field(default_factory=list)
+    default: Given = field(default_factory=Given)
 
-    match: Match = msgspec.field(default_factory=Match)
-    answer: SimulatorOptions | None = None
-    answers: list[SimulatorOptions] = msgspec.field(default_factory=list)
+    def find(self, seen: SeenRequest) -> Given | None:
+        """Return the answer of the first rule that fits, None if none does.
 
-    def __post_init__(self) -> None:
-        if (self.answer is None) == (not self.answers):
-            raise ValueError("a rule has either `answer` or `answers`")
-
-    def answer_to(self, place: int) -> SimulatorOptions:
-        """Return the answer to the request at that place, counted from 0."""
-        if self.answer is not None:
-            return self.answer
-        return self.answers[min(place, len(self.answers) - 1)]
-
-
-class Scenario(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Rules, and what all answers have in common.
-
-    default: for the fields that neither a request's own ``simulator`` object nor its rule gives
-    """
-
-    default: SimulatorOptions = msgspec.field(default_factory=SimulatorOptions)
-    rule: list[Rule] = msgspec.field(default_factory=list)
-
-
-class RunningScenario:
-    """A scenario with the count of the requests that each rule has met.
-
-    before: the one that it takes the place of: rules with the same conditions go on counting
-    """
-
-    def __init__(self, scenario: Scenario, before: "RunningScenario | None" = None) -> None:
-        self._scenario = scenario
-        self._met = [0] * len(scenario.rule)
-        self._answered = [0] * len(scenario.rule)
-        if before is not None:
-            rules = zip(scenario.rule, before._scenario.rule, strict=False)
-            for number, (rule, old) in enumerate(rules):
-                if rule.match == old.match:
-                    self._met[number] = before._met[number]
-                    self._answered[number] = before._answered[number]
-
-    def options_for(self, asked: Asked, path: str) -> SimulatorOptions:
-        """Return how a request is to be answered. It counts the request.
-
-        asked: with the options that the request itself gives, which go before the scenario's
+        Each rule with a place counts the requests that fit the rest of its match, also those that another rule answers.
         """
-        given = [asked.options]
-        for number, rule in enumerate(self._scenario.rule):
-            if not rule.match.fits(asked, path):
-                continue
-            self._met[number] += 1
-            first, last = rule.match.places
-            if first <= self._met[number] <= last:
-                given.append(rule.answer_to(self._answered[number]))
-                self._answered[number] += 1
-                break
-        return _joined([*given, self._scenario.default])
+        found: Rule | None = None
+        for rule in self.rules:
+            if (found is None or rule.match.is_counted) and rule.count_if_fits(seen):
+                found = found or rule
+        return None if found is None else found.next_answer()
 
 
-def parse_scenario(document: Any) -> Scenario:
-    """Return the scenario of a decoded document. Raises ScenarioError."""
+def make_scenario(document: Any, read_times: ReadTimes) -> Scenario:
+    """Return the scenario of decoded TOML or JSON. Raises ScenarioError, whose message names the rule and the field."""
+    if not isinstance(document, dict):
+        raise ScenarioError("a scenario is a table with [[rule]] and [default]")
+    check_names(document, ("rule", "default"))
+    rules = document.get("rule", [])
+    if not isinstance(rules, list):
+        raise ScenarioError(
+            "rule: the rules are a list; in TOML, [[rule]] begins each", field="rule"
+        )
+    made = [make_rule(fields, number, read_times) for number, fields in enumerate(rules, start=1)]
+    default = Given()
+    if "default" in document:
+        try:
+            default = make_answer(document["default"], read_times)
+        except ScenarioError as error:
+            raise ScenarioError(f"default: {error}", field=error.field) from None
+    return Scenario(made, default)
+
+
+def make_rule(fields: Any, number: int, read_times: ReadTimes) -> Rule:
+    """Return a rule. number: its place in the scenario, from 1 on, for messages. Raises ScenarioError."""
+    name = fields.get("name") if isinstance(fields, dict) else None
+    where = f"rule {number} ({name})" if isinstance(name, str) else f"rule {number}"
     try:
-        return msgspec.convert(document, Scenario)
-    except msgspec.ValidationError as error:
-        raise ScenarioError(_explained(str(error))) from None
+        return _make_rule(fields, str(name or number), read_times)
+    except ScenarioError as error:
+        raise ScenarioError(f"{where}: {error}", number, error.field) from None
 
 
-def _joined(options: list[SimulatorOptions]) -> SimulatorOptions:
-    """Return the options of which the first that says something goes before the others."""
-    fields: dict[str, Any] = {}
-    defaults = SimulatorOptions()
-    for each in options:
-        for name in each.__struct_fields__:
-            value = getattr(each, name)
-            if name not in fields and value != getattr(defaults, name):
-                fields[name] = value
-    if "tool_call" in fields and "tool_calls" in fields:
-        # They exclude each other; the one that was given first is meant.
-        names = list(fields)
-        del fields[max("tool_call", "tool_calls", key=names.index)]
-    return SimulatorOptions(**fields)
+def _make_rule(fields: Any, name: str, read_times: ReadTimes) -> Rule:
+    if not isinstance(fields, dict):
+        raise ScenarioError(f"a rule is a table, got {fields!r}")
+    check_names(fields, (*_RULE_FIELDS, *_SHORT_FIELDS))
+    if not isinstance(fields.get("name", ""), str):
+        raise ScenarioError("name: takes a text", field="name")
+    after_last = fields.get("after_last", "repeat")
+    if after_last not in _AFTER_LAST:
+        raise ScenarioError(
+            f"after_last: takes {' or '.join(_AFTER_LAST)}, got {after_last!r}", field="after_last"
+        )
+    match = _make_match(fields.get("match", {}))
+    return Rule(name, match, _make_answers(fields, read_times), after_last == "restart")
 
 
-def _explained(message: str) -> str:
-    """Return msgspec's message with the rule in words, and the nearest name for one that is unknown."""
-    text, _, path = message.partition(" - at `")
-    place = path.rstrip("`").removeprefix("$").removeprefix(".")
-    place = re.sub(r"^rule\[(\d+)\]", lambda found: f"rule {int(found[1]) + 1}", place)
-    place = re.sub(r"\.answers\[(\d+)\]", lambda found: f", answer {int(found[1]) + 1}", place)
-    if unknown := _UNKNOWN.search(text):
-        known = list(_known_fields())
-        close = difflib.get_close_matches(unknown["field"], known, n=1, cutoff=0.6)
-        text += f"; did you mean {close[0]}?" if close else ""
-    return f"{place.replace('.', ', ', 1)}: {text}" if place else text
+def _make_match(fields: Any) -> Match:
+    try:
+        if not isinstance(fields, dict):
+            raise ScenarioError(f"takes a table, got {fields!r}")
+        check_names(fields, MatchFields.__struct_fields__)
+        return make_match(convert(fields, MatchFields))
+    except ScenarioError as error:
+        raise ScenarioError(f"match: {error}", field=error.field or "match") from None
 
 
-def _known_fields() -> Iterator[str]:
-    for kind in (Scenario, Rule, Match, SimulatorOptions):
-        yield from kind.__struct_fields__
+def _make_answers(fields: dict[str, Any], read_times: ReadTimes) -> list[Given]:
+    short = {name: fields[name] for name in _SHORT_FIELDS if name in fields}
+    if "answers" not in fields:
+        answer = fields.get("answer", {})
+        if "answer" not in fields and not short:
+            raise ScenarioError("has no answer: give answer, answers, fault or status")
+        if short:
+            answer = {"text": answer} if isinstance(answer, str) else answer
+            if not isinstance(answer, dict):
+                raise ScenarioError(
+                    f"answer: takes a text or a table, got {answer!r}", field="answer"
+                )
+            if twice := short.keys() & answer.keys():
+                name = sorted(twice)[0]
+                raise ScenarioError(f"{name}: is given in the rule and in its answer", field=name)
+        return [_make_one({**answer, **short} if short else answer, "answer", read_times)]
+    answers = fields["answers"]
+    if "answer" in fields or short:
+        other = "answer" if "answer" in fields else next(iter(short))
+        raise ScenarioError(
+            f"{other}: does not go with answers; give it in each of them", field=other
+        )
+    if not isinstance(answers, list) or not answers:
+        raise ScenarioError("answers: takes a list of at least one answer", field="answers")
+    return [
+        _make_one(answer, f"answer {place}", read_times)
+        for place, answer in enumerate(answers, start=1)
+    ]
+
+
+def _make_one(fields: Any, where: str, read_times: ReadTimes) -> Given:
+    try:
+        return make_answer(fields, read_times)
+    except ScenarioError as error:
+        raise ScenarioError(f"{where}: {error}", field=error.field or "answer") from None
