@@ -52,12 +52,23 @@ def _error_json(error: ApiError, path: str) -> bytes:
     """Return the body in the form of the API that has this path; OpenAI's for all other paths."""
     if path.startswith("/api/"):
         return ollama_error_json(error)
-    if path.startswith("/v1beta/"):
+    if path.startswith("/v1beta/") or is_google_client():
         return gemini_error_json(error)
     # Anthropic's clients name the version of the API in each request, whatever its path.
     if "messages" in path.split("/") or "Anthropic-Version" in request.headers:
         return messages_error_json(error).encode()
     return msgspec.json.encode({"error": error.body()})
+
+
+def is_google_client() -> bool:
+    """Return whether a client of Google's asks, by its headers, or the path that it posts to (``…/models/NAME:METHOD``).
+
+    Their newer ones ask below /v1, as OpenAI's do.
+    """
+    if "X-Goog-Api-Client" in request.headers or "X-Goog-Api-Key" in request.headers:
+        return True
+    path = request.path
+    return request.method == "POST" and path.startswith("/v1/models/") and ":" in path
 
 
 def _plain_answer(answer: PlainAnswer) -> Response:

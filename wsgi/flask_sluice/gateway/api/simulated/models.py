@@ -12,11 +12,13 @@ from flask_sluice.gateway.api.openapi.operation import (
     array_of,
     json_object,
 )
+from flask_sluice.gateway.api.simulated import gemini
 from flask_sluice.gateway.api.simulated.anthropic_models import (
     is_anthropics,
     model_info,
     model_page,
 )
+from flask_sluice.gateway.request.error_handlers import is_google_client
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
 
@@ -48,6 +50,8 @@ def add(routes: Blueprint, settings: Settings) -> None:
     @routes.get("/v1/models")
     def models() -> dict[str, object]:
         names = settings.models or (DEFAULT_MODEL,)
+        if is_google_client():
+            return gemini.list_models(names)
         if is_anthropics(request):
             return model_page(names, started_at, request.args)
         return {"object": "list", "data": [model_card(name) for name in names]}
@@ -55,6 +59,8 @@ def add(routes: Blueprint, settings: Settings) -> None:
     @routes.get("/v1/models/<path:name>")
     def model(name: str) -> dict[str, object]:
         check_model(name, settings.models)
+        if is_google_client():
+            return gemini.describe_model(name)
         return model_info(name, started_at) if is_anthropics(request) else model_card(name)
 
     def model_card(name: str) -> dict[str, object]:

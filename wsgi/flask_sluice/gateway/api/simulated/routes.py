@@ -3,7 +3,7 @@
 from flask import Blueprint
 
 from flask_sluice.extension.streams import AppStreams
-from flask_sluice.gateway.api.simulated import chat, embeddings, messages, models, ollama
+from flask_sluice.gateway.api.simulated import chat, embeddings, gemini, messages, models, ollama
 from flask_sluice.gateway.api.simulated.answering import Answering
 from flask_sluice.gateway.api.simulated.responses import routes as responses
 from flask_sluice.gateway.settings import Settings
@@ -18,4 +18,5 @@ def blueprint(answering: Answering, streams: AppStreams, settings: Settings) -> 
     models.add(routes, settings)
     embeddings.add(routes, answering)
     ollama.add(routes, answering, settings)
+    gemini.add(routes, answering, settings, settings.models or (models.DEFAULT_MODEL,))
     return routes
