@@ -11,6 +11,7 @@ import msgspec
 from flask_sluice.gateway.simulator.answers.answer import Answer
 from flask_sluice.gateway.simulator.answers.asked import Asked
 from flask_sluice.gateway.simulator.apis.format import Format, Json, encode_json, named_event
+from flask_sluice.gateway.simulator.apis.openai_logprobs import encoded_chat_logprobs, telling
 from flask_sluice.gateway.simulator.apis.responses.made import Made
 from flask_sluice.gateway.simulator.apis.responses.output import OutputItem
 from flask_sluice.stream.errors import STOPPED, as_api_error
@@ -61,7 +62,7 @@ class ResponsesFormat(Format):
         self._is_background = is_background
         self._is_padded = is_padded
         self._shows_summary = shows_summary
-        self._top_logprobs = top_logprobs
+        self._logprobs = None if top_logprobs is None else self._told_logprobs(top_logprobs)
         self._encrypts_reasoning = encrypts_reasoning
         self._number = 0
         self._item_index = 0
@@ -97,15 +98,10 @@ class ResponsesFormat(Format):
     def token_events(self, number: int, place: int) -> Iterator[bytes]:
         item = self._item_of(place)
         assert item.part is not None
-        if item.has_logprobs:
-            for token in item.part.tokens:
-                yield self._event(
-                    "response.output_text.delta",
-                    **item.place,
-                    delta=token,
-                    logprobs=item.logprobs([token]),
-                    **self._padding(token),
-                )
+        if item.logprobs is not None:
+            for token, logprob in zip(item.part.tokens, item.logprobs, strict=True):
+                told: Json = {"delta": token, "logprobs": [logprob], **self._padding(token)}
+                yield self._event("response.output_text.delta", **item.place, **told)
             return
         template = _DeltaTemplate(item, is_padded=self._is_padded)
         add = None if self._made.keeper is None else self._made.keeper.add
@@ -126,7 +122,7 @@ class ResponsesFormat(Format):
         else:
             fields = {"refusal": text} if item.kind == "refusal" else {"text": text}
             if item.kind == "text":
-                fields["logprobs"] = item.logprobs(item.part.tokens)
+                fields["logprobs"] = item.logprobs or []
             yield self._event(f"response.{item.name}.done", **item.place, **fields)
             name = "reasoning_summary_part" if "summary_index" in item.place else "content_part"
             yield self._event(f"response.{name}.done", **item.place, part=item.content(text))
@@ -230,9 +226,24 @@ class ResponsesFormat(Format):
             part,
             is_whole=not is_cut,
             shows_summary=self._shows_summary,
-            top_logprobs=self._top_logprobs,
+            logprobs=None if self._logprobs is None or part is None else self._logprobs_of(place),
             encrypted_content=_encrypted(self._made.token) if is_encrypted else None,
         )
+
+    def _told_logprobs(self, count: int) -> list[list[msgspec.Raw] | None]:
+        """Return what is told of the tokens of each part of text. They are told whole at the end of a stream, too."""
+        choice = self.answer.choices[0]
+        with telling(choice.token_count, count):
+            return [
+                encoded_chat_logprobs(part.tokens, count) if part.kind == "text" else None
+                for part in choice.parts
+            ]
+
+    def _logprobs_of(self, place: int) -> list[msgspec.Raw] | None:
+        """Return those of a part, which may have been broken off since."""
+        assert self._logprobs is not None
+        told = self._logprobs[place]
+        return None if told is None else told[: len(self.answer.choices[0].parts[place].tokens)]
 
     def _whole_response(self) -> Json:
         finish_reason = self.answer.choices[0].finish_reason

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from flask_sluice.gateway.simulator.apis.openai_errors import invalid, missing_field, unknown_value
 from flask_sluice.gateway.simulator.apis.openai_media import file_tokens, image_tokens
 from flask_sluice.gateway.simulator.bounds import MAX_PARTS
+from flask_sluice.stream.loop.give_way import give_way
 
 _ROLES = ("assistant", "system", "developer", "user")
 _PART_TYPES = {
@@ -35,6 +36,9 @@ _OTHER_TYPES = (
 )
 """Accepted, and of no consequence."""
 _TYPES = tuple(sorted((*_REQUIRED, *_OTHER_TYPES, "message")))
+
+
+_ITEMS_AT_ONCE = 1000
 
 
 class Content(Struct, gc=False):
@@ -158,6 +162,16 @@ def _check_message(path: str, item: Item) -> None:
             raise missing_field(f"{path}.content[{place}].image_url")
 
 
+def texts_of(items: Sequence[Item]) -> list[str]:
+    """Return what the model reads of each item; of many, others have their turn between."""
+    texts = []
+    for place, item in enumerate(items, start=1):
+        texts.append(item.text())
+        if place % _ITEMS_AT_ONCE == 0:
+            give_way()
+    return texts
+
+
 def tool_results(items: Sequence[Item]) -> list[str]:
     """Return the texts of the results that came after the last message of the user."""
     asked_at = _asked_at(items)
@@ -178,6 +192,8 @@ def _asked_at(items: Sequence[Item]) -> int:
 def encoded_items(raw: msgspec.Raw, items: Sequence[Item], id_beginning: str) -> list[msgspec.Raw]:
     """Return the input as it is listed later: each item with an id and a type, and a message with parts.
 
+    Of many items, others have their turn between.
+
     raw: the request's ``input``, undecoded
     items: the same, decoded
     id_beginning: of the ids that are given to items without one
@@ -193,6 +209,8 @@ def encoded_items(raw: msgspec.Raw, items: Sequence[Item], id_beginning: str) ->
             listed.append(_listed_message(item, item.id or new_id))
         else:
             listed.append(_with_id(item, text, new_id))
+        if place % _ITEMS_AT_ONCE == _ITEMS_AT_ONCE - 1:
+            give_way()
     return listed
 
 

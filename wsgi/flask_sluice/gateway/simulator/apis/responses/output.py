@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from msgspec import Raw
+
 from flask_sluice.gateway.simulator.answers.answer import Part
-from flask_sluice.gateway.simulator.apis.openai_logprobs import chat_logprob
 
 Json = dict[str, Any]
 
@@ -14,6 +15,7 @@ class OutputItem:
     item_id: of a reasoning item, message or call
     part: None: reasoning that is not shown
     is_whole: whether the answer does not break off in it
+    logprobs: what is told of each token of its text, encoded; None: it was not asked for
     """
 
     def __init__(
@@ -24,7 +26,7 @@ class OutputItem:
         *,
         is_whole: bool,
         shows_summary: bool,
-        top_logprobs: int | None,
+        logprobs: list[Raw] | None,
         encrypted_content: str | None,
     ) -> None:
         kind = "reasoning" if part is None else part.kind
@@ -38,7 +40,7 @@ class OutputItem:
         self._call_id = f"call_{token[:22]}{index:02x}"
         self._is_whole = is_whole
         self._shows_summary = shows_summary
-        self._top_logprobs = top_logprobs
+        self.logprobs = logprobs
         self._encrypted_content = encrypted_content
 
     @property
@@ -73,17 +75,8 @@ class OutputItem:
             }
         if self.kind == "refusal":
             return {"type": "refusal", "refusal": text}
-        logprobs = self.logprobs(self.part.tokens) if self.part is not None and text else []
-        return {"type": "output_text", "annotations": [], "logprobs": logprobs, "text": text}
-
-    def logprobs(self, tokens: list[str]) -> list[Json]:
-        """Return what is told of the tokens; nothing if it was not asked for."""
-        count = self._top_logprobs
-        return [] if count is None else [chat_logprob(token, count) for token in tokens]
-
-    @property
-    def has_logprobs(self) -> bool:
-        return self.kind == "text" and self._top_logprobs is not None
+        logprobs = self.logprobs if text else None
+        return {"type": "output_text", "annotations": [], "logprobs": logprobs or [], "text": text}
 
     def begun(self) -> Json:
         """Return the item as it is before its text."""

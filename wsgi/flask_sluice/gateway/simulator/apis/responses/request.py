@@ -32,6 +32,7 @@ from flask_sluice.gateway.simulator.apis.responses.items import (
     check_items,
     items_of,
     question_of,
+    texts_of,
     tool_results,
 )
 from flask_sluice.gateway.simulator.apis.responses.made import Made
@@ -199,7 +200,7 @@ class ResponsesRequest(ApiRequest, kw_only=True, dict=True):
         items = [*self.made.history, *self.items]
         check_calls(items)
         texts = [] if self.instructions is None else [self.instructions]
-        prompt = "\n".join([*texts, *(item.text() for item in items)])
+        prompt = "\n".join([*texts, *texts_of(items)])
         tools, tool_choice = chosen_tools(self.tools or (), self.tool_choice)
         media = sum(part.tokens for item in items for part in item.parts)
         effort = None if self.reasoning is None else self.reasoning.effort
