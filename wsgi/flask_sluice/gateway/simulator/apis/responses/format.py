@@ -117,7 +117,8 @@ class ResponsesFormat(Format):
         assert item.part is not None
         text = item.part.text
         if item.kind == "tool_call":
-            fields: Json = {"input": text} if item.is_custom else {"arguments": text}
+            name = item.part.tool
+            fields: Json = {"input": text} if item.is_custom else {"name": name, "arguments": text}
             yield self._event(f"response.{item.name}.done", **item.place, **fields)
         else:
             fields = {"refusal": text} if item.kind == "refusal" else {"text": text}
