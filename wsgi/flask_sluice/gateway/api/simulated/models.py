@@ -13,14 +13,10 @@ from flask_sluice.gateway.api.openapi.operation import (
     json_object,
 )
 from flask_sluice.gateway.api.simulated import gemini
-from flask_sluice.gateway.api.simulated.anthropic_models import (
-    is_anthropics,
-    model_info,
-    model_page,
-)
 from flask_sluice.gateway.request.error_handlers import is_google_client
 from flask_sluice.gateway.request.models import check_model
 from flask_sluice.gateway.settings import Settings
+from flask_sluice.gateway.simulator.apis.messages.models import model_info, model_page
 
 DEFAULT_MODEL = "sluice-simulator"
 """Listed where any name is accepted: programs that let people choose a model need one."""
@@ -43,6 +39,11 @@ OPERATIONS: Operations = {
 }
 
 
+def _is_anthropics() -> bool:
+    """Whether a client of Anthropic's API asks: it names the version in each request."""
+    return "Anthropic-Version" in request.headers
+
+
 def add(routes: Blueprint, settings: Settings) -> None:
     """Add the routes."""
     started_at = int(time.time())
@@ -52,7 +53,7 @@ def add(routes: Blueprint, settings: Settings) -> None:
         names = settings.models or (DEFAULT_MODEL,)
         if is_google_client():
             return gemini.list_models(names)
-        if is_anthropics(request):
+        if _is_anthropics():
             return model_page(names, started_at, request.args)
         return {"object": "list", "data": [model_card(name) for name in names]}
 
@@ -61,7 +62,7 @@ def add(routes: Blueprint, settings: Settings) -> None:
         check_model(name, settings.models)
         if is_google_client():
             return gemini.describe_model(name)
-        return model_info(name, started_at) if is_anthropics(request) else model_card(name)
+        return model_info(name, started_at) if _is_anthropics() else model_card(name)
 
     def model_card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_at, "owned_by": "sluice"}
