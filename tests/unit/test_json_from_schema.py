@@ -269,6 +269,12 @@ def picked(question, *, may_pick_several=True):
     [
         ("How is the weather in Paris?", [("get_weather", "How is the weather in Paris?")]),
         ("How warm is it?", [("get_weather", "How warm is it?")]),
+        ("the weather in Boston, MA?", [("get_weather", "the weather in Boston, MA?")]),
+        ("the weather in Paris, France", [("get_weather", "the weather in Paris, France")]),
+        (
+            "the weather in Boston, MA and San Francisco, CA",
+            [("get_weather", each) for each in ("Boston, MA", "San Francisco, CA")],
+        ),
         ("add these numbers: 5, 3", [("addNumbers", "add these numbers: 5, 3")]),
         ("Hello!", [("addNumbers", "Hello!")]),
         (

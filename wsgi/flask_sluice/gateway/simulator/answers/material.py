@@ -5,7 +5,8 @@ from itertools import pairwise
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)")
 _QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|'([^']+)'(?!\w)|`([^`]+)`")
-_NAME = re.compile(r"[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\s+[A-ZÀ-ÖØ-Þ][\w'’-]*)*")
+# The state or country of a place belongs to its name: “San Francisco, CA”.
+_NAME = re.compile(r"[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\s+[A-ZÀ-ÖØ-Þ][\w'’-]*)*(?:, [A-Z]{2}\b)?")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:\n]\s*)$")
 _USUAL_FIRST_WORDS = frozenset(
     [
@@ -156,6 +157,9 @@ def things_listed(text: str) -> list[str]:
         places.append((place, place + len(name)))
         start = place + len(name)
     gaps = [text[end:begin] for (_, end), (begin, _) in pairwise(places)]
+    if [gap.strip() for gap in gaps] == [","]:
+        # “Paris, France” is one place; a list of two has an “and”.
+        return []
     listed = [names[0]]
     for gap, name in zip(gaps, names[1:], strict=True):
         # “in Paris and in Tokyo” lists as well.
