@@ -1,0 +1,1 @@
+"""Suites of other projects that judge a model server, run against the simulator."""
