@@ -310,9 +310,10 @@ def test_another_speed_is_refused(text):
         read_settings({"SLUICE_REPLAY_SPEED": text})
 
 
-def test_recordings_and_an_upstream_do_not_answer_together(tmp_path):
-    settings = {"SLUICE_REPLAY": str(tmp_path), "SLUICE_UPSTREAM": "http://a/v1"}
-    with pytest.raises(SettingsError, match="SLUICE_REPLAY and SLUICE_UPSTREAM are both set"):
+@pytest.mark.parametrize(("name", "value"), [("UPSTREAM", "http://a/v1"), ("SCENARIO", "a.toml")])
+def test_recordings_and_something_else_do_not_answer_together(tmp_path, name, value):
+    settings = {"SLUICE_REPLAY": str(tmp_path), f"SLUICE_{name}": value}
+    with pytest.raises(SettingsError, match=f"SLUICE_REPLAY and SLUICE_{name} are both set"):
         read_settings(settings)
 
 

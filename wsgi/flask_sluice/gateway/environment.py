@@ -149,6 +149,10 @@ def _check_folders(settings: Settings) -> None:
         raise SettingsError(
             f"{PREFIX}REPLAY and {PREFIX}UPSTREAM are both set: either recordings answer, or the upstream does"
         )
+    if settings.replay and settings.scenario:
+        raise SettingsError(
+            f"{PREFIX}REPLAY and {PREFIX}SCENARIO are both set: either recordings answer, or the scenario does"
+        )
     if settings.record and not settings.upstream:
         raise SettingsError(
             f"{PREFIX}RECORD is set, and {PREFIX}UPSTREAM is not: what upstreams answer is recorded"
