@@ -42,6 +42,8 @@ class Replaying:
         self._settings = settings
         self._secrets = (settings.upstream_api_key, *settings.api_keys, *settings.secret_key)
         self._library = Library(settings.replay)
+        # Now, and not while the first client waits.
+        self._library.refresh()
         # A comment would spoil a document, and a recorded stream has those that it had.
         self._options = replace(settings.stream_options, keepalive_seconds=0)
 

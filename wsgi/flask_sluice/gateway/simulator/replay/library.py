@@ -38,13 +38,17 @@ class Library:
         """Read all files. Raises InvalidRecordingError for one that is not a recording, or cannot be read."""
         self._read_changed(self._raise)
 
+    def refresh(self) -> None:
+        """Read the files that are new or have changed, and log those that cannot be read."""
+        self._read_changed(_log)
+
     def find(self, asked: Asked) -> Recording | None:
         """Return the recording that answers this request, None if none does.
 
         It is one of the same method and path and, in this order, of the same body; of the same question to the same model;
         of any body where either was not recorded. Of several the first that was not played yet is taken, at last the last.
         """
-        self._read_changed(_log)
+        self.refresh()
         same_route = [
             each
             for each in self._in_order()
