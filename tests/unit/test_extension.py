@@ -225,7 +225,7 @@ class TestReading:
             for _ in range(3):
                 assert read_events(client, f"/answers/{stream.id}", leave_after=1).outcome == "left"
             wait_until(lambda: len(open_streams()) == 1)
-        assert registry.admission().count == 0
+        wait_until(lambda: registry.admission().count == 0)
 
     def test_slowly_misses_nothing_and_holds_up_no_one(self, client, streams):
         with streams.create() as stream, open_stream(client, f"/answers/{stream.id}") as slow:
@@ -628,4 +628,5 @@ def test_a_response_may_be_answered_by_middleware_without_a_reader_left(app, fin
     app.after_request(lambda response: Response("other"))
     assert app.test_client().get(f"/answers/{finished}").text == "other"
     wait_until(lambda: len(open_streams()) == 0)
-    assert registry.admission().count == 0
+    # A body that is dropped is closed by a thread, which gives the place back last.
+    wait_until(lambda: registry.admission().count == 0)

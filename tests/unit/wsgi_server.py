@@ -112,7 +112,7 @@ class WsgiServer:
         for call in self.calls:
             call.stop()
         self.wait_until(lambda: self.kind.left_behind() == (0, 0))
-        assert registry.admission().count == 0
+        self.wait_until(lambda: registry.admission().count == 0)
 
 
 class Call:
