@@ -23,8 +23,9 @@ class Rig:
         self.redis, self.producer, self.follower = redis, producer, follower
         self.stream_id = new_stream_id()
         producer.create(self.stream_id)
-        self.inbox = inbox_of(redis, follower)
+        # At once: without a reader it would be abandoned.
         self.reader = follower.follow(self.stream_id)
+        self.inbox = inbox_of(redis, follower)
         producer.append(self.stream_id)
         follower.until_has(self.reader, 1)
 
