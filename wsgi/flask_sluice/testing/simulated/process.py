@@ -15,6 +15,7 @@ from typing import Any
 
 _START_TIMEOUT_SECONDS = 60
 _REQUEST_TIMEOUT_SECONDS = 30
+_END_TIMEOUT_SECONDS = 2
 _NEEDED = ("gevent", "gunicorn", "urllib3", "redis", "prometheus_client", "itsdangerous", "limits")
 _SERVER_SETTINGS = "python:flask_sluice.gateway.gunicorn_settings"
 _APP = "flask_sluice.gateway.app:create_app()"
@@ -101,11 +102,17 @@ class SimulatorProcess:
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            if self._process.poll() is None:
-                raise RuntimeError(f"the simulator does not answer: {error}") from error
-            raise RuntimeError(f"the simulator has ended; it printed:\n{self.log}") from error
+            raise RuntimeError(self._why_no_answer(error)) from error
         finally:
             connection.close()
+
+    def _why_no_answer(self, error: Exception) -> str:
+        try:
+            # The connections of a server that ends break off a moment before its process is gone.
+            self._process.wait(_END_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"the simulator does not answer: {error}"
+        return f"the simulator has ended; it printed:\n{self.log}"
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS

@@ -1,0 +1,1 @@
+"""The fixture ``llm`` in the tests of another project."""
