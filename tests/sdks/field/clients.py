@@ -1,10 +1,12 @@
 """Python's clients: each reads one streamed answer and returns its text, or raises.
 
-Run as a program with the simulator's URL and the names of cases, it reads the answer of each case with each client, all at
-the same time, and prints what came of it as JSON, a line each. The model that a client asks for is the name of the case.
+Run as a program with the simulator's URL, a number and the names of cases, it reads the answer of each case with each client, all at
+the same time, and prints what came of it as JSON, a line each. The model that a client asks for is the
+name of the case and the client's place in the list, counted from that number, with a dot between.
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -20,7 +22,8 @@ from flask_sluice.client import SSEClient, Timeouts
 
 STALL_SECONDS = 2
 """How long the clients are told to wait between two pieces of an answer, where they can be told."""
-GIVE_UP_SECONDS = 8
+GIVE_UP_SECONDS = 15
+_PRINTING = threading.Lock()
 QUESTION = "How does this end?"
 MESSAGES = [{"role": "user", "content": QUESTION}]
 
@@ -99,11 +102,11 @@ def sluice_client(url, model):
 
 
 CLIENTS = {
-    f"openai {openai.__version__}, chat": openai_chat,
-    f"openai {openai.__version__}, chat.completions.stream": openai_chat_helper,
-    f"openai {openai.__version__}, responses": openai_responses,
-    f"openai {openai.__version__}, responses.stream": openai_responses_helper,
-    f"anthropic {anthropic.__version__}, messages.stream": anthropic_messages,
+    "openai, chat": openai_chat,
+    "openai, chat.completions.stream": openai_chat_helper,
+    "openai, responses": openai_responses,
+    "openai, responses.stream": openai_responses_helper,
+    "anthropic, messages.stream": anthropic_messages,
     "ollama, chat": ollama_chat,
     "google-genai, generate_content_stream": google_genai,
     "httpx, a loop over lines": httpx_lines,
@@ -111,22 +114,25 @@ CLIENTS = {
 }
 
 
-def read(name, client, url, case):
+def read(name, client, url, case, model):
     began_at = time.monotonic()
     text, error = "", None
     try:
-        text = client(url, case) or ""
+        text = client(url, model) or ""
     except Exception as raised:  # noqa: BLE001 - any is the client's way to notice
         error = type(raised).__name__
     seconds = time.monotonic() - began_at
     line = {"client": name, "case": case, "text": text, "error": error, "seconds": seconds}
-    print(json.dumps(line), flush=True)
+    with _PRINTING:
+        print(json.dumps(line), flush=True)
 
 
-def main(url, *cases):
+def main(url, first, *cases):
     readers = [
-        threading.Thread(target=read, args=(name, client, url, case), daemon=True)
-        for name, client in CLIENTS.items()
+        threading.Thread(
+            target=read, args=(name, client, url, case, f"{case}.{index}"), daemon=True
+        )
+        for index, (name, client) in enumerate(CLIENTS.items(), int(first))
         for case in cases
     ]
     for reader in readers:
@@ -137,4 +143,10 @@ def main(url, *cases):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:] == ["--list"]:
+        print(json.dumps(list(CLIENTS)))
+    else:
+        main(*sys.argv[1:])
+        # Readers that still wait do not keep the process.
+        sys.stdout.flush()
+        os._exit(0)

@@ -1,4 +1,4 @@
-// Node's clients: as clients.py, which says how.
+// Node's clients: as tests/sdks/field/clients.py, which says how.
 
 import Anthropic from "@anthropic-ai/sdk";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
@@ -8,7 +8,7 @@ import { Ollama } from "ollama";
 import OpenAI from "openai";
 
 const STALL_MS = 2000;
-const GIVE_UP_MS = 8000;
+const GIVE_UP_MS = 15000;
 const QUESTION = "How does this end?";
 const MESSAGES = [{ role: "user", content: QUESTION }];
 
@@ -48,19 +48,25 @@ const CLIENTS = {
   },
   "ai (Vercel), streamText": async (url, model) => {
     const provider = createOpenAICompatible({ name: "sluice", baseURL: `${url}/v1` });
-    const { textStream } = streamText({ model: provider(model), prompt: QUESTION, onError() {} });
+    let failure = null;
+    const onError = ({ error }) => {
+      failure = error;
+    };
+    const { textStream } = streamText({ model: provider(model), prompt: QUESTION, onError });
     let text = "";
     for await (const part of textStream) text += part;
+    // The stream of text itself does not throw.
+    if (failure !== null) throw failure;
     return text;
   },
 };
 
-async function read(client, url, name) {
+async function read(client, index, url, name) {
   const beganAt = performance.now();
   let text = "";
   let error = null;
   try {
-    text = await CLIENTS[client](url, name);
+    text = await CLIENTS[client](url, `${name}.${index}`);
   } catch (raised) {
     error = raised.constructor.name;
   }
@@ -68,8 +74,15 @@ async function read(client, url, name) {
   console.log(JSON.stringify({ client, case: name, text, error, seconds }));
 }
 
-const [url, ...cases] = process.argv.slice(2);
-const reads = Object.keys(CLIENTS).flatMap((client) => cases.map((name) => read(client, url, name)));
+const [url, first, ...cases] = process.argv.slice(2);
+const names = Object.keys(CLIENTS);
+if (url === "--list") {
+  console.log(JSON.stringify(names));
+  process.exit(0);
+}
+const reads = names.flatMap((client, index) =>
+  cases.map((name) => read(client, Number(first) + index, url, name)),
+);
 const givenUp = new Promise((resolve) => setTimeout(resolve, GIVE_UP_MS));
 await Promise.race([Promise.all(reads), givenUp]);
 process.exit(0);
