@@ -192,10 +192,10 @@ class ResponsesFormat(Format):
         name = "response.output_item.done"
         return self._event(name, output_index=item.index, item=item.done())
 
-    def _event(self, name: str, **fields: Any) -> bytes:
+    def _event(self, name: str, /, **fields: Any) -> bytes:
         return self._kept(self._numbered(name, **fields))
 
-    def _numbered(self, name: str, **fields: Any) -> bytes:
+    def _numbered(self, name: str, /, **fields: Any) -> bytes:
         number = self._number
         self._number += 1
         return named_event(name, {"type": name, "sequence_number": number, **fields})
