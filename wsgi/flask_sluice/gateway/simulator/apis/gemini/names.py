@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-_SNAKE = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:')
+from flask_sluice.stream.errors import ApiError
+
+_SNAKE = re.compile(rb'"[a-z]{1,30}(?:_[a-z]{1,30}){1,5}"\s*:')
+_MAX_QUOTES = 60_000
+"""Two for each name, whose renaming takes a microsecond."""
 _Fields = dict[str, tuple[str, type[Struct] | None]]
 
 
@@ -17,9 +21,18 @@ def in_camel_case(body: bytes, type_: type[Struct]) -> bytes:
 
     Names inside of schemas, arguments and results are the program's, and stay. JSON that is not of the type stays too: whoever
     decodes it says why.
+
+    Raises ApiError 400 for JSON with so many names that renaming them would take long.
     """
     if _SNAKE.search(body) is None:
         return body
+    if body.count(b'"') > _MAX_QUOTES:
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"the simulator reads names in snake case only where there are at most {_MAX_QUOTES} quotation marks; "
+            "write them in camel case",
+        )
     try:
         return _renamed(body, type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -30,7 +43,9 @@ def _renamed(value: bytes, type_: type[Struct]) -> bytes:
     value = value.strip()
     if value.startswith(b"["):
         items = msgspec.json.decode(value, type=list[msgspec.Raw])
-        return b"[" + b",".join(_renamed(bytes(item), type_) for item in items) + b"]"
+        # A list in a list is none of Google's.
+        objects = [bytes(item) for item in items]
+        return b"[" + b",".join(_renamed(o, type_) if o[:1] == b"{" else o for o in objects) + b"]"
     if not value.startswith(b"{"):
         return value
     fields = _fields(type_)
