@@ -17,6 +17,8 @@ from flask import Flask
 from benchmarks.ports import free_port
 from flask_sluice import Streams
 from flask_sluice.gateway.simulator.options import FaultKind, SimulatorOptions
+from flask_sluice.gateway.simulator.scenarios.match import MatchFields
+from flask_sluice.gateway.simulator.scenarios.scenario_file import read_scenario
 from tests.support.readme import (
     PAGES_OF_EXTENSION,
     README,
@@ -59,6 +61,12 @@ CONFTEST = [example for example in PYTHON if "pytest_plugins = " in example.code
 FIXTURE_TESTS = [
     example for example in PYTHON if re.search(r"^def test_\w+\(sse\):", example.code, re.M)
 ]
+LLM_TESTS = [
+    example for example in PYTHON if re.search(r"^def test_\w+\(llm\):", example.code, re.M)
+]
+LLM_PROGRAMS = [
+    example for example in PYTHON if re.search(r"^with simulated_llm\(", example.code, re.M)
+]
 STARTS = re.compile(r"^    ((?:flask|gunicorn|python -m gevent\.monkey) .*\bcountdown\b.*)", re.M)
 COMMANDS = sorted({command for page in pages() for command in STARTS.findall(page.read_text())})
 """Those that start the app of the README's first example."""
@@ -89,7 +97,7 @@ ROUTES = (
 def test_every_example_in_python_is_run():
     """Here, by test_readme_extension.py, or by another test that is named above."""
     kinds = [*CLIENTS, *APPS, *CONFIGURATIONS, *TESTS, *CONFTEST, *FIXTURE_TESTS]
-    kinds += WITH_RECORDINGS
+    kinds += [*WITH_RECORDINGS, *LLM_TESTS, *LLM_PROGRAMS]
     kinds += [*CREDENTIALS, *WITH_CREDENTIALS, *DEPLOYMENT_TESTS, *HELPED_APPS]
     assert sorted(map(str, kinds)) == sorted(map(str, PYTHON))
 
@@ -178,6 +186,31 @@ def test_a_test_with_the_fixture_passes(tmp_path):
     (tmp_path / "conftest.py").write_text(conftest.code)
     (tmp_path / "test_example.py").write_text(tests.code)
     run_tests(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", LLM_TESTS, ids=str)
+def test_a_test_with_a_simulated_model_passes(tmp_path, example):
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["flask_sluice.testing"]\n')
+    (tmp_path / "test_example.py").write_text(example.code)
+    run_tests(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", LLM_PROGRAMS, ids=str)
+def test_a_program_with_a_simulated_model_runs(tmp_path, example):
+    subprocess.run([sys.executable, "-c", example.code], cwd=tmp_path, timeout=50, check=True)
+
+
+@pytest.mark.parametrize("example", examples("toml"), ids=str)
+def test_a_scenario_of_the_pages_is_taken(tmp_path, example):
+    (tmp_path / "scenario.toml").write_text(example.code)
+    assert read_scenario(tmp_path / "scenario.toml").rules
+
+
+def test_every_field_of_a_rule_is_listed():
+    for name in MatchFields.__struct_fields__:
+        assert re.search(rf"`{name}(\.NAME)?`", SIMULATOR)
 
 
 def run_tests(folder: Path) -> None:

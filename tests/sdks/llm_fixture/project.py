@@ -25,6 +25,7 @@ def test_the_client_asks_again_after_retry_after(llm, client):
     assert second.outcome == "complete"
     assert 0.9 < second.waited_seconds < 5
     assert (second.api, second.model, second.messages) == ("chat", "gpt-4o", QUESTION)
+    assert second.prompt == "How is the weather?"
     assert "sk-secret" not in str(llm.requests)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flask_sluice.testing.simulated.llm import SimulatedLlm, simulated_llm
+from flask_sluice.testing.simulated.process import LlmStartError
 from flask_sluice.testing.simulated.requests import LlmRequest
 from flask_sluice.testing.simulated.rules import LlmRule
 from flask_sluice.testing.streams import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LlmRequest",
     "LlmRule",
+    "LlmStartError",
     "SeenEvent",
     "SimulatedLlm",
     "StreamReader",

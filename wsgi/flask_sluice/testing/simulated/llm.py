@@ -169,7 +169,7 @@ def simulated_llm(**settings: str) -> Iterator[SimulatedLlm]:
 
     settings: of the gateway, without ``SLUICE_`` and in lower case: ``models="gpt-4o"`` for example
 
-    Raises RuntimeError if it cannot be started here: on Windows, or without the extra ``gateway``.
+    Raises LlmStartError, a RuntimeError, if it cannot be started here: on Windows, or without the extra ``gateway``.
     """
     process = SimulatorProcess(settings)
     try:

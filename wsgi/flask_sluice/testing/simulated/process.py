@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -24,16 +25,21 @@ _NOT_PASSED_ON = ("GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "SCRIPT_NAME", "PROMET
 _LOG_TAIL_BYTES = 4000
 
 
+class LlmStartError(RuntimeError):
+    """The simulator cannot be started here; the message says why, and what to do."""
+
+
 class SimulatorProcess:
     """A simulator on a free port of 127.0.0.1, which ends with this process at the latest.
 
     settings: those of the gateway, without the prefix ``SLUICE_`` and in lower case
 
-    Raises RuntimeError if it cannot be started here.
+    Raises LlmStartError if it cannot be started here.
     """
 
     def __init__(self, settings: dict[str, str]) -> None:
         _check_can_start()
+        self._owner = os.getpid()
         self._token = secrets.token_urlsafe(24)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the process
         # The socket listens before the process runs, so the port cannot be taken by another, and early requests wait.
@@ -42,6 +48,9 @@ class SimulatorProcess:
             self._process = self._start(listener.fileno(), settings)
         try:
             self._wait_until_ready()
+        except RuntimeError as error:
+            self.stop()
+            raise LlmStartError(str(error)) from None
         except BaseException:
             self.stop()
             raise
@@ -85,11 +94,16 @@ class SimulatorProcess:
 
     def stop(self) -> None:
         """End it at once. It may be called again."""
-        assert self._process.stdin is not None
-        if self._process.stdin.closed:
+        stdin = self._process.stdin
+        if stdin is None or stdin.closed:
             return
-        self._process.stdin.close()
-        self._process.wait()
+        stdin.close()
+        if os.getpid() != self._owner:
+            return  # A fork of the process that has started it.
+        if self._process.poll() is None:
+            # A fork may hold the pipe open.
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._log.close()
 
     def _send(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
@@ -128,12 +142,12 @@ class SimulatorProcess:
 
 def _check_can_start() -> None:
     if sys.platform == "win32":
-        raise RuntimeError(
+        raise LlmStartError(
             "the simulator runs on gunicorn, which does not run on Windows; use WSL or a container"
         )
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise RuntimeError(
+        raise LlmStartError(
             f"the simulator needs {', '.join(missing)}: pip install 'flask-sluice[gateway]'"
         )
 

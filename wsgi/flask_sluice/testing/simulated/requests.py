@@ -58,12 +58,30 @@ class LlmRequest:
         return next((self.body[name] for name in _MESSAGES if self._field(name) is not None), None)
 
     @property
+    def prompt(self) -> str:
+        """The text of the user's last message, or of the prompt; "" where there is none."""
+        given = self.messages
+        if not isinstance(given, list):
+            return given if isinstance(given, str) else ""
+        users = [each for each in given if isinstance(each, dict) and each.get("role") == "user"]
+        return _text_of(users[-1]) if users else ""
+
+    @property
     def stream(self) -> bool:
         """Whether the body asks for a stream."""
         return bool(self._field("stream"))
 
     def _field(self, name: str) -> Any:
         return self.body.get(name) if isinstance(self.body, dict) else None
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    content = message.get("content", message.get("parts"))
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def requests_of(answer: list[dict[str, Any]]) -> list[LlmRequest]:

@@ -1,13 +1,25 @@
 """The answers of a scenario's rules."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from flask_sluice.gateway.simulator.options import Fault, SimulatorOptions, ToolCallOption
+from flask_sluice.gateway.simulator.options import (
+    Fault,
+    FaultKind,
+    FinishReason,
+    SimulatorOptions,
+    ToolCallOption,
+)
 from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError, check_names
+
+Api = Literal[
+    "chat", "completions", "responses", "messages", "ollama", "gemini", "embeddings", "moderations"
+]
+"""The folders of ``apis``, whose requests a rule may be for."""
 
 ReadTimes = Callable[[str], list[float]]
 """Returns the times of the recording in a file, as ``SimulatorOptions.times``. Raises ScenarioError."""
@@ -23,6 +35,14 @@ _REPLACES: Mapping[str, tuple[str, ...]] = {
     "times": _MEANS,
 }
 """What a field leaves nothing of, where it comes before other options."""
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "kind": get_args(FaultKind),
+    "finish_reason": get_args(FinishReason),
+    "api": get_args(Api),
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +120,14 @@ def _check_names_in(where: str, given: dict[str, Any], known: tuple[str, ...]) -
         raise ScenarioError(f"{where}: {error}", field=error.field) from None
 
 
-Converted = Any
-
-
-def convert(fields: Any, type_: Any) -> Converted:
+def convert(fields: Any, type_: type[T]) -> T:
     """Return decoded TOML or JSON as a ``type_``. Raises ScenarioError."""
     try:
         # By way of JSON: the arguments of a tool call are kept undecoded.
         return msgspec.json.decode(msgspec.json.encode(fields), type=type_)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")
-        place = place.rstrip("`").removeprefix("$").removeprefix(".")
-        field_name = place.rpartition(".")[2].partition("[")[0]
-        raise ScenarioError(f"{place}: {message}" if place else message, field=field_name) from None
+        place = re.sub(r"\[[^]]*\]", "", place.rstrip("`").removeprefix("$")).removeprefix(".")
+        if "Invalid enum value" in message:
+            message += f"; it takes {', '.join(_CHOICES[place.rpartition('.')[2]])}"
+        raise ScenarioError(f"{place}: {message}" if place else message, field=place) from None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 class ScenarioError(ValueError):
     """The message says where the mistake is, and what is taken there.
 
-    rule: the rule's number, from 1 on, if the mistake is in one; with ``field`` it leads to the line of a file
+    rule: the rule's number, from 1 on, if the mistake is in one; with ``field``, such as "fault.kind", it leads to the line of a file
     """
 
     def __init__(self, message: str, rule: int | None = None, field: str = "") -> None:

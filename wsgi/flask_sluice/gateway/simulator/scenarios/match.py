@@ -4,21 +4,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from flask_sluice.gateway.simulator.answers.asked import Asked
+from flask_sluice.gateway.simulator.scenarios.answers import Api
 from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError
 from flask_sluice.gateway.simulator.scenarios.last_message import LastMessage, last_message
 from flask_sluice.gateway.simulator.scenarios.patterns import name_pattern, text_pattern
 
 _RANGE = re.compile(r"(\d{1,9})(\.\.(\d{1,9})?)?")
-
-Api = Literal[
-    "chat", "completions", "responses", "messages", "ollama", "gemini", "embeddings", "moderations"
-]
 
 
 class MatchFields(Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -19,13 +19,11 @@ from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError
 
 Fits = Callable[[str], bool]
 
-SEARCHED_CHARACTERS = 2000
+SEARCHED_CHARACTERS = 1000
 """How much of a prompt's beginning, and of its end, an expression looks at. A text without slashes is looked for in all of it."""
 _MAX_PATTERN_CHARACTERS = 1000
-_MAX_OPEN_REPEATS = 2
-"""With n repeats, an expression may take time like the text's length to the power of n + 1."""
-_OPEN = 100
-"""A repeat that may come more often than this counts as one without an end."""
+_MAX_WAYS = 4 * SEARCHED_CHARACTERS**2
+"""In how many ways an expression may be tried at one place of a text: two repeats without an end, such as ``.*``."""
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
@@ -66,39 +64,35 @@ def _expression(text: str) -> "re.Pattern[str] | None":
         parsed: Any = sre_parse.parse(source)
     except (re.error, RecursionError, OverflowError) as error:
         raise ScenarioError(f"{text} is not a regular expression: {error}") from None
-    if _open_repeats(parsed) > _MAX_OPEN_REPEATS:
+    if _ways(parsed) > _MAX_WAYS:
         raise ScenarioError(
-            f"{text} could take very long: it takes at most {_MAX_OPEN_REPEATS} repeats such as .* or [a-z]+, "
-            "and none inside another"
+            f"{text} could take very long: it takes two repeats such as .* or [a-z]+, and none inside another"
         )
     return expression
 
 
-def _open_repeats(parsed: Iterable[Any]) -> float:
-    """Return how many repeats without an end are in the expression; infinity where one is inside another."""
-    count = 0.0
+def _ways(parsed: Iterable[Any]) -> float:
+    """Return in how many ways the expression may fit at one place of a text of ``SEARCHED_CHARACTERS``, at most."""
+    ways = 1.0
     for operation, argument in parsed:
-        if str(operation) in _REPEATS:
-            _, most, inner = argument
-            inside = _open_repeats(inner)
-            if most is not sre_parse.MAXREPEAT and int(most) <= _OPEN:
-                count += inside * int(most)
-            elif inside or _has_branch(inner):
-                return float("inf")
-            else:
-                count += 1
+        name = str(operation)
+        if name in _REPEATS:
+            ways *= _ways_of_repeat(*argument)
+        elif name == "BRANCH":
+            ways *= sum(_ways(alternative) for alternative in argument[1])
         else:
-            count += sum(_open_repeats(inner) for inner in _inner(argument))
-    return count
+            for inner in _inner(argument):
+                ways *= _ways(inner)
+    return ways
 
 
-def _has_branch(parsed: Iterable[Any]) -> bool:
-    """Return whether there are alternatives or optional parts inside, as in (a|a)*, which can fit in many ways."""
-    return any(
-        str(operation) in ("BRANCH", *_REPEATS)
-        or any(_has_branch(inner) for inner in _inner(argument))
-        for operation, argument in parsed
-    )
+def _ways_of_repeat(least: int, most: int, repeated: Iterable[Any]) -> float:
+    inside = _ways(repeated)
+    count = min(int(most), SEARCHED_CHARACTERS)
+    if inside > 1 and count > 1:
+        # Each round may go each of the ways.
+        return float("inf") if count >= SEARCHED_CHARACTERS else min(inside, 1e9) ** min(count, 30)
+    return inside * max(1, count - least + 1)
 
 
 def _inner(argument: object) -> Iterable[Any]:

@@ -99,8 +99,8 @@ def _line_of(text: str, error: ScenarioError) -> int | None:
             return None
         begin = begins[error.rule - 1]
         end = begins[error.rule] if error.rule < len(begins) else len(lines)
-    if error.field:
-        field = re.compile(rf"(?:^|[\s{{,.\[\"'])({re.escape(error.field)})[\"']?\s*(?:=|\.|\])")
+    for name in reversed(list(filter(None, error.field.split(".")))):
+        field = re.compile(rf"(?:^|[\s{{,.\[\"'])({re.escape(name)})[\"']?\s*(?:=|\.|\])")
         for number in range(begin, end):
             if field.search(lines[number]):
                 return number + 1
