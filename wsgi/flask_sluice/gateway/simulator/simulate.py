@@ -60,6 +60,7 @@ class Simulation:
         with heavy_work() if is_large(asked) else nullcontext():
             answer = decide_answer(asked)
         self._format = request.format(asked, answer)
+        asked.drop_prompt()
         player = _Player(self._format, answer, options, self._context)
         items = player.stream() if request.stream else player.whole()
         # A silent stream would keep them: half a KiB.

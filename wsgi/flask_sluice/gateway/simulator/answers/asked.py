@@ -77,3 +77,11 @@ class Asked:
     schema_field: str = "response_format"
     reasoning_tokens: int = 0
     is_reasoning_hidden: bool = False
+
+    def drop_prompt(self) -> None:
+        """Forget what only the deciding of the answer needs: a long prompt would be kept as long as its stream is."""
+        self.prompt_text = ""
+        self.questions = []
+        self.tools = []
+        self.tool_results = []
+        self.schema = None
