@@ -107,7 +107,12 @@ class ChatFormat(Format):
 
     def _message(self, number: int, choice: Choice) -> Json:
         content = _first_content(choice)
-        message: Json = {"role": "assistant", "content": content, "refusal": None}
+        message: Json = {
+            "role": "assistant",
+            "content": content,
+            "refusal": None,
+            "annotations": [],
+        }
         for kind, name in _DELTA_FIELDS.items():
             if texts := [part.text for part in choice.parts if part.kind == kind]:
                 message[name] = "".join(texts)

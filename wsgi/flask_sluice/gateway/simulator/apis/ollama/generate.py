@@ -30,6 +30,17 @@ class GenerateFormat(OllamaFormat):
     context: tuple[int, ...] = ()
     """Of the request: what was said before."""
 
+    def __init__(
+        self,
+        asked: Asked,
+        answer: Answer,
+        *,
+        context_tokens: int | None,
+        load_reason: str | None,
+    ) -> None:
+        super().__init__(asked, answer, context_tokens=context_tokens, load_reason=load_reason)
+        self._prompt = first_tokens(asked.questions[0], _MAX_CONTEXT)
+
     def delta(self, kind: str, text: Text) -> Json:
         return {"response": "", "thinking": text} if kind == "reasoning" else {"response": text}
 
@@ -50,7 +61,7 @@ class GenerateFormat(OllamaFormat):
     def end(self) -> Json:
         end = super().end()
         if not self.is_raw and "eval_count" in end:
-            spoken = first_tokens(self.asked.questions[0], _MAX_CONTEXT)
+            spoken = [*self._prompt]
             for part in self.answer.choices[0].parts:
                 spoken += part.tokens[: _MAX_CONTEXT - len(spoken)]
             numbers = [zlib.crc32(token.encode()) % _VOCABULARY for token in spoken]

@@ -267,6 +267,8 @@ class ResponsesRequest(ApiRequest, kw_only=True, dict=True):
             if self.service_tier == "auto"
             else self.service_tier or "default",
             "store": self.is_stored,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
             "temperature": 1.0 if self.temperature is None else self.temperature,
             "text": (self.text or TextOptions()).told(),
             "tool_choice": self._told_tool_choice(),
