@@ -212,13 +212,18 @@ def test_what_a_request_says_itself_goes_before_the_scenario(scenario):
 def test_a_text_that_a_request_asks_for_takes_the_place_of_tool_calls(scenario):
     live = scenario('[[rule]]\nanswer = { tool_calls = [{ name = "f" }], times = [1.0] }')
     options = answer(live, seen(simulator={"text": "own", "itl_ms": 1}))
-    assert (options.calls, options.text, options.times, options.itl_ms) == ([], "own", None, 1)
+    assert (options.calls, options.text, options.times_seconds(), options.itl_ms) == (
+        [],
+        "own",
+        None,
+        1,
+    )
 
 
 def test_recorded_times_may_be_those_of_a_recording_beside_the_scenario(scenario, tmp_path):
     (tmp_path / "paris.jsonl").write_text(RECORDING)
     live = scenario('[[rule]]\nanswer = { times = "paris.jsonl" }')
-    assert answer(live).times == [0.5, 0.1]
+    assert answer(live).times_seconds() == [0.5, 0.1]
 
 
 MISTAKES = {
@@ -433,4 +438,4 @@ def test_the_paths_of_recordings_are_relative_to_the_scenario(tmp_path):
     folder.mkdir()
     (folder / "a").write_text(RECORDING)
     (tmp_path / "scenario.toml").write_text('[default]\ntimes = "recordings/a"')
-    assert read_scenario(tmp_path / "scenario.toml").default.options.times == [0.5, 0.1]
+    assert read_scenario(tmp_path / "scenario.toml").default.options.times_seconds() == [0.5, 0.1]

@@ -10,6 +10,8 @@ SMALL_BODY_BYTES = 128 * 1024
 """What is decoded in a few milliseconds, whatever is in it."""
 MAX_TOKENS = 100_000
 """Of all choices of one answer together, which are made before the first event is sent."""
+MAX_TIMES = 1000
+"""Of one answer, since some numbers take 5 us to decode."""
 MAX_CHARACTERS = 1_000_000
 """Of the same, where the request contains the answer, whose tokens may be long."""
 MAX_ECHOED_CHARACTERS = 100_000

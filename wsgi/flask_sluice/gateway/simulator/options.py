@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from flask_sluice.gateway.simulator.bounds import MAX_TOKENS
+from flask_sluice.gateway.simulator.bounds import MAX_TIMES, MAX_TOKENS
 
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
 Name = Annotated[str, Meta(max_length=256)]
@@ -29,6 +29,9 @@ FaultKind = Literal[
     "heartbeat",
     "split_utf8",
 ]
+
+
+_decode_times = msgspec.json.Decoder(Annotated[list[Seconds], Meta(min_length=1)]).decode
 
 
 class Fault(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,7 +86,7 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     ttft_ms, ttft_stddev_ms: time to first token, its mean and standard deviation
     itl_ms, itl_stddev_ms: inter-token latency, its mean and standard deviation
-    times: in their place, the seconds before each token; the last is also that before all further ones
+    times: in their place, a list of the seconds before each token; the last is also that before all further ones
     tokens: how many the text of the answer has
     text: the text of the answer
     reasoning: what the model thinks before it answers: the text, or how many tokens it has
@@ -100,7 +103,8 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ttft_stddev_ms: Milliseconds = 0
     itl_ms: Milliseconds = 30
     itl_stddev_ms: Milliseconds = 0
-    times: Annotated[list[Seconds], Meta(min_length=1, max_length=MAX_TOKENS)] | None = None
+    times: msgspec.Raw | UnsetType = UNSET
+    """Undecoded: a body may be full of numbers that take long."""
     tokens: TokenCount | None = None
     text: AnswerText | None = None
     reasoning: AnswerText | TokenCount | None = None
@@ -116,6 +120,20 @@ class SimulatorOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if self.tool_call is not None and self.tool_calls is not None:
             raise ValueError("tool_call is short for tool_calls of one: give one of them")
+        self.times_seconds()
+
+    def times_seconds(self) -> list[float] | None:
+        """Return ``times``. Raises ValueError."""
+        times = b"null" if self.times is UNSET else bytes(self.times)
+        if times == b"null":
+            return None
+        if times.count(b",") >= MAX_TIMES:
+            raise ValueError(f"times: expected at most {MAX_TIMES} numbers")
+        try:
+            seconds: list[float] = _decode_times(times)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"times: {str(error).partition(' - at ')[0]}") from None
+        return seconds
 
     @property
     def calls(self) -> list[ToolCallOption]:

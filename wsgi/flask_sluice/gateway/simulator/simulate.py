@@ -207,9 +207,9 @@ class _Player:
 
     def _before_first(self) -> Iterator[Pause]:
         options = self._options
-        if options.times is not None:
-            if options.times[0] > 0:
-                yield Pause(options.times[0])
+        if (times := options.times_seconds()) is not None:
+            if times[0] > 0:
+                yield Pause(times[0])
             return
         ttft_ms = options.ttft_ms
         if options.ttft_stddev_ms:
@@ -219,7 +219,7 @@ class _Player:
 
     def _pauses(self) -> Iterator[Pause | None]:
         """Return the pauses between tokens, without an end."""
-        if (times := self._options.times) is not None:
+        if (times := self._options.times_seconds()) is not None:
             pauses = [Pause(seconds) if seconds > 0 else None for seconds in times]
             return chain(pauses[1:], repeat(pauses[-1]))
         mean_ms, stddev_ms = self._options.itl_ms, self._options.itl_stddev_ms

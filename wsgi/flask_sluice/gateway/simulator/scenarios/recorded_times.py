@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+from flask_sluice.gateway.simulator.bounds import MAX_TIMES
 from flask_sluice.gateway.simulator.scenarios.errors import ScenarioError
 
 _MAX_BYTES = 64 * 1024 * 1024
-MAX_TIMES = 100_000
 
 
 def times_of(path: Path) -> list[float]:
     """Return the seconds before each event of a recording: the first since the request, each other since the one before.
+
+    Those after the first ``MAX_TIMES`` are left out.
 
     path: a file of ``SLUICE_RECORD``: lines of JSON, of which those with ``event`` have ``at_seconds``
 
