@@ -104,7 +104,7 @@ def test_flasks_call_on_close_is_called(foreign):
 
 def test_a_cut_shows_over_http_1_0_too(sluice):
     with sluice.connect() as sock:
-        body = b'{"model":"m","stream":true,"messages":[{"role":"user"}],"simulator":{"fault":{"kind":"cut"}}}'
+        body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}],"simulator":{"fault":{"kind":"cut"}}}'
         sock.sendall(
             b"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)

@@ -74,9 +74,9 @@ def test_without_keys_a_client_cannot_pass_for_many_users():
 
 @pytest.mark.parametrize(
     ("user", "address"),
-    [(None, "192.0.2.11"), (5, "192.0.2.12"), ("", "192.0.2.13"), ({"a": 1}, "192.0.2.14")],
+    [(None, "192.0.2.11"), ("", "192.0.2.13")],
 )
-def test_a_user_that_is_not_text_is_none(server, user, address):
+def test_a_user_without_a_name_is_none(server, user, address):
     assert [start(server, address, user=user) for _ in range(2)] == [201, 429]
 
 

@@ -1,5 +1,7 @@
 """The document at /openapi.json: valid, and of all that the gateway serves."""
 
+import sys
+
 import pytest
 from openapi_spec_validator import validate
 
@@ -14,6 +16,12 @@ GATEWAYS = {
     "keys": {"SLUICE_API_KEYS": KEY},
     "upstream": {"SLUICE_UPSTREAM": "http://127.0.0.1:1/v1", "SLUICE_SECRET_KEY": "s" * 32},
 }
+
+
+@pytest.fixture(autouse=True)
+def outside_gunicorn(monkeypatch):
+    """Other tests of this process may have imported gunicorn, in which the app asks for gevent's patches."""
+    monkeypatch.delitem(sys.modules, "gunicorn.arbiter", raising=False)
 
 
 @pytest.fixture(params=GATEWAYS.values(), ids=GATEWAYS)

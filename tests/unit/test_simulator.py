@@ -311,7 +311,12 @@ def test_a_whole_answer_is_one_chat_completion():
     assert document["model"] == "test"
     assert [choice["index"] for choice in document["choices"]] == [0, 1]
     for choice in document["choices"]:
-        assert choice["message"] == {"role": "assistant", "content": TEXT, "refusal": None}
+        assert choice["message"] == {
+            "role": "assistant",
+            "content": TEXT,
+            "refusal": None,
+            "annotations": [],
+        }
         assert choice["finish_reason"] == "stop"
 
 

@@ -176,7 +176,7 @@ OTHER_REFUSALS: dict[str, Call] = {
     "bad-field": chat(n=0),
     "bad-field-of-a-stream": chat(stream=True, extra_body=simulator(tokens=-1)),
     "error-instead-of-an-answer": chat(extra_body=fault("error_event")),
-    "no-such-route": lambda client: client.embeddings.create(model="any", input="text"),
+    "no-such-route": lambda client: client.images.generate(prompt="a cat"),
 }
 
 

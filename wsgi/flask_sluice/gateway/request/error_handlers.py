@@ -65,7 +65,7 @@ def is_google_client() -> bool:
 
     Their newer ones ask below /v1, as OpenAI's do.
     """
-    if "X-Goog-Api-Client" in request.headers or "X-Goog-Api-Key" in request.headers:
+    if "X-Goog-Api-Client" in request.headers:
         return True
     path = request.path
     return request.method == "POST" and path.startswith("/v1/models/") and ":" in path
