@@ -74,3 +74,33 @@ def test_a_wrong_argument_is_reported_in_one_line(environment, project):
     assert result.returncode != 0
     (line,) = result.stderr.splitlines()
     assert line.startswith("sluice: SLUICE_UPSTREAM: got 'localhost', takes ")
+
+
+LLM_TEST = """
+from urllib.request import Request, urlopen
+
+pytest_plugins = ["flask_sluice.testing"]
+
+
+def test_what_was_sent_is_known(llm):
+    llm.answer("It is sunny.", api="chat")
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "How is the weather?"}]}'
+    headers = {"Content-Type": "application/json"}
+    with urlopen(Request(f"{llm.openai_url}/chat/completions", body, headers)) as answer:
+        assert b"It is sunny." in answer.read()
+    assert [request.prompt for request in llm.requests] == ["How is the weather?"]
+
+
+def test_a_scenario_is_read(llm, tmp_path):
+    path = tmp_path / "scenario.toml"
+    path.write_text('[[rule]]\\nanswer = "x"\\nmatch = { prompt = "/a+b/" }')
+    llm.scenario(path)
+    assert llm.requests == []
+"""
+
+
+def test_the_fixture_of_a_simulated_model_works(environment, tmp_path):
+    (tmp_path / "test_llm.py").write_text(LLM_TEST)
+    tests = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_llm.py")
+    ran = environment.run(*tests, folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
