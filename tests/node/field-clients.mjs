@@ -8,7 +8,7 @@ import { Ollama } from "ollama";
 import OpenAI from "openai";
 
 const STALL_MS = 2000;
-const GIVE_UP_MS = 15000;
+const GIVE_UP_MS = 20000;
 const QUESTION = "How does this end?";
 const MESSAGES = [{ role: "user", content: QUESTION }];
 

@@ -22,7 +22,7 @@ from flask_sluice.client import SSEClient, Timeouts
 
 STALL_SECONDS = 2
 """How long the clients are told to wait between two pieces of an answer, where they can be told."""
-GIVE_UP_SECONDS = 15
+GIVE_UP_SECONDS = 45
 _PRINTING = threading.Lock()
 QUESTION = "How does this end?"
 MESSAGES = [{"role": "user", "content": QUESTION}]
