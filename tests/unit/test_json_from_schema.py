@@ -159,7 +159,7 @@ def test_geminis_types_in_capitals_are_understood():
     [
         (False, "the schema: nothing is allowed here"),
         ({"properties": {"a": False}, "required": ["a"]}, "/properties/a: nothing is allowed here"),
-        ({"type": "text"}, "'text' is no type of JSON"),
+        ({"type": "text"}, "'text' is not a type of JSON"),
         ({"type": []}, "type takes a name"),
         ({"enum": []}, "enum takes a list of at least one value"),
         ({"anyOf": []}, "anyOf takes a list of at least one schema"),

@@ -92,7 +92,7 @@ class _Maker:
             "null": lambda: None,
         }
         if types[0] not in makers:
-            raise SchemaError(pointer, f"{types[0]!r} is no type of JSON")
+            raise SchemaError(pointer, f"{types[0]!r} is not a type of JSON")
         return makers[types[0]]()
 
     def _member(self, members: Any, pointer: str) -> Any:
