@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.server import Server
+from tests.support.server import Server, wait_until
 from tests.support.stream import ask, get, post
 from tests.system.redis_server import RedisServer
 
@@ -164,7 +164,20 @@ def test_events_that_are_gone_are_not_streamed_and_the_response_is_still_found()
         ask(server, get(f"{PATH}/{made['id']}?stream=true&starting_after=0"))
         _, body = ask(server, get(f"{PATH}/{made['id']}?stream=true"))
         assert b"can no longer be streamed" in body
-        assert found(server, made["id"])["status"] == "completed"
+        wait_until(lambda: found(server, made["id"])["status"] == "completed")
+
+
+def test_a_running_response_is_found_when_its_first_events_are_gone():
+    with Server(workers=1, history_bytes=20_000) as server:
+        slow = {"itl_ms": 1, "tokens": 100_000}
+        made = make(server, stream=False, background=True, simulator=slow)
+        url = f"{PATH}/{made['id']}"
+        # Its first event names the model.
+        wait_until(lambda: found(server, made["id"])["model"] is None)
+        running = found(server, made["id"])
+        assert (running["status"], running["output"]) == ("in_progress", [])
+        assert abs(running["created_at"] - made["created_at"]) <= 1
+        ask(server, post(f"{url}/cancel", {}))
 
 
 def test_workers_that_share_nothing_answer_and_keep_nothing():

@@ -106,7 +106,7 @@ def test_each_event_of_a_response_is_as_the_document_says(sluice, name):
         validate("ResponseStreamEvent", as_described(event))
 
 
-@pytest.mark.parametrize("name", filter(is_whole, ASKED))
+@pytest.mark.parametrize("name", [*filter(is_whole, ASKED)])
 def test_a_whole_response_and_its_input_are_as_the_document_says(sluice, name):
     made = json.loads(ask(sluice, post(PATH, body_of(ASKED[name])))[1])
     validate("Response", as_described(made))

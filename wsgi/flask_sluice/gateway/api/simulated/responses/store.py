@@ -110,6 +110,9 @@ class ResponseStore:
         kept = None if event is None else _read(response_id, event, is_running=False)
         if kept is None:
             kept = _read(response_id, self._first_event(response_id), is_running=is_running)
+            if kept is None and is_running and description.about is not None:
+                # Its first event had to make room for others, and the last is still to come.
+                kept = _without_beginning(response_id, description.about)
             if kept is None:
                 raise unknown_response(response_id)
             kept.response["status"] = "in_progress" if is_running else "failed"
@@ -272,6 +275,21 @@ def _read(response_id: str, event: bytes, *, is_running: bool) -> KeptResponse |
     return KeptResponse(
         response_id, msgspec.json.decode(response), output, items, is_running=is_running
     )
+
+
+def _without_beginning(response_id: str, about: About) -> KeptResponse:
+    """Return what is known of a running response whose first event is gone."""
+    response = {
+        "id": response_id,
+        "object": "response",
+        "created_at": int(about.created_at),
+        "error": None,
+        "incomplete_details": None,
+        "model": None,
+        "output": [],
+        "usage": None,
+    }
+    return KeptResponse(response_id, response, [], [], is_running=True)
 
 
 def _ignore(reason: str) -> None:
