@@ -173,9 +173,9 @@ class TestALiveConnection:
         scripted = Scripted(lambda: answers.pop() if len(answers) > 1 else tokens.get_credentials())
         client = new_client(scripted)
         client.execute(("ECHO", "x"))
-        # The look gets one that has expired, and connecting the right one.
+        # The look gets one that has expired, and connecting the right one. On a busy machine that one may expire, too.
         answers.append(("service", "expired"))
-        wait_until(lambda: client.execute(("ECHO", "x")) == [b"x"] and auths(redis)[1] == 1)
+        wait_until(lambda: client.execute(("ECHO", "x")) == [b"x"] and auths(redis)[1] >= 1)
         assert client.execute(("ECHO", "x")) == [b"x"]
         assert client.health.problem is None
 
