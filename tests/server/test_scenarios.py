@@ -192,9 +192,7 @@ def test_a_mistake_in_the_file_stops_the_start_with_one_line(tmp_path):
     server = Server(scenario=path)
     try:
         assert server.wait_for_exit() != 0
-        line = (
-            f"sluice: {path}, line 2: rule 1: there is no field ansver here: did you mean answer?"
-        )
+        line = f"sluice: {path}, line 2: rule 1: unknown field ansver: did you mean answer?"
         assert server.log.strip() == line
     finally:
         server.stop()

@@ -228,14 +228,14 @@ def test_recorded_times_may_be_those_of_a_recording_beside_the_scenario(scenario
 
 MISTAKES = {
     "[[rule]\n": ("not TOML", "line 1"),
-    "[[rules]]\n": ("there is no field rules here: did you mean rule?", "line 1"),
+    "[[rules]]\n": ("unknown field rules: did you mean rule?", "line 1"),
     "[[rule]]\n": ("line 1: rule 1: has no answer: give answer, answers, fault or status",),
     "rule = 3\n": ("rule: the rules are a list", "line 1"),
     '[[rule]]\nanswer = "a"\n\n[[rule]]\nname = "w"\nanswer = "b"\nmacth = {}\n': (
-        "line 7: rule 2 (w): there is no field macth here: did you mean match?",
+        "line 7: rule 2 (w): unknown field macth: did you mean match?",
     ),
     '[[rule]]\nanswer = "a"\nmatch = { modle = "x" }\n': (
-        "line 3: rule 1: match: there is no field modle here: did you mean model?",
+        "line 3: rule 1: match: unknown field modle: did you mean model?",
     ),
     '[[rule]]\nanswer = "a"\nmatch = { model = 3 }\n': (
         "line 3: rule 1: match: model: Expected `str | null`, got `int`",
@@ -250,7 +250,7 @@ MISTAKES = {
         "line 3: rule 1: match: prompt: /(/ is not a regular expression",
     ),
     "[[rule]]\nanswer = { txt = 'a' }\n": (
-        "line 2: rule 1: answer: there is no field txt here: did you mean text?",
+        "line 2: rule 1: answer: unknown field txt: did you mean text?",
     ),
     "[[rule]]\n[rule.answer]\ntext = 'a'\nitl_ms = 'fast'\n": (
         "line 4: rule 1: answer: itl_ms: Expected `float`, got `str`",
@@ -258,7 +258,7 @@ MISTAKES = {
     "[[rule]]\nanswer = { itl_ms = -1 }\n": ("line 2: rule 1: answer: itl_ms: Expected `float` >= 0",),
     "[[rule]]\nanswers = []\n": ("line 2: rule 1: answers: takes a list of at least one answer",),
     "[[rule]]\nanswers = ['a', { tokns = 1 }]\n": (
-        "line 2: rule 1: answer 2: there is no field tokns here: did you mean tokens?",
+        "line 2: rule 1: answer 2: unknown field tokns: did you mean tokens?",
     ),
     "[[rule]]\nanswers = ['a']\nanswer = 'b'\n": ("rule 1: answer: does not go with answers",),
     "[[rule]]\nanswers = ['a']\nstatus = 429\n": ("rule 1: status: does not go with answers",),
@@ -267,19 +267,19 @@ MISTAKES = {
     ),
     "[[rule]]\nfault = 'cutt'\n": ("line 2: rule 1: answer: fault.kind: Invalid enum value 'cutt'; it takes status, json_body",),
     "[[rule]]\nfault = { kind = 'cut', aftr = 1 }\n": (
-        "line 2: rule 1: answer: fault: there is no field aftr here: did you mean after?",
+        "line 2: rule 1: answer: fault: unknown field aftr: did you mean after?",
     ),
     "[[rule]]\nfault = 'cut'\nstatus = 429\n": ("rule 1: answer: status is short for a fault",),
     "[[rule]]\nstatus = 200\n": ("line 2: rule 1: answer: fault.status: Expected `int` >= 400",),
     "[[rule]]\nanswer = { tool_calls = [{ nam = 'f' }] }\n": (
-        "rule 1: answer: tool call: there is no field nam here: did you mean name?",
+        "rule 1: answer: tool call: unknown field nam: did you mean name?",
     ),
     "[[rule]]\nanswer = { times = 'none.jsonl' }\n": (
         "line 2: rule 1: answer: times: ",
         "none.jsonl cannot be read",
     ),
     "[[rule]]\nanswer = { times = [] }\n": ("rule 1: answer: times: Expected `array` of length >= 1",),
-    "[default]\nitl = 5\n": ("line 2: default: there is no field itl here: did you mean itl_ms?",),
+    "[default]\nitl = 5\n": ("line 2: default: unknown field itl: did you mean itl_ms?",),
 }  # fmt: skip
 
 

@@ -45,9 +45,10 @@ examples:
   SLUICE_API_KEYS=a-long-random-key sluice serve --bind 0.0.0.0:8080 --workers 2
 """
 _SIMULATE = """\
-Run the simulator: it answers /v1/chat/completions with texts at the pace of a
-model, and fails as models and networks do where the request asks for it. It
-ignores SLUICE_UPSTREAM; the other settings are those of the gateway.
+Run the simulator: it answers in the APIs of OpenAI, Anthropic, Ollama and
+Gemini, at the pace of a model, and fails as models and networks do where the
+request or a scenario asks for it. It ignores SLUICE_UPSTREAM; the other
+settings are those of the gateway.
 """
 _SIMULATE_EXAMPLES = """\
 examples:
@@ -219,6 +220,8 @@ def _positive_seconds(text: str) -> float:
 
 
 def _examine(options: argparse.Namespace) -> int:
+    if options.scenario or options.replay:
+        return _fail("--examine sets the answers itself; leave --scenario and --replay out")
     from flask_sluice.testing.examining.command import examine  # noqa: PLC0415 - rarely needed
 
     try:

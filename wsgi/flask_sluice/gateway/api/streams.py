@@ -23,7 +23,6 @@ from flask_sluice.journal.errors import UnknownStreamError
 from flask_sluice.journal.producing.arguments import GATEWAYS, new_id
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.feeds.feed import Feed
-from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import context_of
 
 _AFTER = {
@@ -106,11 +105,7 @@ class StreamViews:
         self._streams = streams
         self._settings = settings
         self._tickets = tickets
-        self._options = StreamOptions(
-            keepalive_seconds=0,
-            idle_timeout_seconds=settings.idle_timeout_seconds,
-            deadline_seconds=settings.stream_timeout_seconds,
-        )
+        self._options = settings.generation_options
 
     def create(self) -> tuple[dict[str, object], int, dict[str, str]]:
         self._streams.require_shared()

@@ -1,12 +1,12 @@
 """What the client meets, and what a client that can be trusted does then."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 TEXT = (
     "A reader who has half of an answer has to know it. This one ends with three words “café, naïve, 🌊”: "
-    "whoever shows them has read it to its end."
+    "a reader who shows them has read it to its end."
 )
 """The answer that the client gets: none of its pieces comes twice, and two are not ASCII."""
 
@@ -29,7 +29,6 @@ class Case:
     name: for programs and tables
     what: happens, in a few words
     fault: as the ``fault`` of a request's ``simulator`` object; None: nothing is wrong
-    pace: more options of the simulator
     is_once: whether only the first request meets the fault, so that a client that asks again succeeds
     """
 
@@ -37,7 +36,6 @@ class Case:
     what: str
     expected: Expected
     fault: dict[str, Any] | None = None
-    pace: dict[str, Any] = field(default_factory=dict)
     is_once: bool = False
 
 

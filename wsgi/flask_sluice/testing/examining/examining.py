@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from flask_sluice.testing.examining.cases import CASES, TEXT, WHOLE, Case
 from flask_sluice.testing.examining.verdict import Judged, Run, judge
@@ -24,7 +25,8 @@ def examine_client(command: str, *, timeout_seconds: float) -> Iterator[Judged]:
         and succeeds (exit code 0) if it takes that answer for whole
     timeout_seconds: how long one run may take
 
-    Raises ExaminationError for a command that sends no request, or fails although nothing is wrong; RuntimeError where the simulator cannot be started.
+    Raises ExaminationError for a command that sends no request, or fails although nothing is wrong; RuntimeError where the
+    simulator cannot be started.
     """
     with simulated_llm() as llm:
         whole = _run(command, WHOLE, llm, timeout_seconds)
@@ -61,16 +63,22 @@ def _run(command: str, case: Case, llm: SimulatedLlm, timeout_seconds: float) ->
         exit_code: int | None = process.returncode
     except subprocess.TimeoutExpired:
         exit_code = None
-        os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         output, _ = process.communicate()
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
         raise
     seconds = time.monotonic() - began_at
     requests = llm.requests
     waits = tuple(each.waited_seconds for each in requests if each.waited_seconds is not None)
     return Run(exit_code, output.decode("utf-8", "replace"), seconds, len(requests), waits)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End the command and what it has started."""
+    with suppress(ProcessLookupError):  # All of it may have ended at this moment.
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _check(whole: Run) -> None:

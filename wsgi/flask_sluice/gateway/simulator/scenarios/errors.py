@@ -23,4 +23,4 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
         if name not in names:
             nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f"did you mean {nearest[0]}?" if nearest else f"it takes {', '.join(names)}"
-            raise ScenarioError(f"there is no field {name} here: {hint}", field=name)
+            raise ScenarioError(f"unknown field {name}: {hint}", field=name)

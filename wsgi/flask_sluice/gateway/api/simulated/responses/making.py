@@ -36,7 +36,6 @@ from flask_sluice.gateway.simulator.options import SimulatorOptions
 from flask_sluice.stream.context import StreamContext
 from flask_sluice.stream.errors import ApiError
 from flask_sluice.stream.loop.give_way import heavy_work
-from flask_sluice.stream.options import StreamOptions
 from flask_sluice.stream.responses import context_of
 
 
@@ -68,11 +67,7 @@ class NewResponses:
         self._streams = streams
         self._store = store
         self._settings = settings
-        self._options = StreamOptions(
-            keepalive_seconds=0,
-            idle_timeout_seconds=settings.idle_timeout_seconds,
-            deadline_seconds=settings.stream_timeout_seconds,
-        )
+        self._options = settings.generation_options
 
     def create(self) -> Response:
         prepared = self._read()
